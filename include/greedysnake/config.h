@@ -1,0 +1,126 @@
+// A run's settings, as in the TOML file (docs/config.md): one immutable value, validated once.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "greedysnake/model_config.h"
+
+namespace gsnake {
+
+struct DataConfig {
+  std::vector<std::string> train;
+  std::vector<std::string> validation;
+  std::string tokenizer = "bytes";
+  std::string order = "shuffled";
+  std::int64_t separator = -1;
+};
+
+struct TrainConfig {
+  std::int64_t steps = 1000;
+  std::int64_t micro_batches = 8;
+  std::int64_t micro_batch_size = 1;
+  std::int64_t sequence_length = 1024;
+  std::string dtype = "bf16";
+  std::string compute_dtype = "auto";
+  std::int64_t compute_threads = 0;
+  std::string schedule = "vertical";
+  std::string order = "auto";
+  double delay = -1.0;  // -1: auto
+  std::uint64_t seed = 1;
+  std::int64_t validate_every = 0;
+  std::int64_t validation_batches = 16;
+  std::string on_nonfinite = "auto";
+  double loss_scale = -1.0;         // -1: dynamic
+  std::int64_t head_chunk = 256;    // tokens whose logits exist at once; part of the maths (the head's gradient sums)
+};
+
+struct OptimizerConfig {
+  std::string name = "adamw";
+  double learning_rate = 3e-4;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;
+  bool decay_1d = false;
+  double gradient_clipping = 0.0;
+  std::string clipping_mode = "auto";
+  std::int64_t warmup_steps = 0;
+  std::string decay = "constant";
+  std::int64_t decay_steps = 0;
+  double min_learning_rate = 0.0;
+  std::string moments = "fp32";
+};
+
+struct MemoryConfig {
+  std::string device = "cpu";
+  std::uint64_t device_budget = 2ULL << 30;
+  std::uint64_t host_budget = 4ULL << 30;
+};
+
+// Fractions of an object on each tier; the rest is on SSD.
+struct TierFractions {
+  double device = 0.0;
+  double host = 0.0;
+  bool automatic = false;
+};
+
+struct PlacementConfig {
+  TierFractions weights;
+  TierFractions optimizer;
+  TierFractions activations{0.0, 1.0, false};
+  TierFractions gradients{0.0, 1.0, false};
+};
+
+struct SsdConfig {
+  std::vector<std::string> paths{"./ssd"};
+  std::vector<double> weights;  // stripe shares, one per path; empty: measured
+  std::string engine = "auto";
+  std::string verify = "always";
+};
+
+struct RunConfig {
+  std::string dir = "./run";
+  std::int64_t commit_every = 1;
+  std::string durability = "commit";
+  std::int64_t snapshot_every = 0;
+  std::int64_t snapshot_keep = 2;
+  std::string metrics = "metrics.jsonl";
+  std::string trace;
+  std::int64_t trace_first = 2;
+  std::int64_t trace_last = 4;
+};
+
+// Bytes a second (compute: FLOP/s); 0: not capped.
+struct EmulateConfig {
+  double ssd_read = 0.0;
+  double ssd_write = 0.0;
+  double h2d = 0.0;
+  double d2h = 0.0;
+  double optimizer = 0.0;
+  double compute = 0.0;
+  double collective = 0.0;
+};
+
+struct Config {
+  ModelConfig model;
+  DataConfig data;
+  TrainConfig train;
+  OptimizerConfig optimizer;
+  MemoryConfig memory;
+  PlacementConfig placement;
+  SsdConfig ssd;
+  RunConfig run;
+  EmulateConfig emulate;
+
+  // Reads and validates a TOML file. `overrides` are "section.key=value" with a TOML value or bare text. Relative paths in the file are relative to
+  // the file, those in overrides to the current folder. Throws Error(usage): an unknown key is named with the nearest valid one, a wrong type or a
+  // value out of range with what is allowed; Error(input) when the file can't be read.
+  static Config load(const std::string& path, const std::vector<std::string>& overrides = {});
+  static Config parse(const std::string& toml, const std::string& base_dir = ".", const std::vector<std::string>& overrides = {});
+  void validate() const;                     // Error(usage)
+  [[nodiscard]] std::string to_json() const;  // the whole config, defaults included, in the TOML's structure
+};
+
+}  // namespace gsnake

@@ -1,0 +1,17 @@
+// The model families that the library brings.
+#pragma once
+
+#include "greedysnake/model_config.h"
+#include "greedysnake/unit.h"
+
+namespace gsnake {
+
+namespace models {
+
+Model gpt2(const ModelConfig& config);
+Model llama(const ModelConfig& config);
+// By config.family. Throws Error(usage) for a family or a shape that can't be (heads that do not divide hidden, ...), with the key.
+Model make(const ModelConfig& config);
+
+}  // namespace models
+}  // namespace gsnake

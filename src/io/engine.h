@@ -1,0 +1,86 @@
+// Asynchronous file I/O: one interface, two engines (io_uring; a pool of threads that call pread and pwrite).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <system_error>
+
+#include "io/file.h"
+
+namespace gsnake::io {
+
+enum class Op : std::uint8_t { read, write };
+
+// Told once, when a request is over. Owned by the submitter, who keeps it and the buffer alive until then.
+class Completion {
+ public:
+  // Called on one of the engine's threads, in any order. An empty code means that every byte was transferred. Must not
+  // block and must not throw; it may call try_submit().
+  virtual void on_complete(std::error_code error) noexcept = 0;
+
+ protected:
+  ~Completion() = default;
+};
+
+// A transfer of a whole span, as a plain value. With a direct file, offset, size and address are multiples of the file's alignment.
+struct Request {
+  Op op = Op::read;
+  int file = -1;             // what add_file() returned
+  std::uint64_t offset = 0;  // bytes from the start of the file
+  std::byte* data = nullptr;
+  std::size_t size = 0;  // bytes
+  Completion* completion = nullptr;
+};
+
+struct EngineOptions {
+  unsigned depth = 64;            // requests in flight at most
+  unsigned threads = 4;           // of the thread-pool engine
+  std::size_t split_bytes = 0;    // a larger request is split into transfers of this size; 0: the engine's default
+};
+
+// Thread-safe, except add_file() and register_buffer(), which come before the first submit.
+// Short transfers are resubmitted for the rest; EINTR and EAGAIN are retried a bounded number of times; a read or a write that makes no
+// progress is an error (std::errc::io_error, "no progress": the file ends there). The destructor waits for what is in flight.
+// Nothing is allocated per request.
+class IoEngine {
+ public:
+  virtual ~IoEngine() = default;
+  IoEngine() = default;
+  IoEngine(const IoEngine&) = delete;
+  IoEngine& operator=(const IoEngine&) = delete;
+
+  // `file` is borrowed and outlives the engine.
+  virtual int add_file(const File& file) = 0;
+  // Tells the engine of memory that requests will use. An optimisation only: where the kernel refuses (RLIMIT_MEMLOCK), returns false.
+  virtual bool register_buffer(std::span<std::byte> memory) = 0;
+
+  // False when `requests.size()` more would exceed the capacity: nothing was submitted. Else all were. Submission errors are
+  // reported through the completions.
+  [[nodiscard]] virtual bool try_submit(std::span<const Request> requests) = 0;
+  [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
+  [[nodiscard]] virtual std::size_t capacity() const noexcept = 0;
+  [[nodiscard]] virtual const std::string& name() const noexcept = 0;  // "io_uring" or "threads"
+};
+
+std::unique_ptr<IoEngine> make_uring_engine(const EngineOptions& options);  // throws Error(storage) where io_uring is refused
+std::unique_ptr<IoEngine> make_thread_engine(const EngineOptions& options);
+
+enum class EngineChoice : std::uint8_t { automatic, io_uring, threads };
+
+struct EngineReport {
+  std::string name;    // the engine in use
+  std::string reason;  // why: "io_uring: probed with a real transfer in DIR", or what refused it
+};
+
+// Makes the engine that `choice` names. `automatic` probes io_uring with a real write and read of a temporary file in `probe_dir` (removed
+// again) and falls back to threads with the reason. `io_uring` throws where it is refused.
+std::unique_ptr<IoEngine> make_engine(EngineChoice choice, const std::string& probe_dir, const EngineOptions& options, EngineReport* report);
+
+// A blocking transfer of any size through the engine, for set-up, export and inspection. Throws Error(storage) that names operation, path,
+// offset, length and errno.
+void transfer(IoEngine& engine, const File& file, const Request& request);
+
+}  // namespace gsnake::io
