@@ -1,11 +1,12 @@
 # Imported targets for LibTorch's CPU library: LibTorch::cpu.
-# Looks in LIBTORCH (CMake or environment), then Torch_DIR, then .deps/libtorch, where scripts/setup unpacks the wheel.
+# Looks in LIBTORCH (CMake or environment), then Torch_DIR, then GreedySnake_LIBTORCH (where an installed GreedySnake was built with it),
+# then .deps/libtorch, where scripts/setup unpacks the wheel.
 # The wheel's own package file demands a CUDA toolkit, which a CPU user does not have; hence ours.
 set(_hints ${LIBTORCH} $ENV{LIBTORCH})
 if(Torch_DIR)
   list(APPEND _hints ${Torch_DIR}/../../..)
 endif()
-list(APPEND _hints ${PROJECT_SOURCE_DIR}/.deps/libtorch/torch)
+list(APPEND _hints ${GreedySnake_LIBTORCH} ${CMAKE_CURRENT_LIST_DIR}/../.deps/libtorch/torch)
 find_path(LibTorch_INCLUDE_DIR torch/csrc/api/include/torch/torch.h PATHS ${_hints} PATH_SUFFIXES include NO_DEFAULT_PATH)
 find_library(LibTorch_CPU_LIBRARY torch_cpu PATHS ${_hints} PATH_SUFFIXES lib NO_DEFAULT_PATH)
 find_library(LibTorch_C10_LIBRARY c10 PATHS ${_hints} PATH_SUFFIXES lib NO_DEFAULT_PATH)
@@ -18,6 +19,14 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   set_target_properties(LibTorch::c10 PROPERTIES IMPORTED_LOCATION ${LibTorch_C10_LIBRARY})
   add_library(LibTorch::cpu SHARED IMPORTED)
   set_target_properties(LibTorch::cpu PROPERTIES IMPORTED_LOCATION ${LibTorch_CPU_LIBRARY})
+  # LibTorch ships headers of a newer fmt, which its include folder would put before those that spdlog was built with. A link to the
+  # latter goes first (/usr/include itself must not: the compiler's own order of its headers depends on it).
+  if(TARGET fmt::fmt)
+    get_target_property(_fmt fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fmt_before_libtorch)
+    file(CREATE_LINK ${_fmt}/fmt ${CMAKE_BINARY_DIR}/fmt_before_libtorch/fmt SYMBOLIC)
+    target_include_directories(LibTorch::cpu SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/fmt_before_libtorch)
+  endif()
   target_include_directories(LibTorch::cpu SYSTEM INTERFACE ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
   # libtorch_cpu needs libcudart and libcupti, which its own RPATH finds beside it; the linker need not see them.
   target_link_libraries(LibTorch::cpu INTERFACE LibTorch::c10)
