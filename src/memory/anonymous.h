@@ -1,0 +1,35 @@
+// Memory from the kernel, not from the heap: page-aligned, zero-filled, on huge pages where they are to be had.
+#pragma once
+
+#include <cstddef>
+#include <utility>
+
+namespace gsnake::memory {
+
+// Move-only owner of a private anonymous mapping. Blocks of 2 MiB and more start on a multiple of 2 MiB, others on a page.
+class AnonymousMemory {
+ public:
+  AnonymousMemory() = default;
+  // `bytes` is rounded up to whole pages; 0 gives an empty owner. Throws Error(budget) when the kernel refuses it (ENOMEM: RLIMIT_AS or
+  // strict overcommit). Pages are only counted as used when first touched.
+  explicit AnonymousMemory(std::size_t bytes);
+  AnonymousMemory(AnonymousMemory&& other) noexcept { swap(other); }
+  AnonymousMemory& operator=(AnonymousMemory&& other) noexcept {
+    AnonymousMemory(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~AnonymousMemory();
+
+  void swap(AnonymousMemory& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+  }
+  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }  // as asked for
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace gsnake::memory
