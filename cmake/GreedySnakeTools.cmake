@@ -11,6 +11,20 @@ endif()
 add_library(gsnake_warnings INTERFACE)
 target_compile_options(gsnake_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual)
 
+# What a sanitizer build adds to every program: the options that the sanitizer starts with.
+add_library(gsnake_sanitizer INTERFACE)
+if(GSNAKE_SANITIZE)
+  set(_asan_flags -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+  set(_tsan_flags -fsanitize=thread)
+  if(NOT DEFINED _${GSNAKE_SANITIZE}_flags)
+    message(FATAL_ERROR "GSNAKE_SANITIZE is '${GSNAKE_SANITIZE}'; it must be asan or tsan")
+  endif()
+  add_compile_options(${_${GSNAKE_SANITIZE}_flags})
+  add_link_options(${_${GSNAKE_SANITIZE}_flags})
+  target_sources(gsnake_sanitizer INTERFACE ${PROJECT_SOURCE_DIR}/cmake/sanitizer_options.cpp)
+  set(GSNAKE_TEST_PREFIX ${GSNAKE_SANITIZE}.)
+endif()
+
 # gsnake_module(NAME [DEPENDS module...] [LINK target...] [PRIVATE_LINK target...]): a static library of every .cpp in the
 # current folder. DEPENDS is the whole list of modules whose headers it may include (design section 10).
 function(gsnake_module name)
@@ -25,17 +39,20 @@ function(gsnake_module name)
   target_include_directories(gsnake_${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/src>
-    $<INSTALL_INTERFACE:include>)
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
   target_compile_features(gsnake_${name} PUBLIC cxx_std_20)
+  set_property(GLOBAL APPEND PROPERTY GSNAKE_MODULES gsnake_${name})
+  list(JOIN ARG_DEPENDS " " depends)
+  set_property(GLOBAL APPEND PROPERTY GSNAKE_LAYERS "${name}: ${depends}")
   list(TRANSFORM ARG_DEPENDS PREPEND gsnake_)
   target_link_libraries(gsnake_${name} PUBLIC ${ARG_DEPENDS} ${ARG_LINK} PRIVATE ${ARG_PRIVATE_LINK} $<BUILD_INTERFACE:gsnake_warnings>)
-  set_property(GLOBAL APPEND PROPERTY GSNAKE_MODULES gsnake_${name})
 endfunction()
 
-# gsnake_test(NAME [DEPENDS module...] [LINK target...] [LABELS label...]): one program of every .cpp in the current folder;
-# each of its cases becomes a CTest test NAME.Suite.Case.
+# gsnake_test(NAME [SERIAL] [PROCESSORS n] [DEPENDS module...] [LINK target...]): one program of every .cpp in the
+# current folder; each of its cases becomes a CTest test NAME.Suite.Case (tsan.NAME.Suite.Case in a ThreadSanitizer build) with the
+# label NAME. PROCESSORS: how many cores one case keeps busy. SERIAL: nothing else may run beside it (it compares rates).
 function(gsnake_test name)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "PROCESSORS" "DEPENDS;LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   if(NOT sources)
     return()
@@ -43,6 +60,13 @@ function(gsnake_test name)
   add_executable(test_${name} ${sources})
   list(TRANSFORM ARG_DEPENDS PREPEND gsnake_)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-  target_link_libraries(test_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main gsnake_warnings)
-  gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_MODE PRE_TEST PROPERTIES LABELS "${name};${ARG_LABELS}" TIMEOUT 600)
+  target_link_libraries(test_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main gsnake_warnings gsnake_sanitizer)
+  set(properties TIMEOUT 600 LABELS ${name})
+  if(ARG_SERIAL)
+    list(PREPEND properties RUN_SERIAL ON)
+  endif()
+  if(ARG_PROCESSORS)
+    list(PREPEND properties PROCESSORS ${ARG_PROCESSORS})
+  endif()
+  gtest_discover_tests(test_${name} TEST_PREFIX ${GSNAKE_TEST_PREFIX}${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120 PROPERTIES ${properties})
 endfunction()
