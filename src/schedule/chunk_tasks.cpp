@@ -1,0 +1,194 @@
+#include "schedule/chunk_tasks.h"
+
+namespace gsnake::schedule {
+namespace {
+
+Task chunk_task(Op op, Lane lane, int chunk, std::uint64_t bytes) {
+  Task task;
+  task.op = op;
+  task.lane = lane;
+  task.chunk = chunk;
+  task.bytes = bytes;
+  return task;
+}
+
+Access from(int resource, std::uint64_t offset = 0) { return {Role::source, Mode::read, resource, offset}; }
+Access into(int resource, std::uint64_t offset = 0) { return {Role::destination, Mode::write, resource, offset}; }
+
+Role state_role(std::size_t k) { return static_cast<Role>(static_cast<std::size_t>(Role::state0) + k); }
+
+}  // namespace
+
+ChunkTasks::ChunkTasks(Emitter& emitter, const Map& map)
+    : emitter_(emitter), map_(map), chunk_pool_(map.pool(PoolRole::host_chunk)), held_(map.chunks.size(), -1) {}
+
+ChunkTasks::Place ChunkTasks::weight_place(const Chunk& chunk) const {
+  return {chunk.weight_home, chunk.weight_extent, chunk.weight_tier, chunk.elements * map_.problem.weight_bytes};
+}
+
+ChunkTasks::Place ChunkTasks::state_place(const Chunk& chunk, std::size_t k) const {
+  return {chunk.state_home[k], chunk.state_extent[k], chunk.state_tier, chunk.elements * map_.problem.state_bytes[k]};
+}
+
+void ChunkTasks::read(int chunk, int extent, int buffer, std::uint64_t bytes) {
+  emitter_.add(chunk_task(Op::read, Lane::ssd_read, chunk, bytes), {from(map_.extent_resource(extent)), into(buffer)});
+}
+
+void ChunkTasks::write(int chunk, int extent, int buffer, std::uint64_t bytes) {
+  emitter_.add(chunk_task(Op::write, Lane::ssd_write, chunk, bytes), {from(buffer), into(map_.extent_resource(extent))});
+}
+
+void ChunkTasks::copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes) {
+  emitter_.add(chunk_task(Op::copy, lane, chunk, bytes), {source, destination});
+}
+
+int ChunkTasks::bring(int chunk, const Place& place) {
+  if (place.tier == Tier::host) return place.home;
+  const int buffer = acquire();
+  if (place.tier == Tier::ssd) {
+    read(chunk, place.extent, buffer, place.bytes);
+  } else {
+    copy(chunk, Lane::d2h, from(place.home), into(buffer), place.bytes);
+  }
+  return buffer;
+}
+
+void ChunkTasks::store_back(int chunk, const Place& place, int buffer) {
+  if (place.tier == Tier::ssd) write(chunk, place.extent, buffer, place.bytes);
+  if (place.tier == Tier::device) copy(chunk, Lane::h2d, from(buffer), into(place.home), place.bytes);
+}
+
+void ChunkTasks::leave(const Place& place, int buffer) {
+  if (place.tier != Tier::host) emitter_.release(buffer);
+}
+
+int ChunkTasks::host_weight(int chunk) {
+  const Place place = weight_place(map_.chunks[chunk]);
+  if (place.tier == Tier::host) return place.home;
+  if (!holds(chunk)) held_[chunk] = bring(chunk, place);
+  return held_[chunk];
+}
+
+void ChunkTasks::drop_weight(int chunk) {
+  if (!holds(chunk)) return;
+  emitter_.release(held_[chunk]);
+  held_[chunk] = -1;
+}
+
+void ChunkTasks::fetch(int chunk, int device_slot, bool with_delayed, bool keep) {
+  const Chunk& c = map_.chunks[chunk];
+  const Place place = weight_place(c);
+  const Access slot = into(device_slot, c.begin * map_.problem.weight_bytes);
+  if (place.tier == Tier::device && !with_delayed) {
+    copy(chunk, Lane::h2d, from(place.home), slot, place.bytes);
+    return;
+  }
+  if (with_delayed) apply_delayed(chunk);
+  copy(chunk, Lane::h2d, from(host_weight(chunk)), slot, place.bytes);
+  if (!keep || place.tier == Tier::device) drop_weight(chunk);
+}
+
+void ChunkTasks::update(int chunk, int gradient, int step_offset) {
+  const Chunk& c = map_.chunks[chunk];
+  const std::size_t states = map_.problem.state_bytes.size();
+  const int weight = host_weight(chunk);
+  std::vector<Access> accesses{{Role::weight, Mode::update, weight, 0}, {Role::gradient, Mode::read, gradient, 0}};
+  std::vector<int> buffers;
+  std::uint64_t width = 4 + 2 * map_.problem.weight_bytes;
+  for (std::size_t k = 0; k < states; ++k) {
+    buffers.push_back(bring(chunk, state_place(c, k)));
+    accesses.push_back({state_role(k), Mode::update, buffers.back(), 0});
+    width += 2 * map_.problem.state_bytes[k];
+  }
+  Task task = chunk_task(Op::update, Lane::optimizer, chunk, c.elements * width);
+  task.step_offset = static_cast<std::int8_t>(step_offset);
+  emitter_.add(task, accesses);
+  store_back(chunk, weight_place(c), weight);
+  for (std::size_t k = 0; k < states; ++k) {
+    store_back(chunk, state_place(c, k), buffers[k]);
+    leave(state_place(c, k), buffers[k]);
+  }
+}
+
+void ChunkTasks::apply_delayed(int chunk) {
+  const Chunk& c = map_.chunks[chunk];
+  const bool waits_on_ssd = c.gradient_extent >= 0;
+  const int gradient = waits_on_ssd ? acquire() : c.gradient_home;
+  if (waits_on_ssd) read(chunk, c.gradient_extent, gradient, gradient_bytes(chunk));
+  update(chunk, gradient, -1);
+  if (waits_on_ssd) emitter_.release(gradient);
+}
+
+void ChunkTasks::add_head_share(int chunk, int gradient) {
+  const Chunk& c = map_.chunks[chunk];
+  const bool waits_on_ssd = c.partial_extent[1] >= 0;
+  const int share = waits_on_ssd ? acquire() : c.partial_home[1];
+  if (waits_on_ssd) read(chunk, c.partial_extent[1], share, gradient_bytes(chunk));
+  emitter_.add(chunk_task(Op::add, Lane::optimizer, chunk, 3 * gradient_bytes(chunk)),
+               {from(share), {Role::destination, Mode::update, gradient, 0}});
+  if (waits_on_ssd) emitter_.release(share);
+}
+
+void ChunkTasks::take_gradient(int chunk, int accumulator, bool with_head_share) {
+  const Chunk& c = map_.chunks[chunk];
+  const bool pooled = !c.delayed || c.gradient_home < 0;
+  const int gradient = pooled ? acquire() : c.gradient_home;
+  copy(chunk, Lane::d2h, from(accumulator, gradient_offset(chunk)), into(gradient), gradient_bytes(chunk));
+  if (with_head_share) add_head_share(chunk, gradient);
+  if (!c.delayed) {
+    update(chunk, gradient, 0);
+  } else {
+    emitter_.add(chunk_task(Op::norm, Lane::optimizer, chunk, gradient_bytes(chunk)), {{Role::gradient, Mode::read, gradient, 0}});
+    if (pooled) write(chunk, c.gradient_extent, gradient, gradient_bytes(chunk));
+  }
+  if (pooled) emitter_.release(gradient);
+}
+
+void ChunkTasks::save_partial(int chunk, int user, int accumulator) {
+  const Chunk& c = map_.chunks[chunk];
+  const bool to_ssd = c.partial_extent[user] >= 0;
+  const int buffer = to_ssd ? acquire() : c.partial_home[user];
+  copy(chunk, Lane::d2h, from(accumulator, gradient_offset(chunk)), into(buffer), gradient_bytes(chunk));
+  if (!to_ssd) return;
+  write(chunk, c.partial_extent[user], buffer, gradient_bytes(chunk));
+  emitter_.release(buffer);
+}
+
+void ChunkTasks::restore_partial(int chunk, int user, int accumulator) {
+  const Chunk& c = map_.chunks[chunk];
+  const bool on_ssd = c.partial_extent[user] >= 0;
+  const int buffer = on_ssd ? acquire() : c.partial_home[user];
+  if (on_ssd) read(chunk, c.partial_extent[user], buffer, gradient_bytes(chunk));
+  copy(chunk, Lane::h2d, from(buffer), into(accumulator, gradient_offset(chunk)), gradient_bytes(chunk));
+  if (on_ssd) emitter_.release(buffer);
+}
+
+void ChunkTasks::load(int chunk, const Place& place) {
+  if (place.tier == Tier::ssd) return;
+  const int buffer = place.tier == Tier::host ? place.home : acquire();
+  read(chunk, place.extent, buffer, place.bytes);
+  if (place.tier == Tier::host) return;
+  copy(chunk, Lane::h2d, from(buffer), into(place.home), place.bytes);
+  emitter_.release(buffer);
+}
+
+void ChunkTasks::flush(int chunk, const Place& place) {
+  if (place.tier == Tier::ssd) return;
+  const int buffer = bring(chunk, place);
+  write(chunk, place.extent, buffer, place.bytes);
+  leave(place, buffer);
+}
+
+void ChunkTasks::load_homes(int chunk) {
+  const Chunk& c = map_.chunks[chunk];
+  load(chunk, weight_place(c));
+  for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) load(chunk, state_place(c, k));
+}
+
+void ChunkTasks::flush_homes(int chunk) {
+  const Chunk& c = map_.chunks[chunk];
+  flush(chunk, weight_place(c));
+  for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) flush(chunk, state_place(c, k));
+}
+
+}  // namespace gsnake::schedule

@@ -1,0 +1,67 @@
+// What moves and updates one chunk: the part of a graph that is the same for every schedule.
+#pragma once
+
+#include <vector>
+
+#include "schedule/emitter.h"
+
+namespace gsnake::schedule {
+
+class ChunkTasks {
+ public:
+  ChunkTasks(Emitter& emitter, const Map& map);
+
+  // Brings the chunk's weights to their place in `device_slot`. apply_delayed: after the previous step's update, whose result goes there
+  // without a second read. keep: the host copy stays for an update or a later fetch, until drop_weight().
+  void fetch(int chunk, int device_slot, bool apply_delayed, bool keep);
+  // The previous step's update of a delayed chunk.
+  void apply_delayed(int chunk);
+  // The chunk's part of a finished gradient sum leaves the device: an eager chunk is updated, a delayed one's gradient waits.
+  // with_head_share: adds what the head gathered for a tied object.
+  void take_gradient(int chunk, int accumulator, bool with_head_share);
+  // A gradient sum that is not finished waits in host memory or on SSD, and comes back.
+  void save_partial(int chunk, int user, int accumulator);
+  void restore_partial(int chunk, int user, int accumulator);
+
+  // Makes sure that the chunk's current weights stand in host memory and returns where.
+  int host_weight(int chunk);
+  void drop_weight(int chunk);
+  // The weights that the previous graph left in `buffer`.
+  void adopt_weight(int chunk, int buffer) { held_[chunk] = buffer; }
+  [[nodiscard]] bool holds(int chunk) const { return held_[chunk] >= 0; }
+
+  // Homes in host and device memory: from and to their extents.
+  void load_homes(int chunk);
+  void flush_homes(int chunk);
+
+ private:
+  struct Place {
+    int home = -1;
+    int extent = -1;
+    Tier tier = Tier::ssd;
+    std::uint64_t bytes = 0;
+  };
+  [[nodiscard]] Place weight_place(const Chunk& chunk) const;
+  [[nodiscard]] Place state_place(const Chunk& chunk, std::size_t k) const;
+
+  int acquire() { return emitter_.acquire(chunk_pool_); }
+  void read(int chunk, int extent, int buffer, std::uint64_t bytes);
+  void write(int chunk, int extent, int buffer, std::uint64_t bytes);
+  void copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes);
+  int bring(int chunk, const Place& place);                   // to host memory; its home where it has one there
+  void store_back(int chunk, const Place& place, int buffer);  // after an update in `buffer`
+  void leave(const Place& place, int buffer);
+  void update(int chunk, int gradient, int step_offset);
+  void add_head_share(int chunk, int gradient);
+  void load(int chunk, const Place& place);
+  void flush(int chunk, const Place& place);
+  [[nodiscard]] std::uint64_t gradient_bytes(int chunk) const { return map_.chunks[chunk].elements * 4; }
+  [[nodiscard]] std::uint64_t gradient_offset(int chunk) const { return map_.chunks[chunk].begin * 4; }
+
+  Emitter& emitter_;
+  const Map& map_;
+  int chunk_pool_ = -1;
+  std::vector<int> held_;  // by chunk: pool slot with its current weights; -1: none
+};
+
+}  // namespace gsnake::schedule

@@ -1,0 +1,136 @@
+// The task graph of a step as plain data: what is executed, simulated, audited and drawn.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "schedule/map.h"
+
+namespace gsnake::schedule {
+
+using TaskId = std::int32_t;
+
+// Resources that run tasks. compute, h2d, d2h and collective run their tasks in emission order; the others take what is ready, by priority.
+enum class Lane : std::uint8_t { compute, h2d, d2h, ssd_read, ssd_write, optimizer, collective };
+inline constexpr int kLaneCount = 7;
+inline constexpr std::array<const char*, kLaneCount> kLaneNames{"compute", "h2d", "d2h", "ssd_read", "ssd_write", "optimizer", "collective"};
+constexpr bool runs_in_order(Lane lane) { return lane == Lane::compute || lane == Lane::h2d || lane == Lane::d2h || lane == Lane::collective; }
+
+enum class Op : std::uint8_t {
+  read,          // extent -> host buffer
+  write,         // host buffer -> extent
+  copy,          // between buffers, on h2d (also device to device) or d2h
+  update,        // one chunk's optimizer step, in place; also its norm partials when the gradient is this step's
+  add,           // destination += source, fp32 gradients
+  norm,          // norm partials of a gradient that waits
+  forward,       // unit, micro-batch: output from input
+  backward,      // recomputes forward; gradients accumulate; output: gradient of the input
+  head,          // forward and backward of the last unit
+  head_forward,  // loss (or logits) only
+};
+
+enum class Mode : std::uint8_t { read, write, update };  // update: read and written in place
+
+enum class Role : std::uint8_t {
+  source,           // read, write, copy, add
+  destination,      // read, write, copy, add
+  weight,           // update: host
+  gradient,         // update, norm: host
+  state0, state1, state2,
+  weights,          // compute: device, the unit's own object
+  tied_weights,     // compute: the head's view of object 0
+  gradients,        // compute: accumulator of the own object
+  tied_gradients,
+  input,            // activation checkpoint
+  output_gradient,  // backward: gradient of the unit's output
+  output,           // forward: hidden states; backward, head: gradient of the input
+};
+
+struct Access {
+  Role role = Role::source;
+  Mode mode = Mode::read;
+  std::int32_t resource = -1;
+  std::uint64_t offset = 0;  // bytes from the start of a buffer
+};
+
+struct Task {
+  Op op = Op::read;
+  Lane lane = Lane::ssd_read;
+  bool first = false;               // backward, head: the own accumulator starts from zero
+  bool tied_first = false;          // head: the tied accumulator starts from zero
+  bool last = false;                // forward to head_forward: the last micro-batch of a visit
+  std::int8_t step_offset = 0;      // update: -1 applies the previous step's scalars
+  std::int32_t unit = -1;
+  std::int32_t micro_batch = -1;
+  std::int32_t chunk = -1;
+  std::int32_t priority = 0;        // of ready-queues: position of the compute task that waits for it; smaller first
+  std::uint32_t first_access = 0;
+  std::uint32_t accesses = 0;
+  std::uint64_t bytes = 0;          // moved or, on the optimizer lane, read and written
+  double flops = 0.0;
+};
+
+// Which graph. Pending: the previous step's delayed updates have not been applied yet.
+enum class Variant : std::uint8_t { load, train_first, train, validate_pending, validate, finish_pending, finish };
+inline constexpr int kVariantCount = 7;
+inline constexpr std::array<const char*, kVariantCount> kVariantNames{
+    "load", "train_first", "train", "validate_pending", "validate", "finish_pending", "finish"};
+
+// Who touches a resource first and last in a graph: what joins it to its neighbours.
+struct Boundary {
+  std::vector<TaskId> first_readers;  // before any write
+  TaskId first_writer = -1;
+  TaskId last_writer = -1;
+  std::vector<TaskId> last_readers;   // after the last write
+};
+
+struct Graph {
+  Variant variant = Variant::train;
+  std::vector<Task> tasks;
+  std::vector<Access> access_list;
+  std::vector<std::uint32_t> first_successor;  // CSR; tasks.size() + 1
+  std::vector<TaskId> successors;
+  std::vector<std::int32_t> predecessors;      // how many edges lead to each task
+  std::vector<Boundary> boundaries;            // by resource
+  // For every pool, its slots in the order in which the next graph shall name them: first those that carry object 0's weights to
+  // the next forward (in chunk order; host_chunk pool only), then the free ones, longest free first. Slot i of the next graph is slot
+  // end_order[pool][i] of this one: so every graph begins and ends in the same map.
+  std::vector<std::vector<std::int32_t>> end_order;
+
+  [[nodiscard]] std::span<const Access> accesses(const Task& task) const { return {access_list.data() + task.first_access, task.accesses}; }
+  [[nodiscard]] const Access* find(const Task& task, Role role) const;
+  [[nodiscard]] std::span<const TaskId> successors_of(TaskId task) const {
+    return {successors.data() + first_successor[task], first_successor[task + 1] - first_successor[task]};
+  }
+  [[nodiscard]] std::uint64_t lane_bytes(Lane lane) const;
+};
+
+struct Edge {
+  TaskId from = -1;  // in the earlier graph
+  TaskId to = -1;    // in the later one
+};
+
+// Edges that join `next` to `previous`. At most two graphs are in flight: whoever starts a third waits for the first to end, so a resource that
+// `previous` does not touch needs no edge.
+std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next);
+
+// What may follow what. `delayed`: the problem has delayed chunks.
+bool may_follow(Variant previous, Variant next, bool delayed);
+
+// Every variant of a problem over one memory map.
+struct Program {
+  Map map;
+  std::array<Graph, kVariantCount> graphs;  // pending variants are empty without delayed chunks; training ones without optimizer states
+  bool delayed = false;
+
+  [[nodiscard]] const Graph& graph(Variant variant) const { return graphs[static_cast<std::size_t>(variant)]; }
+};
+
+Program build_program(const Problem& problem, const PoolSizes& sizes);
+// The fewest slots with which the program can be built. More let lanes run further ahead.
+PoolSizes minimum_pools(const Problem& problem);
+
+}  // namespace gsnake::schedule

@@ -1,0 +1,94 @@
+#include <algorithm>
+#include <tuple>
+
+#include "schedule/graph.h"
+#include "schedule/step.h"
+
+namespace gsnake::schedule {
+namespace {
+
+bool leaves_pending(Variant variant, bool delayed) { return delayed && (variant == Variant::train || variant == Variant::train_first); }
+bool needs_pending(Variant v) { return v == Variant::train || v == Variant::validate_pending || v == Variant::finish_pending; }
+bool needs_optimizer(Variant v) { return v != Variant::load && v != Variant::validate; }
+
+std::vector<Variant> variants_of(const Problem& problem, bool delayed) {
+  std::vector<Variant> variants;
+  for (int i = 0; i < kVariantCount; ++i) {
+    const auto variant = static_cast<Variant>(i);
+    const bool possible = (delayed || !needs_pending(variant)) && (problem.trains() || !needs_optimizer(variant));
+    if (possible) variants.push_back(variant);
+  }
+  return variants;
+}
+
+bool has_delayed(const Map& map) {
+  return std::any_of(map.chunks.begin(), map.chunks.end(), [](const Chunk& chunk) { return chunk.delayed; });
+}
+
+}  // namespace
+
+const Access* Graph::find(const Task& task, Role role) const {
+  for (const Access& access : accesses(task)) {
+    if (access.role == role) return &access;
+  }
+  return nullptr;
+}
+
+std::uint64_t Graph::lane_bytes(Lane lane) const {
+  std::uint64_t sum = 0;
+  for (const Task& task : tasks) sum += task.lane == lane ? task.bytes : 0;
+  return sum;
+}
+
+bool may_follow(Variant previous, Variant next, bool delayed) {
+  return next != Variant::load && needs_pending(next) == leaves_pending(previous, delayed);
+}
+
+std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next) {
+  std::vector<Edge> edges;
+  const auto depend = [&](TaskId from, TaskId to) {
+    if (from < 0 || to < 0) return;
+    const Lane lane = next.tasks[to].lane;
+    if (runs_in_order(lane) && previous.tasks[from].lane == lane) return;
+    edges.push_back({from, to});
+  };
+  for (int resource = 0; resource < map.resources(); ++resource) {
+    int earlier = resource;
+    if (map.is_buffer(resource) && map.buffers[resource].pool >= 0) {
+      const int pool = map.buffers[resource].pool;
+      const int first = map.pools[pool].first_buffer;
+      earlier = first + previous.end_order[pool][resource - first];
+    }
+    const Boundary& before = previous.boundaries[earlier];
+    const Boundary& after = next.boundaries[resource];
+    for (TaskId reader : after.first_readers) depend(before.last_writer, reader);
+    depend(before.last_writer, after.first_writer);
+    for (TaskId reader : before.last_readers) depend(reader, after.first_writer);
+  }
+  std::sort(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) { return std::tie(a.from, a.to) < std::tie(b.from, b.to); });
+  edges.erase(std::unique(edges.begin(), edges.end(), [](const Edge& a, const Edge& b) { return a.from == b.from && a.to == b.to; }), edges.end());
+  return edges;
+}
+
+Program build_program(const Problem& problem, const PoolSizes& sizes) {
+  Program program;
+  program.map = make_map(problem, sizes);
+  program.delayed = has_delayed(program.map);
+  for (Variant variant : variants_of(problem, program.delayed)) {
+    program.graphs[static_cast<std::size_t>(variant)] = StepEmitter(program.map, variant, Emitter::Purpose::graph).emit();
+  }
+  return program;
+}
+
+PoolSizes minimum_pools(const Problem& problem) {
+  const Map map = make_map(problem, {});
+  PoolSizes most(map.pools.size(), 0);
+  for (Variant variant : variants_of(problem, has_delayed(map))) {
+    StepEmitter emitter(map, variant, Emitter::Purpose::counting);
+    emitter.emit();
+    for (std::size_t i = 0; i < most.size(); ++i) most[i] = std::max(most[i], emitter.peak()[i]);
+  }
+  return most;
+}
+
+}  // namespace gsnake::schedule

@@ -1,0 +1,60 @@
+// From a schedule's visits to a graph: which data moves when, around the compute tasks.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "schedule/activations.h"
+#include "schedule/chunk_tasks.h"
+#include "schedule/visits.h"
+
+namespace gsnake::schedule {
+
+// Emits one graph of any variant; counting instead of building when asked to.
+class StepEmitter {
+ public:
+  StepEmitter(const Map& map, Variant variant, Emitter::Purpose purpose);
+  Graph emit();
+  [[nodiscard]] const PoolSizes& peak() const { return emitter_.peak(); }
+
+ private:
+  using Work = std::function<void()>;
+
+  // One object that a visit computes with.
+  struct Use {
+    int object = 0;
+    int user = 0;                 // 0: the unit's own object, 1: the head's tied one
+    bool first = false;           // of the object in this graph
+    bool first_gradient = false;  // of this user of the object
+    bool last_gradient = false;   // of the object: its sum is finished
+    int weights = -1;             // device slots while the visit lasts
+    int accumulator = -1;
+  };
+
+  void emit_load();
+  void emit_finish();
+  void emit_visits();
+  void emit_visit(std::size_t v, std::vector<Work> background);
+  void emit_compute(std::size_t v, std::size_t i);
+  [[nodiscard]] bool next_consumes(std::size_t v, std::size_t i, const Tensor& tensor) const;
+
+  void note_uses();
+  [[nodiscard]] bool has_gradient(const Visit& visit) const { return training_ && visit.pass != Pass::forward; }
+  [[nodiscard]] bool carries(int chunk) const { return map_.chunks[chunk].object == 0 && map_.chunks[chunk].weight_tier == Tier::ssd; }
+  std::vector<Work> prepare(std::size_t v);  // fetches the visit's weights
+  void open_sums(std::size_t v);             // its gradient accumulators, with the sums that earlier visits left
+  std::vector<Work> settle(std::size_t v);   // takes its gradients away
+  std::vector<int> carry_on();               // object 0's weights stay for the next forward: their buffers, in chunk order
+
+  const Map& map_;
+  const Variant variant_;
+  const bool training_;
+  const bool pending_;
+  Emitter emitter_;
+  ChunkTasks chunks_;
+  ActivationTasks activations_;
+  std::vector<Visit> visits_;
+  std::vector<std::vector<Use>> uses_;  // by visit
+};
+
+}  // namespace gsnake::schedule
