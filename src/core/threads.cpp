@@ -1,6 +1,7 @@
 #include "core/threads.h"
 
 #include <pthread.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <array>
@@ -23,6 +24,14 @@ std::string thread_name() {
   std::array<char, kKernelNameBytes> name{};
   if (pthread_getname_np(pthread_self(), name.data(), name.size()) != 0) return {};
   return name.data();
+}
+
+void block_signals() noexcept {
+  sigset_t signals;
+  sigfillset(&signals);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) sigdelset(&signals, fault);
+  // Fails only for an unknown `how`.
+  static_cast<void>(pthread_sigmask(SIG_SETMASK, &signals, nullptr));
 }
 
 }  // namespace gsnake::core

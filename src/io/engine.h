@@ -9,10 +9,9 @@
 #include <system_error>
 
 #include "io/file.h"
+#include "io/transfer_state.h"
 
 namespace gsnake::io {
-
-enum class Op : std::uint8_t { read, write };
 
 // Told once, when a request is over. Owned by the submitter, who keeps it and the buffer alive until then.
 class Completion {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/unique_fd.h"
+#include "io/direct_io.h"
 
 namespace gsnake::io {
 
@@ -31,6 +32,8 @@ class File {
   void sync_data() const;  // fdatasync; throws Error(storage)
 
  private:
+  void decide_direct(DirectIo direct, ProbeWrites writes);
+
   core::UniqueFd fd_;
   std::string path_;
   std::uint64_t size_bytes_ = 0;

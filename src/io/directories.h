@@ -1,0 +1,31 @@
+// What the store asks of folders and file systems.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gsnake::io {
+
+// Makes `path` and the folders above it that are missing (mode 0777 less the umask). Returns those newly made, outermost first, for
+// remove_directories(). Throws Error(storage), having removed what it made.
+std::vector<std::string> make_directories(const std::string& path);
+
+// Removes what make_directories() returned, innermost first; a folder that is not empty, and those above it, stay.
+void remove_directories(std::span<const std::string> made) noexcept;
+
+// Makes the entries of the folder durable: after files were created, renamed or removed in it. Throws Error(storage).
+void fsync_directory(const std::string& path);
+
+// Bytes an unprivileged process may still allocate on the file system of `path`; the largest number where the file system has no limit of
+// its own (ramfs). Throws Error(storage).
+[[nodiscard]] std::uint64_t free_bytes(const std::string& path);
+
+// Creates and removes a file in the folder. Throws Error(storage) that says why that fails and what to do.
+void require_writable_directory(const std::string& path);
+
+// "DIRECTORY/.gsnake-PID-N", another at each call: for files that live for a moment.
+[[nodiscard]] std::string temporary_path(const std::string& directory);
+
+}  // namespace gsnake::io

@@ -1,0 +1,63 @@
+#include "io/registered_buffers.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "core/errors.h"
+
+namespace gsnake::io {
+namespace {
+
+constexpr std::size_t kMaxBufferBytes = 1ULL << 30;  // the kernel's limit for one buffer
+
+const std::byte* begin_of(const iovec& buffer) noexcept { return static_cast<const std::byte*>(buffer.iov_base); }
+
+bool is_before(const iovec& a, const iovec& b) noexcept { return std::less<>()(begin_of(a), begin_of(b)); }
+
+}  // namespace
+
+bool RegisteredBuffers::add(std::span<std::byte> memory) {
+  std::vector<iovec> all = buffers_;
+  for (std::size_t offset = 0; offset < memory.size(); offset += kMaxBufferBytes) {
+    all.push_back({.iov_base = memory.data() + offset, .iov_len = std::min(kMaxBufferBytes, memory.size() - offset)});
+  }
+  std::ranges::sort(all, is_before);
+  std::vector<iovec> before = buffers_;
+  // Kernels before 5.19 can't add to a table: it is replaced as a whole.
+  clear();
+  if (replace(std::move(all))) return true;
+  if (!before.empty() && !replace(std::move(before))) spdlog::debug("io_uring: buffers that were registered could not be registered again");
+  return false;
+}
+
+bool RegisteredBuffers::replace(std::vector<iovec> buffers) noexcept {
+  const int result = io_uring_register_buffers(&ring_, buffers.data(), static_cast<unsigned>(buffers.size()));
+  if (result < 0) {
+    spdlog::debug("io_uring: registering {} buffers: {}", buffers.size(), core::errno_code(-result).message());
+    return false;
+  }
+  buffers_ = std::move(buffers);
+  return true;
+}
+
+int RegisteredBuffers::find(const std::byte* data, std::size_t size) const noexcept {
+  const iovec key{.iov_base = const_cast<std::byte*>(data), .iov_len = size};
+  auto after = std::ranges::upper_bound(buffers_, key, is_before);
+  if (after == buffers_.begin()) return -1;
+  --after;
+  const auto start = static_cast<std::size_t>(data - begin_of(*after));
+  if (start > after->iov_len || size > after->iov_len - start) return -1;
+  return static_cast<int>(after - buffers_.begin());
+}
+
+void RegisteredBuffers::clear() noexcept {
+  if (buffers_.empty()) return;
+  const int result = io_uring_unregister_buffers(&ring_);
+  if (result < 0) spdlog::debug("io_uring: unregistering buffers: {}", core::errno_code(-result).message());
+  buffers_.clear();
+}
+
+}  // namespace gsnake::io

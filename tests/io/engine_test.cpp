@@ -1,0 +1,326 @@
+// The conformance suite: what every IoEngine promises, on direct and on buffered files.
+#include "io/engine.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "greedysnake/error.h"
+#include "io/test_support.h"
+
+namespace gsnake::io {
+namespace {
+
+using testing::fill;
+using testing::same;
+using testing::TemporaryDirectory;
+using testing::Waiter;
+
+constexpr std::size_t kBlock = 4096;
+constexpr std::size_t kFileBytes = 4 << 20;
+
+using Parameters = std::tuple<EngineChoice, DirectIo>;
+
+std::string name_of(const ::testing::TestParamInfo<Parameters>& info) {
+  const std::string engine = std::get<0>(info.param) == EngineChoice::io_uring ? "Uring" : "Threads";
+  return engine + (std::get<1>(info.param) == DirectIo::automatic ? "Direct" : "Buffered");
+}
+
+class IoEngineConformance : public ::testing::TestWithParam<Parameters> {
+ protected:
+  void SetUp() override {
+    file_ = File::create(directory_.file("data"), kFileBytes, std::get<1>(GetParam()));
+    if (std::get<1>(GetParam()) == DirectIo::automatic && !file_.direct()) GTEST_SKIP() << "no O_DIRECT here: " << file_.buffered_reason();
+    try {
+      make({.depth = 8, .threads = 3, .split_bytes = 64 * 1024});
+    } catch (const Error& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+  void make(const EngineOptions& options) {
+    engine_ = std::get<0>(GetParam()) == EngineChoice::io_uring ? make_uring_engine(options) : make_thread_engine(options);
+    ASSERT_EQ(engine_->add_file(file_), 0);
+  }
+  static Request request(Op op, std::uint64_t offset, AlignedBuffer& memory, Completion& completion) {
+    return {.op = op, .file = 0, .offset = offset, .data = memory.data(), .size = memory.size(), .completion = &completion};
+  }
+  std::error_code run(Op op, std::uint64_t offset, AlignedBuffer& memory) {
+    Waiter waiter;
+    const Request one = request(op, offset, memory, waiter);
+    EXPECT_TRUE(engine_->try_submit({&one, 1}));
+    return waiter.wait();
+  }
+
+  TemporaryDirectory directory_;
+  File file_;
+  std::unique_ptr<IoEngine> engine_;
+};
+
+TEST_P(IoEngineConformance, ReadsWhatWasWrittenAtManySizesAndOffsets) {
+  std::mt19937_64 random(5);
+  for (int i = 0; i < 60; ++i) {
+    const std::size_t size = kBlock * (1 + random() % 96);
+    const std::uint64_t offset = kBlock * (random() % ((kFileBytes - size) / kBlock + 1));
+    AlignedBuffer out(size);
+    AlignedBuffer in(size);
+    fill(out, i);
+    ASSERT_FALSE(run(Op::write, offset, out)) << size << " at " << offset;
+    ASSERT_FALSE(run(Op::read, offset, in)) << size << " at " << offset;
+    ASSERT_TRUE(same(out, in, size)) << size << " at " << offset;
+  }
+}
+
+TEST_P(IoEngineConformance, OddTransfersWorkOnABufferedFileAndFailOnADirectOne) {
+  AlignedBuffer out(200'001);
+  AlignedBuffer in(200'001);
+  fill(out, 3);
+  if (file_.direct()) {
+    EXPECT_EQ(run(Op::read, 12345, in), std::errc::invalid_argument);
+  } else {
+    EXPECT_FALSE(run(Op::write, 12345, out));
+    EXPECT_FALSE(run(Op::read, 12345, in));
+    EXPECT_TRUE(same(out, in, out.size()));
+  }
+}
+
+TEST_P(IoEngineConformance, WritesReachTheFileAndNoByteBesideThem) {
+  AlignedBuffer block(kBlock);
+  AlignedBuffer around(3 * kBlock);
+  fill(around, 1);
+  ASSERT_FALSE(run(Op::write, 0, around));
+  fill(block, 2);
+  ASSERT_FALSE(run(Op::write, kBlock, block));
+  std::memcpy(around.data() + kBlock, block.data(), kBlock);
+  AlignedBuffer in(3 * kBlock);
+  const File again = File::open_existing(file_.path(), DirectIo::off);
+  ASSERT_EQ(::pread(again.fd(), in.data(), in.size(), 0), static_cast<ssize_t>(in.size()));
+  EXPECT_TRUE(same(around, in, in.size()));
+}
+
+TEST_P(IoEngineConformance, ATransferOfNothingSucceeds) {
+  Waiter waiter;
+  const Request nothing{.op = Op::read, .file = 0, .offset = 0, .data = nullptr, .size = 0, .completion = &waiter};
+  ASSERT_TRUE(engine_->try_submit({&nothing, 1}));
+  EXPECT_FALSE(waiter.wait());
+}
+
+TEST_P(IoEngineConformance, RefusesAllOfABatchOverItsCapacityAndRecovers) {
+  const std::size_t capacity = engine_->capacity();
+  ASSERT_EQ(capacity, 8U);
+  AlignedBuffer memory((capacity + 1) * kBlock);
+  Waiter waiter;
+  std::vector<Request> too_many(capacity + 1, request(Op::read, 0, memory, waiter));
+  for (std::size_t i = 0; i < too_many.size(); ++i) {
+    too_many[i].data = memory.data() + i * kBlock;
+    too_many[i].size = kBlock;
+  }
+  EXPECT_FALSE(engine_->try_submit(too_many));
+  EXPECT_EQ(engine_->in_flight(), 0U);
+  for (int round = 1; round <= 3; ++round) {
+    ASSERT_TRUE(engine_->try_submit(std::span(too_many).first(capacity)));
+    EXPECT_FALSE(waiter.wait(round * static_cast<int>(capacity)));
+  }
+  EXPECT_EQ(waiter.count(), 3 * static_cast<int>(capacity));
+  EXPECT_EQ(engine_->in_flight(), 0U);
+}
+
+TEST_P(IoEngineConformance, ReadingPastTheEndNamesTheEnd) {
+  AlignedBuffer memory(4 * kBlock);
+  for (const std::uint64_t offset : {kFileBytes - 2 * kBlock, kFileBytes, kFileBytes + 64 * kBlock}) {
+    const std::error_code error = run(Op::read, offset, memory);
+    EXPECT_EQ(error, std::errc::io_error);
+    EXPECT_EQ(error.message(), "no progress: the file ends there");
+  }
+  EXPECT_FALSE(run(Op::read, kFileBytes - 4 * kBlock, memory)) << "the engine goes on";
+}
+
+TEST_P(IoEngineConformance, ReadingPastAnOddEndNamesTheEnd) {
+  ASSERT_EQ(::truncate(file_.path().c_str(), 3 * kBlock + 100), 0);
+  AlignedBuffer memory(8 * kBlock);
+  EXPECT_EQ(run(Op::read, 0, memory), IoFailure::end_of_file);
+}
+
+TEST_P(IoEngineConformance, AnUnknownFileIsAnError) {
+  AlignedBuffer memory(kBlock);
+  for (const int file : {-1, 1, 1000}) {
+    Waiter waiter;
+    Request one = request(Op::read, 0, memory, waiter);
+    one.file = file;
+    ASSERT_TRUE(engine_->try_submit({&one, 1}));
+    EXPECT_EQ(waiter.wait(), std::errc::bad_file_descriptor);
+  }
+}
+
+TEST_P(IoEngineConformance, AWriteThatTheSystemRefusesSurfaces) {
+  struct rlimit before {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  struct rlimit small = before;
+  small.rlim_cur = 1 << 20;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  AlignedBuffer memory(kBlock);
+  const std::error_code beyond = run(Op::write, 2 << 20, memory);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(beyond, std::errc::file_too_large);
+  EXPECT_FALSE(run(Op::write, 2 << 20, memory)) << "the engine goes on";
+}
+
+TEST_P(IoEngineConformance, DestructionWaitsForWhatIsInFlight) {
+  AlignedBuffer memory(kFileBytes);
+  fill(memory, 9);
+  Waiter waiter;
+  const Request one = request(Op::write, 0, memory, waiter);
+  ASSERT_TRUE(engine_->try_submit({&one, 1}));
+  engine_.reset();
+  EXPECT_EQ(waiter.count(), 1);
+  EXPECT_EQ(waiter.failures(), 0);
+}
+
+TEST_P(IoEngineConformance, DestructionOfAnEngineThatWasNeverUsed) { engine_.reset(); }
+
+TEST_P(IoEngineConformance, ThreadsThatEndRightAfterTheySubmitLoseNothing) {
+  AlignedBuffer memory(8 * kBlock * 16);
+  fill(memory, 4);
+  Waiter waiter;
+  for (int i = 0; i < 8; ++i) {
+    std::thread([&, i] {
+      const Request one{.op = Op::write,
+                        .file = 0,
+                        .offset = static_cast<std::uint64_t>(i) * 16 * kBlock,
+                        .data = memory.data() + static_cast<std::size_t>(i) * 16 * kBlock,
+                        .size = 16 * kBlock,
+                        .completion = &waiter};
+      while (!engine_->try_submit({&one, 1})) std::this_thread::yield();
+    }).join();
+  }
+  EXPECT_FALSE(waiter.wait(8));
+  AlignedBuffer in(memory.size());
+  EXPECT_FALSE(run(Op::read, 0, in));
+  EXPECT_TRUE(same(memory, in, in.size()));
+}
+
+TEST_P(IoEngineConformance, ConcurrentSubmittersEachGetTheirOwnBytes) {
+  constexpr int kThreads = 4;
+  constexpr std::size_t kBytes = 24 * kBlock;
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong{0};
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      AlignedBuffer out(kBytes);
+      AlignedBuffer in(kBytes);
+      for (int i = 0; i < 20; ++i) {
+        fill(out, static_cast<std::uint64_t>(t) * 1000 + static_cast<std::uint64_t>(i));
+        for (const Op op : {Op::write, Op::read}) {
+          Waiter waiter;
+          const Request one = request(op, static_cast<std::uint64_t>(t) * kBytes, op == Op::write ? out : in, waiter);
+          while (!engine_->try_submit({&one, 1})) std::this_thread::yield();
+          if (waiter.wait()) ++wrong;
+        }
+        if (!same(out, in, kBytes)) ++wrong;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong.load(), 0);
+}
+
+// Reads the file block by block, each submitted from the completion of the one before.
+class Chain final : public Completion {
+ public:
+  Chain(IoEngine& engine, AlignedBuffer& memory, int links) : engine_(engine), memory_(memory), links_(links) {}
+  void on_complete(std::error_code error) noexcept override {
+    const int link = ++done_;
+    if (error || link >= links_ || !submit(link)) last_.on_complete(error);
+  }
+  bool submit(int link) {
+    const Request one{.op = Op::read,
+                      .file = 0,
+                      .offset = static_cast<std::uint64_t>(link) * kBlock,
+                      .data = memory_.data() + static_cast<std::size_t>(link) * kBlock,
+                      .size = kBlock,
+                      .completion = this};
+    return engine_.try_submit({&one, 1});
+  }
+  std::error_code wait() { return last_.wait(); }
+  [[nodiscard]] int done() const { return done_.load(); }
+
+ private:
+  IoEngine& engine_;
+  AlignedBuffer& memory_;
+  const int links_;
+  std::atomic<int> done_{0};
+  Waiter last_;
+};
+
+TEST_P(IoEngineConformance, ACompletionMaySubmitEvenAtACapacityOfOne) {
+  engine_.reset();
+  make({.depth = 1, .threads = 1});
+  AlignedBuffer out(64 * kBlock);
+  AlignedBuffer in(64 * kBlock);
+  fill(out, 11);
+  ASSERT_FALSE(run(Op::write, 0, out));
+  Chain chain(*engine_, in, 64);
+  ASSERT_TRUE(chain.submit(0));
+  EXPECT_FALSE(chain.wait());
+  EXPECT_EQ(chain.done(), 64);
+  EXPECT_TRUE(same(out, in, in.size()));
+}
+
+TEST_P(IoEngineConformance, ARequestLargerThanAllPartsTogetherIsTransferred) {
+  engine_.reset();
+  // Rounded up to the alignment of a direct file.
+  make({.depth = 2, .threads = 2, .split_bytes = 1000});
+  AlignedBuffer out(64 * kBlock);
+  AlignedBuffer in(64 * kBlock);
+  fill(out, 12);
+  EXPECT_FALSE(run(Op::write, 0, out));
+  EXPECT_FALSE(run(Op::read, 0, in));
+  EXPECT_TRUE(same(out, in, in.size()));
+}
+
+TEST_P(IoEngineConformance, RegisteredAndOtherMemoryWorkAlike) {
+  AlignedBuffer first(32 * kBlock);
+  AlignedBuffer second(32 * kBlock);
+  AlignedBuffer other(32 * kBlock);
+  const bool registered = engine_->register_buffer(first.span());
+  EXPECT_EQ(engine_->register_buffer(second.span()), registered);
+  EXPECT_FALSE(engine_->register_buffer({}));
+  fill(first, 1);
+  EXPECT_FALSE(run(Op::write, 0, first));
+  EXPECT_FALSE(run(Op::read, 0, second));
+  EXPECT_FALSE(run(Op::read, 0, other));
+  EXPECT_TRUE(same(first, second, first.size()));
+  EXPECT_TRUE(same(first, other, first.size()));
+}
+
+TEST_P(IoEngineConformance, TransferBlocksAndNamesWhatFailed) {
+  AlignedBuffer out(kFileBytes);
+  AlignedBuffer in(kFileBytes);
+  fill(out, 21);
+  transfer(*engine_, file_, {.op = Op::write, .file = 0, .offset = 0, .data = out.data(), .size = out.size()});
+  transfer(*engine_, file_, {.op = Op::read, .file = 0, .offset = 0, .data = in.data(), .size = in.size()});
+  EXPECT_TRUE(same(out, in, in.size()));
+  try {
+    transfer(*engine_, file_, {.op = Op::read, .file = 0, .offset = kFileBytes, .data = in.data(), .size = kBlock});
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::storage);
+    EXPECT_EQ(error.what(), "cannot read 4096 bytes at offset 4194304 of " + file_.path() +
+                                ": no progress: the file ends there; check the file and its drive");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, IoEngineConformance,
+                         ::testing::Combine(::testing::Values(EngineChoice::io_uring, EngineChoice::threads),
+                                            ::testing::Values(DirectIo::automatic, DirectIo::off)),
+                         name_of);
+
+}  // namespace
+}  // namespace gsnake::io
