@@ -1,0 +1,78 @@
+#include "model/binding.h"
+
+#include <sstream>
+
+#include "greedysnake/error.h"
+
+namespace gsnake::model {
+
+std::vector<ParameterInfo> parameters_of(const torch::nn::Module& module) {
+  std::vector<ParameterInfo> infos;
+  for (const auto& item : module.named_parameters()) {
+    const torch::Tensor& parameter = item.value();
+    infos.push_back(
+        {item.key(), parameter.sizes().vec(), static_cast<std::uint64_t>(parameter.numel()), static_cast<int>(parameter.dim())});
+  }
+  return infos;
+}
+
+ParameterSet::ParameterSet(const torch::nn::Module& module) : parameters_(module.parameters()), infos_(parameters_of(module)) {}
+
+void ParameterSet::check_count(std::size_t count) const {
+  if (count == size()) return;
+  throw Error(ErrorKind::usage, "binding a module: " + std::to_string(count) + " tensors for " + std::to_string(size()) +
+                                    " parameters; give one for each, in registration order");
+}
+
+void ParameterSet::check_sizes(std::size_t index, const torch::Tensor& tensor) const {
+  const ParameterInfo& info = infos_.at(index);
+  if (tensor.sizes() == torch::IntArrayRef(info.sizes) && tensor.is_contiguous()) return;
+  std::ostringstream message;
+  message << "binding parameter '" << info.name << "': it is " << torch::IntArrayRef(info.sizes) << ", the tensor is " << tensor.sizes()
+          << (tensor.is_contiguous() ? "" : " and not contiguous") << "; give a contiguous tensor of the parameter's sizes";
+  throw Error(ErrorKind::usage, message.str());
+}
+
+void ParameterSet::bind(std::size_t index, const torch::Tensor& weight) {
+  check_sizes(index, weight);
+  torch::Tensor& parameter = parameters_[index];
+  if (parameter.is_meta() && !weight.is_meta()) {
+    // set_data() refuses to cross from meta to a real device; all that it compares are these dispatch keys.
+    parameter.unsafeGetTensorImpl()->_change_backend_component_keys(weight.device());
+  }
+  parameter.set_data(weight);
+}
+
+void ParameterSet::set_gradient(std::size_t index, const torch::Tensor& gradient) {
+  if (gradient.defined()) check_sizes(index, gradient);
+  parameters_.at(index).mutable_grad() = gradient;
+}
+
+void ParameterSet::bind(std::span<const torch::Tensor> weights) {
+  check_count(weights.size());
+  for (std::size_t i = 0; i < weights.size(); ++i) bind(i, weights[i]);
+}
+
+void ParameterSet::set_gradients(std::span<const torch::Tensor> gradients) {
+  check_count(gradients.size());
+  for (std::size_t i = 0; i < gradients.size(); ++i) set_gradient(i, gradients[i]);
+}
+
+void ParameterSet::clear_gradients() {
+  for (torch::Tensor& parameter : parameters_) parameter.mutable_grad() = torch::Tensor();
+}
+
+void bind_parameters(torch::nn::Module& module, std::span<const torch::Tensor> weights) { ParameterSet(module).bind(weights); }
+
+void set_gradients(torch::nn::Module& module, std::span<const torch::Tensor> gradients) { ParameterSet(module).set_gradients(gradients); }
+
+std::vector<torch::Tensor> views(float* base, const FlatLayout& layout) {
+  std::vector<torch::Tensor> tensors;
+  tensors.reserve(layout.parameters.size());
+  for (const FlatParameter& parameter : layout.parameters) {
+    tensors.push_back(torch::from_blob(base + parameter.offset, parameter.info.sizes, torch::kFloat32));
+  }
+  return tensors;
+}
+
+}  // namespace gsnake::model

@@ -1,0 +1,55 @@
+// Points a module's parameters and their gradients at memory that the runtime owns.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "model/flat_layout.h"
+
+namespace gsnake::model {
+
+// The parameters of `module` and its submodules in registration order: the order of named_parameters() and of every span below.
+std::vector<ParameterInfo> parameters_of(const torch::nn::Module& module);
+
+// Handles to a module's parameters, taken once so that rebinding them walks no module tree. Shares ownership of the parameter tensors (not
+// of the module). Not thread-safe: rebind only between uses of the module, and only while no autograd graph of it is alive.
+class ParameterSet {
+ public:
+  explicit ParameterSet(const torch::nn::Module& module);
+
+  [[nodiscard]] std::size_t size() const noexcept { return parameters_.size(); }
+  [[nodiscard]] const std::vector<ParameterInfo>& infos() const noexcept { return infos_; }
+
+  // Lets parameter `index` use the storage of `weight` (same sizes, contiguous). Whoever owns the memory behind `weight` keeps it alive
+  // until the parameter is bound elsewhere. A parameter built on the meta device becomes one of weight's device at its first binding.
+  // Throws Error(usage) naming the parameter when the sizes differ.
+  void bind(std::size_t index, const torch::Tensor& weight);
+  // Makes `gradient` (same sizes, fp32, same ownership rule) the parameter's .grad: backward then adds to it in place. An undefined tensor
+  // clears .grad. The parameter must have been bound before.
+  void set_gradient(std::size_t index, const torch::Tensor& gradient);
+
+  // All parameters at once; the span has size() entries, else Error(usage).
+  void bind(std::span<const torch::Tensor> weights);
+  void set_gradients(std::span<const torch::Tensor> gradients);
+  void clear_gradients();
+
+ private:
+  void check_count(std::size_t count) const;
+  void check_sizes(std::size_t index, const torch::Tensor& tensor) const;
+
+  std::vector<torch::Tensor> parameters_;
+  std::vector<ParameterInfo> infos_;
+};
+
+// As the members of ParameterSet, for callers outside hot loops.
+void bind_parameters(torch::nn::Module& module, std::span<const torch::Tensor> weights);
+void set_gradients(torch::nn::Module& module, std::span<const torch::Tensor> gradients);
+
+// One fp32 CPU tensor per entry of `layout.parameters`, over the flat vector at `base` (layout.elements floats, 64-byte aligned, owned by
+// the caller, who outlives the tensors and whatever they are bound to).
+std::vector<torch::Tensor> views(float* base, const FlatLayout& layout);
+
+}  // namespace gsnake::model

@@ -1,0 +1,56 @@
+// A unit's parameters as one flat vector of fp32 elements: how the store, the optimizer and the gradient accumulators see them. Free of
+// Torch.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gsnake::model {
+
+// Every parameter starts on a multiple of this many elements: 64 bytes in fp32, a cache line and the widest vector register.
+inline constexpr std::uint64_t kParameterAlignment = 16;
+
+// One parameter of a module, named as in named_parameters().
+struct ParameterInfo {
+  std::string name;
+  std::vector<std::int64_t> sizes;
+  std::uint64_t numel = 0;
+  int dims = 0;
+};
+
+// Where a parameter lies in the flat vector.
+struct FlatParameter {
+  ParameterInfo info;
+  std::size_t index = 0;     // in the module's parameters, registration order
+  std::uint64_t offset = 0;  // in elements, a multiple of kParameterAlignment
+  bool decays = false;       // weight decay applies
+};
+
+// Elements [begin, end) that all decay or all do not.
+struct DecaySpan {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  bool decays = false;
+};
+
+// Elements between the end of one parameter and the next offset are padding: zero at initialization and, since their gradients are zero and
+// AdamW maps zero to zero, for ever.
+struct FlatLayout {
+  std::vector<FlatParameter> parameters;  // in registration order, without the excluded one
+  std::uint64_t elements = 0;             // padding included; a multiple of kParameterAlignment
+
+  // Sorted spans that cover [0, padded_elements), neighbours merged; padding goes with the parameter before it. Throws Error(usage) when
+  // padded_elements < elements.
+  [[nodiscard]] std::vector<DecaySpan> decay_spans(std::uint64_t padded_elements) const;
+};
+
+// Lays `parameters` out in their order. Tensors of two dimensions and more decay, others only if `decay_1d`. `excluded` names a parameter
+// that is stored elsewhere (a tied head weight, which is the embedding's); empty: none. Throws Error(usage) when that name is not among
+// them.
+FlatLayout make_flat_layout(std::span<const ParameterInfo> parameters, bool decay_1d, std::string_view excluded = {});
+
+}  // namespace gsnake::model

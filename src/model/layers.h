@@ -1,0 +1,80 @@
+// The layers that the built-in families share. Parameters are created on the meta device: they cost no memory until they are bound.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+namespace gsnake::model {
+
+// y = x W^T + b; weight (out, in), bias (out) if `bias`.
+class Linear : public torch::nn::Module {
+ public:
+  Linear(std::int64_t in, std::int64_t out, bool bias);
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+ private:
+  torch::Tensor weight_;
+  torch::Tensor bias_;
+};
+
+// weight (count, hidden); ids of any shape in, one more dimension out.
+class Embedding : public torch::nn::Module {
+ public:
+  Embedding(std::int64_t count, std::int64_t hidden);
+  torch::Tensor forward(const torch::Tensor& ids) const;
+
+ private:
+  torch::Tensor weight_;
+};
+
+// Over the last dimension, with weight and bias.
+class LayerNorm : public torch::nn::Module {
+ public:
+  LayerNorm(std::int64_t hidden, double epsilon);
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+ private:
+  std::int64_t hidden_;
+  double epsilon_;
+  torch::Tensor weight_;
+  torch::Tensor bias_;
+};
+
+// x / sqrt(mean(x^2) + epsilon) * weight over the last dimension, the quotient in fp32 (Zhang and Sennrich, 2019).
+class RmsNorm : public torch::nn::Module {
+ public:
+  RmsNorm(std::int64_t hidden, double epsilon);
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+ private:
+  double epsilon_;
+  torch::Tensor weight_;
+};
+
+// Rotary position embedding in Hugging Face's convention: dimension i of a head is paired with i + head_dim / 2 and turned by
+// position * theta^(-2i / head_dim). The tables depend on the shape alone: 4 * tokens * head_dim bytes for the longest row seen.
+class RotaryEmbedding {
+ public:
+  RotaryEmbedding(std::int64_t head_dim, double theta) : head_dim_(head_dim), theta_(theta) {}
+  // (rows, heads, tokens, head_dim) in and out.
+  torch::Tensor apply(const torch::Tensor& x);
+
+ private:
+  void make_tables(std::int64_t tokens, const torch::Device& device);
+
+  std::int64_t head_dim_;
+  double theta_;
+  torch::Tensor cos_;  // (tokens, head_dim / 2) fp32
+  torch::Tensor sin_;
+};
+
+// Causal softmax(q k^T / sqrt(head_dim)) v; q (rows, heads, tokens, head_dim), k and v with kv heads that divide heads, each serving
+// heads / kv_heads neighbouring query heads. Returns (rows, tokens, heads * head_dim), contiguous.
+torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout);
+
+// Normal(0, std) for every parameter of two dimensions and more, 1 for one-dimensional ones called weight, 0 for the rest. Draws in
+// registration order. The parameter called `skip` (a tied one) is left alone.
+void initialize_parameters(torch::nn::Module& module, double std, const std::string& skip = {});
+
+}  // namespace gsnake::model

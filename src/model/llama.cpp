@@ -1,0 +1,155 @@
+// Llama (Touvron et al., 2023), with the parameter names of Hugging Face's LlamaForCausalLM.
+#include "greedysnake/models.h"
+#include "model/families.h"
+#include "model/layers.h"
+
+namespace gsnake::models {
+namespace {
+
+using model::causal_attention;
+using model::Embedding;
+using model::Linear;
+using model::RmsNorm;
+using model::RotaryEmbedding;
+
+// The config's shapes with defaults filled in.
+struct LlamaShape {
+  std::int64_t hidden;
+  std::int64_t heads;
+  std::int64_t kv_heads;
+  std::int64_t head_dim;
+  std::int64_t intermediate;
+};
+
+LlamaShape llama_shape(const ModelConfig& config) {
+  LlamaShape shape{config.hidden, config.heads, config.kv_heads == 0 ? config.heads : config.kv_heads,
+                   config.head_dim == 0 ? config.hidden / config.heads : config.head_dim, config.intermediate};
+  if (shape.heads % shape.kv_heads != 0) {
+    model::refuse("kv_heads", std::to_string(shape.kv_heads), "must divide model.heads = " + std::to_string(shape.heads));
+  }
+  if (shape.head_dim % 2 != 0) {
+    model::refuse("head_dim", std::to_string(shape.head_dim), "must be even for rotary positions; choose hidden and heads so that it is");
+  }
+  if (!(config.rope_theta > 0.0)) model::refuse("rope_theta", std::to_string(config.rope_theta), "must be above 0");
+  if (config.dropout != 0.0) model::refuse("dropout", std::to_string(config.dropout), "llama has none; leave it out");
+  if (shape.intermediate == 0) shape.intermediate = (8 * config.hidden / 3 + 63) / 64 * 64;
+  return shape;
+}
+
+class LlamaEmbedding : public EmbeddingUnit {
+ public:
+  explicit LlamaEmbedding(const ModelConfig& config) {
+    embed_tokens_ = register_module("embed_tokens", std::make_shared<Embedding>(config.vocab, config.hidden));
+  }
+
+  torch::Tensor forward(const torch::Tensor& ids) override { return embed_tokens_->forward(ids); }
+
+ private:
+  std::shared_ptr<Embedding> embed_tokens_;
+};
+
+class LlamaAttention : public torch::nn::Module {
+ public:
+  LlamaAttention(const LlamaShape& shape, double rope_theta) : head_dim_(shape.head_dim), rotary_(shape.head_dim, rope_theta) {
+    q_proj_ = register_module("q_proj", std::make_shared<Linear>(shape.hidden, shape.heads * shape.head_dim, false));
+    k_proj_ = register_module("k_proj", std::make_shared<Linear>(shape.hidden, shape.kv_heads * shape.head_dim, false));
+    v_proj_ = register_module("v_proj", std::make_shared<Linear>(shape.hidden, shape.kv_heads * shape.head_dim, false));
+    o_proj_ = register_module("o_proj", std::make_shared<Linear>(shape.heads * shape.head_dim, shape.hidden, false));
+  }
+
+  torch::Tensor forward(const torch::Tensor& x) {
+    const torch::Tensor q = rotary_.apply(split_heads(q_proj_->forward(x)));
+    const torch::Tensor k = rotary_.apply(split_heads(k_proj_->forward(x)));
+    return o_proj_->forward(causal_attention(q, k, split_heads(v_proj_->forward(x)), /*dropout=*/0.0));
+  }
+
+ private:
+  torch::Tensor split_heads(const torch::Tensor& x) const { return x.view({x.size(0), x.size(1), -1, head_dim_}).transpose(1, 2); }
+
+  std::int64_t head_dim_;
+  RotaryEmbedding rotary_;
+  std::shared_ptr<Linear> q_proj_;
+  std::shared_ptr<Linear> k_proj_;
+  std::shared_ptr<Linear> v_proj_;
+  std::shared_ptr<Linear> o_proj_;
+};
+
+class LlamaMlp : public torch::nn::Module {
+ public:
+  explicit LlamaMlp(const LlamaShape& shape) {
+    gate_proj_ = register_module("gate_proj", std::make_shared<Linear>(shape.hidden, shape.intermediate, false));
+    up_proj_ = register_module("up_proj", std::make_shared<Linear>(shape.hidden, shape.intermediate, false));
+    down_proj_ = register_module("down_proj", std::make_shared<Linear>(shape.intermediate, shape.hidden, false));
+  }
+
+  torch::Tensor forward(const torch::Tensor& x) const {
+    return down_proj_->forward(torch::silu(gate_proj_->forward(x)) * up_proj_->forward(x));
+  }
+
+ private:
+  std::shared_ptr<Linear> gate_proj_;
+  std::shared_ptr<Linear> up_proj_;
+  std::shared_ptr<Linear> down_proj_;
+};
+
+class LlamaBlock : public Unit {
+ public:
+  LlamaBlock(const ModelConfig& config, const LlamaShape& shape) {
+    input_layernorm_ = register_module("input_layernorm", std::make_shared<RmsNorm>(shape.hidden, config.norm_epsilon));
+    self_attn_ = register_module("self_attn", std::make_shared<LlamaAttention>(shape, config.rope_theta));
+    post_attention_layernorm_ = register_module("post_attention_layernorm", std::make_shared<RmsNorm>(shape.hidden, config.norm_epsilon));
+    mlp_ = register_module("mlp", std::make_shared<LlamaMlp>(shape));
+  }
+
+  torch::Tensor forward(const torch::Tensor& hidden) override {
+    const torch::Tensor x = hidden + self_attn_->forward(input_layernorm_->forward(hidden));
+    return x + mlp_->forward(post_attention_layernorm_->forward(x));
+  }
+
+ private:
+  std::shared_ptr<RmsNorm> input_layernorm_;
+  std::shared_ptr<LlamaAttention> self_attn_;
+  std::shared_ptr<RmsNorm> post_attention_layernorm_;
+  std::shared_ptr<LlamaMlp> mlp_;
+};
+
+class LlamaHead : public HeadUnit {
+ public:
+  explicit LlamaHead(const ModelConfig& config) {
+    norm_ = register_module("norm", std::make_shared<RmsNorm>(config.hidden, config.norm_epsilon));
+    lm_head_ = register_module("lm_head", std::make_shared<Linear>(config.hidden, config.vocab, false));
+  }
+
+  torch::Tensor logits(const torch::Tensor& hidden) override { return lm_head_->forward(norm_->forward(hidden)); }
+
+ private:
+  std::shared_ptr<RmsNorm> norm_;
+  std::shared_ptr<Linear> lm_head_;
+};
+
+double block_flops_per_token(const LlamaShape& shape, std::int64_t context) {
+  const auto hidden = static_cast<double>(shape.hidden);
+  const auto query = static_cast<double>(shape.heads * shape.head_dim);
+  const auto key = static_cast<double>(shape.kv_heads * shape.head_dim);
+  // Matrix products, and attention over half of a full context on average.
+  return 2.0 * hidden * (2.0 * query + 2.0 * key + 3.0 * static_cast<double>(shape.intermediate)) +
+         2.0 * query * static_cast<double>(context);
+}
+
+}  // namespace
+
+Model llama(const ModelConfig& config) {
+  model::check_common(config);
+  const LlamaShape shape = llama_shape(config);
+  Model built = model::assemble(config,
+                                {std::make_shared<LlamaEmbedding>(config), std::make_shared<LlamaBlock>(config, shape),
+                                 std::make_shared<LlamaHead>(config), block_flops_per_token(shape, config.context)},
+                                "embed_tokens.weight", "lm_head.weight");
+  built.initialize = [layers = config.layers, tied = config.tie_embeddings](torch::nn::Module& module, std::int64_t unit) {
+    const bool skips_tied = tied && unit == layers + 1;
+    model::initialize_parameters(module, model::kInitialStd, skips_tied ? "lm_head.weight" : "");
+  };
+  return built;
+}
+
+}  // namespace gsnake::models

@@ -1,0 +1,33 @@
+#include "model/seeding.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <mutex>
+
+namespace gsnake::model {
+namespace {
+
+// The finalizer of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014) after one step of its counter.
+std::uint64_t split_mix(std::uint64_t x) noexcept {
+  x += 0x9E3779B97F4A7C15ULL;
+  x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
+  return x ^ (x >> 31U);
+}
+
+}  // namespace
+
+std::uint64_t mix_seed(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::uint64_t micro_batch) noexcept {
+  return split_mix(split_mix(split_mix(split_mix(seed) ^ step) ^ unit) ^ micro_batch);
+}
+
+void seed_unit(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::uint64_t micro_batch) {
+  // Not torch::manual_seed(): that one asks whether there is CUDA, and the answer is cached before the plug-in is open.
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  const std::lock_guard<std::mutex> lock(generator.mutex());
+  generator.set_current_seed(mix_seed(seed, step, unit, micro_batch));
+}
+
+void seed_initialization(std::uint64_t seed, std::uint64_t unit) { seed_unit(seed, 0, unit, 0); }
+
+}  // namespace gsnake::model

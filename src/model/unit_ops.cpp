@@ -1,0 +1,102 @@
+#include "model/unit_ops.h"
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+
+#include "greedysnake/error.h"
+
+namespace gsnake::model {
+namespace {
+
+torch::Tensor run(torch::nn::Module& module, const torch::Tensor& input) {
+  if (auto* unit = dynamic_cast<Unit*>(&module)) return unit->forward(input);
+  if (auto* embedding = dynamic_cast<EmbeddingUnit*>(&module)) return embedding->forward(input);
+  throw Error(ErrorKind::usage, "unit '" + module.name() + "' is neither an EmbeddingUnit nor a Unit; derive the module from one of them");
+}
+
+void check_same_sizes(const torch::nn::Module& module, const char* what, const torch::Tensor& expected, const torch::Tensor& actual) {
+  if (expected.sizes() == actual.sizes()) return;
+  std::ostringstream message;
+  message << "unit '" << module.name() << "': " << what << " is " << actual.sizes() << ", must be " << expected.sizes()
+          << "; a unit keeps (rows, tokens, hidden)";
+  throw Error(ErrorKind::usage, message.str());
+}
+
+void check_head_input(const HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass) {
+  if (hidden.dim() == 3 && labels.dim() == 2 && hidden.size(0) == labels.size(0) && hidden.size(1) == labels.size(1) &&
+      pass.chunk_tokens > 0) {
+    return;
+  }
+  std::ostringstream message;
+  message << "head '" << head.name() << "': hidden states " << hidden.sizes() << ", labels " << labels.sizes() << ", chunks of "
+          << pass.chunk_tokens << " tokens; give (rows, tokens, hidden), (rows, tokens) and at least one token";
+  throw Error(ErrorKind::usage, message.str());
+}
+
+// Calls body(first, count) for each chunk of `tokens` token rows.
+template <typename Body>
+void for_each_chunk(std::int64_t tokens, std::int64_t chunk_tokens, Body&& body) {
+  for (std::int64_t first = 0; first < tokens; first += chunk_tokens) body(first, std::min(chunk_tokens, tokens - first));
+}
+
+}  // namespace
+
+void forward(torch::nn::Module& module, const torch::Tensor& input, torch::Tensor& output) {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor result = run(module, input);
+  check_same_sizes(module, "the output", output, result);
+  output.copy_(result);
+}
+
+void backward(torch::nn::Module& module, const torch::Tensor& input, const torch::Tensor& grad_output, torch::Tensor* grad_input) {
+  const torch::AutoGradMode with_grad(true);
+  const bool is_embedding = dynamic_cast<EmbeddingUnit*>(&module) != nullptr;
+  if (is_embedding != (grad_input == nullptr)) {
+    throw Error(ErrorKind::usage,
+                "unit '" + module.name() + "': only an embedding's backward has no input gradient; pass grad_input to the others");
+  }
+  torch::Tensor x = input.detach();
+  if (!is_embedding) x.requires_grad_();
+  const torch::Tensor result = run(module, x);
+  check_same_sizes(module, "the output", grad_output, result);
+  torch::autograd::backward({result}, {grad_output});
+  if (is_embedding) return;
+  const torch::NoGradGuard no_grad;
+  grad_input->copy_(x.grad());
+}
+
+double head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
+                             torch::Tensor& grad_hidden) {
+  check_head_input(head, hidden, labels, pass);
+  const torch::AutoGradMode with_grad(true);
+  check_same_sizes(head, "the gradient of the hidden states", hidden, grad_hidden);
+  const torch::Tensor flat = hidden.detach().view({-1, hidden.size(2)});
+  const torch::Tensor flat_labels = labels.flatten();
+  const torch::Tensor flat_gradient = grad_hidden.detach().view({-1, hidden.size(2)});
+  double loss_sum = 0.0;
+  for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
+    const torch::Tensor x = flat.narrow(0, first, count).detach().requires_grad_();
+    const torch::Tensor loss = head.loss_sum(x, flat_labels.narrow(0, first, count)) * pass.scale;
+    loss.backward();
+    loss_sum += loss.item<float>();
+    const torch::NoGradGuard no_grad;
+    flat_gradient.narrow(0, first, count).copy_(x.grad());
+  });
+  return loss_sum;
+}
+
+double head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass) {
+  check_head_input(head, hidden, labels, pass);
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor flat = hidden.view({-1, hidden.size(2)});
+  const torch::Tensor flat_labels = labels.flatten();
+  double loss_sum = 0.0;
+  for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
+    const torch::Tensor loss = head.loss_sum(flat.narrow(0, first, count), flat_labels.narrow(0, first, count)) * pass.scale;
+    loss_sum += loss.item<float>();
+  });
+  return loss_sum;
+}
+
+}  // namespace gsnake::model

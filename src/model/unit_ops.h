@@ -1,0 +1,42 @@
+// What the compute lane does with a unit: forward, recomputation with backward, and the head in chunks of tokens, on tensors over slot
+// memory.
+//
+// For all functions: the module's parameters are bound (binding.h); the caller has chosen train() or eval() and seeded the generator;
+// hidden tensors are (rows, tokens, hidden), contiguous. Parameter gradients are added in place to the bound .grad tensors. Nothing is kept
+// after a call, and what is allocated is LibTorch's temporaries alone. Not thread-safe on one module. Errors: Error(usage) when shapes do
+// not fit or the module is of the wrong kind; c10::Error from LibTorch.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+#include "greedysnake/unit.h"
+
+namespace gsnake::model {
+
+// output <- module(input), without an autograd graph. The module is an EmbeddingUnit (input: ids (rows, tokens) int64) or a Unit. `output`
+// may be the memory of `input`.
+void forward(torch::nn::Module& module, const torch::Tensor& input, torch::Tensor& output);
+
+// Recomputes module(input) with a graph and runs it backward from `grad_output`. The gradient with respect to the input goes to
+// *grad_input, which may be the memory of grad_output or of input; nullptr for an EmbeddingUnit, and only there.
+void backward(torch::nn::Module& module, const torch::Tensor& input, const torch::Tensor& grad_output, torch::Tensor* grad_input);
+
+// How the head is run: `scale` multiplies a chunk's loss sum (1/N in float, N the counted tokens of the step); `chunk_tokens` token rows of
+// the flattened (rows * tokens, hidden) have logits at once.
+struct HeadPass {
+  float scale = 1.0F;
+  std::int64_t chunk_tokens = 256;
+};
+
+// Forward and backward of one micro-batch through the head, chunk by chunk; `labels` (rows, tokens) int64. The gradient with respect to
+// `hidden` goes to `grad_hidden`, which may be the memory of `hidden`. Returns the micro-batch's loss: the fp32 losses of the chunks, each
+// multiplied by scale in fp32, added in double in chunk order.
+double head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
+                             torch::Tensor& grad_hidden);
+
+// The same loss without gradients: equal bits for equal weights, input, chunk size and mode.
+double head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass);
+
+}  // namespace gsnake::model
