@@ -1,7 +1,11 @@
 # Build tools that are used where present, and the two functions that declare modules and tests.
 find_program(GSNAKE_CCACHE ccache)
 if(GSNAKE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${GSNAKE_CCACHE})
+  # What ccache asks for to cache sources that use a precompiled header (those with Torch: 12 s each without).
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${GSNAKE_CCACHE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    add_compile_options(-fpch-preprocess)
+  endif()
 endif()
 find_program(GSNAKE_MOLD mold)
 if(GSNAKE_MOLD)
