@@ -1,13 +1,14 @@
 // What the runtime asks of a device: memory, streams in order, events between them, and a guard around compute.
 // The CPU implements it here; a CUDA plug-in implements the same interface. Nothing above knows which one it has.
+// The rules of lifetime, order and failure are explained in docs/device.md.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
+#include <utility>
 
 namespace gsnake::device {
 
@@ -15,39 +16,56 @@ enum class StreamKind : std::uint8_t { compute, h2d, d2h, collective };
 inline constexpr int kStreamCount = 4;
 
 // A point in a stream's order. Reusable: record() moves it. An event that was never recorded counts as reached.
+// A record() is ordered by the caller before the calls that are to mean it; wait() and reached() may run on several threads at once.
+// It may be destroyed before it is reached.
 class Event {
  public:
   virtual ~Event() = default;
   [[nodiscard]] virtual bool reached() const = 0;  // throws what went wrong before it on the device
-  virtual void wait() const = 0;                   // blocks the calling thread; throws as reached() does
+  // Blocks the calling thread; throws as reached() does. Once it has returned or thrown, nothing before the event touches memory any more.
+  virtual void wait() const = 0;
 };
 
 // One per StreamKind. Work submitted to a stream runs in its order; streams are unordered but for events. A stream is used by one thread at a
-// time. Calls may block (the CPU device runs work inline) or return at once (CUDA).
+// time. Calls may block (the CPU device runs work inline) or return at once (CUDA). A call may throw what went wrong earlier on the device;
+// after such a failure no further work is promised to run.
 class Stream {
  public:
   virtual ~Stream() = default;
-  // Both ranges stay valid until an event recorded after it is reached. Host memory is from this device's host_alloc().
+  // The ranges do not overlap, and stay valid until an event recorded after the copy is reached. Host memory is from this device's
+  // host_alloc(). Any direction; no alignment is asked for.
   virtual void copy(std::byte* destination, const std::byte* source, std::size_t bytes) = 0;
   virtual void fill_zero(std::byte* destination, std::size_t bytes) = 0;
-  // Runs `work` with this stream current, so that tensor operations inside it are ordered on it.
+  // Runs `work` once with this stream current, so that tensor operations inside it are ordered on it. It may run inside the call or later, in
+  // a copy, on another thread: what it refers to stays valid until an event recorded after it is reached, and by then the copy is gone.
+  // What it throws leaves compute() itself, or the wait() and reached() of events recorded after it.
   virtual void compute(const std::function<void()>& work) = 0;
-  virtual void wait(const Event& event) = 0;  // what is submitted to this stream from now on comes after `event`
+  // What is submitted to this stream from now on comes after the point at which `event` stands now: recording it again changes nothing.
+  virtual void wait(const Event& event) = 0;
   virtual void record(Event& event) = 0;
 };
 
-// Move-only owner of one block of memory.
+// Move-only owner of one block of memory. `release` does not throw.
 class Memory {
  public:
   using Release = std::function<void(std::byte*, std::size_t)>;
   Memory() = default;
   Memory(std::byte* data, std::size_t bytes, Release release) : data_(data), bytes_(bytes), release_(std::move(release)) {}
   Memory(Memory&& other) noexcept { swap(other); }
-  Memory& operator=(Memory&& other) noexcept { Memory(std::move(other)).swap(*this); return *this; }
-  ~Memory() { if (data_ != nullptr) release_(data_, bytes_); }
-  void swap(Memory& other) noexcept { std::swap(data_, other.data_); std::swap(bytes_, other.bytes_); std::swap(release_, other.release_); }
+  Memory& operator=(Memory&& other) noexcept {
+    Memory(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~Memory() {
+    if (data_ != nullptr) release_(data_, bytes_);
+  }
+  void swap(Memory& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(release_, other.release_);
+  }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
-  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }  // as asked for
 
  private:
   std::byte* data_ = nullptr;
@@ -55,17 +73,21 @@ class Memory {
   Release release_;
 };
 
+// Outlives its memory, streams and events. The destructor waits for what was submitted. Allocation and make_event() may be called from any
+// thread.
 class Device {
  public:
   virtual ~Device() = default;
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;  // "cpu", "cuda:0"
-  // Zero-filled, at least 4096-byte aligned. Throw Error(budget) where there is not enough.
+  // Zero-filled, at least 4096-byte aligned; 0 bytes give an empty owner. Throw Error(budget) where there is not enough. Device memory is for
+  // this device's streams alone: only what runs inside compute() may look into it. Release a block only when no work on it is in flight.
   virtual Memory device_alloc(std::size_t bytes) = 0;
   virtual Memory host_alloc(std::size_t bytes) = 0;  // pinned where the device copies from it asynchronously
   virtual Stream& stream(StreamKind kind) = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
 };
 
+// Runs everything inside the call, on the calling thread, so that submitted is done. Its device memory is host memory.
 std::unique_ptr<Device> make_cpu_device();
 
 }  // namespace gsnake::device
