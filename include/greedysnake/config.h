@@ -32,8 +32,8 @@ struct TrainConfig {
   std::int64_t validate_every = 0;
   std::int64_t validation_batches = 16;
   std::string on_nonfinite = "auto";
-  double loss_scale = -1.0;         // -1: dynamic
-  std::int64_t head_chunk = 256;    // tokens whose logits exist at once; part of the maths (the head's gradient sums)
+  double loss_scale = -1.0;       // -1: dynamic
+  std::int64_t head_chunk = 256;  // tokens whose logits exist at once; part of the maths (the head's gradient sums)
 };
 
 struct OptimizerConfig {
@@ -114,12 +114,12 @@ struct Config {
   RunConfig run;
   EmulateConfig emulate;
 
-  // Reads and validates a TOML file. `overrides` are "section.key=value" with a TOML value or bare text. Relative paths in the file are relative to
-  // the file, those in overrides to the current folder. Throws Error(usage): an unknown key is named with the nearest valid one, a wrong type or a
-  // value out of range with what is allowed; Error(input) when the file can't be read.
+  // Reads and validates a TOML file. `overrides` are "section.key=value" with a TOML value or bare text. Relative paths in the file are
+  // relative to the file, those in overrides to the current folder. Throws Error(usage): an unknown key is named with the nearest valid
+  // one, a wrong type or a value out of range with what is allowed; Error(input) when the file can't be read.
   static Config load(const std::string& path, const std::vector<std::string>& overrides = {});
   static Config parse(const std::string& toml, const std::string& base_dir = ".", const std::vector<std::string>& overrides = {});
-  void validate() const;                     // Error(usage)
+  void validate() const;                      // Error(usage)
   [[nodiscard]] std::string to_json() const;  // the whole config, defaults included, in the TOML's structure
 };
 

@@ -6,6 +6,15 @@
 
 namespace gsnake {
 
+// Rotary positions stretched beyond the context that a model was trained with. type "": not scaled.
+struct RopeScaling {
+  std::string type;  // "", linear, llama3
+  double factor = 1.0;
+  double low_freq_factor = 1.0;       // llama3
+  double high_freq_factor = 4.0;      // llama3
+  std::int64_t original_context = 0;  // llama3: tokens of the context before scaling
+};
+
 // The [model] table of a config. Shapes as in Hugging Face's config.json.
 struct ModelConfig {
   std::string family = "gpt2";
@@ -20,6 +29,10 @@ struct ModelConfig {
   bool tie_embeddings = true;
   double norm_epsilon = 1e-5;
   double rope_theta = 10000.0;
+  RopeScaling rope_scaling;
+  std::int64_t sliding_window = 0;  // tokens each position attends to; 0: all before it
+  bool qkv_bias = false;            // biases on q, k and v; gpt2 always has them
+  bool qk_norm = false;             // RMSNorm on each head's q and k
   double dropout = 0.0;
   std::string from;
 };

@@ -1,0 +1,71 @@
+#include "config/unsupported.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "config/keys.h"
+#include "greedysnake/error.h"
+
+namespace gsnake::config {
+
+namespace {
+
+struct Unsupported {
+  const char* key;
+  bool (*asked_for)(const Config&);
+  const char* why_and_remedy;
+};
+
+constexpr std::array kUnsupported{
+    Unsupported{"train.dtype", [](const Config& c) { return c.train.dtype != "fp32"; },
+                "this build trains in fp32 only; set train.dtype = \"fp32\""},
+    Unsupported{"memory.device", [](const Config& c) { return c.memory.device != "cpu"; },
+                "this build computes on the CPU only; set memory.device = \"cpu\""},
+    Unsupported{"model.family", [](const Config& c) { return c.model.family != "gpt2" && c.model.family != "llama"; },
+                "this build has gpt2 and llama blocks only; set model.family = \"gpt2\" or \"llama\""},
+    Unsupported{"model.from", [](const Config& c) { return !c.model.from.empty(); },
+                "this build reads no Hugging Face folders; give the shape in [model] and set model.from = \"\""},
+    Unsupported{"model.rope_scaling.type", [](const Config& c) { return !c.model.rope_scaling.type.empty(); },
+                "this build does not scale rotary positions; set model.rope_scaling.type = \"\""},
+    Unsupported{"model.sliding_window", [](const Config& c) { return c.model.sliding_window != 0; },
+                "this build has full attention only; set model.sliding_window = 0"},
+    Unsupported{"model.qkv_bias", [](const Config& c) { return c.model.qkv_bias && c.model.family != "gpt2"; },
+                "this build has biases on q, k and v in gpt2 only; set model.qkv_bias = false"},
+    Unsupported{"model.qk_norm", [](const Config& c) { return c.model.qk_norm; },
+                "this build does not normalise q and k; set model.qk_norm = false"},
+    Unsupported{"data.tokenizer", [](const Config& c) { return c.data.tokenizer != "bytes"; },
+                "this build reads text as bytes only; set data.tokenizer = \"bytes\""},
+    Unsupported{"train.on_nonfinite", [](const Config& c) { return c.train.on_nonfinite == "skip"; },
+                "this build skips no steps; set train.on_nonfinite = \"stop\""},
+    Unsupported{"optimizer.gradient_clipping", [](const Config& c) { return c.optimizer.gradient_clipping > 0.0; },
+                "this build does not clip; set optimizer.gradient_clipping = 0"},
+    Unsupported{"optimizer.moments", [](const Config& c) { return c.optimizer.moments != "fp32"; },
+                "this build keeps moments in fp32 only; set optimizer.moments = \"fp32\""},
+    Unsupported{"run.snapshot_every", [](const Config& c) { return c.run.snapshot_every > 0; },
+                "this build keeps no snapshots; set run.snapshot_every = 0"},
+};
+
+// Ranks come from torchrun's environment, not from the config; each would train the whole model by itself.
+void refuse_ranks() {
+  const char* world_size = std::getenv("WORLD_SIZE");
+  if (world_size != nullptr && std::string_view(world_size) != "1" && std::string_view(world_size) != "") {
+    throw Error(ErrorKind::usage, fmt::format("WORLD_SIZE = {}: this build trains on one rank only; start one process", world_size));
+  }
+}
+
+}  // namespace
+
+void refuse_unsupported(const Config& config) {
+  for (const auto& feature : kUnsupported) {
+    if (!feature.asked_for(config)) continue;
+    throw Error(ErrorKind::usage,
+                fmt::format("{} = {}: {}", feature.key, to_text(find_key(feature.key)->read(config)), feature.why_and_remedy));
+  }
+  refuse_ranks();
+}
+
+}  // namespace gsnake::config

@@ -1,0 +1,135 @@
+// The rules that a config must keep whatever wrote it: each key's own range, then those between keys.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "config/keys.h"
+#include "config/unsupported.h"
+#include "greedysnake/config.h"
+#include "greedysnake/error.h"
+
+namespace gsnake {
+
+namespace {
+
+void require(bool kept, const std::string& message) {
+  if (!kept) throw Error(ErrorKind::usage, message);
+}
+
+void check_ranges(const Config& config) {
+  for (const auto& key : config::keys()) {
+    if (key.in_range(config)) continue;
+    throw Error(ErrorKind::usage, fmt::format("{} = {}: must be {}", key.name, config::to_text(key.read(config)), key.allowed));
+  }
+}
+
+void check_heads(const ModelConfig& model) {
+  require(model.head_dim > 0 || model.hidden % model.heads == 0,
+          fmt::format("model.heads = {}: must divide model.hidden = {}, or set model.head_dim", model.heads, model.hidden));
+  if (model.kv_heads > 0) {
+    require(model.heads % model.kv_heads == 0,
+            fmt::format("model.kv_heads = {}: must divide model.heads = {}", model.kv_heads, model.heads));
+  }
+  if (model.family == "gpt2") {
+    require(model.kv_heads == 0 || model.kv_heads == model.heads,
+            fmt::format("model.kv_heads = {}: the gpt2 family has as many as model.heads = {}; leave it out", model.kv_heads, model.heads));
+    require(model.head_dim == 0 || model.head_dim * model.heads == model.hidden,
+            fmt::format("model.head_dim = {}: the gpt2 family has model.hidden / model.heads; leave it out", model.head_dim));
+  } else {
+    const auto head_dim = model.head_dim > 0 ? model.head_dim : model.hidden / model.heads;
+    require(head_dim % 2 == 0, fmt::format("model.head_dim = {}: must be even, since rotary positions turn pairs of elements", head_dim));
+    require(model.intermediate > 0,
+            fmt::format("model.intermediate = 0: the {} family has no default; set it, often about 8/3 x model.hidden", model.family));
+  }
+}
+
+void check_model(const ModelConfig& model) {
+  if (model.from.empty()) check_heads(model);
+  const auto& rope = model.rope_scaling;
+  if (rope.type == "llama3") {
+    require(rope.original_context > 0, "model.rope_scaling.original_context = 0: llama3 scaling needs the context before scaling");
+    require(rope.low_freq_factor < rope.high_freq_factor,
+            fmt::format("model.rope_scaling.low_freq_factor = {}: must be below high_freq_factor = {}", rope.low_freq_factor,
+                        rope.high_freq_factor));
+  }
+}
+
+void check_data(const Config& config) {
+  require(!config.data.train.empty(), "data.train = []: name at least one file of text or tokens");
+  require(config.train.validate_every == 0 || !config.data.validation.empty(),
+          fmt::format("train.validate_every = {}: data.validation names no file; add one or set train.validate_every = 0",
+                      config.train.validate_every));
+  require(config.data.separator < config.model.vocab,
+          fmt::format("data.separator = {}: must be below model.vocab = {}", config.data.separator, config.model.vocab));
+}
+
+void check_train(const Config& config) {
+  const auto& train = config.train;
+  require(train.sequence_length <= config.model.context,
+          fmt::format("train.sequence_length = {}: must be at most model.context = {}", train.sequence_length, config.model.context));
+  constexpr std::int64_t kMaxTokens = std::int64_t{1} << 40;
+  require(
+      train.micro_batches <= kMaxTokens / train.micro_batch_size / train.sequence_length,
+      fmt::format("train.micro_batches = {}: a step of more than 2^40 tokens; lower it, train.micro_batch_size or train.sequence_length",
+                  train.micro_batches));
+  require(train.schedule != "horizontal" || train.order != "snake",
+          "train.order = \"snake\": the horizontal schedule is ascending by nature; set train.order = \"ascending\" or \"auto\"");
+}
+
+void check_optimizer(const OptimizerConfig& optimizer) {
+  require(optimizer.decay == "constant" || optimizer.decay_steps > optimizer.warmup_steps,
+          fmt::format("optimizer.decay_steps = {}: must be above optimizer.warmup_steps = {}, since it counts the warm-up",
+                      optimizer.decay_steps, optimizer.warmup_steps));
+  require(optimizer.min_learning_rate <= optimizer.learning_rate,
+          fmt::format("optimizer.min_learning_rate = {}: must be at most optimizer.learning_rate = {}", optimizer.min_learning_rate,
+                      optimizer.learning_rate));
+}
+
+void check_placement(const PlacementConfig& placement) {
+  for (const auto& [name, tiers] : {std::pair{"weights", placement.weights}, std::pair{"optimizer", placement.optimizer},
+                                    std::pair{"activations", placement.activations}, std::pair{"gradients", placement.gradients}}) {
+    // Thirds written in decimals may sum to a rounding error above 1.
+    require(
+        tiers.device + tiers.host <= 1.0 + 1e-9,
+        fmt::format("placement.{} = {{ device = {}, host = {} }}: the fractions must sum to at most 1", name, tiers.device, tiers.host));
+  }
+  require(placement.gradients.device == 0.0,
+          fmt::format("placement.gradients.device = {}: gradients wait in host memory or on SSD; set it to 0", placement.gradients.device));
+}
+
+// The same folder, however it is spelt; links are not followed, since folders need not exist yet.
+std::string comparable(const std::string& path) {
+  auto absolute = std::filesystem::absolute(path).lexically_normal();
+  return absolute.has_filename() ? absolute.string() : absolute.parent_path().string();
+}
+
+void check_folders(const Config& config) {
+  const auto& ssd = config.ssd;
+  require(!ssd.paths.empty(), "ssd.paths = []: name at least one folder");
+  std::set<std::string> seen{comparable(config.run.dir)};
+  for (const auto& path : ssd.paths) {
+    require(seen.insert(comparable(path)).second,
+            fmt::format("ssd.paths: \"{}\" is named twice, or is run.dir; give each path a folder of its own", path));
+  }
+  require(ssd.weights.empty() || ssd.weights.size() == ssd.paths.size(),
+          fmt::format("ssd.weights: {} shares for {} paths; give one per path, or none", ssd.weights.size(), ssd.paths.size()));
+  require(config.run.metrics.empty() || config.run.metrics != config.run.trace,
+          fmt::format("run.trace = \"{}\": is run.metrics as well; give each a file of its own", config.run.trace));
+}
+
+}  // namespace
+
+void Config::validate() const {
+  check_ranges(*this);
+  check_model(model);
+  check_data(*this);
+  check_train(*this);
+  check_optimizer(optimizer);
+  check_placement(placement);
+  check_folders(*this);
+  config::refuse_unsupported(*this);
+}
+
+}  // namespace gsnake

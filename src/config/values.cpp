@@ -1,0 +1,120 @@
+#include "config/values.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <string_view>
+
+#include "core/bytes.h"
+#include "greedysnake/error.h"
+
+namespace gsnake::config {
+
+namespace {
+
+template <typename T, typename ElementOf>
+std::optional<std::vector<T>> list_of(const toml::node& node, ElementOf element_of) {
+  const auto* array = node.as_array();
+  if (array == nullptr) return std::nullopt;
+  std::vector<T> values;
+  for (const auto& element : *array) {
+    auto value = element_of(element);
+    if (!value) return std::nullopt;
+    values.push_back(static_cast<T>(std::move(*value)));
+  }
+  return values;
+}
+
+std::optional<std::pair<double, double>> as_pair(const std::optional<std::vector<double>>& values) {
+  if (!values || values->size() != 2) return std::nullopt;
+  return std::pair((*values)[0], (*values)[1]);
+}
+
+bool drop_suffix(std::string_view& text, std::string_view suffix) {
+  if (!text.ends_with(suffix)) return false;
+  text.remove_suffix(suffix.size());
+  while (text.ends_with(' ')) text.remove_suffix(1);
+  return true;
+}
+
+std::optional<std::uint64_t> parsed_bytes(std::string_view text) {
+  try {
+    return core::parse_bytes(text);
+  } catch (const Error&) {
+    return std::nullopt;  // the refusal names the key and what it allows
+  }
+}
+
+}  // namespace
+
+std::optional<std::int64_t> integer_of(const toml::node& node) { return node.value_exact<std::int64_t>(); }
+
+std::optional<double> real_of(const toml::node& node) {
+  if (const auto integer = node.value_exact<std::int64_t>()) return static_cast<double>(*integer);
+  return node.value_exact<double>();
+}
+
+std::optional<std::string> text_of(const toml::node& node) { return node.value_exact<std::string>(); }
+
+std::optional<std::vector<std::string>> texts_of(const toml::node& node) {
+  if (auto text = text_of(node)) return std::vector{std::move(*text)};
+  return list_of<std::string>(node, text_of);
+}
+
+std::optional<std::vector<double>> reals_of(const toml::node& node) { return list_of<double>(node, real_of); }
+
+std::optional<std::pair<double, double>> integer_pair_of(const toml::node& node) { return as_pair(list_of<double>(node, integer_of)); }
+
+std::optional<std::pair<double, double>> real_pair_of(const toml::node& node) { return as_pair(reals_of(node)); }
+
+std::optional<std::uint64_t> bytes_of(const toml::node& node) {
+  if (const auto integer = integer_of(node)) return *integer < 0 ? std::nullopt : std::optional(static_cast<std::uint64_t>(*integer));
+  const auto text = text_of(node);
+  return text ? parsed_bytes(*text) : std::nullopt;
+}
+
+std::optional<double> byte_rate_of(const toml::node& node) {
+  if (const auto number = real_of(node)) return number;
+  const auto text = text_of(node);
+  if (!text) return std::nullopt;
+  if (text->empty()) return 0.0;
+  std::string_view size = *text;
+  drop_suffix(size, "/s");
+  const auto bytes = parsed_bytes(size);
+  return bytes ? std::optional(static_cast<double>(*bytes)) : std::nullopt;
+}
+
+std::optional<double> flop_rate_of(const toml::node& node) {
+  if (const auto number = real_of(node)) return number;
+  const auto text = text_of(node);
+  if (!text) return std::nullopt;
+  if (text->empty()) return 0.0;
+  std::string_view rest = *text;
+  if (drop_suffix(rest, "/s")) {
+    if (!drop_suffix(rest, "FLOP")) return std::nullopt;
+  } else {
+    drop_suffix(rest, "FLOP");
+  }
+  double factor = 1.0;
+  for (const auto& [prefix, value] : {std::pair{"k", 1e3}, std::pair{"M", 1e6}, std::pair{"G", 1e9}, std::pair{"T", 1e12}}) {
+    if (drop_suffix(rest, prefix)) {
+      factor = value;
+      break;
+    }
+  }
+  double number = 0.0;
+  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
+  if (error != std::errc{} || end != rest.data() + rest.size()) return std::nullopt;
+  return number * factor;
+}
+
+bool none_empty(const std::vector<std::string>& texts) {
+  return std::none_of(texts.begin(), texts.end(), [](const std::string& text) { return text.empty(); });
+}
+
+std::string rebased(const std::string& path, const std::filesystem::path& base) {
+  const std::filesystem::path given(path);
+  return path.empty() || given.is_absolute() ? path : (base / given).lexically_normal().string();
+}
+
+}  // namespace gsnake::config

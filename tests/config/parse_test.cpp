@@ -1,0 +1,229 @@
+// What a config's text means: values, units, paths, overrides, and the round trip through JSON.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "config_text.h"
+
+namespace gsnake {
+namespace {
+
+using test::minimal;
+using test::parsed;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+TEST(ConfigParse, KeepsDefaultsOfWhatIsNotSaid) {
+  const auto config = parsed("");
+  EXPECT_EQ(config.model.hidden, 768);
+  EXPECT_EQ(config.train.steps, 1000);
+  EXPECT_EQ(config.train.head_chunk, 256);
+  EXPECT_DOUBLE_EQ(config.optimizer.beta2, 0.95);
+  EXPECT_EQ(config.memory.host_budget, 4ULL << 30);
+  EXPECT_EQ(config.placement.activations.host, 1.0);
+  EXPECT_EQ(config.train.delay, -1.0);
+}
+
+TEST(ConfigParse, TakesEveryKindOfValue) {
+  const auto config = parsed(R"(
+    [model]
+    family = "llama"
+    hidden = 64
+    heads = 4
+    kv_heads = 2
+    intermediate = 192
+    tie_embeddings = false
+    rope_theta = 500000
+    [optimizer]
+    betas = [0.8, 0.999]
+    [ssd]
+    paths = ["a", "b"]
+    weights = [1, 2.5]
+    [run]
+    trace_steps = [3, 7]
+  )");
+  EXPECT_EQ(config.model.kv_heads, 2);
+  EXPECT_FALSE(config.model.tie_embeddings);
+  EXPECT_EQ(config.model.rope_theta, 500000.0);
+  EXPECT_EQ(config.optimizer.beta1, 0.8);
+  EXPECT_EQ(config.optimizer.beta2, 0.999);
+  EXPECT_THAT(config.ssd.paths, ElementsAre("a", "b"));
+  EXPECT_THAT(config.ssd.weights, ElementsAre(1.0, 2.5));
+  EXPECT_EQ(config.run.trace_first, 3);
+  EXPECT_EQ(config.run.trace_last, 7);
+}
+
+TEST(ConfigParse, TakesSizesAsBytesOrWithUnits) {
+  EXPECT_EQ(parsed("memory.host_budget = 4096").memory.host_budget, 4096u);
+  EXPECT_EQ(parsed("memory.host_budget = \"1.5 GiB\"").memory.host_budget, 3ULL << 29);
+  EXPECT_EQ(parsed("memory.device_budget = \"512MiB\"").memory.device_budget, 512ULL << 20);
+}
+
+TEST(ConfigParse, TakesRatesWithAndWithoutPerSecond) {
+  const auto config =
+      parsed("[emulate]\nssd_read = \"200 MB/s\"\nssd_write = \"200 MB\"\nh2d = 1e9\nd2h = 5\ncompute = \"50 GFLOP/s\"\noptimizer = \"\"");
+  EXPECT_EQ(config.emulate.ssd_read, 200e6);
+  EXPECT_EQ(config.emulate.ssd_write, 200e6);
+  EXPECT_EQ(config.emulate.h2d, 1e9);
+  EXPECT_EQ(config.emulate.d2h, 5.0);
+  EXPECT_EQ(config.emulate.compute, 50e9);
+  EXPECT_EQ(config.emulate.optimizer, 0.0);
+  EXPECT_EQ(parsed("emulate.compute = \"2.5T\"").emulate.compute, 2.5e12);
+}
+
+TEST(ConfigParse, TakesWordsInPlaceOfNumbers) {
+  EXPECT_EQ(parsed("train.delay = \"auto\"").train.delay, -1.0);
+  EXPECT_EQ(parsed("train.delay = 1").train.delay, 1.0);
+  EXPECT_EQ(parsed("train.loss_scale = \"dynamic\"").train.loss_scale, -1.0);
+  EXPECT_EQ(parsed("train.loss_scale = 1024").train.loss_scale, 1024.0);
+}
+
+TEST(ConfigParse, PlacementTableReplacesTheWholeValue) {
+  const auto config = parsed("[placement]\nweights = { device = 0.25, host = 0.5 }\nactivations = { device = 0.5 }\noptimizer = \"auto\"");
+  EXPECT_EQ(config.placement.weights.device, 0.25);
+  EXPECT_EQ(config.placement.weights.host, 0.5);
+  EXPECT_EQ(config.placement.activations.device, 0.5);
+  EXPECT_EQ(config.placement.activations.host, 0.0) << "the default host = 1.0 must not stay beside device = 0.5";
+  EXPECT_TRUE(config.placement.optimizer.automatic);
+  EXPECT_EQ(config.placement.gradients.host, 1.0);
+}
+
+TEST(ConfigParse, AThirdWrittenInDecimalsThreeTimesIsAWhole) {
+  EXPECT_NO_THROW(parsed("placement.weights = { device = 0.3333333333333333, host = 0.6666666666666667 }"));
+}
+
+TEST(ConfigParse, RelativePathsFollowTheFileAndAbsoluteOnesStay) {
+  const auto config = Config::parse(minimal("data.validation = [\"/abs/v.txt\", \"../v.txt\"]\nrun.trace = \"t.json\""), "/conf/a");
+  EXPECT_THAT(config.data.train, ElementsAre("/conf/a/corpus.txt"));
+  EXPECT_THAT(config.data.validation, ElementsAre("/abs/v.txt", "/conf/v.txt"));
+  EXPECT_THAT(config.ssd.paths, ElementsAre("/conf/a/ssd")) << "defaults are as if written in the file";
+  EXPECT_EQ(config.run.dir, "/conf/a/run");
+  EXPECT_EQ(config.run.metrics, "metrics.jsonl") << "relative to run.dir, not to the file";
+  EXPECT_EQ(config.run.trace, "t.json");
+  EXPECT_EQ(config.data.tokenizer, "bytes") << "a word, not a path";
+  EXPECT_EQ(config.model.from, "");
+}
+
+TEST(ConfigOverride, PathsFollowTheCurrentFolder) {
+  const auto config = Config::parse(minimal(), "/conf", {"run.dir=here", "ssd.paths=[\"a\", \"b\"]"});
+  EXPECT_EQ(config.run.dir, "here");
+  EXPECT_THAT(config.ssd.paths, ElementsAre("a", "b"));
+  EXPECT_THAT(config.data.train, ElementsAre("/conf/corpus.txt"));
+}
+
+TEST(ConfigOverride, TakesTomlValuesAndBareText) {
+  const auto config = parsed("train.steps = 9", {"train.steps=5", "train.order=snake", "optimizer.betas=[0.5, 0.6]", "data.train=a.txt",
+                                                 "memory.host_budget=2 GiB", "placement.weights={ host = 0.5 }", "train.delay=auto",
+                                                 "run.trace=", "emulate.ssd_read=20 MB/s", "model.rope_scaling.factor=2"});
+  EXPECT_EQ(config.train.steps, 5);
+  EXPECT_EQ(config.train.order, "snake");
+  EXPECT_EQ(config.optimizer.beta1, 0.5);
+  EXPECT_THAT(config.data.train, ElementsAre("a.txt"));
+  EXPECT_EQ(config.memory.host_budget, 2ULL << 30);
+  EXPECT_EQ(config.placement.weights.host, 0.5);
+  EXPECT_EQ(config.run.trace, "");
+  EXPECT_EQ(config.emulate.ssd_read, 20e6);
+  EXPECT_EQ(config.model.rope_scaling.factor, 2.0);
+}
+
+TEST(ConfigOverride, TextThatTomlReadsAsANumberOrDateIsStillAPath) {
+  EXPECT_EQ(parsed("", {"run.dir=2026"}).run.dir, "2026");
+  EXPECT_EQ(parsed("", {"run.dir=2026-01-02"}).run.dir, "2026-01-02");
+  EXPECT_THAT(parsed("", {"data.train=7"}).data.train, ElementsAre("7"));
+}
+
+TEST(ConfigOverride, APartOfAPlacementLeavesTheOtherPart) {
+  const auto config = parsed("placement.weights = { device = 0.25, host = 0.5 }", {"placement.weights.host=0.25"});
+  EXPECT_EQ(config.placement.weights.device, 0.25);
+  EXPECT_EQ(config.placement.weights.host, 0.25);
+}
+
+TEST(ConfigOverride, TheLastOneWinsAndAValueOfSeveralLinesIsNoWayToSetAnotherKey) {
+  EXPECT_EQ(parsed("", {"train.steps=5", "train.steps=6"}).train.steps, 6);
+  EXPECT_THAT(test::refusal(minimal(), {"train.steps=5 x"}), StartsWith("train.steps = '5 x' in --set"));
+}
+
+TEST(ConfigJson, HasTheStructureOfTheToml) {
+  const auto json = nlohmann::json::parse(parsed("placement.optimizer = \"auto\"\nplacement.weights = { host = 0.5 }").to_json());
+  EXPECT_EQ(json["train"]["steps"], 1000);
+  EXPECT_EQ(json["train"]["delay"], "auto");
+  EXPECT_EQ(json["train"]["loss_scale"], "dynamic");
+  EXPECT_EQ(json["optimizer"]["betas"], nlohmann::json::array({0.9, 0.95}));
+  EXPECT_EQ(json["placement"]["optimizer"], "auto");
+  EXPECT_EQ(json["placement"]["weights"], (nlohmann::json{{"device", 0.0}, {"host", 0.5}}));
+  EXPECT_EQ(json["model"]["rope_scaling"]["type"], "");
+}
+
+// A whole config other than the default, written as overrides from its own JSON, gives the same JSON.
+TEST(ConfigJson, ReadsBackAsItself) {
+  const auto config = parsed(
+      "placement.optimizer = \"auto\"\nplacement.weights = { host = 0.1 }\noptimizer.learning_rate = 1.7e-5\ntrain.delay = 0.7\n"
+      "emulate.compute = \"3 TFLOP/s\"\nssd.paths = [\"x\", \"y z\"]\nssd.weights = [1, 3]\ntrain.seed = 9223372036854775807");
+  std::vector<std::string> overrides;
+  const auto json = nlohmann::json::parse(config.to_json());
+  for (const auto& [section, keys] : json.items()) {
+    for (const auto& [key, value] : keys.items()) {
+      if (!value.is_object()) {
+        overrides.push_back(section + "." + key + "=" + value.dump());
+        continue;
+      }
+      for (const auto& [part, part_value] : value.items()) overrides.push_back(section + "." + key + "." + part + "=" + part_value.dump());
+    }
+  }
+  EXPECT_EQ(Config::parse("", "/elsewhere", overrides).to_json(), config.to_json());
+}
+
+TEST(ConfigJson, SurvivesPathsThatAreNotUtf8) {
+  EXPECT_TRUE(nlohmann::json::accept(parsed("", {"run.dir=a\xff"
+                                                 "b"})
+                                         .to_json()));
+}
+
+class ConfigFile : public testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::create_directories(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::filesystem::path folder_ = std::filesystem::temp_directory_path() / ("gsnake-config-" + std::to_string(::getpid()));
+};
+
+TEST_F(ConfigFile, LoadsAndResolvesPathsBesideTheFile) {
+  std::ofstream(folder_ / "run.toml") << minimal();
+  EXPECT_THAT(Config::load((folder_ / "run.toml").string()).data.train, ElementsAre((folder_ / "corpus.txt").string()));
+}
+
+TEST_F(ConfigFile, NamesFileAndLineOfAMistake) {
+  const auto path = (folder_ / "run.toml").string();
+  std::ofstream(path) << minimal("[train]\n");
+  EXPECT_THROW(
+      {
+        try {
+          static_cast<void>(Config::load(path));
+        } catch (const Error& error) {
+          EXPECT_THAT(error.what(), StartsWith(path + ":3:"));
+          throw;
+        }
+      },
+      Error);
+}
+
+TEST_F(ConfigFile, MissingFileAndFolderAreInputErrors) {
+  for (const auto& path : {folder_ / "absent.toml", folder_}) {
+    try {
+      static_cast<void>(Config::load(path.string()));
+      ADD_FAILURE() << path;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::input);
+      EXPECT_THAT(error.what(), HasSubstr(path.string()));
+      EXPECT_NE(error.code().value(), 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gsnake

@@ -1,0 +1,178 @@
+// What is refused, and that the one line names the key, the value and what is allowed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <limits>
+
+#include "config/keys.h"
+#include "config_text.h"
+
+namespace gsnake {
+namespace {
+
+using test::minimal;
+using test::refusal;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+TEST(ConfigRefuses, UnknownKeyWithTheNearestOne) {
+  EXPECT_EQ(refusal(minimal("[optimizer]\nepsilom = 1e-8")), "unknown key optimizer.epsilom in config:4; did you mean optimizer.epsilon?");
+  EXPECT_EQ(refusal(minimal("train.stepz = 5")), "unknown key train.stepz in config:3; did you mean train.steps?");
+}
+
+TEST(ConfigRefuses, UnknownTableWithTheNearestOne) {
+  EXPECT_EQ(refusal(minimal("[trian]\nsteps = 5")), "unknown key trian in config:3; did you mean train?");
+}
+
+TEST(ConfigRefuses, KeyOfAnotherSectionWithItsPlace) {
+  EXPECT_EQ(refusal(minimal("train.learning_rate = 1")),
+            "unknown key train.learning_rate in config:3; did you mean optimizer.learning_rate?");
+  EXPECT_EQ(refusal(minimal("steps = 1")), "unknown key steps in config:3; did you mean train.steps?");
+}
+
+TEST(ConfigRefuses, UnknownKeyThatResemblesNothingWithoutAGuess) {
+  EXPECT_EQ(refusal(minimal("frobnicate = 1")), "unknown key frobnicate in config:3");
+}
+
+TEST(ConfigRefuses, UnknownPartOfAPlacement) {
+  EXPECT_THAT(refusal(minimal("placement.weights = { hots = 1 }")), HasSubstr("did you mean placement.weights.host?"));
+}
+
+TEST(ConfigRefuses, UnknownKeyInAnOverride) {
+  EXPECT_EQ(refusal(minimal(), {"train.stepz=5"}), "unknown key train.stepz in --set train.stepz=5; did you mean train.steps?");
+}
+
+TEST(ConfigRefuses, OverrideWithoutAValueOrKey) {
+  EXPECT_THAT(refusal(minimal(), {"train.steps"}), HasSubstr("KEY=VALUE"));
+  EXPECT_THAT(refusal(minimal(), {"=5"}), HasSubstr("KEY=VALUE"));
+}
+
+TEST(ConfigRefuses, ValueWhereATableIsExpected) {
+  EXPECT_EQ(refusal(minimal(), {"optimizer=adamw"}), "optimizer = 'adamw' in --set optimizer=adamw: it is a table of keys, not a value");
+}
+
+TEST(ConfigRefuses, WrongTypeWithWhatIsAllowed) {
+  EXPECT_EQ(refusal(minimal("\n\ntrain.steps = \"many\"")), "train.steps = 'many' in config:5: must be an integer in 1..2147483647");
+  EXPECT_THAT(refusal(minimal("train.steps = 1.5")), HasSubstr("must be an integer"));
+  EXPECT_THAT(refusal(minimal("model.tie_embeddings = 1")), HasSubstr("must be true or false"));
+  EXPECT_THAT(refusal(minimal("optimizer.betas = [0.9]")), HasSubstr("must be a list of two, each a number >= 0 and < 1"));
+  EXPECT_THAT(refusal(minimal("data.validation = [1, 2]")), HasSubstr("must be a list of paths"));
+  EXPECT_THAT(refusal(minimal("memory.host_budget = \"4 GG\"")), HasSubstr("such as \"4 GiB\""));
+  EXPECT_THAT(refusal(minimal("emulate.ssd_read = \"fast\"")), HasSubstr("such as \"200 MB/s\""));
+  EXPECT_THAT(refusal(minimal("emulate.compute = \"200 MB/s\"")), HasSubstr("such as \"50 GFLOP/s\""));
+}
+
+TEST(ConfigRefuses, ValueOutOfRange) {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"train.steps = 0", "an integer in 1..2147483647"},
+      {"train.micro_batches = 0", "an integer in 1.."},
+      {"train.seed = -1", "an integer >= 0"},
+      {"train.delay = 1.5", "\"auto\" or a number in 0..1"},
+      {"train.delay = -1", "\"auto\" or a number in 0..1"},
+      {"train.loss_scale = 0", "\"dynamic\" or a number > 0"},
+      {"optimizer.betas = [0.9, 1.0]", ">= 0 and < 1"},
+      {"optimizer.epsilon = 0", "a number > 0"},
+      {"optimizer.learning_rate = nan", "a number >= 0"},
+      {"optimizer.learning_rate = inf", "a number >= 0"},
+      {"model.dropout = 1.0", ">= 0 and < 1"},
+      {"model.hidden = 0", "an integer in 1.."},
+      {"memory.host_budget = 0", "a size above 0"},
+      {"memory.host_budget = -5", "a size above 0"},
+      {"memory.device = \"cuda:\"", "\"cpu\" or \"cuda:N\""},
+      {"memory.device = \"gpu\"", "\"cpu\" or \"cuda:N\""},
+      {"emulate.h2d = -1", "bytes a second"},
+      {"run.dir = \"\"", "not empty"},
+      {"run.trace_steps = [4, 2]", "the second not below the first"},
+      {"run.trace_steps = [0, 2]", "an integer in 1.."},
+      {"data.validation = [\"\"]", "none of them empty"},
+      {"data.order = \"random\"", "one of shuffled, sequential"},
+      {"ssd.weights = [0]", "a number > 0"},
+      {"placement.weights = { host = 1.1 }", "a number in 0..1"},
+      {"placement.weights = 1", "\"auto\", or a table"},
+      {"placement.weights = \"best\"", "\"auto\", or a table"},
+  };
+  for (const auto& [line, allowed] : cases) {
+    const auto message = refusal(minimal(line));
+    EXPECT_THAT(message, HasSubstr(allowed)) << line;
+    EXPECT_THAT(message, StartsWith(line.substr(0, line.find(' ')))) << line;
+    EXPECT_THAT(message, HasSubstr("in config:3: must be")) << line;
+  }
+}
+
+TEST(ConfigRefuses, KeysThatContradictOneAnother) {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"train.sequence_length = 2048", "train.sequence_length = 2048: must be at most model.context = 1024"},
+      {"model.heads = 7", "model.heads = 7: must divide model.hidden = 768"},
+      {"model.kv_heads = 5", "model.kv_heads = 5: must divide model.heads = 12"},
+      {"model.kv_heads = 4", "model.kv_heads = 4: the gpt2 family"},
+      {"model.head_dim = 128", "model.head_dim = 128: the gpt2 family"},
+      {"model.family = \"llama\"", "model.intermediate = 0: the llama family has no default"},
+      {"[model]\nfamily = \"llama\"\nintermediate = 8\nhidden = 36", "must be even"},
+      {"train.schedule = \"horizontal\"\ntrain.order = \"snake\"", "train.order = \"snake\": the horizontal schedule is ascending"},
+      {"[optimizer]\ndecay = \"cosine\"\nwarmup_steps = 10\ndecay_steps = 10",
+       "optimizer.decay_steps = 10: must be above optimizer.warmup_steps = 10"},
+      {"optimizer.min_learning_rate = 1", "optimizer.min_learning_rate = 1: must be at most"},
+      {"placement.weights = { device = 0.6, host = 0.6 }", "must sum to at most 1"},
+      {"train.validate_every = 5", "train.validate_every = 5: data.validation names no file"},
+      {"data.separator = 50304", "data.separator = 50304: must be below model.vocab"},
+      {"ssd.paths = []", "ssd.paths = []: name at least one"},
+      {"ssd.paths = [\"a\", \"./a/\"]", "is named twice"},
+      {"ssd.paths = [\"run\"]", "or is run.dir"},
+      {"ssd.weights = [1, 1]", "ssd.weights: 2 shares for 1 paths"},
+      {"run.trace = \"metrics.jsonl\"", "is run.metrics as well"},
+      {"train.micro_batches = 2147483647\ntrain.micro_batch_size = 2147483647", "more than 2^40 tokens"},
+  };
+  for (const auto& [lines, message] : cases) EXPECT_THAT(refusal(minimal(lines)), HasSubstr(message)) << lines;
+}
+
+TEST(ConfigRefuses, AnEmptyListOfTrainingFiles) { EXPECT_THAT(refusal("train.dtype = \"fp32\""), StartsWith("data.train = []")); }
+
+TEST(ConfigRefuses, ToBeValidWhenCodeSetsAValueOutOfRange) {
+  auto config = test::parsed("");
+  config.train.micro_batches = 0;
+  EXPECT_THROW(config.validate(), Error);
+  config = test::parsed("");
+  config.optimizer.epsilon = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THROW(config.validate(), Error);
+  config = test::parsed("");
+  config.placement.gradients.device = 0.5;
+  EXPECT_THROW(config.validate(), Error);
+}
+
+TEST(ConfigRefuses, TheDefaultDtypeRatherThanTrainInAnother) {
+  EXPECT_EQ(refusal("data.train = [\"corpus.txt\"]"), "train.dtype = \"bf16\": this build trains in fp32 only; set train.dtype = \"fp32\"");
+}
+
+TEST(ConfigRefuses, WhatThisBuildCannotDo) {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"memory.device = \"cuda:0\"", "memory.device = \"cuda:0\": this build"},
+      {"optimizer.gradient_clipping = 1.0", "optimizer.gradient_clipping = 1.0: this build"},
+      {"optimizer.moments = \"bf16\"", "optimizer.moments = \"bf16\": this build"},
+      {"[model]\nfamily = \"qwen3\"\nintermediate = 8", "model.family = \"qwen3\": this build"},
+      {"model.from = \"/hf\"", "model.from = \"/hf\": this build"},
+      {"model.qk_norm = true", "model.qk_norm = true: this build"},
+      {"model.sliding_window = 128", "model.sliding_window = 128: this build"},
+      {"[model.rope_scaling]\ntype = \"linear\"\nfactor = 2", "model.rope_scaling.type = \"linear\": this build"},
+      {"data.tokenizer = \"/tokenizer.json\"", "data.tokenizer = \"/tokenizer.json\": this build"},
+      {"run.snapshot_every = 10", "run.snapshot_every = 10: this build"},
+      {"train.on_nonfinite = \"skip\"", "train.on_nonfinite = \"skip\": this build"},
+  };
+  for (const auto& [lines, message] : cases) EXPECT_THAT(refusal(minimal(lines)), HasSubstr(message)) << lines;
+  EXPECT_THAT(refusal(minimal(), {"train.dtype=fp16"}), StartsWith("train.dtype = \"fp16\": this build"));
+  EXPECT_THAT(refusal(minimal("optimizer.name = \"sgd\"")), HasSubstr("must be one of adamw"));
+}
+
+TEST(ConfigRefuses, TorchrunWithSeveralRanks) {
+  const char* before = std::getenv("WORLD_SIZE");
+  const std::string kept = before == nullptr ? "" : before;
+  ASSERT_EQ(::setenv("WORLD_SIZE", "4", 1), 0);
+  EXPECT_THAT(refusal(minimal()), StartsWith("WORLD_SIZE = 4: this build trains on one rank only"));
+  ASSERT_EQ(::setenv("WORLD_SIZE", "1", 1), 0);
+  EXPECT_NO_THROW(test::parsed(""));
+  ASSERT_EQ(before == nullptr ? ::unsetenv("WORLD_SIZE") : ::setenv("WORLD_SIZE", kept.c_str(), 1), 0);
+}
+
+}  // namespace
+}  // namespace gsnake
