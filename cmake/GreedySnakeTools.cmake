@@ -1,11 +1,8 @@
 # Build tools that are used where present, and the two functions that declare modules and tests.
 find_program(GSNAKE_CCACHE ccache)
 if(GSNAKE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # What ccache asks for to cache sources that use a precompiled header (those with Torch: 12 s each without).
+  # The sloppiness is what ccache asks for to cache sources that use a precompiled header.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${GSNAKE_CCACHE})
-  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-    add_compile_options(-fpch-preprocess)
-  endif()
 endif()
 find_program(GSNAKE_MOLD mold)
 if(GSNAKE_MOLD)
@@ -50,6 +47,16 @@ function(gsnake_module name)
   set_property(GLOBAL APPEND PROPERTY GSNAKE_LAYERS "${name}: ${depends}")
   list(TRANSFORM ARG_DEPENDS PREPEND gsnake_)
   target_link_libraries(gsnake_${name} PUBLIC ${ARG_DEPENDS} ${ARG_LINK} PRIVATE ${ARG_PRIVATE_LINK} $<BUILD_INTERFACE:gsnake_warnings>)
+endfunction()
+
+# gsnake_precompile_torch(TARGET [REUSE_FROM target]): gives a target a precompiled <torch/torch.h> that ccache can work with.
+function(gsnake_precompile_torch target)
+  if(ARGC GREATER 1)
+    target_precompile_headers(${target} ${ARGN})
+  else()
+    target_precompile_headers(${target} PRIVATE <torch/torch.h>)
+  endif()
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)
 endfunction()
 
 # gsnake_test(NAME [SERIAL] [PROCESSORS n] [DEPENDS module...] [LINK target...]): one program of every .cpp in the
