@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t kGradientBytes = 4;  // gradients are fp32
 constexpr std::uint64_t kAlignment = 4096;
+constexpr ExtentKind kStateKinds[kMaxStates] = {ExtentKind::moment1, ExtentKind::moment2, ExtentKind::state3};
 
 bool is_fraction(double value) { return value >= 0.0 && value <= 1.0; }
 
@@ -144,7 +145,7 @@ class MapBuilder {
     };
     chunk.weight_extent = at(ExtentKind::weights, chunk.object, p.weight_bytes);
     for (std::size_t k = 0; k < p.state_bytes.size(); ++k) {
-      chunk.state_extent[k] = at(static_cast<ExtentKind>(static_cast<int>(ExtentKind::moment1) + static_cast<int>(k)), chunk.object, p.state_bytes[k]);
+      chunk.state_extent[k] = at(kStateKinds[k], chunk.object, p.state_bytes[k]);
     }
     if (chunk.gradient_tier != Tier::ssd) return;
     if (chunk.delayed) chunk.gradient_extent = at(ExtentKind::gradients, chunk.object, kGradientBytes);
@@ -155,22 +156,12 @@ class MapBuilder {
     }
   }
 
-  // Spreads the tiers evenly over (unit, micro-batch): each takes the tier that is furthest behind its share.
   void place_activations() {
-    const Problem& p = map_.problem;
-    const double share[3] = {p.activations.device, p.activations.host, 1.0 - p.activations.device - p.activations.host};
-    double due[3] = {0.0, 0.0, 0.0};
+    map_.activation_tier = activation_tiers(map_.problem);
     int on_ssd = 0;
-    for (int i = 0; i < (p.units() - 1) * p.micro_batches; ++i) {
-      int tier = 0;
-      for (int t = 0; t < 3; ++t) {
-        due[t] += share[t];
-        if (due[t] > due[tier] + 1e-9) tier = t;
-      }
-      due[tier] -= 1.0;
-      map_.activation_tier.push_back(static_cast<Tier>(tier));
+    for (Tier tier : map_.activation_tier) {
       map_.activation_extent.push_back(-1);
-      if (static_cast<Tier>(tier) != Tier::ssd) continue;
+      if (tier != Tier::ssd) continue;
       map_.activation_extent.back() = add_extent(ExtentKind::activations, on_ssd++, 0, map_.slot_activation_bytes());
       add_extent(ExtentKind::activations, on_ssd++, 0, map_.slot_activation_bytes());
     }
@@ -197,6 +188,23 @@ double effective_delay(const Problem& problem) {
     delayed += rounded_part(problem.delay, padded_elements(elements));
   }
   return all == 0 ? 0.0 : static_cast<double>(delayed) / static_cast<double>(all);
+}
+
+// Each tensor takes the tier that is furthest behind its share.
+std::vector<Tier> activation_tiers(const Problem& p) {
+  const double share[3] = {p.activations.device, p.activations.host, 1.0 - p.activations.device - p.activations.host};
+  double due[3] = {0.0, 0.0, 0.0};
+  std::vector<Tier> tiers;
+  for (int i = 0; i < (p.units() - 1) * p.micro_batches; ++i) {
+    int tier = 0;
+    for (int t = 0; t < 3; ++t) {
+      due[t] += share[t];
+      if (due[t] > due[tier] + 1e-9) tier = t;
+    }
+    due[tier] -= 1.0;
+    tiers.push_back(static_cast<Tier>(tier));
+  }
+  return tiers;
 }
 
 void validate(const Problem& p) {

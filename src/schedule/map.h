@@ -50,8 +50,8 @@ struct Pool {
   std::string name;
 };
 
-// As store::Kind, without seeing the store.
-enum class ExtentKind : std::uint8_t { weights, moment1, moment2, gradients, activations };
+// As store::Kind, without seeing the store; but for the third optimizer state, which the store has no kind for so far.
+enum class ExtentKind : std::uint8_t { weights, moment1, moment2, gradients, activations, state3 };
 
 struct Extent {
   ExtentKind kind = ExtentKind::weights;
@@ -84,6 +84,9 @@ struct Map {
 
 // Slots per pool, in the order of Map::pools. Empty: pools without slots (to measure how many a program needs).
 using PoolSizes = std::vector<int>;
+
+// Spreads the placement of activations evenly: the tier of the checkpoint and of the gradient of (unit, micro-batch), index as above.
+std::vector<Tier> activation_tiers(const Problem& problem);
 
 Map make_map(const Problem& problem, const PoolSizes& sizes);
 
