@@ -1,6 +1,7 @@
 #include "schedule/emitter.h"
 
 #include <algorithm>
+#include <array>
 
 #include "greedysnake/error.h"
 
@@ -74,13 +75,18 @@ void Emitter::note(const Access& access, TaskId id) {
   tracked.readers.clear();
 }
 
-// Walking backwards, a task is as urgent as the most urgent task that waits for it.
+// Walking backwards, a task is as urgent as the most urgent task that waits for it: by an edge, or behind it on a lane that runs in order.
 void Emitter::set_priorities() {
   const auto count = static_cast<TaskId>(graph_.tasks.size());
+  std::array<std::int32_t, kLaneCount> behind;
+  behind.fill(count);
   for (TaskId id = count - 1; id >= 0; --id) {
     Task& task = graph_.tasks[id];
     task.priority = task.lane == Lane::compute ? id : count;
     for (TaskId successor : graph_.successors_of(id)) task.priority = std::min(task.priority, graph_.tasks[successor].priority);
+    if (!runs_in_order(task.lane)) continue;
+    std::int32_t& next = behind[static_cast<std::size_t>(task.lane)];
+    next = task.priority = std::min(task.priority, next);
   }
 }
 
