@@ -26,9 +26,9 @@ class Event {
   virtual void wait() const = 0;
 };
 
-// One per StreamKind. Work submitted to a stream runs in its order; streams are unordered but for events. A stream is used by one thread at a
-// time. Calls may block (the CPU device runs work inline) or return at once (CUDA). A call may throw what went wrong earlier on the device;
-// after such a failure no further work is promised to run.
+// One per StreamKind. Work submitted to a stream runs in its order; streams are unordered but for events. A stream is used by one thread at
+// a time. Calls may block (the CPU device runs work inline) or return at once (CUDA). A call may throw what went wrong earlier on the
+// device; after such a failure no further work is promised to run.
 class Stream {
  public:
   virtual ~Stream() = default;
@@ -36,8 +36,8 @@ class Stream {
   // host_alloc(). Any direction; no alignment is asked for.
   virtual void copy(std::byte* destination, const std::byte* source, std::size_t bytes) = 0;
   virtual void fill_zero(std::byte* destination, std::size_t bytes) = 0;
-  // Runs `work` once with this stream current, so that tensor operations inside it are ordered on it. It may run inside the call or later, in
-  // a copy, on another thread: what it refers to stays valid until an event recorded after it is reached, and by then the copy is gone.
+  // Runs `work` once with this stream current, so that tensor operations inside it are ordered on it. It may run inside the call or later,
+  // in a copy, on another thread: what it refers to stays valid until an event recorded after it is reached, and by then the copy is gone.
   // What it throws leaves compute() itself, or the wait() and reached() of events recorded after it.
   virtual void compute(const std::function<void()>& work) = 0;
   // What is submitted to this stream from now on comes after the point at which `event` stands now: recording it again changes nothing.
@@ -79,8 +79,8 @@ class Device {
  public:
   virtual ~Device() = default;
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;  // "cpu", "cuda:0"
-  // Zero-filled, at least 4096-byte aligned; 0 bytes give an empty owner. Throw Error(budget) where there is not enough. Device memory is for
-  // this device's streams alone: only what runs inside compute() may look into it. Release a block only when no work on it is in flight.
+  // Zero-filled, at least 4096-byte aligned; 0 bytes give an empty owner. Throw Error(budget) where there is not enough. Device memory is
+  // for this device's streams alone: only what runs inside compute() may look into it. Release a block when no work on it is in flight.
   virtual Memory device_alloc(std::size_t bytes) = 0;
   virtual Memory host_alloc(std::size_t bytes) = 0;  // pinned where the device copies from it asynchronously
   virtual Stream& stream(StreamKind kind) = 0;

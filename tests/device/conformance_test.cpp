@@ -1,0 +1,345 @@
+// What every Device must do. Device memory is only touched by copies, fills and `add`, so that a GPU can be a subject as well.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ostream>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "core/bytes.h"
+#include "device/async_device.h"
+#include "device/device.h"
+#include "greedysnake/error.h"
+
+namespace gsnake::device {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+struct Subject {
+  const char* name;
+  std::unique_ptr<Device> (*make)();
+  // destination[i] += source[i] on device memory, called inside compute().
+  void (*add)(std::byte* destination, const std::byte* source, std::size_t bytes);
+};
+void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.name; }
+
+void add_on_host(std::byte* destination, const std::byte* source, std::size_t bytes) {
+  std::transform(destination, destination + bytes, source, destination,
+                 [](std::byte a, std::byte b) { return static_cast<std::byte>(std::to_integer<int>(a) + std::to_integer<int>(b)); });
+}
+
+template <int kSeed, int kLongestDelayUs>
+std::unique_ptr<Device> make_async() {
+  return std::make_unique<AsyncDevice>(AsyncOptions{.seed = kSeed, .longest_delay = std::chrono::microseconds(kLongestDelayUs)});
+}
+
+class DeviceConformance : public testing::TestWithParam<Subject> {
+ protected:
+  Stream& stream(StreamKind kind) { return device_->stream(kind); }
+  Memory host(std::size_t bytes, int value) {
+    Memory memory = device_->host_alloc(bytes);
+    std::memset(memory.data(), value, bytes);
+    return memory;
+  }
+  void finish(StreamKind kind) {
+    const auto event = device_->make_event();
+    stream(kind).record(*event);
+    event->wait();
+  }
+  Bytes download(const Memory& memory) {
+    const Memory copy = device_->host_alloc(memory.bytes());
+    stream(StreamKind::d2h).copy(copy.data(), memory.data(), memory.bytes());
+    finish(StreamKind::d2h);
+    return Bytes(copy.data(), copy.data() + copy.bytes());
+  }
+  static Bytes filled(std::size_t bytes, int value) { return Bytes(bytes, static_cast<std::byte>(value)); }
+  static Bytes content(const Memory& memory) { return Bytes(memory.data(), memory.data() + memory.bytes()); }
+
+  const std::unique_ptr<Device> device_ = GetParam().make();
+};
+
+TEST_P(DeviceConformance, HasAName) { EXPECT_FALSE(device_->name().empty()); }
+
+TEST_P(DeviceConformance, MemoryIsAlignedAndOfTheSizeAskedFor) {
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{4095}, std::size_t{4097}, (std::size_t{3} << 20) + 5}) {
+    const Memory on_device = device_->device_alloc(bytes);
+    const Memory on_host = device_->host_alloc(bytes);
+    for (const Memory* memory : {&on_device, &on_host}) {
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory->data()) % 4096, 0U);
+      EXPECT_EQ(memory->bytes(), bytes);
+    }
+  }
+}
+
+TEST_P(DeviceConformance, AnEmptyBlockHasNoMemory) {
+  EXPECT_EQ(device_->device_alloc(0).data(), nullptr);
+  EXPECT_EQ(device_->host_alloc(0).data(), nullptr);
+}
+
+TEST_P(DeviceConformance, MemoryStartsZeroedEvenWhereItWasUsedBefore) {
+  const std::size_t bytes = 3 << 20;
+  for (int round = 0; round < 3; ++round) {
+    Memory on_device = device_->device_alloc(bytes);
+    Memory on_host = device_->host_alloc(bytes);
+    EXPECT_EQ(content(on_host), filled(bytes, 0));
+    EXPECT_EQ(download(on_device), filled(bytes, 0));
+    std::memset(on_host.data(), 0xff, bytes);
+    stream(StreamKind::h2d).copy(on_device.data(), on_host.data(), bytes);
+    finish(StreamKind::h2d);
+  }
+}
+
+TEST_P(DeviceConformance, RefusesWhatDoesNotFitNamingSizeAndTier) {
+  const std::size_t absurd = std::size_t{1} << 60;
+  for (const bool on_device : {true, false}) {
+    try {
+      const Memory memory = on_device ? device_->device_alloc(absurd) : device_->host_alloc(absurd);
+      FAIL() << "allocated " << absurd << " bytes";
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      EXPECT_EQ(error.kind(), ErrorKind::budget);
+      EXPECT_NE(text.find(core::format_bytes(absurd)), std::string::npos) << text;
+      EXPECT_NE(text.find(on_device ? "memory.device_budget" : "memory.host_budget"), std::string::npos) << text;
+      EXPECT_EQ(text.find('\n'), std::string::npos) << text;
+    }
+  }
+  EXPECT_NE(device_->device_alloc(4096).data(), nullptr) << "a refusal must leave the device usable";
+}
+
+TEST_P(DeviceConformance, MemoryMovesWithItsContent) {
+  Memory first = host(5000, 7);
+  std::byte* data = first.data();
+  Memory second = std::move(first);
+  EXPECT_EQ(second.data(), data);
+  second = device_->host_alloc(100);
+  EXPECT_EQ(content(second), filled(100, 0));
+}
+
+TEST_P(DeviceConformance, CopiesOfAStreamRunInOrder) {
+  const std::size_t bytes = 100'003;
+  const Memory a = host(bytes, 1);
+  const Memory b = host(bytes, 2);
+  const Memory slot = device_->device_alloc(bytes);
+  const Memory after_a = device_->host_alloc(bytes);
+  const Memory after_b = device_->host_alloc(bytes);
+  Stream& copies = stream(StreamKind::h2d);
+  copies.copy(slot.data(), a.data(), bytes);
+  copies.copy(after_a.data(), slot.data(), bytes);
+  copies.copy(slot.data(), b.data(), bytes);
+  copies.copy(after_b.data(), slot.data(), bytes);
+  finish(StreamKind::h2d);
+  EXPECT_EQ(content(after_a), filled(bytes, 1));
+  EXPECT_EQ(content(after_b), filled(bytes, 2));
+}
+
+TEST_P(DeviceConformance, CopiesAndFillsTouchTheirRangeOnly) {
+  const Memory source = host(4096, 9);
+  const Memory slot = device_->device_alloc(4096);
+  Stream& copies = stream(StreamKind::h2d);
+  copies.copy(slot.data() + 3, source.data() + 1, 1001);
+  copies.fill_zero(slot.data() + 500, 7);
+  copies.copy(slot.data(), source.data(), 0);
+  copies.fill_zero(slot.data(), 0);
+  finish(StreamKind::h2d);
+  Bytes expected = filled(4096, 0);
+  std::fill_n(expected.begin() + 3, 1001, std::byte{9});
+  std::fill_n(expected.begin() + 500, 7, std::byte{0});
+  EXPECT_EQ(download(slot), expected);
+}
+
+TEST_P(DeviceConformance, FillsAndComputeKeepTheirPlaceAmongCopies) {
+  const std::size_t bytes = 10'000;
+  const auto add = GetParam().add;
+  const Memory ones = host(bytes, 1);
+  const Memory addend = device_->device_alloc(bytes);
+  const Memory sum = device_->device_alloc(bytes);
+  const Memory result = device_->host_alloc(bytes);
+  Stream& compute = stream(StreamKind::compute);
+  compute.copy(addend.data(), ones.data(), bytes);
+  compute.copy(sum.data(), ones.data(), bytes);
+  compute.fill_zero(sum.data(), bytes);
+  for (int i = 0; i < 5; ++i) compute.compute([&] { add(sum.data(), addend.data(), bytes); });
+  compute.copy(result.data(), sum.data(), bytes);
+  compute.fill_zero(sum.data(), bytes);
+  finish(StreamKind::compute);
+  EXPECT_EQ(content(result), filled(bytes, 5));
+}
+
+TEST_P(DeviceConformance, ComputeRunsEachWorkOnce) {
+  std::vector<int> order;
+  for (int i = 0; i < 20; ++i) stream(StreamKind::compute).compute([&order, i] { order.push_back(i); });
+  finish(StreamKind::compute);
+  ASSERT_EQ(order.size(), 20U);
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST_P(DeviceConformance, WorkKeepsNothingAliveOnceItsEventIsReached) {
+  const auto captured = std::make_shared<int>(0);
+  stream(StreamKind::compute).compute([captured] { ++*captured; });
+  finish(StreamKind::compute);
+  EXPECT_EQ(*captured, 1);
+  EXPECT_EQ(captured.use_count(), 1);
+}
+
+// Two slots, filled by one stream, added up by a second, brought back by a third: every edge that a streamed unit has.
+TEST_P(DeviceConformance, EventsOrderAPipelineOfStreamsThroughReusedSlots) {
+  constexpr int kRounds = 40;
+  const std::size_t bytes = 20'000;
+  const auto add = GetParam().add;
+  const Memory source = device_->host_alloc(kRounds * bytes);
+  const Memory sums = device_->host_alloc(kRounds * bytes);
+  const Memory total = device_->device_alloc(bytes);
+  const Memory slots[2] = {device_->device_alloc(bytes), device_->device_alloc(bytes)};
+  std::unique_ptr<Event> fetched[2] = {device_->make_event(), device_->make_event()};
+  std::unique_ptr<Event> used[2] = {device_->make_event(), device_->make_event()};
+  const auto added = device_->make_event();
+  const auto saved = device_->make_event();
+  for (int round = 0; round < kRounds; ++round) {
+    const int i = round % 2;
+    const std::size_t offset = static_cast<std::size_t>(round) * bytes;
+    std::memset(source.data() + offset, round, bytes);
+    stream(StreamKind::h2d).wait(*used[i]);
+    stream(StreamKind::h2d).copy(slots[i].data(), source.data() + offset, bytes);
+    stream(StreamKind::h2d).record(*fetched[i]);
+    stream(StreamKind::compute).wait(*fetched[i]);
+    stream(StreamKind::compute).wait(*saved);
+    stream(StreamKind::compute).compute([add, to = total.data(), from = slots[i].data(), bytes] { add(to, from, bytes); });
+    stream(StreamKind::compute).record(*used[i]);
+    stream(StreamKind::compute).record(*added);
+    stream(StreamKind::d2h).wait(*added);
+    stream(StreamKind::d2h).copy(sums.data() + offset, total.data(), bytes);
+    stream(StreamKind::d2h).record(*saved);
+  }
+  saved->wait();
+  for (int round = 0; round < kRounds; ++round) {
+    const std::byte* sum = sums.data() + static_cast<std::size_t>(round) * bytes;
+    ASSERT_EQ(Bytes(sum, sum + bytes), filled(bytes, round * (round + 1) / 2 % 256)) << "round " << round;
+  }
+}
+
+TEST_P(DeviceConformance, AnEventNeverRecordedCountsAsReached) {
+  const auto event = device_->make_event();
+  EXPECT_TRUE(event->reached());
+  event->wait();
+  stream(StreamKind::compute).wait(*event);
+  finish(StreamKind::compute);
+}
+
+TEST_P(DeviceConformance, RecordingAgainMovesTheEvent) {
+  const Memory source = host(50'000, 3);
+  const Memory slot = device_->device_alloc(50'000);
+  const Memory result = device_->host_alloc(50'000);
+  const auto event = device_->make_event();
+  Stream& copies = stream(StreamKind::h2d);
+  copies.record(*event);
+  copies.copy(slot.data(), source.data(), source.bytes());
+  copies.record(*event);
+  copies.copy(result.data(), slot.data(), source.bytes());
+  copies.record(*event);
+  event->wait();
+  EXPECT_TRUE(event->reached());
+  EXPECT_EQ(content(result), filled(50'000, 3));
+}
+
+// Were the first wait to follow the event, both streams would wait for one another.
+TEST_P(DeviceConformance, AWaitKeepsThePointThatItWasGiven) {
+  const auto event = device_->make_event();
+  const auto answer = device_->make_event();
+  stream(StreamKind::h2d).record(*event);
+  stream(StreamKind::compute).wait(*event);
+  stream(StreamKind::compute).record(*answer);
+  stream(StreamKind::h2d).wait(*answer);
+  stream(StreamKind::h2d).record(*event);
+  event->wait();
+  EXPECT_TRUE(answer->reached());
+}
+
+TEST_P(DeviceConformance, AnEventCanBeDestroyedBeforeItIsReached) {
+  const Memory source = host(30'000, 4);
+  const Memory slot = device_->device_alloc(30'000);
+  auto event = device_->make_event();
+  stream(StreamKind::h2d).copy(slot.data(), source.data(), source.bytes());
+  stream(StreamKind::h2d).record(*event);
+  stream(StreamKind::d2h).wait(*event);
+  event.reset();
+  EXPECT_EQ(download(slot), filled(30'000, 4));
+  finish(StreamKind::h2d);
+}
+
+TEST_P(DeviceConformance, TheHostWaitsOnAnyThreadAndByPolling) {
+  const Memory source = host(70'000, 6);
+  const Memory result = device_->host_alloc(70'000);
+  const auto event = device_->make_event();
+  stream(StreamKind::d2h).copy(result.data(), source.data(), source.bytes());
+  stream(StreamKind::d2h).record(*event);
+  Bytes seen;
+  std::thread waiter([&] {
+    event->wait();
+    seen = content(result);
+  });
+  while (!event->reached()) std::this_thread::yield();
+  EXPECT_EQ(content(result), filled(70'000, 6));
+  waiter.join();
+  EXPECT_EQ(seen, filled(70'000, 6));
+}
+
+TEST_P(DeviceConformance, EachStreamMayHaveAThreadOfItsOwn) {
+  std::vector<std::thread> threads;
+  std::vector<Bytes> results(kStreamCount);
+  for (int kind = 0; kind < kStreamCount; ++kind) {
+    threads.emplace_back([this, kind, &result = results[static_cast<std::size_t>(kind)]] {
+      Stream& mine = stream(static_cast<StreamKind>(kind));
+      for (int round = 0; round < 10; ++round) {
+        const Memory source = host(9000, 10 * kind + round);
+        const Memory target = device_->host_alloc(9000);
+        const auto event = device_->make_event();
+        mine.copy(target.data(), source.data(), 9000);
+        mine.record(*event);
+        event->wait();
+        result = content(target);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int kind = 0; kind < kStreamCount; ++kind) EXPECT_EQ(results[static_cast<std::size_t>(kind)], filled(9000, 10 * kind + 9));
+}
+
+TEST_P(DeviceConformance, AnErrorInComputeReachesWhoeverAwaitsIt) {
+  const auto event = device_->make_event();
+  try {
+    stream(StreamKind::compute).compute([] { throw Error(ErrorKind::non_finite, "the loss is nan"); });
+    stream(StreamKind::compute).record(*event);
+    stream(StreamKind::d2h).wait(*event);
+    finish(StreamKind::d2h);
+    FAIL() << "the error was lost";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::non_finite);
+    EXPECT_STREQ(error.what(), "the loss is nan");
+  }
+}
+
+TEST(DeviceLifetime, TheDestructorWaitsForWhatWasSubmitted) {
+  for (const auto make : {make_cpu_device, make_async<1, 200>}) {
+    int done = 0;
+    auto device = make();
+    const auto event = device->make_event();
+    for (int i = 0; i < 10; ++i) device->stream(StreamKind::compute).compute([&] { ++done; });
+    device->stream(StreamKind::compute).record(*event);
+    device->stream(StreamKind::d2h).wait(*event);
+    device->stream(StreamKind::d2h).compute([&] { ++done; });
+    device.reset();
+    EXPECT_EQ(done, 11);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceConformance,
+                         testing::Values(Subject{"cpu", make_cpu_device, add_on_host}, Subject{"async", make_async<1, 80>, add_on_host},
+                                         Subject{"async_later", make_async<2, 800>, add_on_host},
+                                         Subject{"async_without_delay", make_async<3, 0>, add_on_host}),
+                         [](const auto& subject) { return std::string(subject.param.name); });
+
+}  // namespace
+}  // namespace gsnake::device
