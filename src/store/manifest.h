@@ -17,10 +17,13 @@ struct Manifest {
 
 inline constexpr const char* kManifestName = "manifest.json";
 
-// temp file, fsync, rename, fsync of the directory. The body carries its XXH3 checksum.
+// temp file, fsync, rename, fsync of the directory. The body carries its XXH3 checksum. Throws Error(storage); the manifest that stood
+// there before then still stands, unless it was the last fsync that failed. Strings are UTF-8.
 void write_manifest(const std::string& directory, const Manifest& manifest);
 // Nothing where there is none; throws Error(storage) that names the file when it is torn or not ours.
 std::optional<Manifest> read_manifest(const std::string& directory);
-void remove_manifest(const std::string& directory);  // and fsync of the directory; absent is fine
+// Whether there is a file of that name, valid or not.
+[[nodiscard]] bool holds_manifest(const std::string& directory);
+void remove_manifest(const std::string& directory);  // and fsync of the directory; absent is fine. Throws Error(storage)
 
 }  // namespace gsnake::store

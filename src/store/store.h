@@ -15,8 +15,8 @@
 
 namespace gsnake::store {
 
-// One file per kind and path. Weights and moments are state: they have one or two slots (A, B). Gradients (those that wait for the delayed part) and
-// activations (checkpoints and their gradients) are scratch: one slot, no meaning after the run.
+// One file per kind and path. Weights and moments are state: they have one or two slots (A, B). Gradients (those that wait for the delayed
+// part) and activations (checkpoints and their gradients) are scratch: one slot, no meaning after the run.
 enum class Kind : std::uint8_t { weights, moment1, moment2, gradients, activations };
 inline constexpr int kKindCount = 5;
 inline constexpr std::array<const char*, kKindCount> kKindNames{"weights", "moment1", "moment2", "gradients", "activations"};
@@ -55,8 +55,8 @@ struct StoreOptions {
 
 struct StoreReport {
   io::EngineReport engine;
-  bool direct = false;             // every file is O_DIRECT
-  std::string buffered_reason;     // why not, naming the path
+  bool direct = false;          // every file is O_DIRECT
+  std::string buffered_reason;  // why not, naming the path
   std::vector<double> stripe_weights;
   std::vector<std::uint64_t> bytes_per_path;  // preallocated
 };
@@ -64,14 +64,18 @@ struct StoreReport {
 // Owns the directories' locks, the files and the engine. Thread-safe after construction, except for the manifest calls.
 class Store {
  public:
-  // Makes run_dir and the SSD paths where absent, locks them (Error(storage) with the owner's pid when in use), checks the space each path needs against
-  // what is free, preallocates all files. On failure, removes everything that it made. Refuses a run_dir that holds a manifest
-  // unless options.overwrite.
+  // Makes run_dir and the SSD paths where absent, locks them (Error(storage) with the owner's pid when in use), checks the space each path
+  // needs against what is free, preallocates all files. On failure, removes everything that it made. Refuses (Error(usage)) a run_dir or an
+  // SSD path that holds a manifest unless options.overwrite, and a folder that is named twice in ssd_paths; run_dir may be one of them.
+  // Files that a run without a manifest left are replaced.
   static std::unique_ptr<Store> create(const StoreOptions& options, const Layout& layout);
-  // Opens what the newest valid manifest describes (state kinds and stripe weights from it); scratch kinds are laid out anew from `scratch`, which may
-  // be all zero sizes (inspect, generate, export).
+  // Opens what the newest valid manifest describes (state kinds and stripe weights from it); scratch kinds are laid out anew from
+  // `scratch`, which may be all zero sizes (inspect, generate, export). The SSD paths may be named in another order and under other names
+  // than before. Throws Error(storage): no valid manifest, a path that is missing (with what it held) or of another run, in use.
   static std::unique_ptr<Store> open(const StoreOptions& options, const Layout& scratch);
-  ~Store();  // releases the locks; a store whose create()d run never wrote a manifest keeps its files only if keep_files() was called
+  // Waits for what is in flight, removes scratch files, releases the locks. A store whose create()d run never wrote a manifest keeps its
+  // state files and folders only if keep_files() was called.
+  ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
@@ -79,17 +83,21 @@ class Store {
   [[nodiscard]] const StoreReport& report() const noexcept;
   [[nodiscard]] io::IoEngine& engine() noexcept;
   void keep_files() noexcept;
+  // Of a request's file, for messages.
+  [[nodiscard]] const std::string& path_of(int file) const;
 
   // Splits a transfer of `extent` in `slot` from/to `data` into requests, one per stripe piece (adjacent pieces in one file are merged).
   // Returns how many; at most max_requests(extent.bytes). Never allocates.
-  std::size_t plan(io::Op op, const Extent& extent, int slot, std::byte* data, io::Completion* completion, std::span<io::Request> out) const;
+  std::size_t plan(io::Op op, const Extent& extent, int slot, std::byte* data, io::Completion* completion,
+                   std::span<io::Request> out) const;
   [[nodiscard]] std::size_t max_requests(std::uint64_t bytes) const noexcept;
 
   // Blocking, for set-up, generate, export, inspect. `data` is kExtentAlignment-aligned. Throws Error(storage).
   void read(const Extent& extent, int slot, std::byte* data);
   void write(const Extent& extent, int slot, const std::byte* data);
 
-  // fdatasync of every state file, then the manifest by temporary file, fsync, rename and fsync of the directory, in run_dir and every SSD path.
+  // fdatasync of every state file, then the manifest by temporary file, fsync, rename and fsync of the directory, in run_dir and every SSD
+  // path. Takes `training` from its argument and sets the rest. The writes that it covers have completed before the call.
   void commit(Manifest manifest);
   // Removes and syncs the manifest everywhere: what stands on SSD is about to be overwritten in place (slots = 1).
   void retract_manifest();

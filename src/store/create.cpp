@@ -1,0 +1,72 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <random>
+
+#include "core/errors.h"
+#include "core/log.h"
+#include "io/directories.h"
+#include "store/bandwidth.h"
+#include "store/state.h"
+
+namespace gsnake::store {
+namespace {
+
+constexpr std::array kAllKinds{Kind::weights, Kind::moment1, Kind::moment2, Kind::gradients, Kind::activations};
+
+std::string make_run_id() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
+
+// What can be told from the options alone, before the disk is touched.
+void validate_options(const StoreOptions& options) {
+  if (options.stripe_weights.empty()) return;
+  if (options.stripe_weights.size() != options.ssd_paths.size()) {
+    throw Error(ErrorKind::usage,
+                fmt::format("ssd.weights has {} numbers for {} folders in ssd.paths; give one each, or none to have them measured",
+                            options.stripe_weights.size(), options.ssd_paths.size()));
+  }
+  StripedVolume checked(options.stripe_weights);
+}
+
+void refuse_existing_run(const StoreState& state) {
+  for (const std::string& directory : state.directories()) {
+    if (!holds_manifest(directory)) continue;
+    throw Error(ErrorKind::usage,
+                fmt::format("{} holds a run ({}): go on with it (--resume auto), discard it (--overwrite), or choose another folder",
+                            directory, kManifestName));
+  }
+}
+
+// From here on the earlier run is gone: its manifests first, so that no kill leaves one that describes other bytes.
+void discard_earlier_run(const StoreState& state) {
+  for (const std::string& directory : state.directories()) {
+    if (holds_manifest(directory)) spdlog::warn("discarding the run in {}", directory);
+    remove_manifest(directory);
+  }
+  remove_files(state, kAllKinds);
+}
+
+}  // namespace
+
+std::unique_ptr<Store> Store::create(const StoreOptions& options, const Layout& layout) {
+  validate(layout);
+  validate_options(options);
+  auto impl = std::make_unique<Impl>();
+  impl->run_id = make_run_id();
+  impl->resolve(options);
+  for (const std::string& directory : impl->directories()) impl->footprint.make_directory(directory);
+  impl->lock_directories();
+  if (!options.overwrite) refuse_existing_run(*impl);
+  impl->set_layout(layout, options.stripe_weights.empty() ? measure_stripe_weights(impl->ssd_paths, options.direct)
+                                                          : round_to_sixteenths(options.stripe_weights));
+  check_space_for(*impl, kAllKinds);
+  impl->start_engine(options);
+  discard_earlier_run(*impl);
+  for (const Kind kind : kAllKinds) impl->create_files(kind, options.direct);
+  for (const std::string& path : impl->ssd_paths) io::fsync_directory(path);
+  return std::unique_ptr<Store>(new Store(std::move(impl)));
+}
+
+}  // namespace gsnake::store

@@ -1,0 +1,166 @@
+#include "store/state.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/errors.h"
+#include "core/log.h"
+#include "store/space.h"
+
+namespace gsnake::store {
+namespace {
+
+bool same_directory(const std::string& a, const std::string& b) {
+  struct stat first {};
+  struct stat second {};
+  if (::stat(a.c_str(), &first) != 0 || ::stat(b.c_str(), &second) != 0) return a == b;
+  return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+// As far as the path exists; the rest as it stands.
+std::string absolute(const std::string& path) {
+  std::error_code error;
+  std::filesystem::path resolved = std::filesystem::weakly_canonical(path, error);
+  if (error) core::throw_storage("resolve", path, error, "check the path");
+  if (!resolved.has_filename() && resolved.has_relative_path()) resolved = resolved.parent_path();
+  return resolved.string();
+}
+
+}  // namespace
+
+std::vector<std::string> StoreState::directories() const {
+  std::vector<std::string> all{run_dir};
+  std::copy_if(ssd_paths.begin(), ssd_paths.end(), std::back_inserter(all), [this](const std::string& path) { return path != run_dir; });
+  return all;
+}
+
+std::uint64_t StoreState::file_bytes(Kind kind, std::size_t path) const {
+  return volume->file_bytes(static_cast<int>(path), maps[index_of(kind)].volume_bytes());
+}
+
+std::string StoreState::file_path(Kind kind, std::size_t path) const { return ssd_paths[path] + "/" + file_name(kind); }
+
+std::string StoreState::kinds_on(std::size_t path) const {
+  std::vector<const char*> names;
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    if (is_state(kind_at(i)) && file_bytes(kind_at(i), path) > 0) names.push_back(kKindNames[i]);
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+const OpenFile& StoreState::file_of(int id) const {
+  return *std::find_if(files.begin(), files.end(), [id](const OpenFile& file) { return file.id == id; });
+}
+
+void StoreState::resolve(const StoreOptions& options) {
+  if (options.ssd_paths.empty()) throw Error(ErrorKind::usage, "ssd.paths is empty; name at least one folder");
+  run_dir = absolute(options.run_dir);
+  for (const std::string& given : options.ssd_paths) {
+    const std::string path = absolute(given);
+    for (const std::string& other : ssd_paths) {
+      if (same_directory(path, other))
+        throw Error(ErrorKind::usage, fmt::format("ssd.paths names one folder twice ({}, {}); name it once", other, given));
+    }
+    if (same_directory(path, run_dir)) run_dir = path;
+    ssd_paths.push_back(path);
+  }
+}
+
+void StoreState::lock_directories() {
+  for (const std::string& directory : directories()) footprint.lock(directory, run_id);
+}
+
+void StoreState::set_layout(const Layout& new_layout, const std::vector<double>& stripe_weights) {
+  layout = new_layout;
+  volume.emplace(stripe_weights);
+  report.stripe_weights = stripe_weights;
+  report.bytes_per_path.assign(ssd_paths.size(), 0);
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    maps[i] = KindMap(layout.kinds[i]);
+    for (std::size_t path = 0; path < ssd_paths.size(); ++path) report.bytes_per_path[path] += file_bytes(kind_at(i), path);
+    file_ids[i].assign(ssd_paths.size(), -1);
+  }
+}
+
+void StoreState::start_engine(const StoreOptions& options) {
+  engine = io::make_engine(options.engine, ssd_paths.front(), options.engine_options, &report.engine);
+  report.direct = true;
+}
+
+void StoreState::create_files(Kind kind, io::DirectIo direct) {
+  for (std::size_t path = 0; path < ssd_paths.size(); ++path) {
+    const std::uint64_t bytes = file_bytes(kind, path);
+    if (bytes == 0) continue;
+    const std::string name = file_path(kind, path);
+    io::File file = io::File::create(name, bytes, direct);
+    is_state(kind) ? footprint.add_state_file(name) : footprint.add_scratch_file(name);
+    if (file.alignment() > kExtentAlignment) file = io::File::open_existing(name, io::DirectIo::off);
+    adopt(std::move(file), kind, path);
+  }
+}
+
+void StoreState::open_files(Kind kind, io::DirectIo direct) {
+  for (std::size_t path = 0; path < ssd_paths.size(); ++path) {
+    const std::uint64_t bytes = file_bytes(kind, path);
+    if (bytes == 0) continue;
+    const std::string name = file_path(kind, path);
+    io::File file = io::File::open_existing(name, direct);
+    if (file.alignment() > kExtentAlignment) file = io::File::open_existing(name, io::DirectIo::off);
+    if (file.size_bytes() < bytes) {
+      core::throw_storage("use", name, fmt::format("it has {} B where run {} needs {} B", file.size_bytes(), run_id, bytes),
+                          "restore the file, or start over with --overwrite");
+    }
+    adopt(std::move(file), kind, path);
+  }
+}
+
+void StoreState::adopt(io::File file, Kind kind, std::size_t path) {
+  OpenFile& entry = files.emplace_back(OpenFile{std::move(file), kind, -1});
+  entry.id = engine->add_file(entry.file);
+  file_ids[index_of(kind)][path] = entry.id;
+  if (!entry.file.direct() && report.direct) {
+    report.direct = false;
+    const std::string& reason = entry.file.buffered_reason();
+    report.buffered_reason =
+        entry.file.path() + ": " + (reason.empty() ? "O_DIRECT needs more than 4096-byte alignment or is off" : reason);
+  }
+}
+
+std::uint64_t allocated_bytes(const StoreState& state, std::size_t path, std::span<const Kind> kinds) {
+  std::uint64_t sum = 0;
+  for (const Kind kind : kinds) {
+    struct stat status {};
+    if (::lstat(state.file_path(kind, path).c_str(), &status) == 0) sum += static_cast<std::uint64_t>(status.st_blocks) * 512;
+  }
+  return sum;
+}
+
+void remove_files(const StoreState& state, std::span<const Kind> kinds) {
+  for (std::size_t path = 0; path < state.ssd_paths.size(); ++path) {
+    for (const Kind kind : kinds) {
+      const std::string name = state.file_path(kind, path);
+      if (::unlink(name.c_str()) == 0) {
+        spdlog::info("removed {}, which an earlier run left", name);
+      } else if (errno != ENOENT) {
+        core::throw_storage("remove", name, core::errno_code(), "remove it by hand or choose another folder");
+      }
+    }
+  }
+}
+
+void check_space_for(const StoreState& state, std::span<const Kind> kinds) {
+  std::vector<SpaceNeed> needs;
+  for (std::size_t path = 0; path < state.ssd_paths.size(); ++path) {
+    SpaceNeed need{state.ssd_paths[path], 0, allocated_bytes(state, path, kinds)};
+    for (const Kind kind : kinds) need.bytes += state.file_bytes(kind, path);
+    needs.push_back(std::move(need));
+  }
+  check_space(needs);
+}
+
+}  // namespace gsnake::store

@@ -1,0 +1,71 @@
+// What a store is made of: shared by the files that create, open and use one.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/engine.h"
+#include "io/file.h"
+#include "store/footprint.h"
+#include "store/layout.h"
+#include "store/store.h"
+#include "store/volume.h"
+
+namespace gsnake::store {
+
+struct OpenFile {
+  io::File file;
+  Kind kind = Kind::weights;
+  int id = -1;  // the engine's
+};
+
+// The order of the members matters: the engine goes first (it waits for what is in flight), then the files, then locks and rubbish.
+struct StoreState {
+  Footprint footprint;
+  std::string run_dir;                 // absolute; spelled as the SSD path that it is, if it is one
+  std::vector<std::string> ssd_paths;  // absolute, by the run's path index
+  std::string run_id;
+  Layout layout;
+  std::optional<StripedVolume> volume;
+  std::array<KindMap, kKindCount> maps;
+  StoreReport report;
+  std::optional<Manifest> manifest;
+  std::uint64_t generation = 0;                         // the last one written or tried
+  std::deque<OpenFile> files;                           // a deque: the engine borrows their addresses
+  std::array<std::vector<int>, kKindCount> file_ids{};  // the engine's, by kind and path; -1 where the path holds none of the kind
+  std::unique_ptr<io::IoEngine> engine;
+
+  // run_dir, and the SSD paths that are other folders.
+  [[nodiscard]] std::vector<std::string> directories() const;
+  [[nodiscard]] std::uint64_t file_bytes(Kind kind, std::size_t path) const;
+  [[nodiscard]] std::string file_path(Kind kind, std::size_t path) const;
+  [[nodiscard]] std::string kinds_on(std::size_t path) const;  // "weights, moment1, moment2": what of the state lies there
+  [[nodiscard]] const OpenFile& file_of(int id) const;
+
+  void resolve(const StoreOptions& options);  // sets run_dir and ssd_paths; Error(usage) for a folder that is named twice
+  void lock_directories();
+  void set_layout(const Layout& new_layout, const std::vector<double>& stripe_weights);
+  void start_engine(const StoreOptions& options);
+  void create_files(Kind kind, io::DirectIo direct);
+  void open_files(Kind kind, io::DirectIo direct);
+
+ private:
+  void adopt(io::File file, Kind kind, std::size_t path);
+};
+
+struct Store::Impl : StoreState {
+  void transfer(const Store& store, io::Op op, const Extent& extent, int slot, std::byte* data);
+};
+
+// Bytes that the files of `kinds` take up on `path` now.
+std::uint64_t allocated_bytes(const StoreState& state, std::size_t path, std::span<const Kind> kinds);
+// Removes the files of `kinds` on every path, whatever run they are of, with a line in the log for each.
+void remove_files(const StoreState& state, std::span<const Kind> kinds);
+// Checks the space that `kinds` need, where their present files count as free.
+void check_space_for(const StoreState& state, std::span<const Kind> kinds);
+
+}  // namespace gsnake::store
