@@ -1,0 +1,35 @@
+// Samples from a trained run, streaming its weights.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "greedysnake/config.h"
+
+namespace gsnake {
+
+struct SamplingOptions {
+  double temperature = 0.8;   // 0: the most likely token
+  std::int64_t top_k = 0;     // 0: all
+  std::uint64_t seed = 1;
+};
+
+// Opens a run's last commit read-only and locks it meanwhile. Weights stream from SSD for every token; nothing but slots is held in memory.
+class Generator {
+ public:
+  // Throws Error(storage) when run_dir holds no commit, Error(budget) when the config's budgets are too small.
+  explicit Generator(const std::string& run_dir);
+  ~Generator();
+
+  // The token that follows `tokens` (the last max-context of them).
+  std::int64_t next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options);
+  [[nodiscard]] const Config& config() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gsnake

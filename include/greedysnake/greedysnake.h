@@ -1,0 +1,9 @@
+// Everything a program needs.
+#pragma once
+
+#include "greedysnake/config.h"
+#include "greedysnake/error.h"
+#include "greedysnake/generator.h"
+#include "greedysnake/models.h"
+#include "greedysnake/trainer.h"
+#include "greedysnake/unit.h"

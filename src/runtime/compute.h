@@ -1,0 +1,45 @@
+// What the compute lane asks of a model: run one task on the memory of slots.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "schedule/graph.h"
+
+namespace gsnake::runtime {
+
+// One step's data and results. Owned by the caller, who keeps it until the step's results were awaited.
+struct StepBatch {
+  std::int64_t step = 0;                // attempts, from 1; seeds dropout
+  bool training = true;                 // dropout on
+  const std::int64_t* inputs = nullptr;  // (micro_batches, rows, tokens)
+  const std::int64_t* labels = nullptr;  // likewise
+  float loss_factor = 1.0F;             // 1 / counted tokens of the step
+  std::vector<double> losses;           // by micro-batch: sums of token losses times loss_factor, written by the head
+};
+
+// A compute task with its slots resolved. Pointers that the task's op does not use are null.
+struct ComputeCall {
+  schedule::Op op = schedule::Op::forward;
+  int unit = 0;
+  int micro_batch = 0;
+  bool first = false;       // zero `gradients` first
+  bool tied_first = false;  // zero `tied_gradients` first
+  std::byte* weights = nullptr;         // the unit's object, flat
+  std::byte* tied_weights = nullptr;    // object 0, for a tied head
+  std::byte* gradients = nullptr;       // fp32, flat, as the weights
+  std::byte* tied_gradients = nullptr;
+  std::byte* input = nullptr;           // (rows, tokens, hidden)
+  std::byte* output_gradient = nullptr;
+  std::byte* output = nullptr;          // hidden states; of backward and head: the gradient of the input
+};
+
+class ComputeBackend {
+ public:
+  virtual ~ComputeBackend() = default;
+  // Called from the compute lane's thread only, inside the device's compute guard.
+  virtual void run(const ComputeCall& call, StepBatch& batch) = 0;
+};
+
+}  // namespace gsnake::runtime

@@ -1,0 +1,169 @@
+#include "runtime/device_lane.h"
+
+#include "core/threads.h"
+
+namespace gsnake::runtime {
+namespace {
+
+constexpr std::size_t kMostInDevice = 64;  // submitted ahead of the device
+
+device::StreamKind stream_kind(Lane lane) {
+  switch (lane) {
+    case Lane::h2d: return device::StreamKind::h2d;
+    case Lane::d2h: return device::StreamKind::d2h;
+    case Lane::collective: return device::StreamKind::collective;
+    default: return device::StreamKind::compute;
+  }
+}
+
+}  // namespace
+
+DeviceLane::DeviceLane(const Options& options, device::Device& device, const MemoryImage& memory, ComputeBackend& backend, TaskSink& sink)
+    : options_(options), stream_(device.stream(stream_kind(options.lane))), memory_(memory), backend_(backend), sink_(sink),
+      throttle_(options.emulated_rate), in_device_(kMostInDevice) {
+  feeder_ = std::thread([this] { feed(); });
+  watcher_ = std::thread([this] { watch(); });
+}
+
+void DeviceLane::started(Flight& flight) {
+  const std::lock_guard lock(mutex_);
+  flights_[flight.sequence % 2] = &flight;
+  started_ = flight.sequence + 1;
+  changed_.notify_all();
+}
+
+void DeviceLane::ready(Flight&, TaskId) {
+  const std::lock_guard lock(mutex_);  // so that the feeder is either before its check or asleep
+  changed_.notify_all();
+}
+
+void DeviceLane::stop() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+    watched_.notify_all();
+  }
+  if (feeder_.joinable()) feeder_.join();
+  if (watcher_.joinable()) watcher_.join();
+}
+
+Flight* DeviceLane::next_flight() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return stopping_ || started_ > fed_; });
+  return stopping_ ? nullptr : flights_[fed_ % 2];
+}
+
+bool DeviceLane::wait_until_ready(Flight& flight, TaskId task) {
+  const auto open = [&] { return flight.waiting[static_cast<std::size_t>(task)].load(std::memory_order_acquire) != 0; };
+  if (!open()) return true;
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return stopping_ || !open(); });
+  return !stopping_;
+}
+
+void DeviceLane::feed() {
+  core::set_thread_name(std::string("gs-") + schedule::kLaneNames[static_cast<std::size_t>(options_.lane)]);
+  core::block_signals();
+  try {
+    while (Flight* flight = next_flight()) {
+      for (TaskId task : flight->prepared->lane_tasks[static_cast<std::size_t>(options_.lane)]) {
+        if (!wait_until_ready(*flight, task) || sink_.poisoned()) return;
+        submit(*flight, task);
+      }
+      ++fed_;
+      sink_.passed(*flight);
+    }
+  } catch (...) {
+    sink_.fail(std::current_exception());
+  }
+}
+
+std::byte* DeviceLane::address(const Flight& flight, const schedule::Access* access) const {
+  if (access == nullptr) return nullptr;
+  return memory_.address(flight.physical[static_cast<std::size_t>(access->resource)]) + access->offset;
+}
+
+ComputeCall DeviceLane::compute_call(const Flight& flight, const schedule::Task& task) const {
+  const auto at = [&](schedule::Role role) { return address(flight, flight.graph().find(task, role)); };
+  using schedule::Role;
+  return {task.op, task.unit, task.micro_batch, task.first, task.tied_first, at(Role::weights), at(Role::tied_weights), at(Role::gradients),
+          at(Role::tied_gradients), at(Role::input), at(Role::output_gradient), at(Role::output)};
+}
+
+void DeviceLane::launch(Flight& flight, TaskId id) {
+  const schedule::Task& task = flight.task(id);
+  if (task.op == schedule::Op::copy) {
+    const auto at = [&](schedule::Role role) { return address(flight, flight.graph().find(task, role)); };
+    stream_.copy(at(schedule::Role::destination), at(schedule::Role::source), task.bytes);
+    return;
+  }
+  const ComputeCall call = compute_call(flight, task);
+  struct Work {
+    ComputeBackend& backend;
+    const ComputeCall& call;
+    StepBatch& batch;
+  } work{backend_, call, *flight.batch};
+  stream_.compute([&work] { work.backend.run(work.call, work.batch); });
+}
+
+void DeviceLane::submit(Flight& flight, TaskId id) {
+  const schedule::Task& task = flight.task(id);
+  const auto i = static_cast<std::size_t>(id);
+  const PreparedGraph& prepared = *flight.prepared;
+  for (std::uint32_t k = prepared.first_device_source[i]; k < prepared.first_device_source[i + 1]; ++k) {
+    stream_.wait(*flight.events[static_cast<std::size_t>(prepared.device_sources[k])]);
+  }
+  const std::int64_t begin = now_ns();
+  clock_.enter(begin);
+  flight.times[i].begin_ns = begin;
+  const std::int64_t due = throttle_.occupy(begin, options_.lane == Lane::compute ? task.flops : static_cast<double>(task.bytes));
+  launch(flight, id);
+  stream_.record(*flight.events[i]);
+  sink_.submitted(flight, id);
+  std::unique_lock lock(mutex_);
+  // In order: nothing completes before what was submitted earlier.
+  if (ring_size_ == 0 && flight.events[i]->reached()) {
+    lock.unlock();
+    finish({&flight, id, due});
+    return;
+  }
+  changed_.wait(lock, [&] { return stopping_ || ring_size_ < kMostInDevice; });
+  in_device_[(ring_begin_ + ring_size_++) % kMostInDevice] = {&flight, id, due};
+  watched_.notify_all();
+}
+
+void DeviceLane::watch() {
+  core::set_thread_name(std::string("gs-w-") + schedule::kLaneNames[static_cast<std::size_t>(options_.lane)]);
+  core::block_signals();
+  try {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      watched_.wait(lock, [&] { return stopping_ || ring_size_ > 0; });
+      if (ring_size_ == 0) return;
+      const Submitted oldest = in_device_[ring_begin_];
+      lock.unlock();
+      oldest.flight->events[static_cast<std::size_t>(oldest.task)]->wait();
+      finish(oldest);
+      lock.lock();
+      ring_begin_ = (ring_begin_ + 1) % kMostInDevice;
+      --ring_size_;
+      changed_.notify_all();
+    }
+  } catch (...) {
+    sink_.fail(std::current_exception());
+  }
+}
+
+void DeviceLane::finish(const Submitted& submitted) {
+  if (submitted.due_ns > now_ns()) {
+    std::this_thread::sleep_until(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(submitted.due_ns)));
+  }
+  Flight& flight = *submitted.flight;
+  const std::int64_t end = now_ns();
+  flight.times[static_cast<std::size_t>(submitted.task)].end_ns = end;
+  clock_.leave(end, flight.task(submitted.task).bytes);
+  sink_.completed(flight, submitted.task);
+}
+
+}  // namespace gsnake::runtime

@@ -1,0 +1,62 @@
+// compute, h2d and d2h: a stream of the device each, fed in emission order by a thread of its own.
+#pragma once
+
+#include <deque>
+#include <thread>
+
+#include "runtime/lane.h"
+#include "runtime/memory_image.h"
+
+namespace gsnake::runtime {
+
+class DeviceLane final : public LaneRunner {
+ public:
+  struct Options {
+    Lane lane = Lane::compute;
+    double emulated_rate = 0.0;  // bytes/s; FLOP/s for compute; 0: not capped
+  };
+  DeviceLane(const Options& options, device::Device& device, const MemoryImage& memory, ComputeBackend& backend, TaskSink& sink);
+  ~DeviceLane() override { stop(); }
+
+  void started(Flight& flight) override;
+  void ready(Flight& flight, TaskId task) override;
+  void stop() noexcept override;
+
+ private:
+  struct Submitted {
+    Flight* flight = nullptr;
+    TaskId task = -1;
+    std::int64_t due_ns = 0;
+  };
+
+  void feed();
+  void watch();
+  Flight* next_flight();
+  bool wait_until_ready(Flight& flight, TaskId task);
+  void submit(Flight& flight, TaskId task);
+  void launch(Flight& flight, TaskId task);
+  [[nodiscard]] ComputeCall compute_call(const Flight& flight, const schedule::Task& task) const;
+  [[nodiscard]] std::byte* address(const Flight& flight, const schedule::Access* access) const;
+  void finish(const Submitted& submitted);
+
+  const Options options_;
+  device::Stream& stream_;
+  const MemoryImage& memory_;
+  ComputeBackend& backend_;
+  TaskSink& sink_;
+  Throttle throttle_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::condition_variable watched_;
+  Flight* flights_[2] = {nullptr, nullptr};
+  std::int64_t started_ = 0;  // flights
+  std::int64_t fed_ = 0;
+  std::vector<Submitted> in_device_;  // a ring: submitted, their events not yet reached
+  std::size_t ring_begin_ = 0;
+  std::size_t ring_size_ = 0;
+  bool stopping_ = false;
+  std::thread feeder_;
+  std::thread watcher_;
+};
+
+}  // namespace gsnake::runtime

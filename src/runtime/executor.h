@@ -1,0 +1,106 @@
+// Runs task graphs: one lane a resource, edges as counters and events, two graphs in flight, no barrier between steps.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "device/device.h"
+#include "runtime/lane.h"
+#include "runtime/memory_image.h"
+#include "runtime/slot_table.h"
+#include "runtime/trace.h"
+#include "store/store.h"
+
+namespace gsnake::runtime {
+
+struct ExecutorOptions {
+  std::array<double, schedule::kLaneCount> emulated_rates{};  // by lane: bytes/s, compute FLOP/s; 0: not capped
+  unsigned optimizer_threads = 1;
+  std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
+};
+
+inline constexpr std::size_t kSsdTasksInFlight = 8;  // by lane
+
+// Since the executor was made.
+struct LaneTotals {
+  std::array<double, schedule::kLaneCount> busy_ms{};
+  std::array<std::uint64_t, schedule::kLaneCount> bytes{};
+};
+
+// One thread drives it. Program, device, store, backend and optimizer are borrowed and outlive it.
+// A failure in any task stops all lanes; it is thrown, once and for good, by whatever is awaited or started next.
+class Executor final : private TaskSink {
+ public:
+  Executor(const schedule::Program& program, device::Device& device, store::Store& store, ComputeBackend& backend, const optim::Optimizer* optimizer,
+           ExecutorOptions options);
+  ~Executor();
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  using Ticket = std::int64_t;
+
+  // Joins a graph to what runs. The first one is Variant::load. `batch` (null for load and finish) is borrowed until wait_results(). Blocks while two
+  // graphs are in flight. Training variants take the scalars of this step's update.
+  Ticket start(schedule::Variant variant, StepBatch* batch, const optim::StepScalars& scalars = {});
+  // Starts training, validation or finishing in the variant that what ran before asks for.
+  Ticket train(StepBatch& batch, const optim::StepScalars& scalars);
+  Ticket validate(StepBatch& batch);
+  Ticket finish();
+
+  // Until the graph's losses, and for training its gradients' norms, are known. Then the batch is the caller's again.
+  void wait_results(Ticket ticket);
+  // L2 norm over all parameters, tied ones once; after wait_results(), before the next but one start().
+  [[nodiscard]] double gradient_norm(Ticket ticket) const;
+  void wait_end(Ticket ticket);
+  // Whether the previous step's delayed updates are still to be applied.
+  [[nodiscard]] bool pending() const { return pending_; }
+
+  [[nodiscard]] LaneTotals totals() const;
+  [[nodiscard]] SlotTable& slots() { return slots_; }
+  [[nodiscard]] const MemoryImage& memory() const { return memory_; }
+  // Records the tasks of graphs started from now on, until it is taken away (null). Borrowed.
+  void record(Trace* trace) { trace_ = trace; }
+
+ private:
+  void submitted(Flight& flight, TaskId task) override;
+  void completed(Flight& flight, TaskId task) override;
+  void passed(Flight& flight) override;
+  void fail(std::exception_ptr error) noexcept override;
+  [[nodiscard]] bool poisoned() const noexcept override { return poisoned_.load(std::memory_order_acquire); }
+
+  [[nodiscard]] LaneRunner& lane(Lane lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
+  void make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend, const optim::Optimizer* optimizer);
+  const PreparedGraph& prepared(schedule::Variant variant);
+  const PreparedJoin& joined(schedule::Variant previous, schedule::Variant next);
+  void set_up(Flight& flight, const PreparedGraph& graph, const PreparedJoin* join, const Flight* previous);
+  void attach(Flight& previous, Flight& flight, const PreparedJoin& join);
+  void settle(Flight& flight, TaskId task);
+  void left(Flight& flight, std::atomic<std::int32_t>& counter);
+  void retire(Flight& flight);
+  void wait_for(const std::atomic<std::int32_t>& counter);
+  void throw_if_poisoned();
+  [[nodiscard]] Flight& flight(Ticket ticket) { return *flights_[ticket % 2]; }
+
+  const schedule::Program& program_;
+  ExecutorOptions options_;
+  MemoryImage memory_;
+  SlotTable slots_;
+  std::vector<std::uint64_t> first_norm_partial_;  // by object; one more at the end
+  std::array<std::unique_ptr<PreparedGraph>, schedule::kVariantCount> graphs_;
+  std::map<std::pair<schedule::Variant, schedule::Variant>, PreparedJoin> joins_;
+  std::array<std::unique_ptr<Flight>, 2> flights_;
+  std::array<std::unique_ptr<LaneRunner>, schedule::kLaneCount> lanes_;
+  std::int64_t next_sequence_ = 0;
+  bool pending_ = false;
+  optim::StepScalars pending_scalars_;
+  Trace* trace_ = nullptr;
+  std::array<Trace*, 2> flight_trace_{nullptr, nullptr};
+  std::mutex progress_mutex_;
+  std::condition_variable progress_;
+  std::atomic<bool> poisoned_{false};
+  std::exception_ptr error_;  // under progress_mutex_
+};
+
+}  // namespace gsnake::runtime

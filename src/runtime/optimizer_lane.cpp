@@ -1,0 +1,96 @@
+#include "runtime/optimizer_lane.h"
+
+#include "core/threads.h"
+
+namespace gsnake::runtime {
+
+OptimizerLane::OptimizerLane(const Options& options, const schedule::Map& map, const optim::Optimizer& optimizer, const MemoryImage& memory,
+                             TaskSink& sink)
+    : options_(options), map_(map), optimizer_(optimizer), memory_(memory), sink_(sink), throttle_(options.emulated_rate), queue_(options.most_ready) {
+  for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this, i] { work(i); });
+}
+
+void OptimizerLane::ready(Flight& flight, TaskId task) {
+  const std::lock_guard lock(mutex_);
+  queue_.push(flight, task);
+  changed_.notify_one();
+}
+
+void OptimizerLane::stop() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  for (std::thread& thread : threads_) {
+    if (thread.joinable()) thread.join();
+  }
+}
+
+void OptimizerLane::work(unsigned index) {
+  core::set_thread_name("gs-optim-" + std::to_string(index));
+  core::block_signals();
+  try {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+      if (stopping_ || sink_.poisoned()) return;
+      const ReadyQueue::Entry entry = queue_.pop();
+      const std::int64_t begin = now_ns();
+      const std::int64_t due = throttle_.occupy(begin, static_cast<double>(entry.flight->task(entry.task).bytes));
+      lock.unlock();
+      clock_.enter(begin);
+      entry.flight->times[static_cast<std::size_t>(entry.task)].begin_ns = begin;
+      run(*entry.flight, entry.task);
+      std::this_thread::sleep_until(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(due)));
+      const std::int64_t end = now_ns();
+      entry.flight->times[static_cast<std::size_t>(entry.task)].end_ns = end;
+      clock_.leave(end, entry.flight->task(entry.task).bytes);
+      sink_.completed(*entry.flight, entry.task);
+      lock.lock();
+    }
+  } catch (...) {
+    sink_.fail(std::current_exception());
+  }
+}
+
+std::byte* OptimizerLane::address(const Flight& flight, const schedule::Task& task, schedule::Role role) const {
+  const schedule::Access* access = flight.graph().find(task, role);
+  return access == nullptr ? nullptr : memory_.address(flight.physical[static_cast<std::size_t>(access->resource)]) + access->offset;
+}
+
+void OptimizerLane::run(Flight& flight, TaskId id) {
+  const schedule::Task& task = flight.task(id);
+  const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
+  if (task.op == schedule::Op::add) {
+    auto* destination = reinterpret_cast<float*>(address(flight, task, schedule::Role::destination));
+    const auto* source = reinterpret_cast<const float*>(address(flight, task, schedule::Role::source));
+    optim::add_in_place({destination, elements}, {source, elements});
+  } else if (task.op == schedule::Op::norm) {
+    norm(flight, task);
+  } else {
+    if (task.step_offset == 0) norm(flight, task);
+    update(flight, task);
+  }
+}
+
+void OptimizerLane::norm(Flight& flight, const schedule::Task& task) {
+  const schedule::Chunk& chunk = map_.chunks[static_cast<std::size_t>(task.chunk)];
+  const auto* gradient = reinterpret_cast<const float*>(address(flight, task, schedule::Role::gradient));
+  const std::uint64_t first = options_.first_norm_partial[static_cast<std::size_t>(chunk.object)] + chunk.begin / optim::kNormBlock;
+  optim::square_sums({gradient, chunk.elements}, {flight.norm_partials.data() + first, chunk.elements / optim::kNormBlock});
+}
+
+void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
+  const schedule::Chunk& chunk = map_.chunks[static_cast<std::size_t>(task.chunk)];
+  optim::UpdateChunk update;
+  update.weight = address(flight, task, schedule::Role::weight);
+  update.states = {address(flight, task, schedule::Role::state0), address(flight, task, schedule::Role::state1), address(flight, task, schedule::Role::state2)};
+  update.gradient = reinterpret_cast<const float*>(address(flight, task, schedule::Role::gradient));
+  update.elements = chunk.elements;
+  update.first_element = chunk.begin;
+  update.runs = options_.decay_runs[static_cast<std::size_t>(chunk.object)];
+  optimizer_.update(task.step_offset == 0 ? flight.scalars : flight.previous_scalars, update);
+}
+
+}  // namespace gsnake::runtime

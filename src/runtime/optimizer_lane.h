@@ -1,0 +1,46 @@
+// The optimizer on the CPU: updates, sums and norms of chunks, most urgent first, on threads of its own.
+#pragma once
+
+#include <thread>
+
+#include "runtime/lane.h"
+#include "runtime/memory_image.h"
+
+namespace gsnake::runtime {
+
+class OptimizerLane final : public LaneRunner {
+ public:
+  struct Options {
+    double emulated_rate = 0.0;  // bytes/s over all threads; 0: not capped
+    std::size_t most_ready = 0;
+    unsigned threads = 1;
+    std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
+    std::vector<std::uint64_t> first_norm_partial;         // of each object, into Flight::norm_partials
+  };
+  OptimizerLane(const Options& options, const schedule::Map& map, const optim::Optimizer& optimizer, const MemoryImage& memory, TaskSink& sink);
+  ~OptimizerLane() override { stop(); }
+
+  void ready(Flight& flight, TaskId task) override;
+  void stop() noexcept override;
+
+ private:
+  void work(unsigned index);
+  void run(Flight& flight, TaskId task);
+  void update(Flight& flight, const schedule::Task& task);
+  void norm(Flight& flight, const schedule::Task& task);
+  [[nodiscard]] std::byte* address(const Flight& flight, const schedule::Task& task, schedule::Role role) const;
+
+  const Options options_;
+  const schedule::Map& map_;
+  const optim::Optimizer& optimizer_;
+  const MemoryImage& memory_;
+  TaskSink& sink_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Throttle throttle_;  // under mutex_
+  ReadyQueue queue_;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace gsnake::runtime

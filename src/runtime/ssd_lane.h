@@ -1,0 +1,77 @@
+// ssd_read and ssd_write: what is ready goes to the store's engine, most urgent first, with bounded work in flight.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "runtime/lane.h"
+#include "runtime/memory_image.h"
+#include "runtime/slot_table.h"
+#include "store/store.h"
+
+namespace gsnake::runtime {
+
+class SsdLane final : public LaneRunner {
+ public:
+  struct Options {
+    Lane lane = Lane::ssd_read;
+    double emulated_rate = 0.0;    // bytes/s; 0: not capped
+    std::size_t most_in_flight = 8;  // tasks
+    std::size_t most_ready = 0;      // tasks that can be ready at once
+  };
+  SsdLane(const Options& options, const schedule::Map& map, store::Store& store, SlotTable& slots, const MemoryImage& memory, TaskSink& sink);
+  ~SsdLane() override { stop(); }
+
+  void ready(Flight& flight, TaskId task) override;
+  void stop() noexcept override;
+
+ private:
+  // One task on its way: its requests, one completion each, so that a failure can name the file.
+  struct Operation;
+  struct Part final : io::Completion {
+    void on_complete(std::error_code error) noexcept override;
+    Operation* operation = nullptr;
+    std::size_t index = 0;
+  };
+  struct Operation {
+    SsdLane* lane = nullptr;
+    Flight* flight = nullptr;
+    TaskId task = -1;
+    std::int64_t due_ns = 0;
+    int slot = 0;
+    std::vector<io::Request> requests;
+    std::vector<Part> parts;
+    std::size_t count = 0;
+    std::atomic<std::size_t> left{0};
+  };
+
+  void dispatch();
+  Operation* next(std::unique_lock<std::mutex>& lock);
+  void finish_due(std::unique_lock<std::mutex>& lock);
+  void begin(Operation& operation, const ReadyQueue::Entry& entry);
+  void submit(Operation& operation);
+  void arrived(Operation& operation) noexcept;
+  void finish(Operation& operation) noexcept;
+  void report(const Operation& operation, std::size_t part, std::error_code error) noexcept;
+  [[nodiscard]] const schedule::Access& extent_of(const Flight& flight, TaskId task) const;
+
+  const Options options_;
+  const schedule::Map& map_;
+  store::Store& store_;
+  SlotTable& slots_;
+  const MemoryImage& memory_;
+  TaskSink& sink_;
+  Throttle throttle_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  ReadyQueue queue_;
+  std::vector<std::unique_ptr<Operation>> operations_;
+  std::vector<Operation*> idle_;
+  std::vector<Operation*> early_;  // done, but not before their due time (emulated rate)
+  bool stopping_ = false;
+  std::thread dispatcher_;
+};
+
+}  // namespace gsnake::runtime
