@@ -1,0 +1,39 @@
+// How many bytes a step moves on each lane, in closed form: no graph is looked at. The formulas' table is in docs/schedule.md.
+#pragma once
+
+#include <cstdint>
+
+#include "schedule/graph.h"
+
+namespace gsnake::schedule {
+
+struct Bytes {
+  std::uint64_t ssd_read = 0;
+  std::uint64_t ssd_write = 0;
+  std::uint64_t h2d = 0;
+  std::uint64_t d2h = 0;
+  std::uint64_t optimizer = 0;  // read and written in host memory by the optimizer lane
+
+  Bytes& operator+=(const Bytes& other);
+  bool operator==(const Bytes&) const = default;
+  [[nodiscard]] std::uint64_t on(Lane lane) const;  // 0 for lanes that move nothing here
+};
+
+// Padding included: objects are padded to kGrain elements, hidden states to 4096 bytes.
+struct Traffic {
+  Bytes weights;          // fetched for each visit, written back once updated
+  Bytes optimizer_state;  // read and written once
+  Bytes gradients;        // finished sums that leave the device; those that wait for the delayed part, spilled and read again
+  Bytes partial_sums;     // sums between micro-batches (horizontal), and the head's share of a tied object
+  Bytes activations;      // checkpoints and hidden gradients
+
+  [[nodiscard]] Bytes total() const;
+};
+
+// A steady training step: Variant::train, or train_first where nothing is delayed. Throws Error(usage) for a problem that validate()
+// refuses or that has no optimizer states.
+Traffic training_traffic(const Problem& problem);
+// A forward pass without pending updates: Variant::validate.
+Traffic validation_traffic(const Problem& problem);
+
+}  // namespace gsnake::schedule

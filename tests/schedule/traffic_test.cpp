@@ -1,0 +1,136 @@
+#include "schedule/traffic.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+#include "greedysnake/error.h"
+#include "support.h"
+
+namespace gsnake::schedule {
+namespace {
+
+constexpr std::array<Lane, 5> kMovingLanes{Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer};
+
+void expect_equal(const Graph& graph, const Bytes& formula) {
+  for (Lane lane : kMovingLanes) {
+    EXPECT_EQ(graph.lane_bytes(lane), formula.on(lane))
+        << kVariantNames[static_cast<std::size_t>(graph.variant)] << ' ' << kLaneNames[static_cast<std::size_t>(lane)];
+  }
+}
+
+TEST(Traffic, EqualsWhatGraphsMoveOnEveryLane) {
+  for (int seed = 0; seed < 1000 / test::kSlowdown; ++seed) {
+    const Problem problem = test::random_problem(static_cast<std::uint64_t>(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + test::describe(problem));
+    const Program program = build_program(problem, minimum_pools(problem));
+    expect_equal(program.graph(Variant::validate), validation_traffic(problem).total());
+    if (problem.trains())
+      expect_equal(program.graph(program.delayed ? Variant::train : Variant::train_first), training_traffic(problem).total());
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+}
+
+// The rows of the design: bytes per parameter and step in fp32, all on SSD.
+Problem on_ssd(double delay, bool tied, double gradients_host) {
+  Problem p;
+  p.elements = {100 * kGrain, 200 * kGrain, 200 * kGrain, 50 * kGrain};
+  p.tied = tied;
+  p.activation_bytes = 4096;
+  p.micro_batches = 4;
+  p.delay = delay;
+  p.activations = {1.0, 0.0};
+  p.gradients_host = gradients_host;
+  return p;
+}
+
+struct Row {
+  double delay = 0.0;
+  bool tied = false;
+  double gradients_host = 1.0;
+  std::array<std::uint64_t, 3> read{};  // per parameter: embedding, block, head
+  std::array<std::uint64_t, 3> written{};
+};
+
+TEST(Traffic, IsTheDesignsTableWithEverythingOnSsd) {
+  for (const Row& row : {Row{0.0, false, 1.0, {12, 16, 12}, {12, 12, 12}}, Row{0.5, false, 1.0, {12, 16, 12}, {12, 12, 12}},
+                         Row{1.0, false, 1.0, {12, 16, 12}, {12, 12, 12}}, Row{1.0, false, 0.0, {16, 20, 16}, {16, 16, 16}},
+                         Row{0.5, false, 0.0, {14, 18, 14}, {14, 14, 14}}, Row{0.5, true, 1.0, {16, 16, 12}, {12, 12, 12}},
+                         Row{0.0, true, 0.0, {20, 16, 12}, {16, 12, 12}}}) {
+    const Problem p = on_ssd(row.delay, row.tied, row.gradients_host);
+    const Bytes total = training_traffic(p).total();
+    const std::array<std::uint64_t, 3> parameters{p.elements[0], p.elements[1] + p.elements[2], p.elements[3]};
+    std::uint64_t read = 0;
+    std::uint64_t written = 0;
+    for (std::size_t i = 0; i < 3; ++i) {
+      read += row.read[i] * parameters[i];
+      written += row.written[i] * parameters[i];
+    }
+    EXPECT_EQ(total.ssd_read, read) << "delay " << row.delay << (row.tied ? " tied" : "");
+    EXPECT_EQ(total.ssd_write, written) << "delay " << row.delay << (row.tied ? " tied" : "");
+  }
+}
+
+TEST(Traffic, OfHorizontalReadsBlocksTwiceAMicroBatchAndSumsBetweenThem) {
+  Problem p = on_ssd(0.0, false, 0.0);
+  p.schedule = ScheduleKind::horizontal;
+  p.order = Order::ascending;
+  const Traffic traffic = training_traffic(p);
+  const std::uint64_t blocks = p.elements[1] + p.elements[2];
+  EXPECT_EQ(traffic.weights.ssd_read, 4 * (p.elements[0] * 7 + blocks * 8 + p.elements[3] * 4));
+  EXPECT_EQ(traffic.weights.ssd_write, 4 * (p.elements[0] + blocks + p.elements[3]));
+  EXPECT_EQ(traffic.partial_sums.ssd_read, 4 * 3 * (p.elements[0] + blocks + p.elements[3]));
+  EXPECT_EQ(traffic.partial_sums.ssd_write, traffic.partial_sums.ssd_read);
+}
+
+TEST(Traffic, OfActivationsIsSmallerUnderSnakeByOneTensorAVisit) {
+  Problem p = on_ssd(0.0, false, 1.0);
+  p.activations = {0.0, 0.0};
+  p.order = Order::ascending;
+  const Bytes ascending = training_traffic(p).activations;
+  // Units 1 and 2: checkpoints written once and read twice; unit 3's once; gradients of all three once.
+  EXPECT_EQ(ascending.ssd_write, 4096ULL * 4 * (2 + 1 + 3));
+  EXPECT_EQ(ascending.ssd_read, 4096ULL * 4 * (2 * 2 + 1 + 3));
+  p.order = Order::snake;
+  const Bytes snake = training_traffic(p).activations;
+  EXPECT_EQ(ascending.ssd_read - snake.ssd_read, 4096ULL * 6);    // one of M a visit, in six visits
+  EXPECT_EQ(ascending.ssd_write - snake.ssd_write, 4096ULL * 4);  // of which two are still needed for recomputation
+  p.micro_batches = 1;
+  EXPECT_EQ(training_traffic(p).activations.ssd_write, 4096ULL * 2);
+  EXPECT_EQ(training_traffic(p).activations.ssd_read, 4096ULL * 2);
+}
+
+TEST(Traffic, CountsPadding) {
+  Problem p = on_ssd(0.0, false, 1.0);
+  p.elements = {1, 1, 1};
+  p.activations = {0.0, 1.0};
+  p.activation_bytes = 1;
+  const Traffic traffic = training_traffic(p);
+  EXPECT_EQ(traffic.total().ssd_write, 12 * 3 * kGrain);
+  EXPECT_EQ(traffic.activations.d2h % 4096, 0U);
+  EXPECT_GT(traffic.activations.d2h, 0U);
+}
+
+TEST(Traffic, RefusesATrainingStepWithoutOptimizer) {
+  Problem p = on_ssd(0.0, false, 1.0);
+  p.state_bytes.clear();
+  EXPECT_THROW(training_traffic(p), Error);
+  EXPECT_EQ(validation_traffic(p).weights.ssd_read, 4 * (p.elements[1] + p.elements[2] + p.elements[3]));
+}
+
+TEST(ActivationTiers, KeepEveryTiersShareWithinOneTensor) {
+  for (int seed = 0; seed < 300; ++seed) {
+    const Problem p = test::random_problem(static_cast<std::uint64_t>(seed));
+    const std::vector<Tier> tiers = activation_tiers(p);
+    const std::array<double, 3> share{p.activations.device, p.activations.host, 1.0 - p.activations.device - p.activations.host};
+    std::array<double, 3> count{};
+    for (std::size_t i = 0; i < tiers.size(); ++i) {
+      ++count[static_cast<std::size_t>(tiers[i])];
+      for (std::size_t t = 0; t < 3; ++t)
+        ASSERT_LE(std::abs(count[t] - share[t] * static_cast<double>(i + 1)), 1.0 + 1e-6) << test::describe(p);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gsnake::schedule
