@@ -1,0 +1,73 @@
+#include "greedysnake/generator.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "greedysnake/error.h"
+#include "greedysnake/models.h"
+#include "train/run_state.h"
+#include "train/session.h"
+
+namespace gsnake {
+namespace {
+
+// The run's config for sampling: one row, everything on SSD, as it stands in the manifest.
+Config sampling_config(const std::string& run_dir) {
+  const auto manifest = store::read_manifest(run_dir);
+  if (!manifest) throw Error(ErrorKind::storage, "cannot sample from " + run_dir + ": it holds no commit; train to a clean end first");
+  return train::parse_config(train::config_from(manifest->training));
+}
+
+std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options, at::Generator& generator) {
+  if (options.temperature <= 0.0) return logits.argmax().item<std::int64_t>();
+  torch::Tensor scaled = logits / options.temperature;
+  if (options.top_k > 0 && options.top_k < scaled.size(0)) {
+    const torch::Tensor least = std::get<0>(scaled.topk(options.top_k)).min();
+    scaled = scaled.masked_fill(scaled < least, -std::numeric_limits<float>::infinity());
+  }
+  return at::multinomial(torch::softmax(scaled, 0), 1, false, generator).item<std::int64_t>();
+}
+
+}  // namespace
+
+class Generator::Impl {
+ public:
+  explicit Impl(const std::string& run_dir) : config(sampling_config(run_dir)), session_(models::make(config.model), config, train::Purpose::sample) {
+    Config where = config;
+    where.run.dir = run_dir;
+    session_.store = store::Store::open(train::store_options(where), {});
+    session_.start(train::run_state_from(session_.store->manifest()->training).slot);
+    session_.backend.set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
+      const torch::NoGradGuard no_grad;
+      logits_ = head.logits(hidden.select(1, hidden.size(1) - 1)).select(0, 0).to(torch::kFloat32).clone();
+    });
+  }
+
+  std::int64_t next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options) {
+    if (tokens.empty()) throw Error(ErrorKind::usage, "a prompt of at least one token is needed");
+    const auto window = static_cast<std::size_t>(config.train.sequence_length);
+    const std::vector<std::int64_t> seen(tokens.end() - static_cast<std::ptrdiff_t>(std::min(window, tokens.size())), tokens.end());
+    session_.backend.set_tokens(static_cast<std::int64_t>(seen.size()));
+    runtime::StepBatch batch;
+    batch.training = false;
+    batch.inputs = seen.data();
+    batch.losses.resize(1);
+    session_.executor->wait_results(session_.executor->validate(batch));
+    if (!generator_.defined()) generator_ = at::make_generator<at::CPUGeneratorImpl>(options.seed);
+    return sample(logits_, options, generator_);
+  }
+
+  const Config config;
+
+ private:
+  torch::Tensor logits_;  // of the last position; written on the compute lane, read after wait_results()
+  at::Generator generator_;
+  train::Session session_;
+};
+
+Generator::Generator(const std::string& run_dir) : impl_(std::make_unique<Impl>(run_dir)) {}
+Generator::~Generator() = default;
+std::int64_t Generator::next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options) { return impl_->next(tokens, options); }
+const Config& Generator::config() const { return impl_->config; }
+
+}  // namespace gsnake

@@ -1,0 +1,35 @@
+#include "train/initial_state.h"
+
+#include "memory/anonymous.h"
+#include "model/seeding.h"
+#include "schedule/problem.h"
+
+namespace gsnake::train {
+namespace {
+
+std::uint64_t object_bytes(const model::FlatLayout& unit) { return schedule::padded_elements(unit.elements) * sizeof(float); }
+
+}  // namespace
+
+void write_initial_weights(Model& model, const ModelLayout& layout, std::uint64_t seed, store::Store& store) {
+  const std::size_t last = layout.units.size() - 1;
+  for (std::size_t unit = 0; unit <= last; ++unit) {
+    const model::FlatLayout& flat = layout.units[unit];
+    torch::nn::Module& module = *model.kinds[static_cast<std::size_t>(model.units[unit])].module;
+    const memory::AnonymousMemory weights(object_bytes(flat));
+    model::ParameterSet parameters(module);
+    const std::vector<torch::Tensor> views = model::views(reinterpret_cast<float*>(weights.data()), flat);
+    for (std::size_t i = 0; i < views.size(); ++i) parameters.bind(flat.parameters[i].index, views[i]);
+    memory::AnonymousMemory embedding;
+    if (unit == last && layout.tied) {
+      embedding = memory::AnonymousMemory(object_bytes(layout.units.front()));
+      store.read({store::Kind::weights, 0, 0, object_bytes(layout.units.front())}, 0, embedding.data());
+      parameters.bind(layout.tied_head_index, torch::from_blob(reinterpret_cast<float*>(embedding.data()) + layout.tied_offset, layout.tied_sizes));
+    }
+    model::seed_initialization(seed, unit);
+    model.initialize(module, static_cast<std::int64_t>(unit));
+    store.write({store::Kind::weights, static_cast<std::uint32_t>(unit), 0, object_bytes(flat)}, 0, weights.data());
+  }
+}
+
+}  // namespace gsnake::train

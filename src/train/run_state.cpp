@@ -1,0 +1,81 @@
+#include "train/run_state.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "greedysnake/error.h"
+
+namespace gsnake::train {
+namespace {
+
+// Keys of [train] that are part of the maths; of [model], [data] and [optimizer], all are.
+constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequence_length", "dtype", "compute_dtype", "compute_threads", "seed", "head_chunk"};
+
+bool part_of_maths(const std::string& section, const std::string& key) {
+  if (section == "model" || section == "optimizer") return true;
+  if (section == "data") return key != "validation";
+  return section == "train" && std::find(kMathsOfTrain.begin(), kMathsOfTrain.end(), key) != kMathsOfTrain.end();
+}
+
+// `auto` stands for an order that depends on the schedule.
+std::string effective_order(const nlohmann::json& config) {
+  const std::string order = config.at("train").at("order");
+  if (order != "auto") return order;
+  return config.at("train").at("schedule") == "vertical" ? "snake" : "ascending";
+}
+
+void refuse(const std::string& key, const nlohmann::json& before, const nlohmann::json& now, const std::vector<std::string>& allowed) {
+  if (before == now || std::find(allowed.begin(), allowed.end(), key) != allowed.end()) return;
+  throw Error(ErrorKind::usage, key + " was " + before.dump() + " when the run was made and is " + now.dump() +
+                                    " now, which changes the maths; set it back, or pass --allow-change " + key);
+}
+
+}  // namespace
+
+nlohmann::json to_json(const RunState& state, const Config& config) {
+  return {{"step", state.step},  {"updates", state.updates},   {"data_cursor", state.data_cursor},
+          {"slot", state.slot}, {"elements", state.elements}, {"config", nlohmann::json::parse(config.to_json())}};
+}
+
+RunState run_state_from(const nlohmann::json& training) {
+  try {
+    return {training.at("step"), training.at("updates"), training.at("data_cursor"), training.at("slot"), training.at("elements")};
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::storage, std::string("the manifest does not describe a training run: ") + error.what());
+  }
+}
+
+nlohmann::json config_from(const nlohmann::json& training) {
+  if (!training.contains("config")) throw Error(ErrorKind::storage, "the manifest holds no config");
+  return training.at("config");
+}
+
+Config parse_config(const nlohmann::json& config) {
+  // Every leaf is a TOML value as it stands; keys are dotted.
+  std::vector<std::string> settings;
+  const std::function<void(const std::string&, const nlohmann::json&)> collect = [&](const std::string& name, const nlohmann::json& value) {
+    if (value.is_null()) return;
+    if (!value.is_object()) {
+      settings.push_back(name + "=" + value.dump());
+      return;
+    }
+    for (const auto& [key, inner] : value.items()) collect(name.empty() ? key : name + "." + key, inner);
+  };
+  collect("", config);
+  return Config::parse("", ".", settings);
+}
+
+void refuse_changed_maths(const nlohmann::json& before, const Config& config, const std::vector<std::string>& allowed) {
+  const nlohmann::json now = nlohmann::json::parse(config.to_json());
+  for (const auto& [section, keys] : now.items()) {
+    for (const auto& [key, value] : keys.items()) {
+      if (!part_of_maths(section, key)) continue;
+      const nlohmann::json old = before.contains(section) && before.at(section).contains(key) ? before.at(section).at(key) : nlohmann::json();
+      refuse(section + "." + key, old, value, allowed);
+    }
+  }
+  refuse("train.order", effective_order(before), effective_order(now), allowed);
+}
+
+}  // namespace gsnake::train

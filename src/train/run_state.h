@@ -1,0 +1,31 @@
+// What a training checkpoint's manifest says of the training, and whether a config may go on from it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "greedysnake/config.h"
+
+namespace gsnake::train {
+
+struct RunState {
+  std::int64_t step = 0;        // attempts
+  std::int64_t updates = 0;     // attempts that were not skipped
+  std::uint64_t data_cursor = 0;
+  int slot = 0;                 // of all state
+  std::vector<std::uint64_t> elements;  // of each object
+};
+
+nlohmann::json to_json(const RunState& state, const Config& config);
+// Throws Error(storage) when the manifest is not of a training run.
+RunState run_state_from(const nlohmann::json& training);
+// The config that the run was made with, as Config::to_json() wrote it, and as a Config again.
+nlohmann::json config_from(const nlohmann::json& training);
+Config parse_config(const nlohmann::json& config);
+
+// Throws Error(usage) that names the first key whose change would change the maths, unless `allowed` names it.
+void refuse_changed_maths(const nlohmann::json& before, const Config& now, const std::vector<std::string>& allowed);
+
+}  // namespace gsnake::train

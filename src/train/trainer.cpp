@@ -1,0 +1,309 @@
+#include "greedysnake/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+
+#include "core/log.h"
+#include "greedysnake/error.h"
+#include "memory/anonymous.h"
+#include "optim/learning_rate.h"
+#include "schedule/traffic.h"
+#include "train/initial_state.h"
+#include "train/run_state.h"
+#include "train/session.h"
+
+namespace gsnake {
+namespace {
+
+using schedule::Lane;
+
+optim::LearningRateSchedule learning_rates(const OptimizerConfig& config) {
+  using Decay = optim::LearningRateSchedule::Decay;
+  const Decay decay = config.decay == "cosine"   ? Decay::cosine
+                      : config.decay == "linear" ? Decay::linear
+                      : config.decay == "wsd"    ? Decay::wsd
+                                                 : Decay::constant;
+  return {config.learning_rate, config.min_learning_rate, config.warmup_steps, config.decay_steps, decay};
+}
+
+std::int64_t counted(const std::vector<std::int64_t>& labels) {
+  std::int64_t count = 0;
+  for (std::int64_t label : labels) count += label == kIgnoredLabel ? 0 : 1;
+  return count;
+}
+
+}  // namespace
+
+const char* lane_name(int lane) { return schedule::kLaneNames.at(static_cast<std::size_t>(lane)); }
+
+class Trainer::Impl {
+ public:
+  Impl(Model model, const Config& config, const TrainerOptions& options);
+
+  void submit(const Batch& batch);
+  StepResult wait();
+  double validate(const Batch& batch);
+  void commit();
+  std::vector<float> weights(std::int64_t unit);
+  Traffic take_traffic();
+  void write_trace(const std::string& path);
+
+  train::Session session;
+  train::RunState state;          // of the steps that were submitted
+  std::int64_t completed = 0;     // steps whose results were given out
+  std::int64_t committed = 0;
+  RunReport report;
+  runtime::Trace trace;
+
+ private:
+  struct InFlight {
+    runtime::Executor::Ticket ticket = -1;
+    schedule::Variant variant = schedule::Variant::train;
+    Batch data;
+    runtime::StepBatch batch;
+    StepResult result;
+  };
+
+  void open(const TrainerOptions& options);
+  void make_report(const TrainerOptions& options);
+  void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
+  double loss_of(const InFlight& step) const;
+  void count(schedule::Variant variant);
+  void protect_nothing();  // before state on SSD is overwritten
+
+  optim::LearningRateSchedule rates_;
+  InFlight steps_[2];
+  InFlight validation_;
+  std::int64_t submitted_ = 0;  // by this process
+  std::int64_t waited_ = 0;
+  std::int64_t first_step_ = 0;  // steps before this process
+  bool manifest_valid_ = false;
+  std::chrono::steady_clock::time_point results_at_ = std::chrono::steady_clock::now();
+  Traffic traffic_;
+  runtime::LaneTotals seen_;
+};
+
+Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
+    : session((config.validate(), std::move(model)), config, train::Purpose::train), rates_(learning_rates(config.optimizer)) {
+  open(options);
+  make_report(options);
+  session.start(state.slot);
+  count(schedule::Variant::load);
+  results_at_ = std::chrono::steady_clock::now();
+}
+
+void Trainer::Impl::open(const TrainerOptions& options) {
+  store::StoreOptions store_options = train::store_options(session.config);
+  const bool exists = store::read_manifest(session.config.run.dir).has_value();
+  if (options.resume == Resume::must && !exists) {
+    throw Error(ErrorKind::usage, "cannot resume: " + session.config.run.dir + " holds no commit; check run.dir, or leave out --resume must");
+  }
+  if (exists && options.resume != Resume::never) {
+    session.store = store::Store::open(store_options, train::scratch_layout(session.store_layout));
+    const nlohmann::json& training = session.store->manifest()->training;
+    train::refuse_changed_maths(train::config_from(training), session.config, options.allow_change);
+    state = train::run_state_from(training);
+    if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + session.config.run.dir);
+    first_step_ = completed = committed = state.step;
+    manifest_valid_ = true;
+    return;
+  }
+  store_options.overwrite = options.overwrite;
+  session.store = store::Store::create(store_options, session.store_layout);
+  state.elements = session.problem.elements;
+  train::write_initial_weights(session.model, session.layout, session.config.train.seed, *session.store);
+}
+
+void Trainer::Impl::make_report(const TrainerOptions&) {
+  const store::StoreReport& io = session.store->report();
+  const schedule::Problem& problem = session.problem;
+  report.io_engine = io.engine.name;
+  report.io_reason = io.engine.reason;
+  report.direct_io = io.direct;
+  report.buffered_reason = io.buffered_reason;
+  report.compute_dtype = "fp32";
+  report.compute_threads = at::get_num_threads();
+  report.delay = schedule::effective_delay(problem);
+  report.order = problem.order == schedule::Order::snake ? "snake" : "ascending";
+  report.parameters = session.layout.parameters();
+  report.host_bytes = session.memory.host_bytes;
+  report.device_bytes = session.memory.device_bytes;
+  report.base_bytes = session.base_bytes;
+  report.memory = session.memory.items;
+  const schedule::Bytes formula = schedule::training_traffic(problem).total();
+  report.formula_ssd_read_bytes = formula.ssd_read;
+  report.formula_ssd_write_bytes = formula.ssd_write;
+  report.in_memory_bytes = train::in_memory_bytes(problem);
+  report.resumed_step = first_step_;
+}
+
+void Trainer::Impl::count(schedule::Variant variant) {
+  const schedule::Graph& graph = session.program.graph(variant);
+  traffic_.ssd_read_bytes += graph.lane_bytes(Lane::ssd_read);
+  traffic_.ssd_write_bytes += graph.lane_bytes(Lane::ssd_write);
+  traffic_.h2d_bytes += graph.lane_bytes(Lane::h2d);
+  traffic_.d2h_bytes += graph.lane_bytes(Lane::d2h);
+}
+
+void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches) {
+  const auto& shape = session.shape;
+  const auto expected = static_cast<std::size_t>(micro_batches * shape.rows * shape.tokens);
+  if (batch.inputs.size() != expected || batch.labels.size() != expected) {
+    throw Error(ErrorKind::usage, "a batch has " + std::to_string(batch.inputs.size()) + " inputs and " + std::to_string(batch.labels.size()) +
+                                      " labels; micro_batches x micro_batch_size x sequence_length = " + std::to_string(expected) + " of each are needed");
+  }
+  step.data.inputs.assign(batch.inputs.begin(), batch.inputs.end());
+  step.data.labels.assign(batch.labels.begin(), batch.labels.end());
+  step.batch.training = training;
+  step.batch.inputs = step.data.inputs.data();
+  step.batch.labels = step.data.labels.data();
+  step.batch.losses.assign(static_cast<std::size_t>(micro_batches), 0.0);
+}
+
+double Trainer::Impl::loss_of(const InFlight& step) const {
+  double loss = 0.0;
+  for (double micro_batch : step.batch.losses) loss += micro_batch;
+  return loss;
+}
+
+// Without commits inside a run, what stands on SSD is being overwritten from here on: say so before it happens.
+void Trainer::Impl::protect_nothing() {
+  if (!manifest_valid_) return;
+  session.store->retract_manifest();
+  manifest_valid_ = false;
+}
+
+void Trainer::Impl::submit(const Batch& batch) {
+  if (submitted_ - waited_ >= 2) throw std::logic_error("Trainer::submit: two steps are waiting already; call wait() first");
+  protect_nothing();
+  InFlight& step = steps_[submitted_ % 2];
+  fill(step, batch, true, session.config.train.micro_batches);
+  step.result = {};
+  step.result.tokens = counted(step.data.labels);
+  step.result.learning_rate = rates_.at(state.updates);
+  step.batch.step = state.step + 1;
+  step.batch.loss_factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(step.result.tokens, 1)));
+  step.variant = session.executor->pending() ? schedule::Variant::train : schedule::Variant::train_first;
+  step.ticket = session.executor->train(step.batch, {step.result.learning_rate, state.updates + 1});
+  step.result.step = ++state.step;
+  ++state.updates;
+  ++submitted_;
+}
+
+StepResult Trainer::Impl::wait() {
+  if (submitted_ == waited_) throw std::logic_error("Trainer::wait: no step was submitted");
+  InFlight& step = steps_[waited_ % 2];
+  session.executor->wait_results(step.ticket);
+  StepResult& result = step.result;
+  result.loss = loss_of(step);
+  result.grad_norm = session.executor->gradient_norm(step.ticket);
+  const auto now = std::chrono::steady_clock::now();
+  result.step_ms = std::chrono::duration<double, std::milli>(now - results_at_).count();
+  result.tokens_per_second = result.step_ms > 0.0 ? static_cast<double>(result.tokens) / result.step_ms * 1e3 : 0.0;
+  results_at_ = now;
+  ++waited_;
+  completed = result.step;
+  count(step.variant);
+  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
+    throw Error(ErrorKind::non_finite, "the " + std::string(std::isfinite(result.loss) ? "gradient norm" : "loss") + " of step " + std::to_string(result.step) +
+                                           " is not finite; lower optimizer.learning_rate or check the data");
+  }
+  return result;
+}
+
+double Trainer::Impl::validate(const Batch& batch) {
+  if (submitted_ != waited_) throw std::logic_error("Trainer::validate: steps are waiting; call wait() first");
+  const auto& shape = session.shape;
+  const auto per_micro_batch = static_cast<std::size_t>(shape.rows * shape.tokens);
+  const auto per_pass = per_micro_batch * static_cast<std::size_t>(session.config.train.micro_batches);
+  if (batch.inputs.empty() || batch.inputs.size() % per_micro_batch != 0 || batch.labels.size() != batch.inputs.size()) {
+    throw Error(ErrorKind::usage, "a validation batch holds whole micro-batches of micro_batch_size x sequence_length tokens");
+  }
+  const float factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(counted(batch.labels), 1)));
+  double loss = 0.0;
+  for (std::size_t first = 0; first < batch.inputs.size(); first += per_pass) {
+    // The last pass is filled up with micro-batches whose labels do not count.
+    const std::size_t size = std::min(per_pass, batch.inputs.size() - first);
+    Batch pass;
+    pass.inputs.assign(batch.inputs.begin() + static_cast<std::ptrdiff_t>(first), batch.inputs.begin() + static_cast<std::ptrdiff_t>(first + size));
+    pass.labels.assign(batch.labels.begin() + static_cast<std::ptrdiff_t>(first), batch.labels.begin() + static_cast<std::ptrdiff_t>(first + size));
+    pass.inputs.resize(per_pass, 0);
+    pass.labels.resize(per_pass, kIgnoredLabel);
+    fill(validation_, pass, false, session.config.train.micro_batches);
+    validation_.batch.loss_factor = factor;
+    count(session.executor->pending() ? schedule::Variant::validate_pending : schedule::Variant::validate);
+    validation_.ticket = session.executor->validate(validation_.batch);
+    session.executor->wait_results(validation_.ticket);
+    loss += loss_of(validation_);
+  }
+  results_at_ = std::chrono::steady_clock::now();
+  return loss;
+}
+
+void Trainer::Impl::commit() {
+  if (submitted_ != waited_) throw std::logic_error("Trainer::commit: steps are waiting; call wait() first");
+  if (manifest_valid_) return;
+  state.slot = session.slot_after(state.step - first_step_);
+  count(session.executor->pending() ? schedule::Variant::finish_pending : schedule::Variant::finish);
+  session.aim_flush(state.slot);
+  session.executor->wait_end(session.executor->finish());
+  store::Manifest manifest;
+  manifest.training = train::to_json(state, session.config);
+  session.store->commit(std::move(manifest));
+  manifest_valid_ = true;
+  committed = state.step;
+}
+
+std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
+  if (!manifest_valid_) throw std::logic_error("Trainer::weights: call commit() first");
+  const model::FlatLayout& flat = session.layout.units.at(static_cast<std::size_t>(unit));
+  const std::uint64_t bytes = schedule::padded_elements(flat.elements) * sizeof(float);
+  const memory::AnonymousMemory buffer(bytes);
+  session.store->read({store::Kind::weights, static_cast<std::uint32_t>(unit), 0, bytes}, state.slot, buffer.data());
+  const auto* floats = reinterpret_cast<const float*>(buffer.data());
+  return {floats, floats + flat.elements};
+}
+
+Traffic Trainer::Impl::take_traffic() {
+  const runtime::LaneTotals totals = session.executor->totals();
+  Traffic taken = traffic_;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) taken.busy_ms[lane] = totals.busy_ms[lane] - seen_.busy_ms[lane];
+  seen_ = totals;
+  traffic_ = {};
+  return taken;
+}
+
+void Trainer::Impl::write_trace(const std::string& path) {
+  session.executor->record(nullptr);
+  for (const InFlight& step : steps_) {
+    if (step.ticket >= 0 && step.result.step <= completed) session.executor->wait_end(step.ticket);
+  }
+  trace.write(path);
+}
+
+Trainer::Trainer(Model model, const Config& config, const TrainerOptions& options) : impl_(std::make_unique<Impl>(std::move(model), config, options)) {}
+Trainer::~Trainer() = default;
+Trainer::Trainer(Trainer&&) noexcept = default;
+
+StepResult Trainer::step(const Batch& batch) {
+  impl_->submit(batch);
+  return impl_->wait();
+}
+
+void Trainer::submit(const Batch& batch) { impl_->submit(batch); }
+StepResult Trainer::wait() { return impl_->wait(); }
+double Trainer::validate(const Batch& batch) { return impl_->validate(batch); }
+void Trainer::commit() { impl_->commit(); }
+std::vector<float> Trainer::weights(std::int64_t unit) { return impl_->weights(unit); }
+void Trainer::set_data_cursor(std::uint64_t cursor) { impl_->state.data_cursor = cursor; }
+std::uint64_t Trainer::data_cursor() const { return impl_->state.data_cursor; }
+Traffic Trainer::take_traffic() { return impl_->take_traffic(); }
+std::int64_t Trainer::completed_steps() const { return impl_->completed; }
+std::int64_t Trainer::committed_step() const { return impl_->committed; }
+const RunReport& Trainer::report() const { return impl_->report; }
+void Trainer::record_trace() { impl_->session.executor->record(&impl_->trace); }
+
+void Trainer::write_trace(const std::string& path) { impl_->write_trace(path); }
+
+}  // namespace gsnake

@@ -1,0 +1,133 @@
+#include "train/small_run.h"
+
+#include <unistd.h>
+
+#include <random>
+
+namespace gsnake::test {
+
+TempFolder::TempFolder() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "gsnake-train-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+  path_ = pattern;
+}
+
+TempFolder::~TempFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+ModelConfig small_gpt2() {
+  ModelConfig model;
+  model.family = "gpt2";
+  model.layers = 3;
+  model.hidden = 96;
+  model.heads = 4;
+  model.vocab = 700;
+  model.context = 64;
+  model.tie_embeddings = true;
+  model.dropout = 0.1;
+  return model;
+}
+
+ModelConfig small_llama() {
+  ModelConfig model;
+  model.family = "llama";
+  model.layers = 3;
+  model.hidden = 96;
+  model.heads = 4;
+  model.kv_heads = 2;
+  model.intermediate = 256;
+  model.vocab = 700;
+  model.context = 64;
+  model.tie_embeddings = false;
+  return model;
+}
+
+Config small_config(const ModelConfig& model, std::int64_t micro_batches, const TempFolder& folder) {
+  Config config;
+  config.model = model;
+  config.data.train = {"unused.txt"};
+  config.train.dtype = "fp32";
+  config.train.micro_batches = micro_batches;
+  config.train.micro_batch_size = kRows;
+  config.train.sequence_length = kTokens;
+  config.train.compute_threads = 1;
+  config.train.head_chunk = 24;
+  config.train.seed = 7;
+  config.train.delay = 0.0;
+  config.optimizer.learning_rate = 1e-3;
+  config.placement.activations = {};
+  config.placement.gradients = {};
+  config.ssd.paths = {folder / "ssd"};
+  config.run.dir = folder / "run";
+  config.run.durability = "off";
+  return config;
+}
+
+std::vector<Batch> random_batches(std::int64_t steps, std::int64_t micro_batches, std::int64_t vocab) {
+  std::mt19937_64 random(11);
+  std::uniform_int_distribution<std::int64_t> token(0, vocab - 1);
+  std::vector<Batch> batches(static_cast<std::size_t>(steps));
+  for (Batch& batch : batches) {
+    for (std::int64_t i = 0; i < micro_batches * kRows * kTokens; ++i) {
+      batch.inputs.push_back(token(random));
+      batch.labels.push_back(random() % 9 == 0 ? kIgnoredLabel : token(random));
+    }
+  }
+  return batches;
+}
+
+std::vector<reference::MicroBatch> micro_batches_of(const Batch& batch) {
+  const auto all = [&](const std::vector<std::int64_t>& ids) {
+    return torch::tensor(ids, torch::kInt64).view({-1, kRows, kTokens});
+  };
+  const torch::Tensor inputs = all(batch.inputs);
+  const torch::Tensor labels = all(batch.labels);
+  std::vector<reference::MicroBatch> micro_batches;
+  for (std::int64_t m = 0; m < inputs.size(0); ++m) micro_batches.push_back({inputs[m].clone(), labels[m].clone()});
+  return micro_batches;
+}
+
+Outcome train_streamed(const Config& config, const std::vector<Batch>& batches) {
+  Trainer trainer(models::make(config.model), config);
+  Outcome outcome;
+  const auto take = [&] {
+    const StepResult result = trainer.wait();
+    outcome.losses.push_back(result.loss);
+    outcome.grad_norms.push_back(result.grad_norm);
+  };
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    trainer.submit(batches[i]);
+    if (i > 0) take();
+  }
+  take();
+  trainer.commit();
+  const auto units = static_cast<std::int64_t>(models::make(config.model).units.size());
+  for (std::int64_t unit = 0; unit < units; ++unit) outcome.weights.push_back(trainer.weights(unit));
+  return outcome;
+}
+
+Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches, reference::Order order) {
+  torch::set_num_threads(static_cast<int>(config.train.compute_threads));
+  reference::Options options;
+  options.hyper = {config.optimizer.beta1, config.optimizer.beta2, config.optimizer.epsilon, config.optimizer.weight_decay};
+  options.seed = config.train.seed;
+  options.head_chunk = config.train.head_chunk;
+  options.order = order;
+  reference::ReferenceLoop loop(models::make(config.model), options);
+  Outcome outcome;
+  for (const Batch& batch : batches) {
+    const std::vector<reference::MicroBatch> micro_batches = micro_batches_of(batch);
+    const reference::StepResult result = loop.step(micro_batches, config.optimizer.learning_rate);
+    outcome.losses.push_back(result.loss);
+    outcome.grad_norms.push_back(result.grad_norm);
+  }
+  for (std::int64_t unit = 0; unit < loop.units(); ++unit) {
+    const torch::Tensor weights = loop.weights(unit).contiguous();
+    outcome.weights.emplace_back(weights.data_ptr<float>(), weights.data_ptr<float>() + weights.numel());
+  }
+  return outcome;
+}
+
+}  // namespace gsnake::test
