@@ -1,6 +1,5 @@
 #include "store/footprint.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>

@@ -8,7 +8,6 @@
 
 #include <array>
 #include <cstdio>
-#include <span>
 
 #include "core/errors.h"
 #include "core/unique_fd.h"
