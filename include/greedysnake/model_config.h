@@ -23,7 +23,7 @@ struct ModelConfig {
   std::int64_t heads = 12;
   std::int64_t kv_heads = 0;      // 0: as heads
   std::int64_t head_dim = 0;      // 0: hidden / heads
-  std::int64_t intermediate = 0;  // 0: 4 x hidden (gpt2)
+  std::int64_t intermediate = 0;  // 0: 4 x hidden (gpt2), 8/3 x hidden rounded up to 64 (the others)
   std::int64_t vocab = 50304;
   std::int64_t context = 1024;
   bool tie_embeddings = true;

@@ -27,7 +27,8 @@ void model_keys(std::vector<Key>& keys) {
   model.integer("kv_heads", &ModelConfig::kv_heads, count(0),
                 "key and value heads; they divide `model.heads`; 0: as many as `model.heads`");
   model.integer("head_dim", &ModelConfig::head_dim, count(0), "width of a head; 0: `model.hidden` / `model.heads`");
-  model.integer("intermediate", &ModelConfig::intermediate, count(0), "width inside the MLP; 0: 4 x `model.hidden`, for gpt2 only");
+  model.integer("intermediate", &ModelConfig::intermediate, count(0),
+                "width inside the MLP; 0: 4 x `model.hidden` in gpt2, 8/3 x `model.hidden` rounded up to 64 in the others");
   model.integer("vocab", &ModelConfig::vocab, count(1), "token ids are 0 to vocab - 1");
   model.integer("context", &ModelConfig::context, count(1), "tokens a row may have at most");
   model.boolean("tie_embeddings", &ModelConfig::tie_embeddings, "the head's weight is the embedding's: one stored tensor");

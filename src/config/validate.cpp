@@ -40,8 +40,6 @@ void check_heads(const ModelConfig& model) {
   } else {
     const auto head_dim = model.head_dim > 0 ? model.head_dim : model.hidden / model.heads;
     require(head_dim % 2 == 0, fmt::format("model.head_dim = {}: must be even, since rotary positions turn pairs of elements", head_dim));
-    require(model.intermediate > 0,
-            fmt::format("model.intermediate = 0: the {} family has no default; set it, often about 8/3 x model.hidden", model.family));
   }
 }
 

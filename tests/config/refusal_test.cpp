@@ -108,7 +108,6 @@ TEST(ConfigRefuses, KeysThatContradictOneAnother) {
       {"model.kv_heads = 5", "model.kv_heads = 5: must divide model.heads = 12"},
       {"model.kv_heads = 4", "model.kv_heads = 4: the gpt2 family"},
       {"model.head_dim = 128", "model.head_dim = 128: the gpt2 family"},
-      {"model.family = \"llama\"", "model.intermediate = 0: the llama family has no default"},
       {"[model]\nfamily = \"llama\"\nintermediate = 8\nhidden = 36", "must be even"},
       {"train.schedule = \"horizontal\"\ntrain.order = \"snake\"", "train.order = \"snake\": the horizontal schedule is ascending"},
       {"[optimizer]\ndecay = \"cosine\"\nwarmup_steps = 10\ndecay_steps = 10",
