@@ -236,10 +236,14 @@ class AsyncStream final : public Stream {
       if (!operation->is_work) {
         operation->run();
       } else {
-        std::this_thread::sleep_for(std::chrono::microseconds(delay_us_(random_)));
+        std::this_thread::sleep_for(next_delay());
         do_work(*operation);
       }
     }
+  }
+  std::chrono::microseconds next_delay() {
+    const bool stalled = random_() % 16 == 0;
+    return std::chrono::microseconds(delay_us_(random_)) * (stalled ? 16 : 1);
   }
   void do_work(const Operation& operation) {
     if (failure_.failed()) return;

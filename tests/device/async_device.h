@@ -13,8 +13,9 @@
 namespace gsnake::device {
 
 struct AsyncOptions {
-  std::uint64_t seed = 1;                       // of the delays
-  std::chrono::microseconds longest_delay{80};  // each copy, fill and compute starts up to so much later
+  std::uint64_t seed = 1;  // of the delays
+  // Each copy, fill and compute starts up to so much later; one in 16 up to 16 times as much, so that a stream falls behind the others.
+  std::chrono::microseconds longest_delay{80};
 };
 
 class AsyncStream;
