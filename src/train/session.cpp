@@ -37,20 +37,6 @@ ComputeShape compute_shape(const Config& config, Purpose purpose) {
   return {purpose == Purpose::train ? config.train.micro_batch_size : 1, config.train.sequence_length, config.train.head_chunk, config.train.seed};
 }
 
-std::uint64_t rehearse(TorchBackend& backend, bool training) {
-  std::uint64_t most = 0;
-  std::uint64_t before = 0;
-  backend.rehearse(training, [&](bool begins) {
-    if (begins) {
-      reset_torch_memory_peak();
-      before = torch_memory_in_use();
-    } else {
-      most = std::max(most, torch_memory_peak() - before);
-    }
-  });
-  return static_cast<std::uint64_t>(static_cast<double>(most) * kTemporariesMargin) + kTemporariesSlack;
-}
-
 }  // namespace
 
 std::uint64_t resident_bytes() {
@@ -78,14 +64,13 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
     : config(settings), model(checked(std::move(made), settings)), layout(make_model_layout(model, settings.optimizer.decay_1d)),
       shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(make_problem(settings, model, layout, purpose == Purpose::train)) {
   const bool training = purpose == Purpose::train;
-  const std::uint64_t temporaries = rehearse(backend, training);
+  const std::uint64_t temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
   base_bytes = resident_bytes();
   memory = plan_memory(config, problem, {temporaries});
   program = schedule::build_program(problem, memory.pools);
   store_layout = make_store_layout(config, layout, problem);
   if (training) optimizer = optim::make_adamw({config.optimizer.beta1, config.optimizer.beta2, config.optimizer.epsilon, config.optimizer.weight_decay});
-  cap_torch_memory(torch_memory_in_use() + temporaries);
   device = device::make_cpu_device();
 }
 

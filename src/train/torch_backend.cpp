@@ -59,6 +59,7 @@ void TorchBackend::bind(const runtime::ComputeCall& call) {
 }
 
 void TorchBackend::run(const runtime::ComputeCall& call, runtime::StepBatch& batch) {
+  const MeteredScope metered(meter_);
   bind(call);
   module_of(call.unit).train(batch.training);
   if (batch.training) {
@@ -105,7 +106,7 @@ void TorchBackend::head(const runtime::ComputeCall& call, runtime::StepBatch& ba
   loss = model::head_forward_backward(head, input, ids(batch.labels, call.micro_batch), pass, input_gradient);
 }
 
-void TorchBackend::rehearse(bool training, const std::function<void(bool)>& around) {
+std::uint64_t TorchBackend::rehearse(bool training, double margin, std::uint64_t slack_bytes) {
   std::vector<bool> seen(model_.kinds.size(), false);
   const auto floats = [](std::uint64_t count) { return torch::zeros({static_cast<std::int64_t>(count)}); };
   const auto data = [](torch::Tensor& tensor) { return tensor.defined() ? reinterpret_cast<std::byte*>(tensor.data_ptr<float>()) : nullptr; };
@@ -127,17 +128,17 @@ void TorchBackend::rehearse(bool training, const std::function<void(bool)>& arou
                                training && shared > 0 ? floats(shared) : torch::Tensor(), floats(state), floats(state), floats(state)};
     runtime::ComputeCall call{unit == last ? (training ? Op::head : Op::head_forward) : Op::forward, unit, 0, true, true, data(memory[0]), data(memory[1]),
                               data(memory[2]), data(memory[3]), data(memory[4]), data(memory[5]), data(memory[6])};
-    around(true);
     run(call, batch);
     if (training && unit != last) {
       call.op = Op::backward;
       run(call, batch);
     }
-    around(false);
     parameters_[kind].clear_gradients();
   }
   views_.clear();
   tied_views_.clear();
+  meter_.cap_bytes = static_cast<std::int64_t>(static_cast<double>(meter_.peak_bytes) * margin) + static_cast<std::int64_t>(slack_bytes);
+  return static_cast<std::uint64_t>(meter_.cap_bytes);
 }
 
 }  // namespace gsnake::train

@@ -8,6 +8,7 @@
 
 #include "runtime/compute.h"
 #include "train/model_layout.h"
+#include "train/torch_memory.h"
 
 namespace gsnake::train {
 
@@ -31,9 +32,9 @@ class TorchBackend final : public runtime::ComputeBackend {
   void set_head_sink(HeadSink sink) { head_sink_ = std::move(sink); }
   void set_tokens(std::int64_t tokens) { shape_.tokens = tokens; }
 
-  // Runs every kind of unit once, forward and backward, on memory of its own: LibTorch's temporaries are then known to whoever counts
-  // what it allocates. Training: with gradients. Called with `around(true)` before and `around(false)` after each unit's operations.
-  void rehearse(bool training, const std::function<void(bool)>& around);
+  // Runs every kind of unit once, forward and (training) backward, on memory of its own, and measures the most bytes that LibTorch's
+  // temporaries take. Returns `margin` times that and `slack_bytes`, which is the cap from then on: beyond it run() throws Error(budget).
+  std::uint64_t rehearse(bool training, double margin, std::uint64_t slack_bytes);
 
  private:
   struct Views {
@@ -56,6 +57,7 @@ class TorchBackend final : public runtime::ComputeBackend {
   const ModelLayout& layout_;
   ComputeShape shape_;
   HeadSink head_sink_;
+  TorchMemoryMeter meter_;
   std::vector<model::ParameterSet> parameters_;                // by kind
   std::map<std::pair<int, std::byte*>, Views> views_;          // by kind (tied head: its own) and slot
   std::map<std::byte*, torch::Tensor> tied_views_;

@@ -2,7 +2,7 @@
 
 #include <c10/core/CPUAllocator.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -16,21 +16,22 @@ namespace {
 constexpr std::size_t kAlignment = 64;
 constexpr std::uint8_t kPriority = 1;  // above LibTorch's own
 
-std::atomic<std::uint64_t> in_use{0};
-std::atomic<std::uint64_t> peak{0};
-std::atomic<std::uint64_t> cap{0};
+thread_local TorchMemoryMeter* meter = nullptr;
 
-void charge(std::uint64_t bytes) {
-  const std::uint64_t now = in_use.fetch_add(bytes) + bytes;
-  const std::uint64_t limit = cap.load(std::memory_order_relaxed);
-  if (limit != 0 && now > limit) {
-    in_use.fetch_sub(bytes);
-    throw Error(ErrorKind::budget, "LibTorch's temporaries need " + core::format_bytes(now) + ", more than the " + core::format_bytes(limit) +
-                                       " that the dry run measured and memory.device_budget leaves; raise memory.device_budget");
+void charge(std::size_t bytes) {
+  if (meter == nullptr) return;
+  const std::int64_t now = meter->in_use_bytes + static_cast<std::int64_t>(bytes);
+  if (meter->cap_bytes > 0 && now > meter->cap_bytes) {
+    throw Error(ErrorKind::budget, "LibTorch's temporaries need " + core::format_bytes(static_cast<std::uint64_t>(now)) + ", more than the " +
+                                       core::format_bytes(static_cast<std::uint64_t>(meter->cap_bytes)) +
+                                       " that the dry run measured; a unit's memory must not depend on its data");
   }
-  std::uint64_t seen = peak.load(std::memory_order_relaxed);
-  while (seen < now && !peak.compare_exchange_weak(seen, now, std::memory_order_relaxed)) {
-  }
+  meter->in_use_bytes = now;
+  meter->peak_bytes = std::max(meter->peak_bytes, now);
+}
+
+void refund(std::uint64_t bytes) {
+  if (meter != nullptr) meter->in_use_bytes -= static_cast<std::int64_t>(bytes);
 }
 
 // A header of one cache line before each block keeps its size.
@@ -39,7 +40,7 @@ void release(void* pointer) {
   auto* header = static_cast<std::byte*>(pointer) - kAlignment;
   std::uint64_t bytes = 0;
   std::memcpy(&bytes, header, sizeof(bytes));
-  in_use.fetch_sub(bytes);
+  refund(bytes);
   std::free(header);
 }
 
@@ -50,7 +51,7 @@ class CountingAllocator final : public c10::Allocator {
     charge(bytes);
     void* header = std::aligned_alloc(kAlignment, core::round_up(bytes, kAlignment) + kAlignment);
     if (header == nullptr) {
-      in_use.fetch_sub(bytes);
+      refund(bytes);
       throw Error(ErrorKind::budget, "no memory for a LibTorch tensor of " + core::format_bytes(bytes));
     }
     const std::uint64_t size = bytes;
@@ -73,9 +74,11 @@ void install_torch_allocator() {
   static_cast<void>(installed);
 }
 
-void cap_torch_memory(std::uint64_t bytes) { cap.store(bytes); }
-std::uint64_t torch_memory_in_use() { return in_use.load(); }
-std::uint64_t torch_memory_peak() { return peak.load(); }
-void reset_torch_memory_peak() { peak.store(in_use.load()); }
+MeteredScope::MeteredScope(TorchMemoryMeter& own) : outer_(meter) {
+  meter = &own;
+  own.in_use_bytes = 0;
+}
+
+MeteredScope::~MeteredScope() { meter = outer_; }
 
 }  // namespace gsnake::train
