@@ -1,0 +1,213 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "train/small_run.h"
+
+namespace gsnake::test {
+namespace {
+
+constexpr std::int64_t kMicroBatches = 2;
+
+std::string message_of(const std::function<void()>& call, ErrorKind kind) {
+  try {
+    call();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return {};
+}
+
+Config delayed_config(const TempFolder& folder) {
+  Config config = small_config(small_gpt2(), kMicroBatches, folder);
+  config.train.delay = 0.5;
+  return config;
+}
+
+std::vector<std::vector<float>> weights_of(Trainer& trainer) {
+  std::vector<std::vector<float>> weights;
+  for (std::int64_t unit = 0; unit < small_gpt2().layers + 2; ++unit) weights.push_back(trainer.weights(unit));
+  return weights;
+}
+
+TEST(TrainerTest, ValidationsAndCommitsInBetweenChangeNothing) {
+  const TempFolder plain_folder;
+  const TempFolder folder;
+  const std::vector<Batch> batches = random_batches(6, kMicroBatches, small_gpt2().vocab);
+  const Outcome plain = train_streamed(delayed_config(plain_folder), batches);
+  Config config = delayed_config(folder);
+  config.run.durability = "commit";
+  Trainer trainer(models::make(config.model), config);
+  std::vector<double> losses;
+  double validation = 0.0;
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    losses.push_back(trainer.step(batches[i]).loss);
+    if (i == 1 || i == 2) validation = trainer.validate(batches[0]);
+    if (i == 2 || i == 3) trainer.commit();
+  }
+  EXPECT_GT(validation, 0.0);
+  EXPECT_EQ(losses, plain.losses);
+  trainer.commit();
+  EXPECT_EQ(weights_of(trainer), plain.weights);
+}
+
+TEST(TrainerTest, ValidationLossDoesNotDependOnHowMicroBatchesFillPasses) {
+  const TempFolder folder;
+  const TempFolder other_folder;
+  const std::vector<Batch> batches = random_batches(1, 3, small_gpt2().vocab);
+  Config config = delayed_config(folder);
+  Config other = small_config(small_gpt2(), 1, other_folder);
+  Trainer by_twos(models::make(config.model), config);
+  Trainer by_ones(models::make(other.model), other);
+  EXPECT_EQ(by_twos.validate(batches[0]), by_ones.validate(batches[0]));
+}
+
+TEST(TrainerTest, ResumesBitIdenticallyUnderAnotherPlacementDelayAndSchedule) {
+  const TempFolder plain_folder;
+  const TempFolder folder;
+  const std::vector<Batch> batches = random_batches(7, kMicroBatches, small_gpt2().vocab);
+  Config plain = delayed_config(plain_folder);
+  plain.train.order = "ascending";
+  const Outcome uninterrupted = train_streamed(plain, batches);
+  Config config = delayed_config(folder);
+  config.train.order = "ascending";
+  config.run.durability = "commit";
+  config.placement.weights = config.placement.optimizer = {0.3, 0.3, false};
+  {
+    Trainer trainer(models::make(config.model), config);
+    for (std::size_t i = 0; i < 3; ++i) trainer.step(batches[i]);
+    trainer.set_data_cursor(42);
+    trainer.commit();
+  }
+  config.placement.weights = config.placement.optimizer = {0.0, 0.8, false};
+  config.train.delay = 1.0;
+  config.train.schedule = "horizontal";
+  Trainer trainer(models::make(config.model), config, {Resume::must, false, {}});
+  EXPECT_EQ(trainer.completed_steps(), 3);
+  EXPECT_EQ(trainer.data_cursor(), 42U);
+  for (std::size_t i = 3; i < batches.size(); ++i) EXPECT_EQ(trainer.step(batches[i]).loss, uninterrupted.losses[i]);
+  trainer.commit();
+  EXPECT_EQ(weights_of(trainer), uninterrupted.weights);
+}
+
+TEST(TrainerTest, RefusesToResumeWithChangedMathsAndNamesTheKey) {
+  const TempFolder folder;
+  Config config = delayed_config(folder);
+  { Trainer(models::make(config.model), config).commit(); }
+  config.optimizer.beta2 = 0.99;
+  const std::string message = message_of([&] { Trainer(models::make(config.model), config, {}); }, ErrorKind::usage);
+  EXPECT_NE(message.find("optimizer.betas"), std::string::npos) << message;
+  TrainerOptions allowed;
+  allowed.allow_change = {"optimizer.betas"};
+  EXPECT_NO_THROW(Trainer(models::make(config.model), config, allowed));
+}
+
+TEST(TrainerTest, RefusesABudgetThatIsTooSmallBeforeItTouchesADrive) {
+  const TempFolder folder;
+  Config config = delayed_config(folder);
+  config.memory.host_budget = 100 << 10;
+  const std::string message = message_of([&] { Trainer(models::make(config.model), config); }, ErrorKind::budget);
+  EXPECT_NE(message.find("memory.host_budget"), std::string::npos) << message;
+  EXPECT_NE(message.find("chunks"), std::string::npos) << message;
+  EXPECT_FALSE(std::filesystem::exists(config.run.dir));
+  EXPECT_FALSE(std::filesystem::exists(config.ssd.paths[0]));
+}
+
+TEST(TrainerTest, WhatTheRefusalAsksForIsEnough) {
+  const TempFolder folder;
+  Config config = delayed_config(folder);
+  config.memory.device_budget = 1 << 20;
+  const std::string message = message_of([&] { Trainer(models::make(config.model), config); }, ErrorKind::budget);
+  const std::size_t at = message.find("at least ");
+  ASSERT_NE(at, std::string::npos) << message;
+  config = Config::parse("", ".", {"memory.device_budget=" + message.substr(at + 9, message.find_first_of("\n\";,", at) - at - 9), "train.dtype=fp32", "data.train=x"});
+  Config enough = delayed_config(folder);
+  enough.memory.device_budget = config.memory.device_budget;
+  Trainer trainer(models::make(enough.model), enough);
+  EXPECT_GT(trainer.step(random_batches(1, kMicroBatches, small_gpt2().vocab)[0]).loss, 0.0);
+}
+
+TEST(TrainerTest, RefusesAFolderThatAnotherTrainerUses) {
+  const TempFolder folder;
+  const Config config = delayed_config(folder);
+  Trainer first(models::make(config.model), config);
+  const std::string message = message_of([&] { Trainer(models::make(config.model), config); }, ErrorKind::storage);
+  EXPECT_NE(message.find("in use"), std::string::npos) << message;
+}
+
+TEST(TrainerTest, LeavesNothingBehindWithoutACommit) {
+  const TempFolder folder;
+  const Config config = delayed_config(folder);
+  {
+    Trainer trainer(models::make(config.model), config);
+    trainer.step(random_batches(1, kMicroBatches, small_gpt2().vocab)[0]);
+  }
+  EXPECT_FALSE(std::filesystem::exists(config.ssd.paths[0]));
+}
+
+TEST(TrainerTest, ALossThatIsNotFiniteIsAnErrorThatNamesTheStep) {
+  const TempFolder folder;
+  Config config = delayed_config(folder);
+  config.optimizer.learning_rate = 1e30;
+  Trainer trainer(models::make(config.model), config);
+  const std::vector<Batch> batches = random_batches(5, kMicroBatches, small_gpt2().vocab);
+  const std::string message = message_of(
+      [&] {
+        for (const Batch& batch : batches) trainer.step(batch);
+      },
+      ErrorKind::non_finite);
+  EXPECT_NE(message.find("step "), std::string::npos) << message;
+}
+
+TEST(TrainerTest, SteadyTrafficEqualsTheClosedFormula) {
+  const TempFolder folder;
+  const Config config = delayed_config(folder);
+  Trainer trainer(models::make(config.model), config);
+  const std::vector<Batch> batches = random_batches(3, kMicroBatches, small_gpt2().vocab);
+  trainer.step(batches[0]);
+  trainer.take_traffic();
+  for (std::size_t i = 1; i < batches.size(); ++i) {
+    trainer.step(batches[i]);
+    const Traffic traffic = trainer.take_traffic();
+    EXPECT_EQ(traffic.ssd_read_bytes, trainer.report().formula_ssd_read_bytes);
+    EXPECT_EQ(traffic.ssd_write_bytes, trainer.report().formula_ssd_write_bytes);
+  }
+}
+
+TEST(TrainerTest, TheNextStepsReadsBeginBeforeTheLastWritesOfAStepEnd) {
+  const TempFolder folder;
+  Config config = delayed_config(folder);
+  config.emulate.ssd_read = 100e6;
+  config.emulate.ssd_write = 100e6;
+  Trainer trainer(models::make(config.model), config);
+  trainer.record_trace();
+  const std::vector<Batch> batches = random_batches(4, kMicroBatches, small_gpt2().vocab);
+  trainer.submit(batches[0]);
+  for (std::size_t i = 1; i < batches.size(); ++i) {
+    trainer.submit(batches[i]);
+    trainer.wait();
+  }
+  trainer.wait();
+  trainer.write_trace(folder / "trace.json");
+  std::ifstream file(folder / "trace.json");
+  const nlohmann::json events = nlohmann::json::parse(file).at("traceEvents");
+  for (int step = 1; step < 4; ++step) {
+    double last_write_ends = 0.0;
+    double first_read_begins = 1e300;
+    for (const auto& event : events) {
+      if (event.at("ph") != "X") continue;
+      const double begin = event.at("ts");
+      if (event.at("cat") == "ssd_write" && event.at("args").at("step") == step) last_write_ends = std::max(last_write_ends, begin + event.at("dur").get<double>());
+      if (event.at("cat") == "ssd_read" && event.at("args").at("step") == step + 1) first_read_begins = std::min(first_read_begins, begin);
+    }
+    EXPECT_LT(first_read_begins, last_write_ends) << "step " << step;
+  }
+}
+
+}  // namespace
+}  // namespace gsnake::test
