@@ -110,7 +110,8 @@ TEST_F(MakeEngine, MemoryThatTheKernelWillNotRegisterLeavesTheEngineWorking) {
   AlignedBuffer out(65536);
   AlignedBuffer in(65536);
   fill(out, 1);
-  EXPECT_TRUE(engine->register_buffer(out.span()));
+  // Refused too where RLIMIT_MEMLOCK is low: then all goes without.
+  static_cast<void>(engine->register_buffer(out.span()));
   void* forbidden = ::mmap(nullptr, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(forbidden, MAP_FAILED);
   EXPECT_FALSE(engine->register_buffer({static_cast<std::byte*>(forbidden), 65536}));
