@@ -114,7 +114,7 @@ bool none_empty(const std::vector<std::string>& texts) {
 
 std::string rebased(const std::string& path, const std::filesystem::path& base) {
   const std::filesystem::path given(path);
-  return path.empty() || given.is_absolute() ? path : (base / given).lexically_normal().string();
+  return path.empty() || given.is_absolute() ? path : std::filesystem::absolute(base / given).lexically_normal().string();
 }
 
 }  // namespace gsnake::config

@@ -25,7 +25,7 @@ std::optional<double> flop_rate_of(const toml::node& node);     // a number, "" 
 
 bool none_empty(const std::vector<std::string>& texts);
 
-// An empty or absolute path as it is; another relative to `base`, without "./" and "x/../".
+// An empty or absolute path as it is; another made absolute from `base`, without "./" and "x/../".
 std::string rebased(const std::string& path, const std::filesystem::path& base);
 
 }  // namespace gsnake::config

@@ -25,7 +25,7 @@ bool same_directory(const std::string& a, const std::string& b) {
 // As far as the path exists; the rest as it stands.
 std::string absolute(const std::string& path) {
   std::error_code error;
-  std::filesystem::path resolved = std::filesystem::weakly_canonical(path, error);
+  std::filesystem::path resolved = std::filesystem::weakly_canonical(std::filesystem::absolute(path), error);
   if (error) core::throw_storage("resolve", path, error, "check the path");
   if (!resolved.has_filename() && resolved.has_relative_path()) resolved = resolved.parent_path();
   return resolved.string();
