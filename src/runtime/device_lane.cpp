@@ -20,7 +20,7 @@ device::StreamKind stream_kind(Lane lane) {
 
 DeviceLane::DeviceLane(const Options& options, device::Device& device, const MemoryImage& memory, ComputeBackend& backend, TaskSink& sink)
     : options_(options), stream_(device.stream(stream_kind(options.lane))), memory_(memory), backend_(backend), sink_(sink),
-      throttle_(options.emulated_rate), in_device_(kMostInDevice) {
+      throttle_(options.emulated_rate), in_device_(kMostInDevice), works_(kMostInDevice + 1) {
   feeder_ = std::thread([this] { feed(); });
   watcher_ = std::thread([this] { watch(); });
 }
@@ -98,13 +98,9 @@ void DeviceLane::launch(Flight& flight, TaskId id) {
     stream_.copy(at(schedule::Role::destination), at(schedule::Role::source), task.bytes);
     return;
   }
-  const ComputeCall call = compute_call(flight, task);
-  struct Work {
-    ComputeBackend& backend;
-    const ComputeCall& call;
-    StepBatch& batch;
-  } work{backend_, call, *flight.batch};
-  stream_.compute([&work] { work.backend.run(work.call, work.batch); });
+  Work& work = works_[next_work_++ % works_.size()];
+  work = {&backend_, compute_call(flight, task), flight.batch};
+  stream_.compute([&work] { work.backend->run(work.call, *work.batch); });
 }
 
 void DeviceLane::submit(Flight& flight, TaskId id) {

@@ -29,6 +29,13 @@ class DeviceLane final : public LaneRunner {
     std::int64_t due_ns = 0;
   };
 
+  // What a compute task refers to while the device has it.
+  struct Work {
+    ComputeBackend* backend = nullptr;
+    ComputeCall call;
+    StepBatch* batch = nullptr;
+  };
+
   void feed();
   void watch();
   Flight* next_flight();
@@ -52,6 +59,8 @@ class DeviceLane final : public LaneRunner {
   std::int64_t started_ = 0;  // flights
   std::int64_t fed_ = 0;
   std::vector<Submitted> in_device_;  // a ring: submitted, their events not yet reached
+  std::vector<Work> works_;  // as many as can be in the device, and one
+  std::size_t next_work_ = 0;
   std::size_t ring_begin_ = 0;
   std::size_t ring_size_ = 0;
   bool stopping_ = false;
