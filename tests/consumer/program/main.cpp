@@ -51,9 +51,8 @@ gsnake::Batch make_batch(const gsnake::TrainConfig& train) {
   return batch;
 }
 
-}  // namespace
-
-int main() {
+// Whether the loss fell.
+bool train() {
   const auto config = gsnake::Config::parse(kConfig);
   gsnake::Trainer trainer(gsnake::models::llama(config.model), config);
   const auto batch = make_batch(config.train);
@@ -65,6 +64,16 @@ int main() {
     std::printf("step %d: loss %.4f\n", step + 1, last);
   }
   trainer.commit();
-  std::printf("%s: %.4f -> %.4f\n", last < 0.8 * first ? "the loss fell" : "the loss did not fall", first, last);
-  return last < 0.8 * first ? 0 : 1;
+  return last < 0.8 * first;
+}
+
+}  // namespace
+
+int main() {
+  try {
+    return train() ? 0 : 1;
+  } catch (const gsnake::Error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return error.exit_status();
+  }
 }
