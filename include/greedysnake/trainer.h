@@ -64,7 +64,7 @@ struct RunReport {
   std::uint64_t parameters = 0;          // tied ones once
   std::uint64_t host_bytes = 0;          // charged to the budget
   std::uint64_t device_bytes = 0;
-  std::uint64_t base_bytes = 0;          // resident before anything of the run was allocated: libraries, code
+  std::uint64_t base_bytes = 0;          // resident beside what the budgets are charged with: libraries, code, stacks
   std::vector<MemoryItem> memory;
   std::uint64_t formula_ssd_read_bytes = 0;   // of a steady step, by the closed formulas (docs/schedule.md)
   std::uint64_t formula_ssd_write_bytes = 0;

@@ -8,8 +8,8 @@
 
 namespace gsnake::device {
 
-// `bytes` zero-filled bytes on a page boundary, on huge pages where they are to be had; 0 bytes give an empty owner. Pages are only counted
-// as used when first touched. Throws Error(budget) where the kernel refuses; `tier`, "host" or "device", says in it which budget to lower.
+// `bytes` zero-filled bytes on a page boundary, on huge pages where they are to be had; 0 bytes give an empty owner. All pages are
+// resident on return. Throws Error(budget) where the kernel refuses; `tier`, "host" or "device", says in it which budget to lower.
 Memory map_pages(std::size_t bytes, std::string_view tier);
 
 }  // namespace gsnake::device

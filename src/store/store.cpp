@@ -47,6 +47,8 @@ const Manifest* Store::manifest() const noexcept { return impl_->manifest ? &*im
 
 std::size_t Store::max_requests(std::uint64_t bytes) const noexcept { return impl_->volume->max_pieces(bytes); }
 
+const std::string& Store::run_id() const noexcept { return impl_->run_id; }
+
 const std::string& Store::path_of(int file) const { return impl_->file_of(file).file.path(); }
 
 std::size_t Store::plan(io::Op op, const Extent& extent, int slot, std::byte* data, io::Completion* completion,

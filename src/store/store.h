@@ -83,6 +83,7 @@ class Store {
   [[nodiscard]] const StoreReport& report() const noexcept;
   [[nodiscard]] io::IoEngine& engine() noexcept;
   void keep_files() noexcept;
+  [[nodiscard]] const std::string& run_id() const noexcept;
   // Of a request's file, for messages.
   [[nodiscard]] const std::string& path_of(int file) const;
 

@@ -64,9 +64,8 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
     : config(settings), model(checked(std::move(made), settings)), layout(make_model_layout(model, settings.optimizer.decay_1d)),
       shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(make_problem(settings, model, layout, purpose == Purpose::train)) {
   const bool training = purpose == Purpose::train;
-  const std::uint64_t temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
+  temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
-  base_bytes = resident_bytes();
   memory = plan_memory(config, problem, {temporaries});
   program = schedule::build_program(problem, memory.pools);
   store_layout = make_store_layout(config, layout, problem);
@@ -84,6 +83,10 @@ void Session::start(int slot) {
   for (std::size_t extent = 0; extent < program.map.extents.size(); ++extent) {
     if (program.map.extents[extent].kind < schedule::ExtentKind::gradients) executor->slots().set(static_cast<int>(extent), slot);
   }
+  // What is resident beside what the budgets were charged with: libraries, code, stacks. LibTorch's temporaries are not there yet.
+  const std::uint64_t resident = resident_bytes();
+  const std::uint64_t charged = memory.host_bytes + memory.device_bytes - temporaries;
+  base_bytes = resident > charged ? resident - charged : 0;
   executor->start(schedule::Variant::load, nullptr);
 }
 

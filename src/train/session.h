@@ -34,7 +34,8 @@ struct Session {
   TorchBackend backend;
   schedule::Problem problem;
   MemoryPlan memory;
-  std::uint64_t base_bytes = 0;
+  std::uint64_t temporaries = 0;  // LibTorch's, in bytes
+  std::uint64_t base_bytes = 0;   // resident beside what is charged to the budgets; known after start()
   schedule::Program program;
   store::Layout store_layout;
   std::unique_ptr<optim::Optimizer> optimizer;

@@ -66,7 +66,7 @@ class Trainer::Impl {
   };
 
   void open(const TrainerOptions& options);
-  void make_report(const TrainerOptions& options);
+  void make_report();
   void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
   double loss_of(const InFlight& step) const;
   void count(schedule::Variant variant);
@@ -87,8 +87,8 @@ class Trainer::Impl {
 Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
     : session((config.validate(), std::move(model)), config, train::Purpose::train), rates_(learning_rates(config.optimizer)) {
   open(options);
-  make_report(options);
   session.start(state.slot);
+  make_report();
   count(schedule::Variant::load);
   results_at_ = std::chrono::steady_clock::now();
 }
@@ -115,9 +115,10 @@ void Trainer::Impl::open(const TrainerOptions& options) {
   train::write_initial_weights(session.model, session.layout, session.config.train.seed, *session.store);
 }
 
-void Trainer::Impl::make_report(const TrainerOptions&) {
+void Trainer::Impl::make_report() {
   const store::StoreReport& io = session.store->report();
   const schedule::Problem& problem = session.problem;
+  report.run_id = session.store->run_id();
   report.io_engine = io.engine.name;
   report.io_reason = io.engine.reason;
   report.direct_io = io.direct;
