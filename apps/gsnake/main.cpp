@@ -1,2 +1,81 @@
+// The command: reads the command line, runs what it names, turns what is thrown into one line and an exit status.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
-int main() { return 0; }
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "core/log.h"
+#include "core/suggest.h"
+#include "greedysnake/error.h"
+#include "openmp.h"
+
+namespace {
+
+constexpr int kUnexpected = 1;
+
+void print_error(const char* message) { std::fprintf(stderr, "gsnake: error: %s\n", message); }
+
+// "; did you mean train?", or nothing, for the first word that is not understood.
+std::string suggestion(const CLI::App& app) {
+  const std::vector<std::string> unknown = app.remaining();
+  if (unknown.empty()) return {};
+  std::vector<std::string> commands;
+  for (const CLI::App* command : app.get_subcommands({})) commands.push_back(command->get_name());
+  const std::string nearest = gsnake::core::nearest(unknown.front(), commands);
+  return nearest.empty() ? nearest : fmt::format("; did you mean {}?", nearest);
+}
+
+// CLI11 writes some of its messages over several lines.
+int report_usage(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);  // --help, --version
+  std::string message = error.what();
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  const auto commands = app.get_subcommands();
+  const std::string help = commands.empty() ? "gsnake --help" : "gsnake " + commands.front()->get_name() + " --help";
+  print_error(fmt::format("{}{}; see {}", message, suggestion(app), help).c_str());
+  return static_cast<int>(gsnake::ErrorKind::usage);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Trains transformer language models larger than memory by streaming them from SSD.", "gsnake");
+  std::string log_level = "info";
+  gsnake::command::Action action;
+  app.set_version_flag("--version", "gsnake " GSNAKE_VERSION);
+  app.add_option("--log-level", log_level, "trace, debug, info, warn, error or off; the log goes to stderr")->capture_default_str();
+  app.fallthrough();
+  gsnake::command::add_train(app, action);
+  gsnake::command::add_generate(app, action);
+  gsnake::command::add_inspect(app, action);
+  gsnake::command::add_summary(app, action);
+  try {
+    app.parse(argc, argv);
+    if (app.get_subcommands().empty()) throw CLI::RequiredError("A command");
+  } catch (const CLI::ParseError& error) {
+    return report_usage(app, error);
+  }
+  gsnake::core::set_up_log(log_level);
+  if (action.computes) gsnake::command::make_openmp_passive(argv);
+  return action.run();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const gsnake::Error& error) {
+    print_error(error.what());
+    return error.exit_status();
+  } catch (const std::exception& error) {
+    print_error(error.what());
+    return kUnexpected;
+  } catch (...) {
+    print_error("unknown failure");
+    return kUnexpected;
+  }
+}

@@ -1,0 +1,33 @@
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "commands.h"
+#include "train/run_summary.h"
+
+namespace gsnake::command {
+namespace {
+
+struct Arguments {
+  std::string path;
+  bool json = false;
+};
+
+int run(const Arguments& arguments) {
+  const train::RunHistory history = train::read_history(arguments.path);
+  const train::RunSummary summary = train::summarize(history);
+  std::fputs((arguments.json ? train::to_json(summary).dump(2) + "\n" : train::to_text(summary, history)).c_str(), stdout);
+  return 0;
+}
+
+}  // namespace
+
+void add_summary(CLI::App& app, Action& action) {
+  const auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("summary", "Sum up a run from its metrics: losses, SSD traffic, memory, lanes");
+  command->add_option("RUN_DIR", arguments->path, "run directory (or a metrics file)")->required();
+  command->add_flag("--json", arguments->json, "print JSON");
+  command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
+}
+
+}  // namespace gsnake::command

@@ -1,0 +1,60 @@
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "greedysnake/config.h"
+#include "train/train_loop.h"
+
+namespace gsnake::command {
+namespace {
+
+struct Arguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  train::RunRequest request;
+  bool json = false;
+};
+
+std::string describe(const train::Json& end, const Config& config) {
+  if (end["steps"] == 0) return fmt::format("step {} of {}: no step was trained", end["step"].get<std::int64_t>(), config.train.steps);
+  const auto loss = [&](const char* key) { return end[key].is_number() ? fmt::format("{:.4f}", end[key].get<double>()) : "none"; };
+  return fmt::format("step {} of {}: loss {}{}; committed in {}", end["step"].get<std::int64_t>(), config.train.steps, loss("loss"),
+                     end["validation_loss"].is_number() ? ", validation " + loss("validation_loss") : "", config.run.dir);
+}
+
+int run(const Arguments& arguments) {
+  const Config config = Config::load(arguments.config, arguments.overrides);
+  const train::RunOutcome outcome = train::run_training(config, arguments.request);
+  const std::string result = arguments.json ? outcome.end.dump(-1, ' ', false, train::Json::error_handler_t::replace) : describe(outcome.end, config);
+  std::printf("%s\n", result.c_str());
+  return outcome.exit_status;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Action& action) {
+  const auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("train", "Train a model as a config file says");
+  command->add_option("CONFIG", arguments->config, "config file (TOML; docs/config.md)")->required();
+  command->add_option("--set", arguments->overrides, "change a key of the config for this run: train.steps=10 (can be repeated)")
+      ->option_text("KEY=VALUE ...")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--resume", arguments->request.resume, "go on from the commit in run.dir: auto (if there is one), never, must")
+      ->check(CLI::IsMember({"auto", "never", "must"}))
+      ->capture_default_str();
+  command->add_flag("--overwrite", arguments->request.overwrite, "with --resume never: replace the run that is in run.dir");
+  command->add_option("--allow-change", arguments->request.allow_change, "let a resume change this key although it changes the maths (can be repeated)")
+      ->option_text("KEY ...")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_flag("--json", arguments->json, "print the result as JSON");
+  command->callback([arguments, &action] { action = {[arguments] { return run(*arguments); }, true}; });
+}
+
+}  // namespace gsnake::command

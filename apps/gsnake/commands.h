@@ -1,0 +1,21 @@
+// One function a command: declares it, and says what runs when it is called.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace gsnake::command {
+
+// What the command line asks for.
+struct Action {
+  std::function<int()> run;  // returns the exit status
+  bool computes = false;     // with LibTorch's threads
+};
+
+// Adds the command to `app`. When the command line names it, `action` is set; the arguments live as long as `action.run`.
+void add_train(CLI::App& app, Action& action);
+void add_generate(CLI::App& app, Action& action);
+void add_inspect(CLI::App& app, Action& action);
+void add_summary(CLI::App& app, Action& action);
+
+}  // namespace gsnake::command

@@ -1,0 +1,170 @@
+#include "train/train_loop.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <utility>
+
+#include "core/log.h"
+#include "data/open.h"
+#include "greedysnake/models.h"
+#include "greedysnake/trainer.h"
+#include "train/machine.h"
+#include "train/progress.h"
+#include "train/run_log.h"
+#include "train/signals.h"
+
+namespace gsnake::train {
+namespace {
+
+Resume parse_resume(const std::string& name) {
+  if (name == "auto") return Resume::automatic;
+  if (name == "never") return Resume::never;
+  if (name == "must") return Resume::must;
+  throw Error(ErrorKind::usage, fmt::format("--resume {}: must be auto, never or must", name));
+}
+
+std::string in_run_dir(const Config& config, const std::string& path) { return (std::filesystem::path(config.run.dir) / path).string(); }
+
+// Everything that a run reads. Opened before anything is made, so that a missing file leaves nothing behind.
+struct Inputs {
+  explicit Inputs(const Config& config) : training(data::open_training(config)) {
+    if (config.train.validate_every > 0) validation.emplace(data::open_validation(config));
+  }
+  data::BatchStream training;
+  std::optional<data::Validation> validation;
+};
+
+class TrainLoop {
+ public:
+  TrainLoop(const Config& config, Inputs& inputs, Trainer& trainer, const StopSignals& signals)
+      : config_(config), inputs_(inputs), trainer_(trainer), signals_(signals), log_(config, trainer.report()), progress_(config.train.steps) {
+    inputs_.training.seek(trainer_.data_cursor());
+    submitted_ = trainer_.completed_steps();
+    for (const std::string& line : start_text(config, trainer_.report())) spdlog::info("{}", line);
+  }
+
+  RunOutcome run() {
+    try {
+      // Before the first step there is nothing to commit that is not on SSD already.
+      if (submitted_ < config_.train.steps && signals_.requested() == 0) train();
+    } catch (const Error& error) {
+      progress_.end_line();
+      log_.fail(error);
+      throw;
+    }
+    progress_.end_line();
+    const int status = signals_.requested() == 0 || trainer_.completed_steps() >= config_.train.steps ? 0 : exit_status_of(signals_.requested());
+    return {status, log_.end(status, trainer_.committed_step())};
+  }
+
+ private:
+  // Keeps one step ahead of the one that is waited for, so that its reads begin while the other's last writes run.
+  void train() {
+    for (bool more = true; more;) {
+      if (in_flight() == 0) submit();
+      if (may_run_ahead()) submit();
+      const StepResult result = trainer_.wait();
+      const bool stop = signals_.requested() != 0;
+      more = in_flight() > 0 || (submitted_ < config_.train.steps && !stop);
+      finish(result, !more, stop);
+    }
+  }
+
+  [[nodiscard]] std::int64_t in_flight() const { return submitted_ - trainer_.completed_steps(); }
+
+  // Validation needs the step before it to be over and none to be on its way.
+  [[nodiscard]] bool validates_after(std::int64_t step) const {
+    return inputs_.validation && (step % config_.train.validate_every == 0 || step == config_.train.steps);
+  }
+  [[nodiscard]] bool may_run_ahead() const {
+    return submitted_ < config_.train.steps && !validates_after(submitted_) && signals_.requested() == 0;
+  }
+
+  void submit() {
+    if (!config_.run.trace.empty() && submitted_ + 1 == config_.run.trace_first) {
+      trainer_.record_trace();
+      recording_ = true;
+    }
+    inputs_.training.next(scratch_);
+    std::swap(batch_.inputs, scratch_.inputs);
+    std::swap(batch_.labels, scratch_.labels);
+    trainer_.submit(batch_);
+    ++submitted_;
+  }
+
+  // With a signal's step, validation would only delay the end.
+  [[nodiscard]] bool validates_now(std::int64_t step, bool stopping) const {
+    return validates_after(step) && in_flight() == 0 && (!stopping || step == config_.train.steps);
+  }
+
+  // What follows a step before its line is written: the line's bytes are those of everything since the line before.
+  void finish(const StepResult& result, bool last, bool stopping) {
+    StepContext context;
+    if (validates_now(result.step, stopping)) context.validation_loss = validate();
+    if (last) commit(stopping);
+    // A step's last writes run on after its results are known: the next step's results tell that they are over.
+    if (recording_ && (last || result.step > config_.run.trace_last)) write_trace();
+    context.committed_step = trainer_.committed_step();
+    context.rss_peak_bytes = peak_rss_bytes();
+    const Traffic traffic = trainer_.take_traffic();
+    log_.step(result, traffic, context);
+    progress_.step(result, traffic, context.validation_loss);
+  }
+
+  double validate() {
+    data::Validation& validation = *inputs_.validation;
+    validation.stream.seek(0);
+    Batch all;
+    data::Batch one;
+    for (std::int64_t i = 0; i < validation.batches; ++i) {
+      validation.stream.next(one);
+      all.inputs.insert(all.inputs.end(), one.inputs.begin(), one.inputs.end());
+      all.labels.insert(all.labels.end(), one.labels.begin(), one.labels.end());
+    }
+    return trainer_.validate(all);
+  }
+
+  void commit(bool stopping) {
+    if (stopping) {
+      progress_.end_line();
+      spdlog::info("stopping on a signal: committing step {} (a second signal ends the process at once)", trainer_.completed_steps());
+    }
+    trainer_.set_data_cursor(inputs_.training.cursor());
+    trainer_.commit();
+  }
+
+  void write_trace() {
+    recording_ = false;
+    const std::string path = in_run_dir(config_, config_.run.trace);
+    trainer_.write_trace(path);
+    progress_.end_line();
+    spdlog::info("the trace of steps {} to {} is in {}", config_.run.trace_first, std::min(config_.run.trace_last, trainer_.completed_steps()), path);
+  }
+
+  const Config& config_;
+  Inputs& inputs_;
+  Trainer& trainer_;
+  const StopSignals& signals_;
+  RunLog log_;
+  Progress progress_;
+  std::int64_t submitted_ = 0;  // steps, in the run's numbering
+  bool recording_ = false;
+  Batch batch_;
+  data::Batch scratch_;
+};
+
+}  // namespace
+
+RunOutcome run_training(const Config& config, const RunRequest& request) {
+  const TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change};
+  const StopSignals signals;
+  Inputs inputs(config);
+  Trainer trainer(models::make(config.model), config, options);
+  return TrainLoop(config, inputs, trainer, signals).run();
+}
+
+}  // namespace gsnake::train

@@ -1,0 +1,27 @@
+// A whole run: data, model, trainer, metrics, progress, signals.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "greedysnake/config.h"
+#include "train/metrics.h"
+
+namespace gsnake::train {
+
+struct RunRequest {
+  std::string resume = "auto";  // auto, never, must
+  bool overwrite = false;
+  std::vector<std::string> allow_change;
+};
+
+struct RunOutcome {
+  int exit_status = 0;  // 0; 130 or 143 when SIGINT or SIGTERM stopped the run, which is then committed
+  Json end;             // the metrics' last line
+};
+
+// Trains to config.train.steps or until a signal. Throws Error: before the first step with nothing left behind; later with the last
+// commit in place and the error in the metrics' last line. One run at a time in a process (it takes SIGINT and SIGTERM meanwhile).
+RunOutcome run_training(const Config& config, const RunRequest& request);
+
+}  // namespace gsnake::train

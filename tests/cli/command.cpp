@@ -1,0 +1,137 @@
+#include "cli/command.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <thread>
+
+namespace gsnake::test {
+namespace {
+
+constexpr const char* kConfig = R"(
+model = { family = "gpt2", layers = 2, hidden = 64, heads = 2, vocab = 256, context = 32 }
+data.train = ["corpus.txt"]
+train = { steps = 6, micro_batches = 2, micro_batch_size = 2, sequence_length = 32, dtype = "fp32", delay = 0.5, compute_threads = 1 }
+memory = { host_budget = "64 MiB", device_budget = "64 MiB" }
+placement = { activations = { host = 0.0 }, gradients = { host = 0.0 } }
+)";
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// In the child: nothing that could wait for a lock of the parent's other threads.
+[[noreturn]] void become(const char* folder, const char* out, const char* err, std::vector<char*>& arguments) {
+  const int out_fd = ::open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  const int err_fd = ::open(err, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (out_fd < 0 || err_fd < 0 || ::dup2(out_fd, STDOUT_FILENO) < 0 || ::dup2(err_fd, STDERR_FILENO) < 0) ::_exit(126);
+  if (::chdir(folder) != 0) ::_exit(126);
+  ::execv(GSNAKE_COMMAND, arguments.data());
+  ::_exit(127);
+}
+
+}  // namespace
+
+Process::Process(const std::filesystem::path& folder, const std::string& name, const std::vector<std::string>& arguments)
+    : out_(folder / (name + ".stdout")), err_(folder / (name + ".stderr")) {
+  std::vector<std::string> words{"gsnake"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  pid_ = ::fork();
+  if (pid_ == 0) become(folder.c_str(), out_.c_str(), err_.c_str(), pointers);
+}
+
+Process::~Process() {
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+}
+
+void Process::signal(int number) const { ASSERT_EQ(::kill(pid_, number), 0); }
+
+Outcome Process::wait() {
+  int status = 0;
+  ::waitpid(pid_, &status, 0);
+  pid_ = -1;
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out_), read_file(err_)};
+}
+
+void CommandTest::SetUp() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "gsnake-cli-XXXXXX").string();
+  ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+  folder_ = pattern;
+  std::ofstream corpus(folder_ / "corpus.txt");
+  for (int i = 0; i < 2000; ++i) corpus << "line " << i << " of a text that is only here to be learnt\n";
+  std::ofstream(folder_ / "config.toml") << kConfig;
+}
+
+Outcome CommandTest::run(const std::vector<std::string>& arguments) {
+  return Process(folder_, "command-" + std::to_string(runs_++), arguments).wait();
+}
+
+std::vector<std::string> CommandTest::train_arguments(const std::vector<std::string>& changes, const std::vector<std::string>& options) {
+  std::vector<std::string> arguments{"train", "config.toml"};
+  for (const std::string& change : changes) arguments.insert(arguments.end(), {"--set", change});
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  return arguments;
+}
+
+Outcome CommandTest::train(const std::vector<std::string>& changes, const std::vector<std::string>& options) {
+  return run(train_arguments(changes, options));
+}
+
+void CommandTest::expect_one_error_line(const Outcome& outcome, int status, const std::string& part) {
+  EXPECT_EQ(outcome.status, status) << outcome.err;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(outcome.err.rfind("gsnake: error: ", 0), 0U) << outcome.err;
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_NE(outcome.err.find(part), std::string::npos) << outcome.err;
+}
+
+std::vector<std::string> CommandTest::files() const {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) {
+    const std::string extension = entry.path().extension();
+    if (extension != ".stdout" && extension != ".stderr") names.push_back(entry.path().lexically_relative(folder_));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::vector<Json> CommandTest::metrics(const std::string& run) const {
+  std::ifstream file(folder_ / run / "metrics.jsonl");
+  std::vector<Json> lines;
+  for (std::string line; std::getline(file, line);) lines.push_back(Json::parse(line, nullptr, false));
+  return lines;
+}
+
+std::vector<double> CommandTest::losses(const std::string& run) const {
+  std::map<int, double> by_step;
+  for (const Json& line : metrics(run)) {
+    if (line.is_object() && line.contains("loss") && !line.contains("event")) by_step[line["step"]] = line["loss"];
+  }
+  std::vector<double> losses;
+  for (const auto& [step, loss] : by_step) losses.push_back(loss);
+  return losses;
+}
+
+void CommandTest::wait_for_steps(const Process& process, std::size_t steps) const {
+  while (losses().size() < steps) {
+    siginfo_t ended{};
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(process.pid()), &ended, WEXITED | WNOHANG | WNOWAIT), 0);
+    ASSERT_EQ(ended.si_pid, 0) << "it ended before step " << steps;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+}  // namespace gsnake::test

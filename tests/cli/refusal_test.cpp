@@ -1,0 +1,112 @@
+// What can't work is refused with one line, the right exit status, and nothing left behind.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "cli/command.h"
+
+namespace gsnake::test {
+namespace {
+
+using testing::HasSubstr;
+
+class RefusalTest : public CommandTest {
+ protected:
+  // stderr without the log, which may say at start what it does.
+  void expect_refused(const std::vector<std::string>& changes, int status, const std::string& part, const std::vector<std::string>& options = {}) {
+    const std::vector<std::string> before = files();
+    std::vector<std::string> quiet = options;
+    quiet.insert(quiet.end(), {"--log-level", "warn"});
+    expect_one_error_line(train(changes, quiet), status, part);
+    EXPECT_EQ(files(), before);
+  }
+};
+
+TEST_F(RefusalTest, NamesTheNearestKeyForAMisspeltOne) { expect_refused({"train.stps=5"}, 2, "train.steps"); }
+TEST_F(RefusalTest, NamesADtypeThatIsNotBuilt) { expect_refused({"train.dtype=bf16"}, 2, "train.dtype"); }
+TEST_F(RefusalTest, NamesACorpusThatIsMissing) { expect_refused({"data.train=absent.txt"}, 5, "absent.txt"); }
+TEST_F(RefusalTest, NamesAValidationFileThatIsMissing) {
+  expect_refused({"data.validation=absent.txt", "train.validate_every=2"}, 5, "absent.txt");
+}
+TEST_F(RefusalTest, NamesAFolderThatCannotBeMade) { expect_refused({"run.dir=/dev/null/run"}, 4, "/dev/null"); }
+TEST_F(RefusalTest, NamesAnSsdFolderThatCannotBeMade) { expect_refused({"ssd.paths=/dev/null/ssd"}, 4, "/dev/null"); }
+TEST_F(RefusalTest, ResumeMustNeedsARun) { expect_refused({}, 2, "run", {"--resume", "must"}); }
+TEST_F(RefusalTest, NamesAMetricsFileThatCannotBeMade) { expect_refused({"run.metrics=absent/metrics.jsonl"}, 4, "absent/metrics.jsonl"); }
+
+TEST_F(RefusalTest, ResumeNeverKeepsTheRunThatIsThere) {
+  ASSERT_EQ(train().status, 0);
+  expect_refused({}, 2, "--overwrite", {"--resume", "never"});
+  EXPECT_EQ(train({}, {"--resume", "never", "--overwrite"}).status, 0);
+}
+
+TEST_F(RefusalTest, AResumeMayNotChangeTheMaths) {
+  ASSERT_EQ(train().status, 0);
+  expect_refused({"optimizer.learning_rate=1e-4", "train.steps=8"}, 2, "optimizer.learning_rate");
+  EXPECT_EQ(train({"optimizer.learning_rate=1e-4", "train.steps=8"}, {"--allow-change", "optimizer.learning_rate"}).status, 0);
+}
+
+TEST_F(RefusalTest, ABudgetThatIsTooSmallIsShownAsATable) {
+  const std::vector<std::string> before = files();
+  const Outcome outcome = train({"memory.host_budget=64 KiB"}, {"--log-level", "warn"});
+  EXPECT_EQ(outcome.status, 3) << outcome.err;
+  EXPECT_THAT(outcome.err, testing::StartsWith("gsnake: error: "));
+  EXPECT_THAT(outcome.err, HasSubstr("memory.host_budget"));
+  EXPECT_GT(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1);
+  EXPECT_EQ(files(), before);
+}
+
+TEST_F(RefusalTest, ARunInUseIsRefusedWithItsOwner) {
+  Process owner(folder_, "owner", train_arguments({"train.steps=1000000"}, {}));
+  ASSERT_NO_FATAL_FAILURE(wait_for_steps(owner, 1));
+  expect_one_error_line(train({}, {"--log-level", "warn"}), 4, "process " + std::to_string(owner.pid()));
+  expect_one_error_line(train({"run.dir=other"}, {"--log-level", "warn"}), 4, "process " + std::to_string(owner.pid()));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "other"));
+}
+
+class FullDiskTest : public RefusalTest {
+ protected:
+  void TearDown() override {
+    ::umount((folder_ / "small").c_str());
+    RefusalTest::TearDown();
+  }
+};
+
+TEST_F(FullDiskTest, IsRefusedBeforeTheFirstStep) {
+  const std::filesystem::path small = folder_ / "small";
+  std::filesystem::create_directory(small);
+  if (::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "a small tmpfs can't be mounted: " << std::strerror(errno);
+  expect_refused({"ssd.paths=small/ssd"}, 4, "small");
+}
+
+class UsageTest : public CommandTest {};
+
+TEST_F(UsageTest, EveryCommandHasHelpAndVersion) {
+  for (const char* command : {"train", "generate", "inspect", "summary"}) {
+    const Outcome help = run({command, "--help"});
+    EXPECT_EQ(help.status, 0);
+    EXPECT_THAT(help.out, HasSubstr(command));
+    EXPECT_EQ(help.err, "");
+    const Outcome version = run({command, "--version"});
+    EXPECT_EQ(version.status, 0);
+    EXPECT_THAT(version.out, testing::StartsWith("gsnake "));
+  }
+}
+
+TEST_F(UsageTest, WrongCallsAreOneLine) {
+  expect_one_error_line(run({}), 2, "gsnake --help");
+  expect_one_error_line(run({"trian"}), 2, "did you mean train?");
+  expect_one_error_line(run({"train"}), 2, "CONFIG");
+  expect_one_error_line(run({"train", "config.toml", "--fast"}), 2, "--fast");
+  expect_one_error_line(run({"train", "config.toml", "--resume", "maybe"}), 2, "--resume");
+  expect_one_error_line(run({"train", "config.toml", "--log-level", "loud"}), 2, "loud");
+}
+
+TEST_F(UsageTest, AConfigThatIsMissingIsAnInputFile) { expect_one_error_line(run({"train", "absent.toml"}), 5, "absent.toml"); }
+
+}  // namespace
+}  // namespace gsnake::test

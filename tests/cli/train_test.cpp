@@ -1,0 +1,175 @@
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <fstream>
+#include <string>
+
+#include "cli/command.h"
+
+namespace gsnake::test {
+namespace {
+
+using testing::HasSubstr;
+
+// More steps than any test waits for.
+constexpr const char* kForever = "train.steps=1000000";
+
+class TrainTest : public CommandTest {};
+
+TEST_F(TrainTest, WritesAStartLineAStepLineEachAndAnEndLine) {
+  const Outcome outcome = train();
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const std::vector<Json> lines = metrics();
+  ASSERT_EQ(lines.size(), 8U);
+  EXPECT_EQ(lines.front()["event"], "start");
+  EXPECT_EQ(lines.front()["config"]["model"]["hidden"], 64);
+  for (const char* key : {"machine", "io", "memory", "delay", "parameters"}) EXPECT_TRUE(lines.front().contains(key)) << key;
+  for (std::size_t step = 1; step <= 6; ++step) EXPECT_EQ(lines[step]["step"], step);
+  EXPECT_EQ(lines.back()["event"], "end");
+  EXPECT_EQ(lines.back()["exit_status"], 0);
+}
+
+TEST_F(TrainTest, StepLinesHoldEveryFieldOfTheInterface) {
+  ASSERT_EQ(train().status, 0);
+  for (const Json& line : metrics()) {
+    if (line.contains("event")) continue;
+    for (const char* key : {"step", "loss", "grad_norm", "learning_rate", "tokens", "step_ms", "tokens_per_second", "ssd_read_bytes",
+                            "ssd_write_bytes", "h2d_bytes", "d2h_bytes", "host_peak_bytes", "device_peak_bytes", "committed_step", "delay",
+                            "loss_scale"}) {
+      EXPECT_TRUE(line.contains(key) && line[key].is_number()) << key << " in " << line;
+    }
+    EXPECT_FALSE(line["skipped"].get<bool>());
+    EXPECT_TRUE(line.contains("predicted_ms"));
+    EXPECT_EQ(line["tokens"], 2 * 2 * 32);
+    EXPECT_GT(line["lanes"]["compute"].get<double>(), 0.0);
+    EXPECT_GT(line["ssd_read_bytes"].get<double>(), 0.0);
+  }
+}
+
+TEST_F(TrainTest, OnlyTheLastLineFollowsTheCommit) {
+  ASSERT_EQ(train().status, 0);
+  const std::vector<Json> lines = metrics();
+  ASSERT_EQ(lines.size(), 8U);
+  EXPECT_EQ(lines[5]["committed_step"], 0);
+  EXPECT_EQ(lines[6]["committed_step"], 6);
+}
+
+TEST_F(TrainTest, StdoutHoldsTheResultAndStderrTheLog) {
+  const Outcome text = train();
+  EXPECT_THAT(text.out, testing::StartsWith("step 6 of 6: loss "));
+  EXPECT_THAT(text.err, HasSubstr("step 1/6"));
+  const Outcome json = train({}, {"--resume", "never", "--overwrite", "--json", "--log-level", "error"});
+  EXPECT_EQ(Json::parse(json.out)["step"], 6);
+  EXPECT_EQ(json.err, "");
+}
+
+TEST_F(TrainTest, ValidationIsMeasuredEverySoManyStepsAndAtTheEnd) {
+  const Outcome outcome = train({"data.validation=corpus.txt", "train.validate_every=4", "train.validation_batches=3"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  for (const Json& line : metrics()) {
+    if (line.contains("event")) continue;
+    EXPECT_EQ(line.contains("validation_loss"), line["step"] == 4 || line["step"] == 6) << line;
+  }
+}
+
+TEST_F(TrainTest, ValidationDoesNotChangeTheLosses) {
+  ASSERT_EQ(train().status, 0);
+  ASSERT_EQ(train({"run.dir=validated", "ssd.paths=validated-ssd", "data.validation=corpus.txt", "train.validate_every=2"}).status, 0);
+  EXPECT_EQ(losses("validated"), losses());
+}
+
+TEST_F(TrainTest, AResumedRunGoesOnAsIfItHadNeverStopped) {
+  ASSERT_EQ(train({"train.steps=10"}).status, 0);
+  for (const char* steps : {"train.steps=4", "train.steps=10"}) {
+    const Outcome outcome = train({steps, "run.dir=twice", "ssd.paths=twice-ssd"});
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+  }
+  EXPECT_EQ(losses("twice"), losses());
+  const std::vector<Json> lines = metrics("twice");
+  ASSERT_GT(lines.size(), 6U);
+  EXPECT_EQ(lines[6]["event"], "resume");
+  EXPECT_EQ(lines[6]["step"], 4);
+}
+
+TEST_F(TrainTest, ARunThatIsThereAlreadyHasNothingToDo) {
+  ASSERT_EQ(train().status, 0);
+  const Outcome again = train();
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("no step was trained"));
+  EXPECT_EQ(losses().size(), 6U);
+}
+
+struct Stop {
+  const char* name;
+  int signal_number;
+  int status;
+};
+class StopTest : public CommandTest, public testing::WithParamInterface<Stop> {};
+
+TEST_P(StopTest, CommitsAndGoesOnLaterWithTheSameLosses) {
+  Process process(folder_, "stopped", train_arguments({kForever}, {}));
+  ASSERT_NO_FATAL_FAILURE(wait_for_steps(process, 3));
+  process.signal(GetParam().signal_number);
+  const Outcome stopped = process.wait();
+  EXPECT_EQ(stopped.status, GetParam().status) << stopped.err;
+  const std::size_t steps = losses().size();
+  const std::vector<Json> lines = metrics();
+  EXPECT_EQ(lines.back()["exit_status"], GetParam().status);
+  EXPECT_EQ(lines[lines.size() - 2]["committed_step"], steps);
+
+  const std::string more = "train.steps=" + std::to_string(steps + 3);
+  const Outcome resumed = train({more}, {"--resume", "must"});
+  ASSERT_EQ(resumed.status, 0) << resumed.err;
+  ASSERT_EQ(train({more, "run.dir=whole", "ssd.paths=whole-ssd"}).status, 0);
+  EXPECT_EQ(losses(), losses("whole"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Signals, StopTest, testing::Values(Stop{"Int", SIGINT, 130}, Stop{"Term", SIGTERM, 143}),
+                         [](const auto& info) { return info.param.name; });
+
+TEST_F(TrainTest, ATornMetricsLineIsEndedBeforeAResumeWritesOn) {
+  ASSERT_EQ(train({"train.steps=2"}).status, 0);
+  std::ofstream(folder_ / "run/metrics.jsonl", std::ios::app) << R"({"step": 3, "lo)";
+  ASSERT_EQ(train().status, 0);
+  EXPECT_EQ(losses().size(), 6U);
+  EXPECT_EQ(metrics().back()["event"], "end");
+}
+
+TEST_F(TrainTest, WritesATraceOfTheStepsThatWereAskedFor) {
+  const Outcome outcome = train({"run.trace=trace.json", "run.trace_steps=[2, 3]"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  std::ifstream file(folder_ / "run/trace.json");
+  const Json trace = Json::parse(file);
+  std::vector<bool> seen(7);
+  for (const Json& event : trace["traceEvents"]) {
+    if (event.value("ph", "") == "X") seen[event["args"]["step"].get<std::size_t>()] = true;
+  }
+  EXPECT_FALSE(seen[1]);
+  EXPECT_TRUE(seen[2]);
+  EXPECT_TRUE(seen[3]);
+}
+
+TEST_F(TrainTest, TraceOfTheLastStepIsWrittenAtTheEnd) {
+  ASSERT_EQ(train({"run.trace=trace.json", "run.trace_steps=[6, 6]"}).status, 0);
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "run/trace.json"));
+}
+
+TEST_F(TrainTest, ItsThreadsWaitWithoutSpinning) {
+  Process process(folder_, "spinning", train_arguments({kForever}, {}));
+  ASSERT_NO_FATAL_FAILURE(wait_for_steps(process, 1));
+  std::ifstream file("/proc/" + std::to_string(process.pid()) + "/environ", std::ios::binary);
+  const std::string environment{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_THAT(environment, HasSubstr("OMP_WAIT_POLICY=passive"));
+  EXPECT_THAT(environment, HasSubstr("GOMP_SPINCOUNT=0"));
+}
+
+TEST_F(TrainTest, ALossThatIsNotFiniteEndsTheRunWithStatusSix) {
+  const Outcome outcome = train({"optimizer.learning_rate=1e30", "train.steps=50"}, {"--log-level", "off"});
+  expect_one_error_line(outcome, 6, "step ");
+  const std::vector<Json> lines = metrics();
+  ASSERT_FALSE(lines.empty());
+  EXPECT_EQ(lines.back()["exit_status"], 6);
+}
+
+}  // namespace
+}  // namespace gsnake::test
