@@ -51,6 +51,9 @@ endfunction()
 
 # gsnake_precompile_torch(TARGET): gives it <torch/torch.h> precompiled: once, in gsnake_model, as gcc takes 35 s and 400 MB over it.
 function(gsnake_precompile_torch target)
+  if(NOT TARGET ${target})
+    return()
+  endif()
   if(target STREQUAL gsnake_model)
     target_precompile_headers(gsnake_model PRIVATE <torch/torch.h>)
   else()
