@@ -101,14 +101,19 @@ void apply_override(Config& config, const std::string& text) {
   apply(config, name, node, origin.name, origin);
 }
 
+void rebase(Config& config, const std::filesystem::path& base) {
+  for (const auto& key : config::keys()) {
+    if (key.rebase) key.rebase(config, base);
+  }
+}
+
 Config from_toml(const std::string& text, const std::string& name, const std::filesystem::path& base,
                  const std::vector<std::string>& overrides) {
   Config config;
   apply_table(config, "", parse_toml(text, name), Origin{name});
-  for (const auto& key : config::keys()) {
-    if (key.rebase) key.rebase(config, base);
-  }
+  rebase(config, base);
   for (const auto& text_of_override : overrides) apply_override(config, text_of_override);
+  rebase(config, ".");  // what is still relative came with an override
   config.validate();
   return config;
 }

@@ -18,6 +18,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
 
+std::string here(const std::string& name) { return (std::filesystem::current_path() / name).string(); }
+
 TEST(ConfigParse, KeepsDefaultsOfWhatIsNotSaid) {
   const auto config = parsed("");
   EXPECT_EQ(config.model.hidden, 768);
@@ -52,7 +54,7 @@ TEST(ConfigParse, TakesEveryKindOfValue) {
   EXPECT_EQ(config.model.rope_theta, 500000.0);
   EXPECT_EQ(config.optimizer.beta1, 0.8);
   EXPECT_EQ(config.optimizer.beta2, 0.999);
-  EXPECT_THAT(config.ssd.paths, ElementsAre("a", "b"));
+  EXPECT_THAT(config.ssd.paths, ElementsAre(here("a"), here("b")));
   EXPECT_THAT(config.ssd.weights, ElementsAre(1.0, 2.5));
   EXPECT_EQ(config.run.trace_first, 3);
   EXPECT_EQ(config.run.trace_last, 7);
@@ -110,9 +112,9 @@ TEST(ConfigParse, RelativePathsFollowTheFileAndAbsoluteOnesStay) {
 }
 
 TEST(ConfigOverride, PathsFollowTheCurrentFolder) {
-  const auto config = Config::parse(minimal(), "/conf", {"run.dir=here", "ssd.paths=[\"a\", \"b\"]"});
-  EXPECT_EQ(config.run.dir, "here");
-  EXPECT_THAT(config.ssd.paths, ElementsAre("a", "b"));
+  const auto config = Config::parse(minimal(), "/conf", {"run.dir=./new", "ssd.paths=[\"a\", \"b\"]"});
+  EXPECT_EQ(config.run.dir, here("new"));
+  EXPECT_THAT(config.ssd.paths, ElementsAre(here("a"), here("b")));
   EXPECT_THAT(config.data.train, ElementsAre("/conf/corpus.txt"));
 }
 
@@ -123,7 +125,7 @@ TEST(ConfigOverride, TakesTomlValuesAndBareText) {
   EXPECT_EQ(config.train.steps, 5);
   EXPECT_EQ(config.train.order, "snake");
   EXPECT_EQ(config.optimizer.beta1, 0.5);
-  EXPECT_THAT(config.data.train, ElementsAre("a.txt"));
+  EXPECT_THAT(config.data.train, ElementsAre(here("a.txt")));
   EXPECT_EQ(config.memory.host_budget, 2ULL << 30);
   EXPECT_EQ(config.placement.weights.host, 0.5);
   EXPECT_EQ(config.run.trace, "");
@@ -132,9 +134,9 @@ TEST(ConfigOverride, TakesTomlValuesAndBareText) {
 }
 
 TEST(ConfigOverride, TextThatTomlReadsAsANumberOrDateIsStillAPath) {
-  EXPECT_EQ(parsed("", {"run.dir=2026"}).run.dir, "2026");
-  EXPECT_EQ(parsed("", {"run.dir=2026-01-02"}).run.dir, "2026-01-02");
-  EXPECT_THAT(parsed("", {"data.train=7"}).data.train, ElementsAre("7"));
+  EXPECT_EQ(parsed("", {"run.dir=2026"}).run.dir, here("2026"));
+  EXPECT_EQ(parsed("", {"run.dir=2026-01-02"}).run.dir, here("2026-01-02"));
+  EXPECT_THAT(parsed("", {"data.train=7"}).data.train, ElementsAre(here("7")));
 }
 
 TEST(ConfigOverride, APartOfAPlacementLeavesTheOtherPart) {
