@@ -20,14 +20,14 @@ constexpr int kUnexpected = 1;
 
 void print_error(const char* message) { std::fprintf(stderr, "gsnake: error: %s\n", message); }
 
-// "; did you mean train?", or nothing, for the first word that is not understood.
+// " (did you mean train?)", or nothing, for the first word that is not understood.
 std::string suggestion(const CLI::App& app) {
   const std::vector<std::string> unknown = app.remaining();
   if (unknown.empty()) return {};
   std::vector<std::string> commands;
   for (const CLI::App* command : app.get_subcommands({})) commands.push_back(command->get_name());
   const std::string nearest = gsnake::core::nearest(unknown.front(), commands);
-  return nearest.empty() ? nearest : fmt::format("; did you mean {}?", nearest);
+  return nearest.empty() ? nearest : fmt::format(" (did you mean {}?)", nearest);
 }
 
 // CLI11 writes some of its messages over several lines.
@@ -72,7 +72,9 @@ int main(int argc, char** argv) {
     print_error(error.what());
     return error.exit_status();
   } catch (const std::exception& error) {
-    print_error(error.what());
+    // LibTorch's messages go on with a backtrace.
+    const std::string message = error.what();
+    print_error(message.substr(0, message.find('\n')).c_str());
     return kUnexpected;
   } catch (...) {
     print_error("unknown failure");

@@ -85,7 +85,7 @@ struct TrainerOptions {
 class Trainer {
  public:
   Trainer(Model model, const Config& config, const TrainerOptions& options = {});
-  ~Trainer();  // without a commit() since the last step, the run's files are removed
+  ~Trainer();  // a run that never committed leaves nothing behind
   Trainer(Trainer&&) noexcept;
   Trainer& operator=(Trainer&&) = delete;
 

@@ -45,7 +45,8 @@ struct UnitKind {
 };
 
 // Fills the parameters of unit `unit` (an instance of its kind, bound to fp32 memory) with initial values. Called once per unit in unit
-// order with the default generator seeded by (seed, unit), so that a model larger than memory is never constructed.
+// order with the default generator seeded by (seed, unit), so that a model larger than memory is never constructed. A head's tied parameter is the
+// embedding's: leave it alone.
 using Initializer = std::function<void(torch::nn::Module& module, std::int64_t unit)>;
 
 // A parameter of the head that is the same stored tensor as one of the embedding's: both names are as in named_parameters().

@@ -42,9 +42,13 @@ void DeviceLane::stop() noexcept {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     changed_.notify_all();
-    watched_.notify_all();
   }
   if (feeder_.joinable()) feeder_.join();
+  {
+    const std::lock_guard lock(mutex_);
+    fed_all_ = true;
+    watched_.notify_all();
+  }
   if (watcher_.joinable()) watcher_.join();
 }
 
@@ -124,30 +128,31 @@ void DeviceLane::submit(Flight& flight, TaskId id) {
     finish({&flight, id, due});
     return;
   }
-  changed_.wait(lock, [&] { return stopping_ || ring_size_ < kMostInDevice; });
+  changed_.wait(lock, [&] { return ring_size_ < kMostInDevice; });  // the watcher makes room until the feeder has ended
   in_device_[(ring_begin_ + ring_size_++) % kMostInDevice] = {&flight, id, due};
   watched_.notify_all();
 }
 
+// Waits for everything that the device was given, also after a failure: until then its memory is in use.
 void DeviceLane::watch() {
   core::set_thread_name(std::string("gs-w-") + schedule::kLaneNames[static_cast<std::size_t>(options_.lane)]);
   core::block_signals();
-  try {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      watched_.wait(lock, [&] { return stopping_ || ring_size_ > 0; });
-      if (ring_size_ == 0) return;
-      const Submitted oldest = in_device_[ring_begin_];
-      lock.unlock();
+  std::unique_lock lock(mutex_);
+  while (true) {
+    watched_.wait(lock, [&] { return fed_all_ || ring_size_ > 0; });
+    if (ring_size_ == 0) return;
+    const Submitted oldest = in_device_[ring_begin_];
+    lock.unlock();
+    try {
       oldest.flight->events[static_cast<std::size_t>(oldest.task)]->wait();
-      finish(oldest);
-      lock.lock();
-      ring_begin_ = (ring_begin_ + 1) % kMostInDevice;
-      --ring_size_;
-      changed_.notify_all();
+      if (!sink_.poisoned()) finish(oldest);
+    } catch (...) {
+      sink_.fail(std::current_exception());
     }
-  } catch (...) {
-    sink_.fail(std::current_exception());
+    lock.lock();
+    ring_begin_ = (ring_begin_ + 1) % kMostInDevice;
+    --ring_size_;
+    changed_.notify_all();
   }
 }
 

@@ -64,6 +64,7 @@ class DeviceLane final : public LaneRunner {
   std::size_t ring_begin_ = 0;
   std::size_t ring_size_ = 0;
   bool stopping_ = false;
+  bool fed_all_ = false;  // the feeder has ended
   std::thread feeder_;
   std::thread watcher_;
 };

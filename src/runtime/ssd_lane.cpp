@@ -124,8 +124,16 @@ void SsdLane::begin(Operation& operation, const ReadyQueue::Entry& entry) {
   operation.left.store(operation.count, std::memory_order_relaxed);
 }
 
+// In parts: an operation may have more pieces than the engine has places, and the other lane needs some too.
 void SsdLane::submit(Operation& operation) {
-  while (!store_.engine().try_submit({operation.requests.data(), operation.count})) {
+  const std::size_t count = operation.count;  // the operation may be over, and another's, once its last piece is submitted
+  const std::size_t most = std::max<std::size_t>(1, store_.engine().capacity() / 4);
+  for (std::size_t first = 0; first < count;) {
+    const std::size_t part = std::min(most, count - first);
+    if (store_.engine().try_submit({operation.requests.data() + first, part})) {
+      first += part;
+      continue;
+    }
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, kEngineFullWait);
   }
@@ -144,7 +152,7 @@ void SsdLane::report(const Operation& operation, std::size_t part, std::error_co
     const bool reads = options_.lane == Lane::ssd_read;
     sink_.fail(std::make_exception_ptr(Error(
         ErrorKind::storage,
-        fmt::format("cannot {} {} of object {}: {} bytes at offset {} of {}: {}; check the drive, then resume from the last commit",
+        fmt::format("cannot {} {} of object {}: {} bytes at offset {} of {}: {}; check the drive and start the run again",
                     reads ? "read" : "write", store::kKindNames[static_cast<std::size_t>(extent.kind)], extent.object, request.size, request.offset,
                     store_.path_of(request.file), error.message()),
         error)));

@@ -34,7 +34,7 @@ void refuse_existing_run(const StoreState& state) {
   for (const std::string& directory : state.directories()) {
     if (!holds_manifest(directory)) continue;
     throw Error(ErrorKind::usage,
-                fmt::format("{} holds a run ({}): go on with it (--resume auto), discard it (--overwrite), or choose another folder",
+                fmt::format("{} holds a run ({}): go on with it (--resume must), discard it (--overwrite), or choose another folder",
                             directory, kManifestName));
   }
 }

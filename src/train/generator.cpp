@@ -46,13 +46,12 @@ class Generator::Impl {
   std::int64_t next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options) {
     if (tokens.empty()) throw Error(ErrorKind::usage, "a prompt of at least one token is needed");
     const auto window = static_cast<std::size_t>(config.train.sequence_length);
-    const std::vector<std::int64_t> seen(tokens.end() - static_cast<std::ptrdiff_t>(std::min(window, tokens.size())), tokens.end());
-    session_.backend.set_tokens(static_cast<std::int64_t>(seen.size()));
-    runtime::StepBatch batch;
-    batch.training = false;
-    batch.inputs = seen.data();
-    batch.losses.resize(1);
-    session_.executor->wait_results(session_.executor->validate(batch));
+    seen_.assign(tokens.end() - static_cast<std::ptrdiff_t>(std::min(window, tokens.size())), tokens.end());
+    session_.backend.set_tokens(static_cast<std::int64_t>(seen_.size()));
+    batch_.training = false;
+    batch_.inputs = seen_.data();
+    batch_.losses.resize(1);
+    session_.executor->wait_results(session_.executor->validate(batch_));
     if (!generator_.defined()) generator_ = at::make_generator<at::CPUGeneratorImpl>(options.seed);
     return sample(logits_, options, generator_);
   }
@@ -60,6 +59,9 @@ class Generator::Impl {
   const Config config;
 
  private:
+  // Before the session, whose lanes use them until they end.
+  std::vector<std::int64_t> seen_;
+  runtime::StepBatch batch_;
   torch::Tensor logits_;  // of the last position; written on the compute lane, read after wait_results()
   at::Generator generator_;
   train::Session session_;

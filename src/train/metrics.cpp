@@ -112,7 +112,7 @@ void MetricsFile::write_all(const std::string& text) {
   while (done < text.size()) {
     const ssize_t written = ::write(fd_.get(), text.data() + done, text.size() - done);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) core::throw_storage("write", path_, core::errno_code(), "free some space there, then resume the run");
+    if (written < 0) core::throw_storage("write", path_, core::errno_code(), "free some space there, then start the run again");
     done += static_cast<std::size_t>(written);
   }
 }

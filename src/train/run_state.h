@@ -15,6 +15,7 @@ struct RunState {
   std::int64_t updates = 0;     // attempts that were not skipped
   std::uint64_t data_cursor = 0;
   int slot = 0;                 // of all state
+  int compute_threads = 0;      // in effect; part of the maths
   std::vector<std::uint64_t> elements;  // of each object
 };
 
@@ -25,7 +26,8 @@ RunState run_state_from(const nlohmann::json& training);
 nlohmann::json config_from(const nlohmann::json& training);
 Config parse_config(const nlohmann::json& config);
 
-// Throws Error(usage) that names the first key whose change would change the maths, unless `allowed` names it.
+// Throw Error(usage) that names the first key whose change would change the maths, unless `allowed` names it.
+void refuse_changed_threads(int before, int now, const std::vector<std::string>& allowed);
 void refuse_changed_maths(const nlohmann::json& before, const Config& now, const std::vector<std::string>& allowed);
 
 }  // namespace gsnake::train

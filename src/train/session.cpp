@@ -64,6 +64,7 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
     : config(settings), model(checked(std::move(made), settings)), layout(make_model_layout(model, settings.optimizer.decay_1d)),
       shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(make_problem(settings, model, layout, purpose == Purpose::train)) {
   const bool training = purpose == Purpose::train;
+  static_cast<void>(plan_memory(config, problem, {}));  // what can't fit is refused before the rehearsal needs its memory
   temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
   memory = plan_memory(config, problem, {temporaries});
@@ -87,7 +88,7 @@ void Session::start(int slot) {
   const std::uint64_t resident = resident_bytes();
   const std::uint64_t charged = memory.host_bytes + memory.device_bytes - temporaries;
   base_bytes = resident > charged ? resident - charged : 0;
-  executor->start(schedule::Variant::load, nullptr);
+  executor->wait_end(executor->start(schedule::Variant::load, nullptr));
 }
 
 int Session::slot_after(std::int64_t updates) const {

@@ -157,10 +157,20 @@ class TrainLoop {
   data::Batch scratch_;
 };
 
+// What is written late is refused early.
+void check_trace_folder(const Config& config) {
+  if (config.run.trace.empty()) return;
+  const std::filesystem::path path(config.run.trace);
+  if (!path.has_parent_path()) return;  // in run.dir, which the run makes
+  if (path.is_absolute() && std::filesystem::is_directory(path.parent_path())) return;
+  throw Error(ErrorKind::usage, "run.trace = \"" + config.run.trace + "\": its folder does not exist; name a file in run.dir or in a folder that is there");
+}
+
 }  // namespace
 
 RunOutcome run_training(const Config& config, const RunRequest& request) {
   const TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change};
+  check_trace_folder(config);
   const StopSignals signals;
   Inputs inputs(config);
   Trainer trainer(models::make(config.model), config, options);

@@ -40,6 +40,10 @@ const char* lane_name(int lane) { return schedule::kLaneNames.at(static_cast<std
 class Trainer::Impl {
  public:
   Impl(Model model, const Config& config, const TrainerOptions& options);
+  // The lanes may still be at work on a step that nobody waited for: they end before its batch does.
+  ~Impl() { session.executor.reset(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
   void submit(const Batch& batch);
   StepResult wait();
@@ -71,6 +75,7 @@ class Trainer::Impl {
   double loss_of(const InFlight& step) const;
   void count(schedule::Variant variant);
   void protect_nothing();  // before state on SSD is overwritten
+  void throw_if_failed() const;
 
   optim::LearningRateSchedule rates_;
   InFlight steps_[2];
@@ -79,6 +84,7 @@ class Trainer::Impl {
   std::int64_t waited_ = 0;
   std::int64_t first_step_ = 0;  // steps before this process
   bool manifest_valid_ = false;
+  std::exception_ptr failure_;  // that the executor does not know of
   std::chrono::steady_clock::time_point results_at_ = std::chrono::steady_clock::now();
   Traffic traffic_;
   runtime::LaneTotals seen_;
@@ -95,7 +101,10 @@ Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& opt
 
 void Trainer::Impl::open(const TrainerOptions& options) {
   store::StoreOptions store_options = train::store_options(session.config);
-  const bool exists = store::read_manifest(session.config.run.dir).has_value();
+  // Which of several copies counts, and whether one is whole, is the store's to say. A run whose run.dir was lost lives on in its SSD paths: to
+  // go on with it must be asked for, as they may be another run's.
+  bool exists = store::holds_manifest(session.config.run.dir);
+  for (const std::string& path : session.config.ssd.paths) exists = exists || (options.resume == Resume::must && store::holds_manifest(path));
   if (options.resume == Resume::must && !exists) {
     throw Error(ErrorKind::usage, "cannot resume: " + session.config.run.dir + " holds no commit; check run.dir, or leave out --resume must");
   }
@@ -104,6 +113,7 @@ void Trainer::Impl::open(const TrainerOptions& options) {
     const nlohmann::json& training = session.store->manifest()->training;
     train::refuse_changed_maths(train::config_from(training), session.config, options.allow_change);
     state = train::run_state_from(training);
+    train::refuse_changed_threads(state.compute_threads, at::get_num_threads(), options.allow_change);
     if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + session.config.run.dir);
     first_step_ = completed = committed = state.step;
     manifest_valid_ = true;
@@ -112,6 +122,7 @@ void Trainer::Impl::open(const TrainerOptions& options) {
   store_options.overwrite = options.overwrite;
   session.store = store::Store::create(store_options, session.store_layout);
   state.elements = session.problem.elements;
+  state.compute_threads = at::get_num_threads();
   train::write_initial_weights(session.model, session.layout, session.config.train.seed, *session.store);
 }
 
@@ -175,7 +186,12 @@ void Trainer::Impl::protect_nothing() {
   manifest_valid_ = false;
 }
 
+void Trainer::Impl::throw_if_failed() const {
+  if (failure_) std::rethrow_exception(failure_);
+}
+
 void Trainer::Impl::submit(const Batch& batch) {
+  throw_if_failed();
   if (submitted_ - waited_ >= 2) throw std::logic_error("Trainer::submit: two steps are waiting already; call wait() first");
   protect_nothing();
   InFlight& step = steps_[submitted_ % 2];
@@ -193,6 +209,7 @@ void Trainer::Impl::submit(const Batch& batch) {
 }
 
 StepResult Trainer::Impl::wait() {
+  throw_if_failed();
   if (submitted_ == waited_) throw std::logic_error("Trainer::wait: no step was submitted");
   InFlight& step = steps_[waited_ % 2];
   session.executor->wait_results(step.ticket);
@@ -207,13 +224,15 @@ StepResult Trainer::Impl::wait() {
   completed = result.step;
   count(step.variant);
   if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
-    throw Error(ErrorKind::non_finite, "the " + std::string(std::isfinite(result.loss) ? "gradient norm" : "loss") + " of step " + std::to_string(result.step) +
-                                           " is not finite; lower optimizer.learning_rate or check the data");
+    failure_ = std::make_exception_ptr(Error(ErrorKind::non_finite, "the " + std::string(std::isfinite(result.loss) ? "gradient norm" : "loss") + " of step " + std::to_string(result.step) +
+                                           " is not finite; lower optimizer.learning_rate or check the data"));
+    throw_if_failed();
   }
   return result;
 }
 
 double Trainer::Impl::validate(const Batch& batch) {
+  throw_if_failed();
   if (submitted_ != waited_) throw std::logic_error("Trainer::validate: steps are waiting; call wait() first");
   const auto& shape = session.shape;
   const auto per_micro_batch = static_cast<std::size_t>(shape.rows * shape.tokens);
@@ -243,6 +262,7 @@ double Trainer::Impl::validate(const Batch& batch) {
 }
 
 void Trainer::Impl::commit() {
+  throw_if_failed();
   if (submitted_ != waited_) throw std::logic_error("Trainer::commit: steps are waiting; call wait() first");
   if (manifest_valid_) return;
   state.slot = session.slot_after(state.step - first_step_);
@@ -251,8 +271,8 @@ void Trainer::Impl::commit() {
   session.executor->wait_end(session.executor->finish());
   store::Manifest manifest;
   manifest.training = train::to_json(state, session.config);
+  manifest_valid_ = true;  // from its first copy on, whether or not all copies can be written
   session.store->commit(std::move(manifest));
-  manifest_valid_ = true;
   committed = state.step;
 }
 

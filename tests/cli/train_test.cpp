@@ -125,7 +125,7 @@ TEST_P(StopTest, CommitsAndGoesOnLaterWithTheSameLosses) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Signals, StopTest, testing::Values(Stop{"Int", SIGINT, 130}, Stop{"Term", SIGTERM, 143}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& stop) { return stop.param.name; });
 
 TEST_F(TrainTest, ATornMetricsLineIsEndedBeforeAResumeWritesOn) {
   ASSERT_EQ(train({"train.steps=2"}).status, 0);

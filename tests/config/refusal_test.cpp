@@ -155,6 +155,7 @@ TEST(ConfigRefuses, WhatThisBuildCannotDo) {
       {"model.sliding_window = 128", "model.sliding_window = 128: this build"},
       {"[model.rope_scaling]\ntype = \"linear\"\nfactor = 2", "model.rope_scaling.type = \"linear\": this build"},
       {"data.tokenizer = \"/tokenizer.json\"", "data.tokenizer = \"/tokenizer.json\": this build"},
+      {"placement.optimizer = \"auto\"", "placement.optimizer = \"auto\": this build has no planner"},
       {"run.snapshot_every = 10", "run.snapshot_every = 10: this build"},
       {"train.on_nonfinite = \"skip\"", "train.on_nonfinite = \"skip\": this build"},
   };

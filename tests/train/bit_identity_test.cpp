@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <map>
+#include <numeric>
 
 #include "train/small_run.h"
 
@@ -59,8 +59,15 @@ void expect_equal(const Outcome& streamed, const Outcome& in_memory, const std::
   }
 }
 
-// All delays with all placements; spilled gradients, three paths, the engine and the slots alternate so that each meets each of the others
-// somewhere in the suite.
+// Well-mixed bits from where in the grid a run is.
+std::uint64_t mixed(std::uint64_t value) {
+  value = (value + 0x9E3779B97F4A7C15ULL) * 0xBF58476D1CE4E5B9ULL;
+  value = (value ^ (value >> 27)) * 0x94D049BB133111EBULL;
+  return value ^ (value >> 31);
+}
+
+// Every maths meets each delay under two placements and each placement under two delays; spilled gradients, three paths, the engine and
+// the slots are drawn for each run.
 TEST_P(BitIdentity, OfLossesAndWeightsWithTrainingInMemory) {
   const TempFolder reference_folder;
   const Config base = config(reference_folder);
@@ -68,25 +75,28 @@ TEST_P(BitIdentity, OfLossesAndWeightsWithTrainingInMemory) {
   const reference::Order order = base.train.order == "snake" ? reference::Order::snake : reference::Order::ascending;
   const Outcome in_memory = train_in_memory(base, batches, order);
   ASSERT_NE(in_memory.losses.front(), in_memory.losses.back());
-  int run = static_cast<int>(GetParam().micro_batches) + (GetParam().family[0] == 'g' ? 1 : 0);
-  for (double delay : kDelays) {
-    for (const Placement& placement : kPlacements) {
-      // Half of the grid for each parameter, and the other half for its neighbour.
-      if (++run % 2 != 0) continue;
+  const std::string maths = name_of(GetParam());
+  const std::uint64_t place = std::accumulate(maths.begin(), maths.end(), std::uint64_t{0}, [](std::uint64_t sum, char c) { return 131 * sum + c; });
+  for (std::size_t d = 0; d < kDelays.size(); ++d) {
+    for (std::size_t p = 0; p < kPlacements.size(); ++p) {
+      if ((d + p + place) % 2 != 0) continue;
+      const double delay = kDelays[d];
+      const Placement& placement = kPlacements[p];
+      const std::uint64_t draw = mixed(16 * place + 4 * d + p);
       const TempFolder folder;
       Config streamed = config(folder);
       streamed.train.delay = delay;
       streamed.placement.weights = streamed.placement.optimizer = placement.state;
       streamed.placement.activations = placement.activations;
-      const bool spilled = run % 4 < 2;
-      const bool three_paths = run % 8 < 4;
+      const bool spilled = (draw & 1) != 0;
+      const bool three_paths = (draw & 2) != 0;
       streamed.placement.gradients = {0.0, spilled ? 0.0 : 1.0, false};
       if (three_paths) {
         streamed.ssd.paths = {folder / "a", folder / "b", folder / "c"};
         streamed.ssd.weights = {1.0, 0.5, 0.25};
       }
-      streamed.ssd.engine = run % 6 < 3 ? "auto" : "threads";
-      streamed.run.durability = run % 10 < 5 ? "off" : "commit";
+      streamed.ssd.engine = (draw & 4) != 0 ? "auto" : "threads";
+      streamed.run.durability = (draw & 8) != 0 ? "off" : "commit";
       const std::string what = name_of(GetParam()) + ", delay " + std::to_string(delay) + ", " + placement.name + (spilled ? ", spilled" : "") +
                                (three_paths ? ", three paths" : "") + ", engine " + streamed.ssd.engine + ", durability " + streamed.run.durability;
       SCOPED_TRACE(what);

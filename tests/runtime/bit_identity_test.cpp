@@ -1,0 +1,104 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "device/async_device.h"
+#include "runtime/rig.h"
+
+namespace gsnake::runtime::test {
+namespace {
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// Runs a rig and the reference side by side, with up to two graphs in flight.
+class Journey {
+ public:
+  Journey(Rig& rig, const schedule::Problem& problem, std::uint64_t seed) : rig_(rig), reference_(problem, rig.initial()), random_(seed) {}
+
+  void run(int graphs) {
+    rig_.load();
+    for (int i = 0; i < graphs && !::testing::Test::HasFailure(); ++i) {
+      const std::uint64_t draw = random_.below(10);
+      if (draw == 0) {
+        finish();
+      } else {
+        in_flight_.push_back(draw <= 2 ? &rig_.validate() : &rig_.train());
+      }
+      while (in_flight_.size() > (random_.below(4) == 0 ? 0 : 1)) settle();
+    }
+    finish();
+  }
+
+ private:
+  void finish() {
+    // The last steps' results may be awaited before or after: norms of the graph before are not overwritten by finish.
+    while (!in_flight_.empty()) settle();
+    rig_.finish();
+    const std::vector<ToyObject> stored = rig_.stored();
+    for (std::size_t object = 0; object < stored.size(); ++object) {
+      const ToyObject& expected = reference_.objects()[object];
+      EXPECT_TRUE(same_bits(stored[object].weights, expected.weights)) << "weights of object " << object;
+      EXPECT_TRUE(same_bits(stored[object].moment1, expected.moment1)) << "moment1 of object " << object;
+      EXPECT_TRUE(same_bits(stored[object].moment2, expected.moment2)) << "moment2 of object " << object;
+    }
+  }
+
+  void settle() {
+    const Started& oldest = *in_flight_.front();
+    in_flight_.pop_front();
+    rig_.executor().wait_results(oldest.ticket);
+    StepBatch expected = oldest.batch;
+    std::fill(expected.losses.begin(), expected.losses.end(), -1.0);
+    if (oldest.batch.training) {
+      const double norm = reference_.train(expected, oldest.scalars);
+      EXPECT_EQ(rig_.executor().gradient_norm(oldest.ticket), norm) << "step " << oldest.batch.step;
+    } else {
+      reference_.validate(expected);
+    }
+    EXPECT_EQ(oldest.batch.losses, expected.losses) << "step " << oldest.batch.step;
+  }
+
+  Rig& rig_;
+  ToyReference reference_;
+  Random random_;
+  std::deque<const Started*> in_flight_;
+};
+
+void expect_same_bits(std::uint64_t seed, device::Device& device) {
+  const auto setup = random_setup(seed);
+  SCOPED_TRACE("seed " + std::to_string(seed) + ": " + describe(setup));
+  Rig rig(setup, device);
+  Journey(rig, setup.problem, seed).run(8);
+}
+
+constexpr std::uint64_t kProblems = schedule::test::kSlowdown > 1 ? 12 : 60;
+
+TEST(BitIdentity, TrainsAsInMemoryOnTheCpuDevice) {
+  const auto device = device::make_cpu_device();
+  for (std::uint64_t seed = 1; seed <= kProblems && !HasFailure(); ++seed) expect_same_bits(seed, *device);
+}
+
+TEST(BitIdentity, TrainsAsInMemoryOnADeviceThatIsLate) {
+  for (std::uint64_t seed = 1001; seed <= 1000 + kProblems && !HasFailure(); ++seed) {
+    device::AsyncDevice device({.seed = seed});
+    expect_same_bits(seed, device);
+  }
+}
+
+TEST(BitIdentity, HoldsWhateverLaneIsSlow) {
+  for (std::size_t slow = 0; slow < schedule::kLaneCount && !HasFailure(); ++slow) {
+    device::AsyncDevice device({.seed = slow + 3});
+    auto setup = ssd_setup();
+    setup.slots = 2;
+    setup.problem.forward_flops.assign(setup.problem.elements.size(), 1e6);
+    setup.rates[slow] = slow == static_cast<std::size_t>(Lane::compute) ? 5e9 : 100e6;
+    SCOPED_TRACE(schedule::kLaneNames[slow]);
+    Rig rig(setup, device);
+    Journey(rig, setup.problem, slow).run(4);
+  }
+}
+
+}  // namespace
+}  // namespace gsnake::runtime::test

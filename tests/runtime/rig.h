@@ -1,0 +1,83 @@
+// Everything that an executor needs to train the toy model, in a temporary folder.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "runtime/executor.h"
+#include "runtime/toy_model.h"
+#include "schedule/support.h"
+#include "store/store_test_support.h"
+
+namespace gsnake::runtime::test {
+
+using schedule::test::Random;
+
+struct Setup {
+  schedule::Problem problem;
+  schedule::PoolSizes pools;
+  int paths = 1;  // of SSD
+  int slots = 1;  // of state on SSD
+  io::EngineChoice engine = io::EngineChoice::threads;
+  unsigned optimizer_threads = 1;
+  std::array<double, schedule::kLaneCount> rates{};
+};
+
+Setup random_setup(std::uint64_t seed);
+// Everything on SSD, several chunks an object, some of each delayed.
+Setup ssd_setup();
+std::string describe(const Setup& setup);
+
+// One graph that was started, with what it borrows.
+struct Started {
+  Executor::Ticket ticket = -1;
+  schedule::Variant variant = schedule::Variant::train;
+  std::vector<std::int64_t> inputs;
+  std::vector<std::int64_t> labels;
+  StepBatch batch;
+  optim::StepScalars scalars;
+};
+
+class Rig {
+ public:
+  // The device outlives the rig. backend, optimizer: null for the toy's and AdamW; borrowed.
+  Rig(Setup setup, device::Device& device, ComputeBackend* backend = nullptr, const optim::Optimizer* optimizer = nullptr);
+
+  // Each keeps what it started until the rig goes.
+  Started& load();
+  Started& train();
+  Started& validate();
+  // Aims the flush at the slot of the current updates; waits for its end.
+  void finish();
+
+  [[nodiscard]] Executor& executor() { return *executor_; }
+  // Stops whatever is in flight.
+  void drop_executor() { executor_.reset(); }
+  [[nodiscard]] const schedule::Program& program() const { return program_; }
+  [[nodiscard]] const std::vector<ToyObject>& initial() const { return initial_; }
+  [[nodiscard]] const std::deque<Started>& started() const { return started_; }
+  // Of the state on SSD that counts after `finish()`.
+  [[nodiscard]] std::vector<ToyObject> stored();
+  [[nodiscard]] std::string file_of(store::Kind kind) const;
+  [[nodiscard]] std::string folder() const { return folder_.path(); }
+
+ private:
+  Started& add(bool training);
+  void open_store();
+  [[nodiscard]] int current_slot() const { return setup_.slots == 2 ? static_cast<int>(updates_ % 2) : 0; }
+
+  const Setup setup_;
+  store::testing::TemporaryDirectory folder_;
+  const schedule::Program program_;
+  const std::vector<ToyObject> initial_;
+  ToyBackend toy_;
+  std::unique_ptr<optim::Optimizer> adamw_;
+  std::unique_ptr<store::Store> store_;
+  std::deque<Started> started_;  // a deque: the executor borrows batches
+  std::unique_ptr<Executor> executor_;
+  std::int64_t steps_ = 0;
+  std::int64_t updates_ = 0;
+};
+
+}  // namespace gsnake::runtime::test
