@@ -145,7 +145,8 @@ void ssd_keys(std::vector<Key>& keys) {
   ssd.paths("paths", &SsdConfig::paths, "folders that hold the state, one per drive; several are striped");
   ssd.reals("weights", &SsdConfig::weights, above(0), "each path's share of the stripes, one per path; empty: as measured bandwidth gives");
   ssd.choice("engine", &SsdConfig::engine, {"auto", "io_uring", "threads"}, "how reads and writes are issued");
-  ssd.choice("verify", &SsdConfig::verify, {"always", "resume"}, "when what is read is checked against its checksum; this build stores no checksums yet, so neither value checks anything");
+  ssd.choice("verify", &SsdConfig::verify, {"always", "resume"},
+             "when what is read is checked against its checksum; this build stores no checksums yet, so neither value checks anything");
 }
 
 void run_keys(std::vector<Key>& keys) {
