@@ -64,7 +64,6 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
     : config(settings), model(checked(std::move(made), settings)), layout(make_model_layout(model, settings.optimizer.decay_1d)),
       shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(make_problem(settings, model, layout, purpose == Purpose::train)) {
   const bool training = purpose == Purpose::train;
-  static_cast<void>(plan_memory(config, problem, {}));  // what can't fit is refused before the rehearsal needs its memory
   temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
   memory = plan_memory(config, problem, {temporaries});
