@@ -51,11 +51,15 @@ void add_generate(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("generate", "Sample text from a run's last commit, streaming its weights");
   command->add_option("--run", arguments->run_dir, "run directory")->required();
   command->add_option("--prompt", arguments->prompt, "text to go on from")->required();
-  command->add_option("--tokens", arguments->tokens, "how many tokens to add")->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))->capture_default_str();
+  command->add_option("--tokens", arguments->tokens, "how many tokens to add")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
+      ->capture_default_str();
   command->add_option("--temperature", arguments->sampling.temperature, "0: always the likeliest token; 1: as the model says")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--top-k", arguments->sampling.top_k, "draw from the k likeliest tokens; 0: from all")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--top-k", arguments->sampling.top_k, "draw from the k likeliest tokens; 0: from all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   command->add_option("--seed", arguments->sampling.seed, "the same seed gives the same text")->capture_default_str();
   command->callback([arguments, &action] { action = {[arguments] { return run(*arguments); }, true}; });
 }

@@ -103,7 +103,8 @@ std::string to_text(const Json& run) {
                         core::format_bytes(kind["padded_bytes"].get<std::uint64_t>()),
                         two ? fmt::format("two slots, {} is committed", run["slot"] == 0 ? "A" : "B") : "one slot");
     for (const Json& file : kind["files"]) {
-      text += fmt::format("  {:>12}  {}{}\n", core::format_bytes(file["bytes"].get<std::uint64_t>()), file["file"].get<std::string>(), note_of(file));
+      text += fmt::format("  {:>12}  {}{}\n", core::format_bytes(file["bytes"].get<std::uint64_t>()), file["file"].get<std::string>(),
+                          note_of(file));
     }
   }
   return text;

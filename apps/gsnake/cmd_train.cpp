@@ -30,7 +30,8 @@ std::string describe(const train::Json& end, const Config& config) {
 int run(const Arguments& arguments) {
   const Config config = Config::load(arguments.config, arguments.overrides);
   const train::RunOutcome outcome = train::run_training(config, arguments.request);
-  const std::string result = arguments.json ? outcome.end.dump(-1, ' ', false, train::Json::error_handler_t::replace) : describe(outcome.end, config);
+  const std::string result =
+      arguments.json ? outcome.end.dump(-1, ' ', false, train::Json::error_handler_t::replace) : describe(outcome.end, config);
   std::printf("%s\n", result.c_str());
   return outcome.exit_status;
 }
@@ -49,7 +50,9 @@ void add_train(CLI::App& app, Action& action) {
       ->check(CLI::IsMember({"auto", "never", "must"}))
       ->capture_default_str();
   command->add_flag("--overwrite", arguments->request.overwrite, "with --resume never: replace the run that is in run.dir");
-  command->add_option("--allow-change", arguments->request.allow_change, "let a resume change this key although it changes the maths (can be repeated)")
+  command
+      ->add_option("--allow-change", arguments->request.allow_change,
+                   "let a resume change this key although it changes the maths (can be repeated)")
       ->option_text("KEY ...")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

@@ -92,7 +92,9 @@ class Canvas {
     return height - 1 - y_.place(y, height);
   }
   [[nodiscard]] std::size_t cell(int x, int y) const { return static_cast<std::size_t>(y / kDotsDown * size_.columns + x / kDotsAcross); }
-  void dot(int x, int y) { dots_[cell(x, y)] |= kDotBits[static_cast<std::size_t>(x % kDotsAcross)][static_cast<std::size_t>(y % kDotsDown)]; }
+  void dot(int x, int y) {
+    dots_[cell(x, y)] |= kDotBits[static_cast<std::size_t>(x % kDotsAcross)][static_cast<std::size_t>(y % kDotsDown)];
+  }
 
   void join(std::pair<int, int> from, std::pair<int, int> to) {
     const int steps = std::max({std::abs(to.first - from.first), std::abs(to.second - from.second), 1});

@@ -7,7 +7,7 @@
 namespace gsnake::train {
 
 struct Machine {
-  std::string cpu;  // "" where the kernel does not name it
+  std::string cpu;     // "" where the kernel does not name it
   unsigned cores = 0;  // that this process may use
   std::uint64_t memory_bytes = 0;
 };

@@ -18,7 +18,8 @@ namespace {
 
 Json memory_by_tier(const RunReport& report) {
   Json tiers = {{"host", Json::array()}, {"device", Json::array()}};
-  for (const MemoryItem& item : report.memory) tiers[item.tier].push_back({{"name", item.name}, {"bytes", item.bytes}, {"detail", item.detail}});
+  for (const MemoryItem& item : report.memory)
+    tiers[item.tier].push_back({{"name", item.name}, {"bytes", item.bytes}, {"detail", item.detail}});
   return tiers;
 }
 
@@ -47,7 +48,11 @@ Json describe_run(const Config& config, const RunReport& report) {
       {"run_id", report.run_id},
       {"config", Json::parse(config.to_json())},
       {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}}},
-      {"io", {{"engine", report.io_engine}, {"reason", report.io_reason}, {"direct", report.direct_io}, {"buffered_reason", report.buffered_reason}}},
+      {"io",
+       {{"engine", report.io_engine},
+        {"reason", report.io_reason},
+        {"direct", report.direct_io},
+        {"buffered_reason", report.buffered_reason}}},
       {"compute_dtype", report.compute_dtype},
       {"compute_threads", report.compute_threads},
       {"delay", report.delay},

@@ -45,7 +45,7 @@ class Progress {
   std::int64_t steps_;
   bool terminal_;
   bool shown_ = false;
-  double mean_step_ms_ = 0.0;  // over the last steps, more recent ones weighing more
+  double mean_step_ms_ = 0.0;              // over the last steps, more recent ones weighing more
   std::optional<double> last_validation_;  // the terminal's one line goes on showing it
 };
 

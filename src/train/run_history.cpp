@@ -82,11 +82,13 @@ class Reader {
 
 RunHistory read_history(const std::string& path) {
   std::error_code ignored;
-  const std::string file_path = std::filesystem::is_directory(path, ignored) ? (std::filesystem::path(path) / "metrics.jsonl").string() : path;
+  const std::string file_path =
+      std::filesystem::is_directory(path, ignored) ? (std::filesystem::path(path) / "metrics.jsonl").string() : path;
   std::ifstream file(file_path);
   if (!file) {
     const std::error_code code(errno, std::system_category());
-    throw Error(ErrorKind::input, fmt::format("cannot read {}: {}; name a run directory, or the metrics file itself", file_path, code.message()), code);
+    throw Error(ErrorKind::input,
+                fmt::format("cannot read {}: {}; name a run directory, or the metrics file itself", file_path, code.message()), code);
   }
   Reader reader;
   for (std::string line; std::getline(file, line);) {
@@ -94,7 +96,8 @@ RunHistory read_history(const std::string& path) {
   }
   RunHistory history = std::move(reader).result();
   if (!history.run.is_object()) {
-    throw Error(ErrorKind::input, fmt::format("cannot use {}: it has no line of a run's start; name the metrics file of gsnake train", file_path));
+    throw Error(ErrorKind::input,
+                fmt::format("cannot use {}: it has no line of a run's start; name the metrics file of gsnake train", file_path));
   }
   return history;
 }

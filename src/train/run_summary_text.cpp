@@ -40,8 +40,8 @@ std::string memory_text(const RunSummary& summary) {
   return fmt::format("memory\n  {:<22}{:>12}\n", "peak resident", bytes(summary.rss_peak_bytes)) +
          fmt::format("  {:<22}{:>12}  host budget {} + device budget {} + base {} (libraries, code)\n", "allowed", bytes(allowed),
                      bytes(summary.host_budget), bytes(summary.device_budget), bytes(summary.base_bytes)) +
-         fmt::format("  {:<22}{:>12}  model, gradients, moments and activation checkpoints {} + base\n", "training in memory", bytes(in_memory),
-                     bytes(summary.in_memory_bytes));
+         fmt::format("  {:<22}{:>12}  model, gradients, moments and activation checkpoints {} + base\n", "training in memory",
+                     bytes(in_memory), bytes(summary.in_memory_bytes));
 }
 
 std::string lanes_text(const RunSummary& summary) {
@@ -71,7 +71,8 @@ std::string to_text(const RunSummary& summary, const RunHistory& history) {
                       outcome_of(history));
   text += fmt::format("{:.0f} ms a step, {} tokens/s\n\n", summary.step_ms, format_count(summary.tokens_per_second));
   text += traffic_text(summary) + "\n" + memory_text(summary) + "\n" + lanes_text(summary);
-  if (history.unreadable_lines > 0) text += fmt::format("\n{} torn lines were passed over, as a killed run leaves them\n", history.unreadable_lines);
+  if (history.unreadable_lines > 0)
+    text += fmt::format("\n{} torn lines were passed over, as a killed run leaves them\n", history.unreadable_lines);
   return text;
 }
 

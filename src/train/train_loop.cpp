@@ -41,7 +41,12 @@ struct Inputs {
 class TrainLoop {
  public:
   TrainLoop(const Config& config, Inputs& inputs, Trainer& trainer, const StopSignals& signals)
-      : config_(config), inputs_(inputs), trainer_(trainer), signals_(signals), log_(config, trainer.report()), progress_(config.train.steps) {
+      : config_(config),
+        inputs_(inputs),
+        trainer_(trainer),
+        signals_(signals),
+        log_(config, trainer.report()),
+        progress_(config.train.steps) {
     inputs_.training.seek(trainer_.data_cursor());
     submitted_ = trainer_.completed_steps();
     for (const std::string& line : start_text(config, trainer_.report())) spdlog::info("{}", line);
@@ -57,7 +62,8 @@ class TrainLoop {
       throw;
     }
     progress_.end_line();
-    const int status = signals_.requested() == 0 || trainer_.completed_steps() >= config_.train.steps ? 0 : exit_status_of(signals_.requested());
+    const int status =
+        signals_.requested() == 0 || trainer_.completed_steps() >= config_.train.steps ? 0 : exit_status_of(signals_.requested());
     return {status, log_.end(status, trainer_.committed_step())};
   }
 
@@ -142,7 +148,8 @@ class TrainLoop {
     const std::string path = in_run_dir(config_, config_.run.trace);
     trainer_.write_trace(path);
     progress_.end_line();
-    spdlog::info("the trace of steps {} to {} is in {}", config_.run.trace_first, std::min(config_.run.trace_last, trainer_.completed_steps()), path);
+    spdlog::info("the trace of steps {} to {} is in {}", config_.run.trace_first,
+                 std::min(config_.run.trace_last, trainer_.completed_steps()), path);
   }
 
   const Config& config_;
@@ -163,7 +170,8 @@ void check_trace_folder(const Config& config) {
   const std::filesystem::path path(config.run.trace);
   if (!path.has_parent_path()) return;  // in run.dir, which the run makes
   if (path.is_absolute() && std::filesystem::is_directory(path.parent_path())) return;
-  throw Error(ErrorKind::usage, "run.trace = \"" + config.run.trace + "\": its folder does not exist; name a file in run.dir or in a folder that is there");
+  throw Error(ErrorKind::usage,
+              "run.trace = \"" + config.run.trace + "\": its folder does not exist; name a file in run.dir or in a folder that is there");
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ using testing::HasSubstr;
 class RefusalTest : public CommandTest {
  protected:
   // stderr without the log, which may say at start what it does.
-  void expect_refused(const std::vector<std::string>& changes, int status, const std::string& part, const std::vector<std::string>& options = {}) {
+  void expect_refused(const std::vector<std::string>& changes, int status, const std::string& part,
+                      const std::vector<std::string>& options = {}) {
     const std::vector<std::string> before = files();
     std::vector<std::string> quiet = options;
     quiet.insert(quiet.end(), {"--log-level", "warn"});
@@ -79,7 +80,8 @@ class FullDiskTest : public RefusalTest {
 TEST_F(FullDiskTest, IsRefusedBeforeTheFirstStep) {
   const std::filesystem::path small = folder_ / "small";
   std::filesystem::create_directory(small);
-  if (::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "a small tmpfs can't be mounted: " << std::strerror(errno);
+  if (::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=1m") != 0)
+    GTEST_SKIP() << "a small tmpfs can't be mounted: " << std::strerror(errno);
   expect_refused({"ssd.paths=small/ssd"}, 4, "small");
 }
 

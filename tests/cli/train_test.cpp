@@ -47,9 +47,9 @@ TEST_F(TrainTest, StepLinesHoldEveryFieldOfTheInterface) {
   ASSERT_EQ(train().status, 0);
   for (const Json& line : metrics()) {
     if (line.contains("event")) continue;
-    for (const char* key : {"step", "loss", "grad_norm", "learning_rate", "tokens", "step_ms", "tokens_per_second", "ssd_read_bytes",
-                            "ssd_write_bytes", "h2d_bytes", "d2h_bytes", "host_peak_bytes", "device_peak_bytes", "committed_step", "delay",
-                            "loss_scale"}) {
+    for (const char* key :
+         {"step", "loss", "grad_norm", "learning_rate", "tokens", "step_ms", "tokens_per_second", "ssd_read_bytes", "ssd_write_bytes",
+          "h2d_bytes", "d2h_bytes", "host_peak_bytes", "device_peak_bytes", "committed_step", "delay", "loss_scale"}) {
       EXPECT_TRUE(line.contains(key) && line[key].is_number()) << key << " in " << line;
     }
     EXPECT_FALSE(line["skipped"].get<bool>());

@@ -24,10 +24,14 @@ Json start() {
 }
 
 Json step(int number, double loss, int read_bytes = 100) {
-  return {{"step", number},         {"loss", loss},
-          {"step_ms", 10.0},        {"tokens_per_second", 1000.0},
-          {"ssd_read_bytes", read_bytes}, {"ssd_write_bytes", 80},
-          {"rss_peak_bytes", 300 + number}, {"lanes", {{"compute", 5.0}, {"ssd_read", 20.0}}}};
+  return {{"step", number},
+          {"loss", loss},
+          {"step_ms", 10.0},
+          {"tokens_per_second", 1000.0},
+          {"ssd_read_bytes", read_bytes},
+          {"ssd_write_bytes", 80},
+          {"rss_peak_bytes", 300 + number},
+          {"lanes", {{"compute", 5.0}, {"ssd_read", 20.0}}}};
 }
 
 class RunSummaryTest : public testing::Test {
