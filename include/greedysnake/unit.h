@@ -12,10 +12,10 @@
 namespace gsnake {
 
 // A unit in the middle of a model: hidden states in, hidden states out, both (rows, tokens, hidden), contiguous, in the compute dtype.
-// One instance serves all units of the same shape: the runtime rebinds its parameters to slots, so a module keeps no state of its own besides
-// parameters (buffers that depend on the shape alone are fine) and must not hold on to a parameter's storage between calls.
-// forward() is called twice per micro-batch (forward, and recomputation in backward) and must give the same bits both times: it draws random
-// numbers from torch's default generator only, which the runtime seeds by (seed, step, unit, micro-batch) before each call.
+// One instance serves all units of the same shape: the runtime rebinds its parameters to slots, so a module keeps no state of its own
+// besides parameters (buffers that depend on the shape alone are fine) and must not hold on to a parameter's storage between calls.
+// forward() is called twice per micro-batch (forward, and recomputation in backward) and must give the same bits both times: it draws
+// random numbers from torch's default generator only, which the runtime seeds by (seed, step, unit, micro-batch) before each call.
 class Unit : public torch::nn::Module {
  public:
   virtual torch::Tensor forward(const torch::Tensor& hidden) = 0;
@@ -39,14 +39,14 @@ inline constexpr std::int64_t kIgnoredLabel = -100;
 
 // All units that share one module instance.
 struct UnitKind {
-  std::string name;                         // "block"
+  std::string name;                           // "block"
   std::shared_ptr<torch::nn::Module> module;  // an EmbeddingUnit, Unit or HeadUnit; parameters on the meta device cost no memory
   double forward_flops_per_token = 0.0;       // for plans and progress; 0: 2 x parameters
 };
 
 // Fills the parameters of unit `unit` (an instance of its kind, bound to fp32 memory) with initial values. Called once per unit in unit
-// order with the default generator seeded by (seed, unit), so that a model larger than memory is never constructed. A head's tied parameter is the
-// embedding's: leave it alone.
+// order with the default generator seeded by (seed, unit), so that a model larger than memory is never constructed. A head's tied parameter
+// is the embedding's: leave it alone.
 using Initializer = std::function<void(torch::nn::Module& module, std::int64_t unit)>;
 
 // A parameter of the head that is the same stored tensor as one of the embedding's: both names are as in named_parameters().
@@ -62,7 +62,7 @@ struct Model {
   std::vector<TiedParameter> tied;  // at most one
   std::int64_t hidden = 0;          // last dimension of the hidden states
   std::int64_t vocab = 0;
-  std::int64_t max_context = 0;     // tokens a row may have at most
+  std::int64_t max_context = 0;  // tokens a row may have at most
 };
 
 }  // namespace gsnake

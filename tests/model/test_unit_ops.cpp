@@ -34,6 +34,8 @@ struct Case {
   ModelConfig config;
 };
 
+void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
+
 class UnitOps : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override { torch::set_num_threads(2); }
