@@ -10,10 +10,8 @@
 namespace gsnake::runtime {
 namespace {
 
-constexpr std::array kOpNames{"read", "write", "copy", "update", "add", "norm", "forward", "backward", "head", "head_forward"};
-
 std::string name_of(const schedule::Task& task) {
-  std::string name = kOpNames[static_cast<std::size_t>(task.op)];
+  std::string name = schedule::kOpNames[static_cast<std::size_t>(task.op)];
   if (task.unit >= 0) name += " unit " + std::to_string(task.unit);
   if (task.micro_batch >= 0) name += " micro-batch " + std::to_string(task.micro_batch);
   if (task.chunk >= 0) name += " chunk " + std::to_string(task.chunk);

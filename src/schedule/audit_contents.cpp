@@ -109,6 +109,8 @@ void Execution::run(std::size_t graph, TaskId id) {
       return add(stage, id);
     case Op::norm:
       return norm(stage, id);
+    case Op::commit:
+      return commit(stage, id);
     default:
       return compute(stage, id);
   }
@@ -182,6 +184,21 @@ void Execution::norm(const Stage& stage, TaskId id) {
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
   const std::uint64_t bytes = map_.chunks[static_cast<std::size_t>(task.chunk)].elements * kGradientBytes;
   expect(stage, id, *stage.graph->find(task, Role::gradient), bytes, finished_gradient(task.chunk, stage.steps_before));
+}
+
+// Every extent of state holds the same step, and it is the one that is committed.
+void Execution::commit(const Stage& stage, TaskId id) {
+  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
+  const int version = stage.steps_before + 1 + task.step_offset;
+  for (std::size_t c = 0; c < map_.chunks.size(); ++c) {
+    const Chunk& chunk = map_.chunks[c];
+    const auto at = [&](int extent) { return Access{Role::source, Mode::read, map_.extent_resource(extent), 0}; };
+    expect(stage, id, at(chunk.weight_extent), chunk.elements * map_.problem.weight_bytes, {Holds::weight, static_cast<int>(c), version});
+    for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) {
+      expect(stage, id, at(chunk.state_extent[k]), chunk.elements * map_.problem.state_bytes[k],
+             {Holds::state, static_cast<int>(c * kMaxStates + k), version});
+    }
+  }
 }
 
 void Execution::compute(const Stage& stage, TaskId id) {

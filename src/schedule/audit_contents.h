@@ -77,6 +77,7 @@ class Execution {
   void add(const Stage& stage, TaskId id);
   void norm(const Stage& stage, TaskId id);
   void compute(const Stage& stage, TaskId id);
+  void commit(const Stage& stage, TaskId id);
   void check_weights(const Stage& stage, TaskId id, Role role, int object);
   void accumulate(const Stage& stage, TaskId id, Role role, int object, bool first);
   void check_activation(const Stage& stage, TaskId id, Role role, const Value& expected);

@@ -8,9 +8,6 @@
 
 namespace gsnake::schedule {
 
-inline constexpr std::array<const char*, 10> kOpNames{"read", "write",   "copy",     "update", "add",
-                                                      "norm", "forward", "backward", "head",   "head_forward"};
-
 inline std::string name_of(const Graph& graph, TaskId id) {
   const Task& task = graph.tasks[static_cast<std::size_t>(id)];
   std::string name = std::string(kVariantNames[static_cast<std::size_t>(graph.variant)]) + " task " + std::to_string(id) + " (" +

@@ -28,6 +28,7 @@ class TaskAudit {
     check_end_order();
     check_computation();
     check_coverage();
+    check_commits();
     return report_.take();
   }
 
@@ -129,6 +130,7 @@ class TaskAudit {
         task.unit >= 0 && task.unit < problem_.units() && task.micro_batch >= 0 && task.micro_batch < problem_.micro_batches;
     const bool moves = task.op == Op::read || task.op == Op::write || task.op == Op::copy;
     const bool on_chunk = task.op == Op::update || task.op == Op::add || task.op == Op::norm;
+    if (task.op == Op::commit) return task.chunk < 0 && task.unit < 0 && task.micro_batch < 0;
     if (!moves && !on_chunk && !of_unit) return false;
     return moves ? of_chunk != of_unit : !on_chunk || of_chunk;
   }
@@ -145,6 +147,8 @@ class TaskAudit {
       case Op::add:
       case Op::norm:
         return task.lane == Lane::optimizer;
+      case Op::commit:
+        return task.lane == Lane::commit;
       default:
         return task.lane == Lane::compute;
     }
@@ -162,6 +166,7 @@ class TaskAudit {
     const Task& task = graph_.tasks[static_cast<std::size_t>(id)];
     if (!in_range(task)) return require(false, id, "names no chunk, unit or micro-batch of the problem");
     require(on_its_lane(task), id, "is on another lane than its kind");
+    if (task.op == Op::commit) return check_commit(id);
     const std::vector<Expected> expected = expected_accesses(task);
     const auto accesses = graph_.accesses(task);
     require(accesses.size() == expected.size(), id, "has accesses too many or too few");
@@ -173,6 +178,47 @@ class TaskAudit {
     for (std::size_t i = 1; i < accesses.size(); ++i) {
       for (std::size_t k = 0; k < i; ++k) require(accesses[i].resource != accesses[k].resource, id, "uses one resource in two roles");
     }
+  }
+
+  // Reads every extent of state once, and nothing else.
+  void check_commit(TaskId id) {
+    const Task& task = graph_.tasks[static_cast<std::size_t>(id)];
+    std::vector<int> expected;
+    for (const Chunk& chunk : map_.chunks) {
+      expected.push_back(map_.extent_resource(chunk.weight_extent));
+      for (std::size_t k = 0; k < problem_.state_bytes.size(); ++k) expected.push_back(map_.extent_resource(chunk.state_extent[k]));
+    }
+    std::vector<int> found;
+    for (const Access& access : graph_.accesses(task)) {
+      require(access.role == Role::source && access.mode == Mode::read && access.offset == 0, id, "does more than to read extents");
+      found.push_back(access.resource);
+    }
+    std::sort(expected.begin(), expected.end());
+    std::sort(found.begin(), found.end());
+    require(found == expected, id, "does not cover the state on SSD");
+    require(task.bytes == 0 && task.when == When::committing, id, "is carried out whether its step is committed or not");
+  }
+
+  // Where steps can be committed: once a step, when its update is complete. What is not always carried out writes homes, or brings them there.
+  void check_commits() {
+    const bool finishes = graph_.variant == Variant::finish || graph_.variant == Variant::finish_pending;
+    const bool delayed = std::any_of(map_.chunks.begin(), map_.chunks.end(), [](const Chunk& chunk) { return chunk.delayed; });
+    int own = 0;
+    int previous = 0;
+    for (std::size_t i = 0; i < graph_.tasks.size(); ++i) {
+      const Task& task = graph_.tasks[i];
+      if (task.op == Op::commit) {
+        ++(task.step_offset == 0 ? own : previous);
+      } else if (task.when != When::always) {
+        const bool writes_state = task.op == Op::write && task.chunk >= 0;
+        const bool brings = task.op == Op::copy && task.lane == Lane::d2h && finishes;
+        require(problem_.commits && (writes_state || brings), static_cast<TaskId>(i), "depends on a commit without need");
+        require(finishes || task.when == When::committing, static_cast<TaskId>(i), "is carried out by a graph that does not finish");
+      }
+    }
+    const bool right = own == (problem_.commits && is_training(graph_) && !delayed ? 1 : 0) &&
+                       previous == (problem_.commits && (is_pending(graph_) || finishes) ? 1 : 0);
+    if (!right) report_("steps are not committed once each");
   }
 
   void check_access(TaskId id, const Access* access, const Expected& expected) {

@@ -3,8 +3,9 @@
 namespace gsnake::schedule {
 namespace {
 
-Task chunk_task(Op op, Lane lane, int chunk, std::uint64_t bytes) {
+Task chunk_task(Op op, Lane lane, int chunk, std::uint64_t bytes, When when = When::always) {
   Task task;
+  task.when = when;
   task.op = op;
   task.lane = lane;
   task.chunk = chunk;
@@ -34,27 +35,33 @@ void ChunkTasks::read(int chunk, int extent, int buffer, std::uint64_t bytes) {
   emitter_.add(chunk_task(Op::read, Lane::ssd_read, chunk, bytes), {from(map_.extent_resource(extent)), into(buffer)});
 }
 
-void ChunkTasks::write(int chunk, int extent, int buffer, std::uint64_t bytes) {
-  emitter_.add(chunk_task(Op::write, Lane::ssd_write, chunk, bytes), {from(buffer), into(map_.extent_resource(extent))});
+void ChunkTasks::write(int chunk, int extent, int buffer, std::uint64_t bytes, When when, int step_offset) {
+  Task task = chunk_task(Op::write, Lane::ssd_write, chunk, bytes, when);
+  task.step_offset = static_cast<std::int8_t>(step_offset);
+  emitter_.add(task, {from(buffer), into(map_.extent_resource(extent))});
 }
 
-void ChunkTasks::copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes) {
-  emitter_.add(chunk_task(Op::copy, lane, chunk, bytes), {source, destination});
+void ChunkTasks::copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes, When when) {
+  emitter_.add(chunk_task(Op::copy, lane, chunk, bytes, when), {source, destination});
 }
 
-int ChunkTasks::bring(int chunk, const Place& place) {
+int ChunkTasks::bring(int chunk, const Place& place, When when) {
   if (place.tier == Tier::host) return place.home;
   const int buffer = acquire();
   if (place.tier == Tier::ssd) {
     read(chunk, place.extent, buffer, place.bytes);
   } else {
-    copy(chunk, Lane::d2h, from(place.home), into(buffer), place.bytes);
+    copy(chunk, Lane::d2h, from(place.home), into(buffer), place.bytes, when);
   }
   return buffer;
 }
 
-void ChunkTasks::store_back(int chunk, const Place& place, int buffer) {
-  if (place.tier == Tier::ssd) write(chunk, place.extent, buffer, place.bytes);
+void ChunkTasks::store_back(int chunk, const Place& place, int buffer, int step_offset) {
+  if (place.tier == Tier::ssd) {
+    write(chunk, place.extent, buffer, place.bytes, When::always, step_offset);
+  } else if (map_.problem.commits) {
+    write(chunk, place.extent, buffer, place.bytes, When::committing, step_offset);
+  }
   if (place.tier == Tier::device) copy(chunk, Lane::h2d, from(buffer), into(place.home), place.bytes);
 }
 
@@ -103,9 +110,9 @@ void ChunkTasks::update(int chunk, int gradient, int step_offset) {
   Task task = chunk_task(Op::update, Lane::optimizer, chunk, c.elements * width);
   task.step_offset = static_cast<std::int8_t>(step_offset);
   emitter_.add(task, accesses);
-  store_back(chunk, weight_place(c), weight);
+  store_back(chunk, weight_place(c), weight, step_offset);
   for (std::size_t k = 0; k < states; ++k) {
-    store_back(chunk, state_place(c, k), buffers[k]);
+    store_back(chunk, state_place(c, k), buffers[k], step_offset);
     leave(state_place(c, k), buffers[k]);
   }
 }
@@ -174,8 +181,9 @@ void ChunkTasks::load(int chunk, const Place& place) {
 
 void ChunkTasks::flush(int chunk, const Place& place) {
   if (place.tier == Tier::ssd) return;
-  const int buffer = bring(chunk, place);
-  write(chunk, place.extent, buffer, place.bytes);
+  const When when = map_.problem.commits ? When::unflushed : When::always;
+  const int buffer = bring(chunk, place, when);
+  write(chunk, place.extent, buffer, place.bytes, when);
   leave(place, buffer);
 }
 
@@ -189,6 +197,17 @@ void ChunkTasks::flush_homes(int chunk) {
   const Chunk& c = map_.chunks[chunk];
   flush(chunk, weight_place(c));
   for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) flush(chunk, state_place(c, k));
+}
+
+void ChunkTasks::commit(int step_offset) {
+  std::vector<Access> accesses;
+  for (const Chunk& c : map_.chunks) {
+    accesses.push_back(from(map_.extent_resource(c.weight_extent)));
+    for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) accesses.push_back(from(map_.extent_resource(c.state_extent[k])));
+  }
+  Task task = chunk_task(Op::commit, Lane::commit, -1, 0, When::committing);
+  task.step_offset = static_cast<std::int8_t>(step_offset);
+  emitter_.add(task, accesses);
 }
 
 }  // namespace gsnake::schedule

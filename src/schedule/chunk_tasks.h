@@ -33,6 +33,8 @@ class ChunkTasks {
   // Homes in host and device memory: from and to their extents.
   void load_homes(int chunk);
   void flush_homes(int chunk);
+  // Makes durable what step_offset's step left in all extents of state.
+  void commit(int step_offset);
 
  private:
   struct Place {
@@ -46,10 +48,12 @@ class ChunkTasks {
 
   int acquire() { return emitter_.acquire(chunk_pool_); }
   void read(int chunk, int extent, int buffer, std::uint64_t bytes);
-  void write(int chunk, int extent, int buffer, std::uint64_t bytes);
-  void copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes);
-  int bring(int chunk, const Place& place);                   // to host memory; its home where it has one there
-  void store_back(int chunk, const Place& place, int buffer);  // after an update in `buffer`
+  void write(int chunk, int extent, int buffer, std::uint64_t bytes, When when = When::always, int step_offset = 0);
+  void copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes, When when = When::always);
+  // To host memory; its home where it has one there.
+  int bring(int chunk, const Place& place, When when = When::always);
+  // After an update of step_offset's step in `buffer`.
+  void store_back(int chunk, const Place& place, int buffer, int step_offset);
   void leave(const Place& place, int buffer);
   void update(int chunk, int gradient, int step_offset);
   void add_head_share(int chunk, int gradient);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "greedysnake/error.h"
 
@@ -41,6 +42,7 @@ TaskId Emitter::add(Task task, std::span<const Access> accesses) {
   task.accesses = static_cast<std::uint32_t>(accesses.size());
   graph_.access_list.insert(graph_.access_list.end(), accesses.begin(), accesses.end());
   graph_.tasks.push_back(task);
+  last_follower_.push_back(-1);
   sources_.clear();
   for (const Access& access : accesses) order_after(access, id);
   for (const Access& access : accesses) note(access, id);
@@ -52,7 +54,7 @@ void Emitter::depend(TaskId id, TaskId on) {
   if (on < 0 || on == id) return;
   const Lane lane = graph_.tasks[id].lane;
   if (runs_in_order(lane) && graph_.tasks[on].lane == lane) return;  // the lane's own order says so
-  if (std::find(sources_.begin(), sources_.end(), on) == sources_.end()) sources_.push_back(on);
+  if (std::exchange(last_follower_[on], id) != id) sources_.push_back(on);
 }
 
 void Emitter::order_after(const Access& access, TaskId id) {

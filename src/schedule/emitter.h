@@ -49,6 +49,7 @@ class Emitter {
   PoolSizes peak_;
   std::vector<Edge> edges_;
   std::vector<TaskId> sources_;            // of the task being added, without duplicates
+  std::vector<TaskId> last_follower_;      // by task: the newest one that was made to wait for it
 };
 
 }  // namespace gsnake::schedule

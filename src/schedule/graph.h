@@ -14,9 +14,9 @@ namespace gsnake::schedule {
 using TaskId = std::int32_t;
 
 // Resources that run tasks. compute, h2d, d2h and collective run their tasks in emission order; the others take what is ready, by priority.
-enum class Lane : std::uint8_t { compute, h2d, d2h, ssd_read, ssd_write, optimizer, collective };
-inline constexpr int kLaneCount = 7;
-inline constexpr std::array<const char*, kLaneCount> kLaneNames{"compute", "h2d", "d2h", "ssd_read", "ssd_write", "optimizer", "collective"};
+enum class Lane : std::uint8_t { compute, h2d, d2h, ssd_read, ssd_write, optimizer, collective, commit };
+inline constexpr int kLaneCount = 8;
+inline constexpr std::array<const char*, kLaneCount> kLaneNames{"compute", "h2d", "d2h", "ssd_read", "ssd_write", "optimizer", "collective", "commit"};
 constexpr bool runs_in_order(Lane lane) { return lane == Lane::compute || lane == Lane::h2d || lane == Lane::d2h || lane == Lane::collective; }
 
 enum class Op : std::uint8_t {
@@ -30,12 +30,24 @@ enum class Op : std::uint8_t {
   backward,      // recomputes forward; gradients accumulate; output: gradient of the input
   head,          // forward and backward of the last unit
   head_forward,  // loss (or logits) only
+  commit,        // reads every extent of state, in the sense that what it finds there becomes durable: before the next update's writes
+};
+
+inline constexpr int kOpCount = 11;
+inline constexpr std::array<const char*, kOpCount> kOpNames{"read", "write",   "copy",     "update", "add",         "norm",
+                                                            "forward", "backward", "head", "head_forward", "commit"};
+
+// Whether a task is carried out in a step, decided when its graph is started; a task that is not still takes its turn, and moves nothing.
+enum class When : std::uint8_t {
+  always,
+  committing,  // the step whose update it belongs to is committed
+  unflushed,   // finish: homes were not written when their step ended, since it was not to be committed
 };
 
 enum class Mode : std::uint8_t { read, write, update };  // update: read and written in place
 
 enum class Role : std::uint8_t {
-  source,           // read, write, copy, add
+  source,           // read, write, copy, add; commit: every extent of state
   destination,      // read, write, copy, add
   weight,           // update: host
   gradient,         // update, norm: host
@@ -62,7 +74,8 @@ struct Task {
   bool first = false;               // backward, head: the own accumulator starts from zero
   bool tied_first = false;          // head: the tied accumulator starts from zero
   bool last = false;                // forward to head_forward: the last micro-batch of a visit
-  std::int8_t step_offset = 0;      // update: -1 applies the previous step's scalars
+  std::int8_t step_offset = 0;      // update, what follows from it, commit: -1 belongs to the previous step
+  When when = When::always;
   std::int32_t unit = -1;
   std::int32_t micro_batch = -1;
   std::int32_t chunk = -1;
@@ -78,6 +91,18 @@ enum class Variant : std::uint8_t { load, train_first, train, validate_pending, 
 inline constexpr int kVariantCount = 7;
 inline constexpr std::array<const char*, kVariantCount> kVariantNames{
     "load", "train_first", "train", "validate_pending", "validate", "finish_pending", "finish"};
+
+// What a graph is started with.
+struct Conditions {
+  bool commits_this = true;       // the step of the graph itself
+  bool commits_previous = true;   // the step before
+  bool unflushed = true;
+
+  [[nodiscard]] bool carry_out(const Task& task) const {
+    if (task.when == When::always) return true;
+    return task.when == When::unflushed ? unflushed : task.step_offset == 0 ? commits_this : commits_previous;
+  }
+};
 
 // Who touches a resource first and last in a graph: what joins it to its neighbours.
 struct Boundary {
@@ -105,7 +130,8 @@ struct Graph {
   [[nodiscard]] std::span<const TaskId> successors_of(TaskId task) const {
     return {successors.data() + first_successor[task], first_successor[task + 1] - first_successor[task]};
   }
-  [[nodiscard]] std::uint64_t lane_bytes(Lane lane) const;
+  // Of the tasks that are carried out.
+  [[nodiscard]] std::uint64_t lane_bytes(Lane lane, const Conditions& conditions = {}) const;
 };
 
 struct Edge {

@@ -37,6 +37,7 @@ struct Problem {
   Fractions optimizer;
   Fractions activations{0.0, 1.0};
   double gradients_host = 1.0;             // of the gradients that wait; the rest is spilled to SSD
+  bool commits = false;                    // state has a second slot on SSD and every step can be made durable
   std::uint64_t chunk_elements = 1ULL << 20;  // at most, of one transfer or update; a multiple of kGrain
   std::vector<double> forward_flops;       // of one micro-batch through each unit; empty: not known
 

@@ -34,9 +34,9 @@ const Access* Graph::find(const Task& task, Role role) const {
   return nullptr;
 }
 
-std::uint64_t Graph::lane_bytes(Lane lane) const {
+std::uint64_t Graph::lane_bytes(Lane lane, const Conditions& conditions) const {
   std::uint64_t sum = 0;
-  for (const Task& task : tasks) sum += task.lane == lane ? task.bytes : 0;
+  for (const Task& task : tasks) sum += task.lane == lane && conditions.carry_out(task) ? task.bytes : 0;
   return sum;
 }
 

@@ -61,8 +61,22 @@ void StepEmitter::emit_finish() {
     const int c = static_cast<int>(i);
     if (pending_ && map_.chunks[c].delayed) chunks_.apply_delayed(c);
     if (!carries(c)) chunks_.drop_weight(c);
-    chunks_.flush_homes(c);
+    // What is updated here is written at once where the step commits, as it does then.
+    const bool written = map_.problem.commits && pending_ && map_.chunks[c].delayed;
+    if (!written) chunks_.flush_homes(c);
   }
+  if (map_.problem.commits) chunks_.commit(-1);
+}
+
+// The visit before which the previous step's update is complete: the one after which every object has been used.
+std::size_t StepEmitter::turn() const {
+  std::size_t last = 0;
+  for (std::size_t v = 0; v < uses_.size(); ++v) {
+    for (const Use& use : uses_[v]) {
+      if (use.first) last = v;
+    }
+  }
+  return last;
 }
 
 void StepEmitter::note_uses() {
@@ -137,7 +151,9 @@ std::vector<StepEmitter::Work> StepEmitter::settle(std::size_t v) {
 void StepEmitter::emit_visits() {
   for (Work& work : prepare(0)) work();
   std::vector<Work> settling;
+  const std::size_t turning = turn();
   for (std::size_t v = 0; v < visits_.size(); ++v) {
+    if (map_.problem.commits && pending_ && v == turning) chunks_.commit(-1);
     open_sums(v);
     std::vector<Work> fetching;
     if (v + 1 < visits_.size()) fetching = prepare(v + 1);
@@ -146,6 +162,8 @@ void StepEmitter::emit_visits() {
     settling = settle(v);
   }
   for (Work& work : settling) work();
+  const bool complete = std::none_of(map_.chunks.begin(), map_.chunks.end(), [](const Chunk& chunk) { return chunk.delayed; });
+  if (map_.problem.commits && training_ && complete) chunks_.commit(0);
 }
 
 // The background moves on evenly with the visit's micro-batches, so that the lanes that run in order are not held up by it.

@@ -39,6 +39,7 @@ class StepEmitter {
   [[nodiscard]] bool next_consumes(std::size_t v, std::size_t i, const Tensor& tensor) const;
 
   void note_uses();
+  [[nodiscard]] std::size_t turn() const;
   [[nodiscard]] bool has_gradient(const Visit& visit) const { return training_ && visit.pass != Pass::forward; }
   [[nodiscard]] bool carries(int chunk) const { return map_.chunks[chunk].object == 0 && map_.chunks[chunk].weight_tier == Tier::ssd; }
   std::vector<Work> prepare(std::size_t v);  // fetches the visit's weights

@@ -87,6 +87,14 @@ Bytes partial_sums(const Problem& p, const Parts& parts, int object) {
   return bytes;
 }
 
+Bytes commits(const Problem& p, const Parts& parts) {
+  Bytes bytes;
+  if (!p.commits) return bytes;
+  bytes.ssd_write = p.weight_bytes * (parts.all - parts.weights_on_ssd);
+  for (std::uint64_t state : p.state_bytes) bytes.ssd_write += state * (parts.all - parts.states_on_ssd);
+  return bytes;
+}
+
 enum class Turn : std::uint8_t { always, never, snake };  // is a visit's last micro-batch the next one's first?
 
 Turn turn_of(const Problem& p, bool vertical) {
@@ -162,6 +170,7 @@ std::uint64_t Bytes::on(Lane lane) const {
       return optimizer;
     case Lane::compute:
     case Lane::collective:
+    case Lane::commit:
       break;
   }
   return 0;
@@ -169,7 +178,7 @@ std::uint64_t Bytes::on(Lane lane) const {
 
 Bytes Traffic::total() const {
   Bytes sum;
-  for (const Bytes* term : {&weights, &optimizer_state, &gradients, &partial_sums, &activations}) sum += *term;
+  for (const Bytes* term : {&weights, &optimizer_state, &gradients, &partial_sums, &activations, &commits}) sum += *term;
   return sum;
 }
 
@@ -183,6 +192,7 @@ Traffic training_traffic(const Problem& problem) {
     traffic.optimizer_state += training_states(problem, parts);
     traffic.gradients += finished_gradients(parts);
     traffic.partial_sums += partial_sums(problem, parts, object);
+    traffic.commits += commits(problem, parts);
   }
   traffic.activations = activations(problem, true);
   return traffic;

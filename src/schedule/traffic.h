@@ -26,6 +26,7 @@ struct Traffic {
   Bytes gradients;        // finished sums that leave the device; those that wait for the delayed part, spilled and read again
   Bytes partial_sums;     // sums between micro-batches (horizontal), and the head's share of a tied object
   Bytes activations;      // checkpoints and hidden gradients
+  Bytes commits;          // of a step that is committed: homes written to SSD; what is on SSD costs nothing more
 
   [[nodiscard]] Bytes total() const;
 };

@@ -76,6 +76,7 @@ inline Problem random_problem(std::uint64_t seed) {
   p.activations = random_fractions(random);
   p.gradients_host = random.one_of<double>({0.0, 0.5, 1.0, random.fraction()});
   p.chunk_elements = kGrain * random.one_of<std::uint64_t>({1, 3, 8, 512});
+  p.commits = p.trains() && random.coin();
   return p;
 }
 
@@ -95,6 +96,7 @@ inline Problem mixed_problem(ScheduleKind schedule, int units, int micro_batches
   p.activations = {0.2, 0.3};
   p.gradients_host = 0.5;
   p.chunk_elements = 4 * kGrain;
+  p.commits = true;
   return p;
 }
 
@@ -116,7 +118,8 @@ inline std::string describe(const Problem& p) {
   put("weights", p.weights);
   put("optimizer", p.optimizer);
   put("activations", p.activations);
-  text << ", gradients " << p.gradients_host << ", chunk " << p.chunk_elements << ", activation " << p.activation_bytes;
+  text << ", gradients " << p.gradients_host << ", chunk " << p.chunk_elements << ", activation " << p.activation_bytes
+       << (p.commits ? ", commits" : "");
   return text.str();
 }
 
