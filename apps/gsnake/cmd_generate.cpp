@@ -1,12 +1,16 @@
+#include <chrono>
 #include <cstdint>
-#include <cstdio>
+#include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "commands.h"
-#include "core/errors.h"
+#include "greedysnake/error.h"
 #include "greedysnake/generator.h"
+#include "output.h"
+#include "train/metrics.h"
 
 namespace gsnake::command {
 namespace {
@@ -19,28 +23,56 @@ struct Arguments {
   std::string prompt;
   std::int64_t tokens = 200;
   SamplingOptions sampling;
+  bool json = false;
 };
 
-void print(std::int64_t token) {
-  if (token < kByteValues) {
-    std::fputc(static_cast<int>(token), stdout);
-  } else {
-    std::fputs(kReplacement, stdout);
+std::string text_of(std::int64_t token) {
+  return token < kByteValues ? std::string(1, static_cast<char>(static_cast<unsigned char>(token))) : kReplacement;
+}
+
+// Calls `take` with each token that is drawn.
+void sample(Generator& generator, const Arguments& arguments, const std::function<void(std::int64_t)>& take) {
+  std::vector<std::int64_t> tokens;
+  for (const char character : arguments.prompt) tokens.push_back(static_cast<unsigned char>(character));
+  for (std::int64_t i = 0; i < arguments.tokens; ++i) {
+    tokens.push_back(generator.next(tokens, arguments.sampling));
+    take(tokens.back());
   }
-  if (std::fflush(stdout) != 0) core::throw_storage("write to", "stdout", core::errno_code(), "");
+}
+
+void print_text(Generator& generator, const Arguments& arguments) {
+  print(arguments.prompt);
+  sample(generator, arguments, [](std::int64_t token) { print(text_of(token)); });
+  print("\n");
+}
+
+void print_json(Generator& generator, const Arguments& arguments) {
+  const auto begin = std::chrono::steady_clock::now();
+  std::string text;
+  std::vector<std::int64_t> tokens;
+  sample(generator, arguments, [&](std::int64_t token) {
+    text += text_of(token);
+    tokens.push_back(token);
+  });
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+  const nlohmann::ordered_json result = {
+      {"run", arguments.run_dir},
+      {"prompt", arguments.prompt},
+      {"text", text},
+      {"tokens", tokens},
+      {"temperature", arguments.sampling.temperature},
+      {"top_k", arguments.sampling.top_k},
+      {"seed", arguments.sampling.seed},
+      {"seconds", train::nine_digits(elapsed.count())},
+  };
+  // Bytes that a model draws need not be UTF-8; `tokens` has them as they are.
+  print(result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
 int run(const Arguments& arguments) {
   if (arguments.prompt.empty()) throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
   Generator generator(arguments.run_dir);
-  std::vector<std::int64_t> tokens;
-  for (const char character : arguments.prompt) tokens.push_back(static_cast<unsigned char>(character));
-  for (const std::int64_t token : tokens) print(token);
-  for (std::int64_t i = 0; i < arguments.tokens; ++i) {
-    tokens.push_back(generator.next(tokens, arguments.sampling));
-    print(tokens.back());
-  }
-  std::fputc('\n', stdout);
+  (arguments.json ? print_json : print_text)(generator, arguments);
   return 0;
 }
 
@@ -61,6 +93,7 @@ void add_generate(CLI::App& app, Action& action) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_option("--seed", arguments->sampling.seed, "the same seed gives the same text")->capture_default_str();
+  command->add_flag("--json", arguments->json, "print JSON at the end: the text, its tokens, how they were drawn");
   command->callback([arguments, &action] { action = {[arguments] { return run(*arguments); }, true}; });
 }
 

@@ -1,8 +1,8 @@
-#include <cstdio>
 #include <memory>
 #include <string>
 
 #include "commands.h"
+#include "output.h"
 #include "train/run_summary.h"
 
 namespace gsnake::command {
@@ -16,7 +16,7 @@ struct Arguments {
 int run(const Arguments& arguments) {
   const train::RunHistory history = train::read_history(arguments.path);
   const train::RunSummary summary = train::summarize(history);
-  std::fputs((arguments.json ? train::to_json(summary).dump(2) + "\n" : train::to_text(summary, history)).c_str(), stdout);
+  print(arguments.json ? train::to_json(summary).dump(2) + "\n" : train::to_text(summary, history));
   return 0;
 }
 

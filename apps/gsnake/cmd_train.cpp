@@ -1,13 +1,13 @@
 #include <fmt/format.h>
 
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "commands.h"
 #include "greedysnake/config.h"
+#include "output.h"
 #include "train/train_loop.h"
 
 namespace gsnake::command {
@@ -32,7 +32,7 @@ int run(const Arguments& arguments) {
   const train::RunOutcome outcome = train::run_training(config, arguments.request);
   const std::string result =
       arguments.json ? outcome.end.dump(-1, ' ', false, train::Json::error_handler_t::replace) : describe(outcome.end, config);
-  std::printf("%s\n", result.c_str());
+  print(result + "\n");
   return outcome.exit_status;
 }
 

@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <exception>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,10 +13,10 @@
 #include "core/suggest.h"
 #include "greedysnake/error.h"
 #include "openmp.h"
+#include "output.h"
+#include "train/failure.h"
 
 namespace {
-
-constexpr int kUnexpected = 1;
 
 void print_error(const char* message) { std::fprintf(stderr, "gsnake: error: %s\n", message); }
 
@@ -32,7 +32,12 @@ std::string suggestion(const CLI::App& app) {
 
 // CLI11 writes some of its messages over several lines.
 int report_usage(const CLI::App& app, const CLI::ParseError& error) {
-  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);  // --help, --version
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {  // --help, --version
+    std::ostringstream text;
+    app.exit(error, text);
+    gsnake::command::print(text.str());
+    return 0;
+  }
   std::string message = error.what();
   std::replace(message.begin(), message.end(), '\n', ' ');
   const auto commands = app.get_subcommands();
@@ -68,16 +73,9 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return run(argc, argv);
-  } catch (const gsnake::Error& error) {
-    print_error(error.what());
-    return error.exit_status();
-  } catch (const std::exception& error) {
-    // LibTorch's messages go on with a backtrace.
-    const std::string message = error.what();
-    print_error(message.substr(0, message.find('\n')).c_str());
-    return kUnexpected;
   } catch (...) {
-    print_error("unknown failure");
-    return kUnexpected;
+    const gsnake::train::Failure failure = gsnake::train::current_failure();
+    print_error(failure.message.c_str());
+    return failure.exit_status;
   }
 }

@@ -5,5 +5,6 @@
 #include "greedysnake/error.h"
 #include "greedysnake/generator.h"
 #include "greedysnake/models.h"
+#include "greedysnake/results.h"
 #include "greedysnake/trainer.h"
 #include "greedysnake/unit.h"

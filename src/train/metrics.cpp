@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "core/errors.h"
-#include "greedysnake/trainer.h"
+#include "greedysnake/results.h"
 #include "train/machine.h"
 
 namespace gsnake::train {

@@ -12,7 +12,7 @@
 #include "core/bytes.h"
 #include "core/log.h"
 #include "greedysnake/config.h"
-#include "greedysnake/trainer.h"
+#include "greedysnake/results.h"
 
 namespace gsnake::train {
 namespace {

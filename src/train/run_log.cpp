@@ -1,10 +1,9 @@
 #include "train/run_log.h"
 
-#include <filesystem>
-
 #include "core/log.h"
-#include "greedysnake/trainer.h"
+#include "greedysnake/results.h"
 #include "train/machine.h"
+#include "train/outputs.h"
 
 namespace gsnake::train {
 namespace {
@@ -20,8 +19,7 @@ Json event(const char* name, const Json& more) {
 RunLog::RunLog(const Config& config, const RunReport& report) : report_(report), step_(report.resumed_step) {
   if (config.run.metrics.empty()) return;
   const bool resumes = report.resumed_step > 0;
-  file_.emplace((std::filesystem::path(config.run.dir) / config.run.metrics).string(),
-                resumes ? MetricsFile::Mode::append : MetricsFile::Mode::fresh);
+  file_.emplace(output_path(config, config.run.metrics), resumes ? MetricsFile::Mode::append : MetricsFile::Mode::fresh);
   const Json run = describe_run(config, report);
   if (file_->empty()) write(event("start", run));
   if (!resumes) return;
@@ -49,10 +47,10 @@ Json RunLog::end(int exit_status, std::int64_t committed_step) {
   return line;
 }
 
-void RunLog::fail(const Error& error) noexcept {
+void RunLog::fail(const Failure& failure) noexcept {
   try {
-    Json line = totals(error.exit_status());
-    line["error"] = error.what();
+    Json line = totals(failure.exit_status);
+    line["error"] = failure.message;
     write(line);
   } catch (const std::exception& second) {
     spdlog::debug("the metrics' last line could not be written: {}", second.what());

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "greedysnake/error.h"
+#include "train/failure.h"
 #include "train/metrics.h"
 
 namespace gsnake::train {
@@ -20,7 +20,7 @@ class RunLog {
   // Returns the last line, which it has written: totals of this process.
   Json end(int exit_status, std::int64_t committed_step);
   // The last line of a run that failed. Whatever goes wrong here is no news: the failure is what the user has to hear of.
-  void fail(const Error& error) noexcept;
+  void fail(const Failure& failure) noexcept;
 
  private:
   void write(const Json& line);

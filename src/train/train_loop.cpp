@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <utility>
 
@@ -12,7 +11,9 @@
 #include "data/open.h"
 #include "greedysnake/models.h"
 #include "greedysnake/trainer.h"
+#include "train/failure.h"
 #include "train/machine.h"
+#include "train/outputs.h"
 #include "train/progress.h"
 #include "train/run_log.h"
 #include "train/signals.h"
@@ -26,8 +27,6 @@ Resume parse_resume(const std::string& name) {
   if (name == "must") return Resume::must;
   throw Error(ErrorKind::usage, fmt::format("--resume {}: must be auto, never or must", name));
 }
-
-std::string in_run_dir(const Config& config, const std::string& path) { return (std::filesystem::path(config.run.dir) / path).string(); }
 
 // Everything that a run reads. Opened before anything is made, so that a missing file leaves nothing behind.
 struct Inputs {
@@ -46,19 +45,16 @@ class TrainLoop {
         trainer_(trainer),
         signals_(signals),
         log_(config, trainer.report()),
-        progress_(config.train.steps) {
-    inputs_.training.seek(trainer_.data_cursor());
-    submitted_ = trainer_.completed_steps();
-    for (const std::string& line : start_text(config, trainer_.report())) spdlog::info("{}", line);
-  }
+        progress_(config.train.steps) {}
 
   RunOutcome run() {
     try {
+      begin();
       // Before the first step there is nothing to commit that is not on SSD already.
       if (submitted_ < config_.train.steps && signals_.requested() == 0) train();
-    } catch (const Error& error) {
+    } catch (...) {
       progress_.end_line();
-      log_.fail(error);
+      log_.fail(current_failure());
       throw;
     }
     progress_.end_line();
@@ -68,12 +64,18 @@ class TrainLoop {
   }
 
  private:
+  void begin() {
+    inputs_.training.seek(trainer_.data_cursor());
+    submitted_ = trainer_.completed_steps();
+    for (const std::string& line : start_text(config_, trainer_.report())) spdlog::info("{}", line);
+  }
+
   // Keeps one step ahead of the one that is waited for, so that its reads begin while the other's last writes run.
   void train() {
     for (bool more = true; more;) {
       if (in_flight() == 0) submit();
       if (may_run_ahead()) submit();
-      const StepResult result = trainer_.wait();
+      const StepResult result = wait();
       const bool stop = signals_.requested() != 0;
       more = in_flight() > 0 || (submitted_ < config_.train.steps && !stop);
       finish(result, !more, stop);
@@ -98,8 +100,19 @@ class TrainLoop {
     inputs_.training.next(scratch_);
     std::swap(batch_.inputs, scratch_.inputs);
     std::swap(batch_.labels, scratch_.labels);
+    trainer_.set_data_cursor(inputs_.training.cursor());
     trainer_.submit(batch_);
     ++submitted_;
+  }
+
+  // A step that ends the run has its line as well.
+  StepResult wait() {
+    try {
+      return trainer_.wait();
+    } catch (const NonFiniteError& error) {
+      report(error.result(), std::nullopt);
+      throw;
+    }
   }
 
   // With a signal's step, validation would only delay the end.
@@ -109,16 +122,18 @@ class TrainLoop {
 
   // What follows a step before its line is written: the line's bytes are those of everything since the line before.
   void finish(const StepResult& result, bool last, bool stopping) {
-    StepContext context;
-    if (validates_now(result.step, stopping)) context.validation_loss = validate();
+    std::optional<double> validation_loss;
+    if (validates_now(result.step, stopping)) validation_loss = validate();
     if (last) commit(stopping);
     // A step's last writes run on after its results are known: the next step's results tell that they are over.
     if (recording_ && (last || result.step > config_.run.trace_last)) write_trace();
-    context.committed_step = trainer_.committed_step();
-    context.rss_peak_bytes = peak_rss_bytes();
+    report(result, validation_loss);
+  }
+
+  void report(const StepResult& result, std::optional<double> validation_loss) {
     const Traffic traffic = trainer_.take_traffic();
-    log_.step(result, traffic, context);
-    progress_.step(result, traffic, context.validation_loss);
+    log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes()});
+    progress_.step(result, traffic, validation_loss);
   }
 
   double validate() {
@@ -139,13 +154,12 @@ class TrainLoop {
       progress_.end_line();
       spdlog::info("stopping on a signal: committing step {} (a second signal ends the process at once)", trainer_.completed_steps());
     }
-    trainer_.set_data_cursor(inputs_.training.cursor());
     trainer_.commit();
   }
 
   void write_trace() {
     recording_ = false;
-    const std::string path = in_run_dir(config_, config_.run.trace);
+    const std::string path = output_path(config_, config_.run.trace);
     trainer_.write_trace(path);
     progress_.end_line();
     spdlog::info("the trace of steps {} to {} is in {}", config_.run.trace_first,
@@ -164,21 +178,19 @@ class TrainLoop {
   data::Batch scratch_;
 };
 
-// What is written late is refused early.
-void check_trace_folder(const Config& config) {
-  if (config.run.trace.empty()) return;
-  const std::filesystem::path path(config.run.trace);
-  if (!path.has_parent_path()) return;  // in run.dir, which the run makes
-  if (path.is_absolute() && std::filesystem::is_directory(path.parent_path())) return;
-  throw Error(ErrorKind::usage,
-              "run.trace = \"" + config.run.trace + "\": its folder does not exist; name a file in run.dir or in a folder that is there");
+void check_request(const RunRequest& request) {
+  if (!request.overwrite || request.resume == "never") return;
+  throw Error(ErrorKind::usage, fmt::format("--overwrite goes with --resume never, not with --resume {}: add --resume never to discard the "
+                                            "run that is there, or leave out --overwrite to go on with it",
+                                            request.resume));
 }
 
 }  // namespace
 
 RunOutcome run_training(const Config& config, const RunRequest& request) {
   const TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change};
-  check_trace_folder(config);
+  check_request(request);
+  check_outputs(config);
   const StopSignals signals;
   Inputs inputs(config);
   Trainer trainer(models::make(config.model), config, options);

@@ -11,7 +11,7 @@
 #include <limits>
 
 #include "greedysnake/error.h"
-#include "greedysnake/trainer.h"
+#include "greedysnake/results.h"
 #include "train/machine.h"
 #include "train/progress.h"
 

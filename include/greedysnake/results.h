@@ -1,0 +1,76 @@
+// What a trainer tells of a step, of the bytes that it moved, and of the run.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "greedysnake/error.h"
+
+namespace gsnake {
+
+// compute, h2d, d2h, ssd_read, ssd_write, optimizer, collective, commit
+inline constexpr int kLanes = 8;
+const char* lane_name(int lane);
+
+struct StepResult {
+  std::int64_t step = 0;   // attempts, from 1
+  double loss = 0.0;       // mean over the step's counted tokens
+  double grad_norm = 0.0;  // L2 over all parameters, tied ones once
+  double learning_rate = 0.0;
+  std::int64_t tokens = 0;  // counted
+  double step_ms = 0.0;     // since the step before had its results, or since the start
+  double tokens_per_second = 0.0;
+};
+
+// Thrown for the step whose loss or gradient norm is not finite, with what else is known of it.
+class NonFiniteError : public Error {
+ public:
+  NonFiniteError(const std::string& message, const StepResult& result) : Error(ErrorKind::non_finite, message), result_(result) {}
+  [[nodiscard]] const StepResult& result() const noexcept { return result_; }
+
+ private:
+  StepResult result_;
+};
+
+// Since the call before. Bytes are those of the steps (and validations, commits) whose results were given out, moved or about to move:
+// a step's graph includes the delayed part of the update before it.
+struct Traffic {
+  std::uint64_t ssd_read_bytes = 0;
+  std::uint64_t ssd_write_bytes = 0;
+  std::uint64_t h2d_bytes = 0;
+  std::uint64_t d2h_bytes = 0;
+  std::array<double, kLanes> busy_ms{};  // time with at least one task in hand
+};
+
+struct MemoryItem {
+  std::string tier;  // "host" or "device"
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::string detail;
+};
+
+// What a run settled on before its first step.
+struct RunReport {
+  std::string run_id;
+  std::string io_engine;
+  std::string io_reason;
+  bool direct_io = false;
+  std::string buffered_reason;
+  std::string compute_dtype;
+  int compute_threads = 0;
+  double delay = 0.0;            // effective, after rounding
+  std::string order;             // snake or ascending
+  std::uint64_t parameters = 0;  // tied ones once
+  std::uint64_t host_bytes = 0;  // charged to the budget
+  std::uint64_t device_bytes = 0;
+  std::uint64_t base_bytes = 0;  // resident beside what the budgets are charged with: libraries, code, stacks
+  std::vector<MemoryItem> memory;
+  std::uint64_t formula_ssd_read_bytes = 0;  // of a steady step, by the closed formulas (docs/schedule.md)
+  std::uint64_t formula_ssd_write_bytes = 0;
+  std::uint64_t in_memory_bytes = 0;  // what training without offload holds: weights, gradients, moments, checkpoints of all micro-batches
+  std::int64_t resumed_step = 0;      // 0: a new run
+};
+
+}  // namespace gsnake
