@@ -69,7 +69,8 @@ Json describe_kind(store::Kind kind, const store::KindLayout& layout, const stor
 
 Json describe(const store::Manifest& manifest) {
   Json description = {{"run_id", manifest.run_id}, {"generation", manifest.generation}};
-  for (const char* key : {"step", "updates", "data_cursor", "slot"}) description[key] = manifest.training.at(key);
+  for (const char* key : {"step", "updates", "data_cursor"}) description[key] = manifest.training.at(key);
+  description["slot"] = store::slot_of(manifest);
   const store::Layout layout = store::state_from_json(manifest.storage.at("kinds"));
   const store::StripedVolume volume(manifest.storage.at("stripe_weights").get<std::vector<double>>());
   description["stripe_weights"] = manifest.storage.at("stripe_weights");

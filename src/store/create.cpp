@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "io/directories.h"
 #include "store/bandwidth.h"
+#include "store/checksum_table.h"
 #include "store/state.h"
 
 namespace gsnake::store {
@@ -43,7 +44,7 @@ void refuse_existing_run(const StoreState& state) {
 void discard_earlier_run(const StoreState& state) {
   for (const std::string& directory : state.directories()) {
     if (holds_manifest(directory)) spdlog::warn("discarding the run in {}", directory);
-    remove_manifest(directory);
+    remove_manifests(*state.sync, directory);
   }
   remove_files(state, kAllKinds);
 }
@@ -65,6 +66,10 @@ std::unique_ptr<Store> Store::create(const StoreOptions& options, const Layout& 
   impl->start_engine(options);
   discard_earlier_run(*impl);
   for (const Kind kind : kAllKinds) impl->create_files(kind, options.direct);
+  // Of a first commit that fails.
+  for (const std::string& directory : impl->directories()) {
+    for (const char* table : kTableNames) impl->footprint.add_state_file(directory + "/" + table);
+  }
   for (const std::string& path : impl->ssd_paths) io::fsync_directory(path);
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }

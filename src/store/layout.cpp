@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -15,16 +16,25 @@ namespace {
   throw Error(ErrorKind::usage, fmt::format("the storage layout of {} can't be: {}", name_of(kind), rule));
 }
 
+constexpr int kMostSlots = 1024;
+constexpr std::uint64_t kMostBytes = 1ULL << 62;  // of a kind: the offsets of the system calls are signed
+
+bool has_bytes(const KindLayout& layout) {
+  return std::any_of(layout.padded_bytes.begin(), layout.padded_bytes.end(), [](std::uint64_t bytes) { return bytes > 0; });
+}
+
 void validate_kind(Kind kind, const KindLayout& layout) {
-  if (layout.slots != 1 && !(is_state(kind) && layout.slots == 2)) reject(kind, fmt::format("{} slots", layout.slots));
+  if (layout.slots < 1 || layout.slots > kMostSlots || (!is_state(kind) && layout.slots != 1)) {
+    reject(kind, fmt::format("{} slots", layout.slots));
+  }
   if (layout.logical_bytes.size() != layout.padded_bytes.size()) {
     reject(kind, fmt::format("{} logical and {} padded sizes", layout.logical_bytes.size(), layout.padded_bytes.size()));
   }
+  const std::uint64_t most = kMostBytes / static_cast<std::uint64_t>(layout.slots);
   std::uint64_t sum = 0;
   for (const std::uint64_t bytes : layout.padded_bytes) {
     if (bytes % kExtentAlignment != 0) reject(kind, fmt::format("a padded size of {} B is no multiple of {}", bytes, kExtentAlignment));
-    // Room for two slots and for the signed offsets of the system calls.
-    if (__builtin_add_overflow(sum, bytes, &sum) || sum > (1ULL << 61)) reject(kind, "its sizes add up to more than a file can hold");
+    if (__builtin_add_overflow(sum, bytes, &sum) || sum > most) reject(kind, "its sizes add up to more than a file can hold");
   }
 }
 
@@ -52,7 +62,19 @@ std::uint64_t KindMap::offset_of(const Extent& extent, int slot) const {
 }
 
 void validate(const Layout& layout) {
-  for (std::size_t kind = 0; kind < layout.kinds.size(); ++kind) validate_kind(kind_at(kind), layout.kinds[kind]);
+  for (std::size_t kind = 0; kind < layout.kinds.size(); ++kind) {
+    validate_kind(kind_at(kind), layout.kinds[kind]);
+    if (is_state(kind_at(kind)) && has_bytes(layout.kinds[kind]) && layout.kinds[kind].slots != state_slots(layout)) {
+      reject(kind_at(kind), fmt::format("{} slots where other kinds of state have {}", layout.kinds[kind].slots, state_slots(layout)));
+    }
+  }
+}
+
+int state_slots(const Layout& layout) noexcept {
+  for (std::size_t kind = 0; kind < layout.kinds.size(); ++kind) {
+    if (is_state(kind_at(kind)) && has_bytes(layout.kinds[kind])) return layout.kinds[kind].slots;
+  }
+  return 1;
 }
 
 nlohmann::json state_to_json(const Layout& layout) {

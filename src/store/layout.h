@@ -34,6 +34,9 @@ class KindMap {
 // Throws Error(usage) for sizes that break store.h's rules.
 void validate(const Layout& layout);
 
+// Slots of the state kinds that have bytes; 1 where none has.
+[[nodiscard]] int state_slots(const Layout& layout) noexcept;
+
 // The state kinds only: scratch has no meaning after a run.
 nlohmann::json state_to_json(const Layout& layout);
 // Throws nlohmann::json::exception, or Error(usage) as validate().

@@ -6,24 +6,36 @@
 #include <optional>
 #include <string>
 
+#include "store/sync.h"
+
 namespace gsnake::store {
 
 struct Manifest {
   std::string run_id;
   std::uint64_t generation = 0;  // grows with every commit; the newest valid copy wins
-  nlohmann::json storage;        // written by the store: layout, stripe weights, paths
-  nlohmann::json training;       // written by the trainer: step, counters, data cursor, slot map, config
+  nlohmann::json storage;        // written by the store: slot, table of checksums, layout, stripe weights, paths
+  nlohmann::json training;       // written by the trainer: step, counters, data cursor, config
 };
 
 inline constexpr const char* kManifestName = "manifest.json";
+inline constexpr const char* kPreviousName = "manifest.previous.json";  // the commit before, in the same form
 
-// temp file, fsync, rename, fsync of the directory. The body carries its XXH3 checksum. Throws Error(storage); the manifest that stood
-// there before then still stands, unless it was the last fsync that failed. Strings are UTF-8.
-void write_manifest(const std::string& directory, const Manifest& manifest);
-// Nothing where there is none; throws Error(storage) that names the file when it is torn or not ours.
-std::optional<Manifest> read_manifest(const std::string& directory);
-// Whether there is a file of that name, valid or not.
+// The slot that the state of the manifest stands in. Throws Error(storage) where it does not say.
+[[nodiscard]] int slot_of(const Manifest& manifest);
+
+// Three steps, so that all copies are staged before the first one is published. Each throws Error(storage).
+// NAME.tmp, synced, with the XXH3 checksum of its body. Strings are UTF-8.
+void stage_manifest(SyncOps& sync, const std::string& directory, const std::string& name, const Manifest& manifest);
+// Gives the manifest that stands there its second name, kPreviousName. Without a manifest, does nothing. Not synced.
+void keep_previous_manifest(SyncOps& sync, const std::string& directory);
+// Renames NAME.tmp to NAME and syncs the directory. What stood there before still stands after a failure, unless it was the sync's.
+void publish_manifest(SyncOps& sync, const std::string& directory, const std::string& name);
+
+// Nothing where there is none; throws Error(storage) that names the file when it is torn or not ours. Does not look at its table.
+std::optional<Manifest> read_manifest(const std::string& directory, const std::string& name = kManifestName);
+// Whether there is a commit or the one before it, valid or not.
 [[nodiscard]] bool holds_manifest(const std::string& directory);
-void remove_manifest(const std::string& directory);  // and fsync of the directory; absent is fine. Throws Error(storage)
+// Every manifest and snapshot manifest, synced; then their tables, synced. Absent ones are fine. Throws Error(storage).
+void remove_manifests(SyncOps& sync, const std::string& directory);
 
 }  // namespace gsnake::store

@@ -9,6 +9,8 @@
 #include "core/errors.h"
 #include "core/log.h"
 #include "io/directories.h"
+#include "store/commit.h"
+#include "store/copies.h"
 #include "store/state.h"
 
 namespace gsnake::store {
@@ -16,12 +18,6 @@ namespace {
 
 constexpr std::array kStateKinds{Kind::weights, Kind::moment1, Kind::moment2};
 constexpr std::array kScratchKinds{Kind::gradients, Kind::activations};
-
-struct Copy {
-  std::string directory;
-  std::optional<Manifest> manifest;
-  std::string torn;  // the error of a copy that can't be used
-};
 
 // What a manifest says of the storage, checked.
 struct Geometry {
@@ -33,53 +29,6 @@ struct Geometry {
 bool exists(const std::string& directory) {
   std::error_code error;
   return std::filesystem::is_directory(directory, error);
-}
-
-std::vector<Copy> read_copies(const std::vector<std::string>& directories) {
-  std::vector<Copy> copies;
-  for (const std::string& directory : directories) {
-    Copy& copy = copies.emplace_back(Copy{directory, std::nullopt, {}});
-    try {
-      copy.manifest = read_manifest(directory);
-    } catch (const Error& error) {
-      copy.torn = error.what();
-    }
-  }
-  return copies;
-}
-
-[[noreturn]] void throw_nothing_to_open(const std::vector<Copy>& copies, const std::string& run_dir) {
-  std::vector<std::string> torn;
-  for (const Copy& copy : copies) {
-    if (!copy.torn.empty()) torn.push_back(copy.torn);
-  }
-  if (torn.empty()) {
-    core::throw_storage("open the run in", run_dir, fmt::format("there is no {} in it or in its SSD paths", kManifestName),
-                        "start it with gsnake train");
-  }
-  throw Error(ErrorKind::storage, fmt::format("no valid manifest is left: {}", fmt::join(torn, "; ")));
-}
-
-// The newest valid copy. The run directory's copy, or else the first, tells which run it is; another run's copy among them is refused.
-const Manifest& newest_of(const std::vector<Copy>& copies, const std::string& run_dir) {
-  const Copy* first = nullptr;
-  const Manifest* newest = nullptr;
-  for (const Copy& copy : copies) {
-    if (!copy.manifest) continue;
-    if (first == nullptr) first = &copy;
-    if (copy.manifest->run_id != first->manifest->run_id) {
-      core::throw_storage(
-          "use", copy.directory,
-          fmt::format("it belongs to run {}, {} to run {}", copy.manifest->run_id, first->directory, first->manifest->run_id),
-          "name the folders of one run in run.dir and ssd.paths");
-    }
-    if (newest == nullptr || copy.manifest->generation > newest->generation) newest = &*copy.manifest;
-  }
-  if (newest == nullptr) throw_nothing_to_open(copies, run_dir);
-  for (const Copy& copy : copies) {
-    if (!copy.torn.empty()) spdlog::warn("{} (another copy is valid and used)", copy.torn);
-  }
-  return *newest;
 }
 
 Geometry parse_geometry(const Manifest& manifest, const std::string& run_dir) {
@@ -116,7 +65,8 @@ class PathMatch {
     for (const std::string& folder : given) {
       const auto copy = std::find_if(copies.begin(), copies.end(), [&](const Copy& c) { return c.directory == folder; });
       if (copy == copies.end()) continue;  // absent: check() names it
-      const nlohmann::json index = copy->manifest ? copy->manifest->storage.value("path_index", nlohmann::json()) : nlohmann::json();
+      const Manifest* manifest = copy->any();
+      const nlohmann::json index = manifest != nullptr ? manifest->storage.value("path_index", nlohmann::json()) : nlohmann::json();
       index.is_number_unsigned() ? claim(folder, index.get<std::size_t>()) : unknown.push_back(folder);
     }
     for (const std::string& folder : unknown) place(folder, unknown.size() == 1);
@@ -185,7 +135,47 @@ void make_scratch(StoreState& state, const StoreOptions& options) {
   for (const Kind kind : kScratchKinds) state.create_files(kind, options.direct);
 }
 
+void check_choice(const Choice& choice, const Layout& layout) {
+  std::string fault = choice.checksums.empty() ? "" : tiling_fault(choice.checksums, layout);
+  if (slot_of(choice.manifest) >= state_slots(layout))
+    fault = fmt::format("it names slot {} of {}", slot_of(choice.manifest), state_slots(layout));
+  if (fault.empty()) return;
+  core::throw_storage("use", "the manifest of run " + choice.manifest.run_id, fault, "use the version of greedysnake that wrote it");
+}
+
+// Nothing of a commit that was torn, or that never returned, may be left for a later start to find: its slot is written to from now on. And
+// a manifest that a killed process has renamed may not be on its drive yet, though we found it.
+void bring_up_to_date(StoreState& state, const Committed& commit, const std::vector<Copy>& copies) {
+  std::vector<std::string> stale;
+  std::vector<std::string> torn;
+  for (const std::string& directory : state.directories()) {
+    const auto copy = std::find_if(copies.begin(), copies.end(), [&](const Copy& c) { return c.directory == directory; });
+    if (copy == copies.end() || !copy->valid()) {
+      torn.push_back(directory);
+    } else if (copy->manifest->generation != commit.manifest.generation) {
+      stale.push_back(directory);
+    } else {
+      sync_directory(*state.sync, directory);
+    }
+  }
+  write_record(state, stale, kManifestName, commit, Previous::keep);
+  write_record(state, torn, kManifestName, commit, Previous::leave);
+}
+
 }  // namespace
+
+void Store::settle(const Choice& choice, const std::vector<Copy>& copies) {
+  const Commit commit{slot_of(choice.manifest), choice.manifest.training, choice.checksums};
+  const std::optional<TableReference> table = table_of(choice.manifest);
+  impl_->set_last_commit(make_record(*impl_, choice.manifest.generation, commit, table ? table->file : std::string()));
+  try {
+    if (choice.must_verify) verify({});
+  } catch (const Error& error) {
+    throw Error(ErrorKind::storage, fmt::format("run {} has no commit left that counts: {}; and of commit {} before it: {}", impl_->run_id,
+                                                choice.faults, choice.manifest.generation, error.what()));
+  }
+  bring_up_to_date(*impl_, *impl_->last_commit(), copies);
+}
 
 std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& scratch) {
   validate(scratch);
@@ -198,7 +188,8 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   std::vector<std::string> present = impl->directories();
   std::erase_if(present, [](const std::string& directory) { return !exists(directory); });
   const std::vector<Copy> copies = read_copies(present);
-  Manifest manifest = newest_of(copies, impl->run_dir);
+  const Choice choice = choose(copies, impl->run_dir);
+  const Manifest& manifest = choice.manifest;
   Geometry geometry = parse_geometry(manifest, impl->run_dir);
   for (const Kind kind : kScratchKinds) geometry.layout.kinds[index_of(kind)] = scratch.kinds[index_of(kind)];
 
@@ -206,6 +197,7 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   const std::vector<std::string> given = std::exchange(impl->ssd_paths, geometry.paths);
   impl->set_layout(geometry.layout, geometry.stripe_weights);
   match.match(given, copies);
+  check_choice(choice, impl->layout);
   impl->ssd_paths = match.check(given, [&](std::size_t path) { return impl->kinds_on(path); });
   impl->run_id = manifest.run_id;
   impl->footprint.set_run_id(manifest.run_id);
@@ -213,10 +205,10 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   impl->start_engine(options);
   for (const Kind kind : kStateKinds) impl->open_files(kind, options.direct);
   make_scratch(*impl, options);
-  impl->generation = manifest.generation;
-  manifest.storage.erase("path_index");
-  impl->manifest = std::move(manifest);
-  return std::unique_ptr<Store>(new Store(std::move(impl)));
+  impl->generation = choice.newest_seen;
+  auto store = std::unique_ptr<Store>(new Store(std::move(impl)));
+  store->settle(choice, copies);
+  return store;
 }
 
 }  // namespace gsnake::store

@@ -57,7 +57,18 @@ const OpenFile& StoreState::file_of(int id) const {
   return *std::find_if(files.begin(), files.end(), [id](const OpenFile& file) { return file.id == id; });
 }
 
+std::shared_ptr<const Committed> StoreState::last_commit() const {
+  const std::lock_guard guard(committed_mutex_);
+  return committed_;
+}
+
+void StoreState::set_last_commit(std::shared_ptr<const Committed> commit) {
+  const std::lock_guard guard(committed_mutex_);
+  committed_ = std::move(commit);
+}
+
 void StoreState::resolve(const StoreOptions& options) {
+  if (options.sync != nullptr) sync = options.sync;
   if (options.ssd_paths.empty()) throw Error(ErrorKind::usage, "ssd.paths is empty; name at least one folder");
   run_dir = absolute(options.run_dir);
   for (const std::string& given : options.ssd_paths) {

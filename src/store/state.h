@@ -4,6 +4,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,15 @@ struct OpenFile {
   int id = -1;  // the engine's
 };
 
+// A commit, or a snapshot: what its manifest says and the table that goes with it.
+struct Committed {
+  Manifest manifest;
+  int slot = 0;
+  std::vector<Checksum> checksums;
+  std::string table_name;        // empty: no checksums
+  std::vector<std::byte> table;  // the file
+};
+
 // The order of the members matters: the engine goes first (it waits for what is in flight), then the files, then locks and rubbish.
 struct StoreState {
   Footprint footprint;
@@ -33,8 +43,9 @@ struct StoreState {
   std::optional<StripedVolume> volume;
   std::array<KindMap, kKindCount> maps;
   StoreReport report;
-  std::optional<Manifest> manifest;
-  std::uint64_t generation = 0;                         // the last one written or tried
+  SyncOps* sync = &kernel_sync();
+  std::uint64_t generation = 0;                         // of the last commit
+  bool commit_failed = false;                           // nothing more is committed
   std::deque<OpenFile> files;                           // a deque: the engine borrows their addresses
   std::array<std::vector<int>, kKindCount> file_ids{};  // the engine's, by kind and path; -1 where the path holds none of the kind
   std::unique_ptr<io::IoEngine> engine;
@@ -46,6 +57,10 @@ struct StoreState {
   [[nodiscard]] std::string kinds_on(std::size_t path) const;  // "weights, moment1, moment2": what of the state lies there
   [[nodiscard]] const OpenFile& file_of(int id) const;
 
+  // What open() found, or the last commit; nullptr before. Thread-safe; what is returned does not change.
+  [[nodiscard]] std::shared_ptr<const Committed> last_commit() const;
+  void set_last_commit(std::shared_ptr<const Committed> commit);
+
   void resolve(const StoreOptions& options);  // sets run_dir and ssd_paths; Error(usage) for a folder that is named twice
   void lock_directories();
   void set_layout(const Layout& new_layout, const std::vector<double>& stripe_weights);
@@ -55,11 +70,17 @@ struct StoreState {
 
  private:
   void adopt(io::File file, Kind kind, std::size_t path);
+
+  mutable std::mutex committed_mutex_;
+  std::shared_ptr<const Committed> committed_;
 };
 
 struct Store::Impl : StoreState {
   void transfer(const Store& store, io::Op op, const Extent& extent, int slot, std::byte* data);
 };
+
+// Throws Error(storage) for a piece of state that has another checksum than was committed, with what and where it is.
+[[noreturn]] void throw_mismatch(const Store& store, const Checksum& expected, int slot, std::uint64_t found);
 
 // Bytes that the files of `kinds` take up on `path` now.
 std::uint64_t allocated_bytes(const StoreState& state, std::size_t path, std::span<const Kind> kinds);

@@ -9,33 +9,6 @@
 #include "store/transfer.h"
 
 namespace gsnake::store {
-namespace {
-
-// One copy tells which of the run's paths it lies on, so that paths may be named in another order later.
-Manifest copy_for(const Manifest& manifest, const StoreState& state, const std::string& directory) {
-  Manifest copy = manifest;
-  for (std::size_t path = 0; path < state.ssd_paths.size(); ++path) {
-    if (state.ssd_paths[path] == directory) copy.storage["path_index"] = path;
-  }
-  return copy;
-}
-
-nlohmann::json describe_storage(const StoreState& state) {
-  nlohmann::json paths = nlohmann::json::array();
-  for (std::size_t path = 0; path < state.ssd_paths.size(); ++path) {
-    std::uint64_t bytes = 0;
-    for (std::size_t i = 0; i < state.maps.size(); ++i) bytes += is_state(kind_at(i)) ? state.file_bytes(kind_at(i), path) : 0;
-    paths.push_back({{"path", state.ssd_paths[path]}, {"bytes", bytes}});
-  }
-  return {{"stripe_bytes", kStripeBytes},
-          {"extent_alignment", kExtentAlignment},
-          {"stripe_weights", state.report.stripe_weights},
-          {"paths", std::move(paths)},
-          {"kinds", state_to_json(state.layout)}};
-}
-
-}  // namespace
-
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Store::~Store() = default;
 
@@ -43,7 +16,22 @@ const Layout& Store::layout() const noexcept { return impl_->layout; }
 const StoreReport& Store::report() const noexcept { return impl_->report; }
 io::IoEngine& Store::engine() noexcept { return *impl_->engine; }
 void Store::keep_files() noexcept { impl_->footprint.keep_state(); }
-const Manifest* Store::manifest() const noexcept { return impl_->manifest ? &*impl_->manifest : nullptr; }
+
+const Manifest* Store::manifest() const noexcept {
+  const std::shared_ptr<const Committed> commit = impl_->last_commit();
+  return commit ? &commit->manifest : nullptr;
+}
+
+const std::vector<Checksum>& Store::checksums() const noexcept {
+  static const std::vector<Checksum> none;
+  const std::shared_ptr<const Committed> commit = impl_->last_commit();
+  return commit ? commit->checksums : none;
+}
+
+int Store::committed_slot() const noexcept {
+  const std::shared_ptr<const Committed> commit = impl_->last_commit();
+  return commit ? commit->slot : 0;
+}
 
 std::size_t Store::max_requests(std::uint64_t bytes) const noexcept { return impl_->volume->max_pieces(bytes); }
 
@@ -83,23 +71,6 @@ void Store::read(const Extent& extent, int slot, std::byte* data) { impl_->trans
 void Store::write(const Extent& extent, int slot, const std::byte* data) {
   // A request carries one kind of pointer for both directions; a write only reads through it.
   impl_->transfer(*this, io::Op::write, extent, slot, const_cast<std::byte*>(data));
-}
-
-void Store::commit(Manifest manifest) {
-  for (const OpenFile& file : impl_->files) {
-    if (is_state(file.kind)) file.file.sync_data();
-  }
-  manifest.run_id = impl_->run_id;
-  manifest.generation = ++impl_->generation;
-  manifest.storage = describe_storage(*impl_);
-  // Before the first copy is written: a sync that fails after its rename leaves a valid manifest, whose files must not go.
-  impl_->footprint.keep_state();
-  for (const std::string& directory : impl_->directories()) write_manifest(directory, copy_for(manifest, *impl_, directory));
-  impl_->manifest = std::move(manifest);
-}
-
-void Store::retract_manifest() {
-  for (const std::string& directory : impl_->directories()) remove_manifest(directory);
 }
 
 }  // namespace gsnake::store

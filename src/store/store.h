@@ -3,7 +3,9 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +13,7 @@
 #include "io/engine.h"
 #include "store/lock.h"
 #include "store/manifest.h"
+#include "store/sync.h"
 #include "store/volume.h"
 
 namespace gsnake::store {
@@ -25,7 +28,9 @@ inline constexpr std::array<const char*, kKindCount> kKindNames{"weights", "mome
 inline constexpr std::uint64_t kExtentAlignment = 4096;
 
 struct KindLayout {
-  int slots = 1;                             // 1, or 2 for state under durability = "commit"
+  // Scratch: 1. State, the same for every kind with bytes: 1; under durability = "commit" 2 (A and B), or 2 + n with n places for
+  // snapshots.
+  int slots = 1;
   std::vector<std::uint64_t> logical_bytes;  // of each object; what counts as data
   std::vector<std::uint64_t> padded_bytes;   // of each object on SSD: a multiple of kExtentAlignment; 0: not on SSD
 };
@@ -43,6 +48,30 @@ struct Extent {
   std::uint64_t bytes = 0;
 };
 
+// A piece of state and the XXH3-64 of its bytes. The pieces of one (kind, object) tile its padded bytes without gap or overlap, in any
+// order.
+struct Checksum {
+  Extent extent;
+  std::uint64_t xxh3 = 0;
+};
+
+// XXH3_64bits.
+[[nodiscard]] std::uint64_t checksum_of(std::span<const std::byte> bytes) noexcept;
+
+struct Commit {
+  int slot = 0;                         // that the state stands in, of every kind
+  nlohmann::json training;              // step, counters, data cursor, config
+  std::span<const Checksum> checksums;  // of all state; empty: none are stored, and the commit can't be verified
+};
+
+// A commit's state that was put aside.
+struct Snapshot {
+  int place = 0;
+  nlohmann::json training;
+};
+
+using Progress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
+
 struct StoreOptions {
   std::string run_dir;
   std::vector<std::string> ssd_paths;
@@ -50,7 +79,8 @@ struct StoreOptions {
   io::EngineChoice engine = io::EngineChoice::automatic;
   io::EngineOptions engine_options;
   io::DirectIo direct = io::DirectIo::automatic;
-  bool overwrite = false;  // create() over an ended run's files
+  bool overwrite = false;   // create() over an ended run's files
+  SyncOps* sync = nullptr;  // borrowed; nullptr: the kernel's
 };
 
 struct StoreReport {
@@ -61,7 +91,11 @@ struct StoreReport {
   std::vector<std::uint64_t> bytes_per_path;  // preallocated
 };
 
-// Owns the directories' locks, the files and the engine. Thread-safe after construction, except for the manifest calls.
+struct Choice;
+struct Copy;
+
+// Owns the directories' locks, the files and the engine. Thread-safe after construction, except that commit() and retract_manifest() are
+// for one thread at a time.
 class Store {
  public:
   // Makes run_dir and the SSD paths where absent, locks them (Error(storage) with the owner's pid when in use), checks the space each path
@@ -97,17 +131,29 @@ class Store {
   void read(const Extent& extent, int slot, std::byte* data);
   void write(const Extent& extent, int slot, const std::byte* data);
 
-  // fdatasync of every state file, then the manifest by temporary file, fsync, rename and fsync of the directory, in run_dir and every SSD
-  // path. Takes `training` from its argument and sets the rest. The writes that it covers have completed before the call.
+  // fdatasync of every state file (the paths at once), then in run_dir and every SSD path the table of checksums and the manifest: see
+  // docs/storage.md. The writes that it covers have completed before the call. Throws Error(storage): the commit before still stands,
+  // unless it was the last sync that failed; Error(usage) for checksums that do not tile the state.
+  void commit(const Commit& commit);
   void commit(Manifest manifest);
-  // Removes and syncs the manifest everywhere: what stands on SSD is about to be overwritten in place (slots = 1).
+  // Removes and syncs the manifests everywhere: what stands on SSD is about to be overwritten in place (slots = 1).
   void retract_manifest();
-  // Of the run that open() found, or the last commit().
+  // Of the run that open() found, or the last commit(); nullptr and none before. What is returned is valid until the next commit.
   [[nodiscard]] const Manifest* manifest() const noexcept;
+  [[nodiscard]] const std::vector<Checksum>& checksums() const noexcept;
+  [[nodiscard]] int committed_slot() const noexcept;  // 0 before
+
+  // Reads all state of the committed slot and compares it with its checksums; 32 MiB of memory. Throws Error(storage) that names kind,
+  // object, files, offset, length and both checksums, or that the commit holds none. Not beside a commit().
+  void verify(const Progress& progress);
+  // The checksums of these pieces as they stand in `slot`, for a resume that cuts state into other pieces. 32 MiB of memory.
+  std::vector<std::uint64_t> hash(std::span<const Extent> extents, int slot);
 
  private:
   struct Impl;
   explicit Store(std::unique_ptr<Impl> impl);
+  // Verifies what open() has chosen, where it must, and makes all copies agree on it.
+  void settle(const Choice& choice, const std::vector<Copy>& copies);
   std::unique_ptr<Impl> impl_;
 };
 

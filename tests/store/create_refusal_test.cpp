@@ -97,9 +97,9 @@ TEST_F(CreateRefusalTest, AnEarlierRunsSpaceCountsAsFreeWhenItIsReplaced) {
   const SmallFileSystem small(directory_ / "small", "size=8m");
   if (small.error() != 0) GTEST_SKIP() << "no small file system: mount: " << std::strerror(small.error());
   StoreOptions again = options({"small/ssd"});
-  { Store::create(again, layout_of(6ULL << 20))->commit({}); }
+  { Store::create(again, layout_of(6ULL << 20))->commit(Commit{}); }
   again.overwrite = true;
-  { Store::create(again, layout_of(7ULL << 20))->commit({}); }
+  { Store::create(again, layout_of(7ULL << 20))->commit(Commit{}); }
   // And a refusal comes before the earlier run is touched.
   message_of(ErrorKind::storage, [&] { Store::create(again, layout_of(9ULL << 20)); });
   EXPECT_EQ(Store::open(again, no_scratch())->layout().kinds[0].padded_bytes[0], 7ULL << 20);
@@ -164,7 +164,7 @@ TEST_F(CreateRefusalTest, AFolderInUseIsRefusedWithTheOwnersPid) {
 }
 
 TEST_F(CreateRefusalTest, AnEarlierRunIsRefusedUnlessOverwritten) {
-  { Store::create(options({"a", "b"}), sample_layout())->commit({}); }
+  { Store::create(options({"a", "b"}), sample_layout())->commit(Commit{}); }
   expect_refusal(options({"a", "b"}), sample_layout(), ErrorKind::usage, "--overwrite");
   expect_refusal(options({"new", "b"}, "run2"), sample_layout(), ErrorKind::usage, (directory_ / "b") + " holds a run");
   fs::resize_file(directory_ / "a/manifest.json", 10);

@@ -22,6 +22,11 @@ Manifest sample(std::uint64_t generation = 7) {
   return manifest;
 }
 
+void write_manifest(const std::string& directory, const Manifest& manifest) {
+  stage_manifest(kernel_sync(), directory, kManifestName, manifest);
+  publish_manifest(kernel_sync(), directory, kManifestName);
+}
+
 std::string contents(const std::string& path) {
   std::stringstream text;
   text << std::ifstream(path).rdbuf();
@@ -54,7 +59,7 @@ TEST(Manifest, IsAbsentWithoutAFile) {
   EXPECT_FALSE(read_manifest(directory.path()));
   EXPECT_FALSE(read_manifest(directory / "no such folder"));
   EXPECT_FALSE(holds_manifest(directory.path()));
-  EXPECT_NO_THROW(remove_manifest(directory.path()));
+  EXPECT_NO_THROW(remove_manifests(kernel_sync(), directory.path()));
 }
 
 TEST(Manifest, IsRefusedWhenCutAnywhere) {
@@ -114,7 +119,7 @@ TEST(Manifest, IsGoneAfterRemovalWithItsTemporaryFile) {
   const TemporaryDirectory directory;
   write_manifest(directory.path(), sample());
   overwrite(directory / "manifest.json.tmp", "left by a kill");
-  remove_manifest(directory.path());
+  remove_manifests(kernel_sync(), directory.path());
   EXPECT_TRUE(tree(directory.path()).empty());
 }
 

@@ -18,7 +18,7 @@ class ReopenTest : public ::testing::Test {
   ReopenTest() {
     const auto store = Store::create(options({"a", "b", "c"}), sample_layout());
     write_everything(*store);
-    store->commit({});
+    store->commit(Commit{});
   }
 
   StoreOptions options(const std::vector<std::string>& names, const std::string& run = "run") const {
@@ -46,18 +46,14 @@ TEST_F(ReopenTest, PathsMayHaveOtherNames) {
   {
     const auto store = Store::open(options({"moved", "c", "a"}), no_scratch());
     expect_state(*store);
-    store->commit({});
+    store->commit(Commit{});
   }
   expect_state(*Store::open(options({"a", "c", "moved"}), no_scratch()));
 }
 
 TEST_F(ReopenTest, TheNewestCopyWinsOverOlderOnes) {
   fs::copy_file(directory_ / "b/manifest.json", directory_ / "old");
-  {
-    Manifest manifest;
-    manifest.training = {{"step", 2}};
-    Store::open(options({"a", "b", "c"}), no_scratch())->commit(manifest);
-  }
+  { Store::open(options({"a", "b", "c"}), no_scratch())->commit({0, {{"step", 2}}, {}}); }
   // As after a kill between the copies of a commit.
   fs::rename(directory_ / "old", directory_ / "b/manifest.json");
   fs::remove(directory_ / "run/manifest.json");
@@ -106,7 +102,7 @@ TEST_F(ReopenTest, AnExtraPathIsRefused) {
 }
 
 TEST_F(ReopenTest, AnotherRunsPathIsRefused) {
-  { Store::create(options({"other"}, "run2"), sample_layout())->commit({}); }
+  { Store::create(options({"other"}, "run2"), sample_layout())->commit(Commit{}); }
   const std::string message = refusal(options({"a", "other", "c"}));
   EXPECT_NE(message.find((directory_ / "other") + ": it belongs to run "), std::string::npos) << message;
 }
@@ -145,7 +141,7 @@ TEST_F(ReopenTest, AFolderWithoutARunIsRefused) {
 TEST_F(ReopenTest, ALostRunFolderIsRestoredFromTheSsdPaths) {
   fs::remove_all(directory_ / "run");
   fs::create_directory(directory_ / "run");
-  Store::open(options({"a", "b", "c"}), no_scratch())->commit({});
+  Store::open(options({"a", "b", "c"}), no_scratch())->commit(Commit{});
   EXPECT_EQ(read_manifest(directory_ / "run")->generation, 2U);
 }
 

@@ -129,9 +129,7 @@ TEST_P(StoreTest, CommittedStateOutlivesTheStoreAndScratchDoesNot) {
   {
     const auto store = Store::create(options(), sample_layout());
     write_everything(*store, 5);
-    Manifest manifest;
-    manifest.training = {{"step", 17}};
-    store->commit(manifest);
+    store->commit({0, {{"step", 17}}, {}});
   }
   for (const std::string& path : options().ssd_paths) {
     EXPECT_FALSE(std::filesystem::exists(path + "/gradients.bin"));
@@ -145,12 +143,12 @@ TEST_P(StoreTest, CommittedStateOutlivesTheStoreAndScratchDoesNot) {
 }
 
 TEST_P(StoreTest, GenerationsGrowAcrossReopening) {
-  { Store::create(options(), sample_layout())->commit({}); }
+  { Store::create(options(), sample_layout())->commit(Commit{}); }
   std::string run_id;
   {
     const auto store = Store::open(options(), no_scratch());
-    store->commit({});
-    store->commit({});
+    store->commit(Commit{});
+    store->commit(Commit{});
     run_id = store->manifest()->run_id;
   }
   const auto store = Store::open(options(), no_scratch());
@@ -159,7 +157,7 @@ TEST_P(StoreTest, GenerationsGrowAcrossReopening) {
 }
 
 TEST_P(StoreTest, ScratchIsLaidOutAnewWhenOpened) {
-  { Store::create(options(), sample_layout())->commit({}); }
+  { Store::create(options(), sample_layout())->commit(Commit{}); }
   Layout scratch;
   scratch.kinds[4] = kind_of(1, {9 * kExtentAlignment, 200 * kExtentAlignment});
   const auto store = Store::open(options(), scratch);
@@ -183,10 +181,10 @@ TEST_P(StoreTest, WithoutACommitNothingIsLeftUnlessKept) {
 
 TEST_P(StoreTest, ARetractedManifestIsGoneFromEveryFolder) {
   const auto store = Store::create(options(), sample_layout());
-  store->commit({});
+  store->commit(Commit{});
   store->retract_manifest();
   for (const std::string& name : tree(directory_.path())) EXPECT_EQ(name.find("manifest"), std::string::npos) << name;
-  store->commit({});
+  store->commit(Commit{});
   EXPECT_EQ(store->manifest()->generation, 2U);
 }
 
@@ -215,7 +213,7 @@ TEST(Store, MeasuresStripeWeightsOfSeveralPathsAndKeepsThem) {
   {
     const auto store = Store::create(options, sample_layout());
     measured = store->report().stripe_weights;
-    store->commit({});
+    store->commit(Commit{});
   }
   ASSERT_EQ(measured.size(), 2U);
   EXPECT_EQ(*std::max_element(measured.begin(), measured.end()), 1.0);
@@ -234,7 +232,7 @@ TEST(Store, RunFolderMayBeAnSsdPath) {
   {
     const auto store = Store::create(options, sample_layout());
     write_everything(*store);
-    store->commit({});
+    store->commit(Commit{});
   }
   expect_state(*Store::open(options, no_scratch()));
 }

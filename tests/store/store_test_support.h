@@ -73,7 +73,7 @@ inline Layout sample_layout() {
   Layout layout;
   layout.kinds[0] = kind_of(2, {3 * kPage, 700 * kPage, 0, 65 * kPage});
   layout.kinds[1] = kind_of(2, {5 * kPage, 128 * kPage, kPage, 0});
-  layout.kinds[2] = kind_of(1, {64 * kPage, 300 * kPage});
+  layout.kinds[2] = kind_of(2, {64 * kPage, 300 * kPage});
   layout.kinds[3] = kind_of(1, {kPage, 2 * kPage});
   layout.kinds[4] = kind_of(1, {});
   return layout;

@@ -1,0 +1,140 @@
+#include "store/commit.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <future>
+
+#include "core/errors.h"
+#include "core/threads.h"
+
+namespace gsnake::store {
+namespace {
+
+nlohmann::json describe_storage(const StoreState& state) {
+  nlohmann::json paths = nlohmann::json::array();
+  for (std::size_t path = 0; path < state.ssd_paths.size(); ++path) {
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < state.maps.size(); ++i) bytes += is_state(kind_at(i)) ? state.file_bytes(kind_at(i), path) : 0;
+    paths.push_back({{"path", state.ssd_paths[path]}, {"bytes", bytes}});
+  }
+  return {{"stripe_bytes", kStripeBytes},
+          {"extent_alignment", kExtentAlignment},
+          {"stripe_weights", state.report.stripe_weights},
+          {"paths", std::move(paths)},
+          {"kinds", state_to_json(state.layout)}};
+}
+
+void sync_path(const StoreState& state, std::size_t path) {
+  for (const OpenFile& file : state.files) {
+    if (is_state(file.kind) && state.file_ids[index_of(file.kind)][path] == file.id) {
+      sync_data(*state.sync, file.file.fd(), file.file.path());
+    }
+  }
+}
+
+// The pieces are the same from step to step, as a rule.
+bool same_pieces(std::span<const Checksum> a, std::span<const Checksum> b) {
+  const auto same = [](const Checksum& x, const Checksum& y) {
+    return x.extent.kind == y.extent.kind && x.extent.object == y.extent.object && x.extent.offset == y.extent.offset &&
+           x.extent.bytes == y.extent.bytes;
+  };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
+}
+
+void check_commit(const StoreState& state, const Commit& commit) {
+  const int slots = state_slots(state.layout);
+  if (commit.slot < 0 || commit.slot >= slots) {
+    throw Error(ErrorKind::usage, fmt::format("cannot commit slot {} of run {}: its state has {} slots", commit.slot, state.run_id, slots));
+  }
+  const std::shared_ptr<const Committed> last = state.last_commit();
+  if (commit.checksums.empty() || (last && same_pieces(last->checksums, commit.checksums))) return;
+  if (const std::string fault = tiling_fault(commit.checksums, state.layout); !fault.empty()) {
+    throw Error(ErrorKind::usage, fmt::format("cannot commit run {}: its checksums do not cover the state: {}", state.run_id, fault));
+  }
+}
+
+// One copy tells which of the run's paths it lies on, so that paths may be named in another order later.
+Manifest copy_for(const Manifest& manifest, const StoreState& state, const std::string& directory) {
+  Manifest copy = manifest;
+  for (std::size_t path = 0; path < state.ssd_paths.size(); ++path) {
+    if (state.ssd_paths[path] == directory) copy.storage["path_index"] = path;
+  }
+  return copy;
+}
+
+}  // namespace
+
+void sync_state(const StoreState& state) {
+  std::vector<std::future<void>> others;
+  for (std::size_t path = 1; path < state.ssd_paths.size(); ++path) {
+    others.push_back(std::async(std::launch::async, [&state, path] {
+      core::block_signals();
+      sync_path(state, path);
+    }));
+  }
+  sync_path(state, 0);
+  for (std::future<void>& other : others) other.get();
+}
+
+std::shared_ptr<const Committed> make_record(const StoreState& state, std::uint64_t generation, const Commit& commit,
+                                             const std::string& table) {
+  check_commit(state, commit);
+  auto record = std::make_shared<Committed>();
+  record->slot = commit.slot;
+  record->checksums.assign(commit.checksums.begin(), commit.checksums.end());
+  record->manifest = {state.run_id, generation, describe_storage(state), commit.training};
+  nlohmann::json& storage = record->manifest.storage;
+  storage["slot"] = static_cast<unsigned>(commit.slot);
+  storage["checksums"] = nullptr;
+  if (commit.checksums.empty()) return record;
+  record->table = encode_table(commit.checksums);
+  record->table_name = table;
+  storage["checksums"] = to_json({table, commit.checksums.size(), checksum_of(record->table)});
+  return record;
+}
+
+void write_record(StoreState& state, std::span<const std::string> directories, const std::string& name, const Committed& record,
+                  Previous previous) {
+  for (const std::string& directory : directories) {
+    // A name that a power cut takes away would leave a manifest without its table.
+    if (!record.table.empty() && overwrite_file(*state.sync, directory + "/" + record.table_name, record.table)) {
+      sync_directory(*state.sync, directory);
+    }
+    stage_manifest(*state.sync, directory, name, copy_for(record.manifest, state, directory));
+  }
+  // Before the first copy is published: a sync that fails after its rename leaves a valid manifest, whose files must not go.
+  state.footprint.keep_state();
+  for (const std::string& directory : directories) {
+    if (previous == Previous::keep) keep_previous_manifest(*state.sync, directory);
+    publish_manifest(*state.sync, directory, name);
+  }
+}
+
+void Store::commit(const Commit& commit) {
+  Impl& impl = *impl_;
+  if (impl.commit_failed) {
+    core::throw_storage("commit", "run " + impl.run_id, "an earlier commit failed", "end this process and go on with --resume must");
+  }
+  const std::shared_ptr<const Committed> last = impl.last_commit();
+  const std::shared_ptr<const Committed> made =
+      make_record(impl, impl.generation + 1, commit, other_table(last ? last->table_name : std::string()));
+  // After a failed sync the kernel may take what was lost for written: nothing later is to be trusted.
+  impl.commit_failed = true;
+  sync_state(impl);
+  write_record(impl, impl.directories(), kManifestName, *made, Previous::keep);
+  impl.commit_failed = false;
+  ++impl.generation;
+  impl.set_last_commit(made);
+}
+
+void Store::commit(Manifest manifest) {
+  const int slot = manifest.training.is_object() ? manifest.training.value("slot", 0) : 0;
+  commit(Commit{slot, std::move(manifest.training), {}});
+}
+
+void Store::retract_manifest() {
+  for (const std::string& directory : impl_->directories()) remove_manifests(*impl_->sync, directory);
+}
+
+}  // namespace gsnake::store

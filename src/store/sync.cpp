@@ -1,0 +1,124 @@
+#include "store/sync.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "core/errors.h"
+#include "core/unique_fd.h"
+
+namespace gsnake::store {
+namespace {
+
+constexpr const char* kMakeRoom = "free some space there or look at the drive";
+constexpr const char* kLookAtFolder = "check that its folder still exists and is writable";
+
+class KernelSync final : public SyncOps {
+ public:
+  int open(const char* path, int flags, mode_t mode) noexcept override { return ::open(path, flags, mode); }
+  ssize_t write(int fd, const void* data, std::size_t size) noexcept override { return ::write(fd, data, size); }
+  int ftruncate(int fd, off_t size) noexcept override { return ::ftruncate(fd, size); }
+  int fsync(int fd) noexcept override { return ::fsync(fd); }
+  int fdatasync(int fd) noexcept override { return ::fdatasync(fd); }
+  int link(const char* from, const char* to) noexcept override { return ::link(from, to); }
+  int rename(const char* from, const char* to) noexcept override { return ::rename(from, to); }
+  int unlink(const char* path) noexcept override { return ::unlink(path); }
+};
+
+template <typename Call>
+auto retrying(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+void write_all(SyncOps& sync, int fd, const std::string& path, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = retrying([&] { return sync.write(fd, bytes.data(), bytes.size()); });
+    if (written < 0) core::throw_storage("write", path, core::errno_code(), kMakeRoom);
+    if (written == 0) core::throw_storage("write", path, "the drive takes no bytes", kMakeRoom);
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+core::UniqueFd open_file(SyncOps& sync, const std::string& path, int flags) {
+  return core::UniqueFd(retrying([&] { return sync.open(path.c_str(), O_WRONLY | O_CLOEXEC | flags, 0600); }));
+}
+
+core::UniqueFd create_file(SyncOps& sync, const std::string& path) {
+  core::UniqueFd fd = open_file(sync, path, O_CREAT | O_TRUNC);
+  if (!fd) core::throw_storage("create", path, core::errno_code(), kLookAtFolder);
+  return fd;
+}
+
+void cut(SyncOps& sync, int fd, const std::string& path, std::size_t bytes) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) core::throw_storage("look at", path, core::errno_code(), "look at the drive");
+  if (status.st_size <= static_cast<off_t>(bytes)) return;
+  if (retrying([&] { return sync.ftruncate(fd, static_cast<off_t>(bytes)); }) != 0) {
+    core::throw_storage("cut", path, core::errno_code(), "look at the drive");
+  }
+}
+
+}  // namespace
+
+SyncOps& kernel_sync() noexcept {
+  static KernelSync kernel;
+  return kernel;
+}
+
+void sync_data(SyncOps& sync, int fd, const std::string& path) {
+  if (retrying([&] { return sync.fdatasync(fd); }) != 0) {
+    core::throw_storage("sync", path, core::errno_code(), "look at the drive; what was written last may be lost");
+  }
+}
+
+void sync_directory(SyncOps& sync, const std::string& directory) {
+  const core::UniqueFd fd(retrying([&] { return sync.open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); }));
+  if (!fd) core::throw_storage("open the folder", directory, core::errno_code(), kLookAtFolder);
+  if (retrying([&] { return sync.fsync(fd.get()); }) != 0) {
+    core::throw_storage("sync the folder", directory, core::errno_code(), "look at the drive");
+  }
+}
+
+void remove_file(SyncOps& sync, const std::string& path) {
+  if (sync.unlink(path.c_str()) != 0 && errno != ENOENT) {
+    core::throw_storage("remove", path, core::errno_code(), "check its folder's permissions");
+  }
+}
+
+void write_file(SyncOps& sync, const std::string& path, std::span<const std::byte> bytes) {
+  const core::UniqueFd fd = create_file(sync, path);
+  write_all(sync, fd.get(), path, bytes);
+  sync_data(sync, fd.get(), path);
+}
+
+bool overwrite_file(SyncOps& sync, const std::string& path, std::span<const std::byte> bytes) {
+  core::UniqueFd fd = open_file(sync, path, 0);
+  if (!fd && errno != ENOENT) core::throw_storage("open", path, core::errno_code(), kLookAtFolder);
+  const bool created = !fd;
+  if (created) fd = create_file(sync, path);
+  write_all(sync, fd.get(), path, bytes);
+  cut(sync, fd.get(), path, bytes.size());
+  sync_data(sync, fd.get(), path);
+  return created;
+}
+
+std::optional<std::string> read_whole_file(const std::string& path) {
+  const core::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  if (!fd) core::throw_storage("open", path, core::errno_code(), "check its permissions");
+  std::string text;
+  std::array<char, 65536> block{};
+  for (;;) {
+    const ssize_t count = retrying([&] { return ::read(fd.get(), block.data(), block.size()); });
+    if (count < 0) core::throw_storage("read", path, core::errno_code(), "look at the drive");
+    if (count == 0) return text;
+    text.append(block.data(), static_cast<std::size_t>(count));
+  }
+}
+
+}  // namespace gsnake::store
