@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/bytes.h"
 #include "core/errors.h"
 #include "io/aligned_buffer.h"
 #include "store/layout.h"
@@ -36,14 +37,14 @@ struct Position {
 
 class Window {
  public:
-  Window(Store& store, std::size_t most_in_flight)
+  Window(Store& store, std::size_t blocks, std::size_t most_in_flight)
       : store_(store),
         most_in_flight_(std::max<std::size_t>(1, most_in_flight)),
-        memory_(kStreamBlocks * kStreamBlockBytes),
+        memory_(blocks * kStreamBlockBytes),
         pieces_per_block_(store.max_requests(kStreamBlockBytes)),
-        pieces_(kStreamBlocks * pieces_per_block_),
+        pieces_(blocks * pieces_per_block_),
         requests_(pieces_per_block_),
-        pending_(kStreamBlocks, 0) {}
+        pending_(blocks, 0) {}
   Window(const Window&) = delete;
   Window& operator=(const Window&) = delete;
   ~Window() {
@@ -156,9 +157,10 @@ class Stream {
   Stream(Store& store, std::span<const Extent> extents, const StreamTarget& target)
       : extents_(extents),
         target_(target),
+        blocks_(std::min(kStreamBlocks, std::max<std::size_t>(2, blocks_of(extents)))),
         // A block that is being copied is read again only half a round later, so that its write has time.
-        ahead_(target.copy_slot ? kStreamBlocks / 2 : kStreamBlocks),
-        window_(store, target.leaves_room ? store.engine().capacity() / 4 : store.engine().capacity()) {}
+        ahead_(target.copy_slot ? blocks_ / 2 : blocks_),
+        window_(store, blocks_, target.leaves_room ? store.engine().capacity() / 4 : store.engine().capacity()) {}
 
   void run(const HashVisitor& visit) {
     Position next;
@@ -166,17 +168,23 @@ class Stream {
     Position at;
     for (std::size_t done = 0; at.extent < extents_.size(); ++done) {
       for (; next.extent < extents_.size() && started < done + ahead_; ++started) {
-        window_.wait(started % kStreamBlocks);
-        window_.start(io::Op::read, started % kStreamBlocks, part_at(next), target_.slot);
+        window_.wait(started % blocks_);
+        window_.start(io::Op::read, started % blocks_, part_at(next), target_.slot);
         advance(next);
       }
-      consume(at, done % kStreamBlocks, visit);
+      consume(at, done % blocks_, visit);
       advance(at);
     }
     window_.wait_for_all();
   }
 
  private:
+  static std::size_t blocks_of(std::span<const Extent> extents) {
+    std::size_t blocks = 0;
+    for (const Extent& extent : extents) blocks += core::ceil_div(extent.bytes, kStreamBlockBytes);
+    return blocks;
+  }
+
   [[nodiscard]] Extent part_at(const Position& position) const {
     Extent part = extents_[position.extent];
     part.offset += position.offset;
@@ -201,6 +209,7 @@ class Stream {
 
   std::span<const Extent> extents_;
   const StreamTarget target_;
+  const std::size_t blocks_;
   const std::size_t ahead_;
   Hasher hasher_;
   Window window_;

@@ -49,7 +49,7 @@ core::UniqueFd open_file(SyncOps& sync, const std::string& path, int flags) {
 }
 
 core::UniqueFd create_file(SyncOps& sync, const std::string& path) {
-  core::UniqueFd fd = open_file(sync, path, O_CREAT | O_TRUNC);
+  core::UniqueFd fd = open_file(sync, path, O_CREAT | O_EXCL);
   if (!fd) core::throw_storage("create", path, core::errno_code(), kLookAtFolder);
   return fd;
 }
@@ -90,7 +90,9 @@ void remove_file(SyncOps& sync, const std::string& path) {
   }
 }
 
+// Under a new inode: what a kill or a power cut left under this name may be the inode of a file that counts.
 void write_file(SyncOps& sync, const std::string& path, std::span<const std::byte> bytes) {
+  remove_file(sync, path);
   const core::UniqueFd fd = create_file(sync, path);
   write_all(sync, fd.get(), path, bytes);
   sync_data(sync, fd.get(), path);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -137,5 +138,62 @@ inline void expect_state(Store& store, std::uint64_t salt = 0) {
         << kKindNames[static_cast<std::size_t>(extent.kind)] << " object " << extent.object << " slot " << slot;
   });
 }
+
+// State that is small enough to be written often and yet lies on two paths.
+inline Layout small_layout(int slots) {
+  constexpr std::uint64_t kPage = kExtentAlignment;
+  Layout layout;
+  layout.kinds[0] = kind_of(slots, {3 * kPage, 40 * kPage});
+  layout.kinds[1] = kind_of(slots, {2 * kPage, 0, 37 * kPage});
+  layout.kinds[2] = kind_of(slots, {38 * kPage});
+  return layout;
+}
+
+// Of all state of `slot`, as it stands there; in pieces of unequal sizes.
+inline std::vector<Checksum> checksums_of_slot(Store& store, int slot) {
+  std::vector<Checksum> checksums;
+  std::vector<Extent> extents;
+  for_each_object(store.layout(), [&](const Extent& object, int at) {
+    if (at != slot || !is_state_kind(object.kind)) return;
+    const std::uint64_t piece = (1 + extents.size() % 3) * 5 * kExtentAlignment;
+    for (std::uint64_t offset = 0; offset < object.bytes; offset += piece) {
+      extents.push_back({object.kind, object.object, offset, std::min(piece, object.bytes - offset)});
+    }
+  });
+  const std::vector<std::uint64_t> hashes = store.hash(extents, slot);
+  for (std::size_t i = 0; i < extents.size(); ++i) checksums.push_back({extents[i], hashes[i]});
+  return checksums;
+}
+
+// All state of a step, of which every byte depends on the step.
+inline void write_step(Store& store, int slot, std::uint64_t step) {
+  for_each_object(store.layout(), [&](const Extent& extent, int at) {
+    if (at != slot || !is_state_kind(extent.kind)) return;
+    const memory::AnonymousMemory data(extent.bytes);
+    fill(data.data(), extent.bytes, seed_of(extent, 0) + 10000 * step);
+    store.write(extent, slot, data.data());
+  });
+}
+
+inline void expect_step(Store& store, int slot, std::uint64_t step) {
+  for_each_object(store.layout(), [&](const Extent& extent, int at) {
+    if (at != slot || !is_state_kind(extent.kind)) return;
+    const memory::AnonymousMemory expected(extent.bytes);
+    const memory::AnonymousMemory got(extent.bytes);
+    fill(expected.data(), extent.bytes, seed_of(extent, 0) + 10000 * step);
+    store.read(extent, slot, got.data());
+    EXPECT_EQ(std::memcmp(expected.data(), got.data(), extent.bytes), 0)
+        << kKindNames[static_cast<std::size_t>(extent.kind)] << " object " << extent.object << " of step " << step;
+  });
+}
+
+// A training step into the slot that the last commit does not own, and its commit.
+inline void commit_step(Store& store, std::uint64_t step) {
+  const int slot = store.manifest() == nullptr ? 0 : 1 - store.committed_slot();
+  write_step(store, slot, step);
+  store.commit({slot, {{"step", step}}, checksums_of_slot(store, slot)});
+}
+
+inline std::uint64_t committed_step(const Store& store) { return store.manifest()->training.at("step").get<std::uint64_t>(); }
 
 }  // namespace gsnake::store::testing
