@@ -46,19 +46,24 @@ class Trainer {
   // Mean loss over all micro-batches, in evaluation mode. No step may be waiting.
   double validate(const Batch& batch);
 
-  // Applies what is delayed, brings everything to SSD and writes the manifest: the run can be resumed, exported and sampled from here.
+  // Applies what is delayed, brings everything to SSD and commits: the run can be resumed, exported and sampled from here. With
+  // run.durability = "commit", every run.commit_every steps are committed besides, while later steps run.
   void commit();
 
   // Of the state on SSD after commit(): unit `unit`'s parameters, flat, fp32, in registration order, each padded to 16 elements.
   std::vector<float> weights(std::int64_t unit);
 
-  // Windows of data taken so far: the caller's to set, kept in the manifest, given back by a resume.
+  // Windows of data taken, up to and including the batch that is submitted next: the caller's to set before each submit, kept in every
+  // commit, given back by a resume.
   void set_data_cursor(std::uint64_t cursor);
   [[nodiscard]] std::uint64_t data_cursor() const;
 
   Traffic take_traffic();
   [[nodiscard]] std::int64_t completed_steps() const;
   [[nodiscard]] std::int64_t committed_step() const;
+  // The task that has been under way longest, for whoever waits: "ssd_write: write chunk 3 of step 7, for 12.3 s"; empty when none is.
+  // Callable while another thread is in wait().
+  [[nodiscard]] std::string slowest() const;
   [[nodiscard]] const RunReport& report() const;
 
   // Steps submitted from now on are recorded, until write_trace() writes them (Chrome/Perfetto JSON) and stops recording.

@@ -22,7 +22,12 @@ DeviceLane::DeviceLane(const Options& options, device::Device& device, const Mem
     : options_(options), stream_(device.stream(stream_kind(options.lane))), memory_(memory), backend_(backend), sink_(sink),
       throttle_(options.emulated_rate), in_device_(kMostInDevice), works_(kMostInDevice + 1) {
   feeder_ = std::thread([this] { feed(); });
-  watcher_ = std::thread([this] { watch(); });
+  try {
+    watcher_ = std::thread([this] { watch(); });
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
 void DeviceLane::started(Flight& flight) {
@@ -117,20 +122,28 @@ void DeviceLane::submit(Flight& flight, TaskId id) {
   const std::int64_t begin = now_ns();
   clock_.enter(begin);
   flight.times[i].begin_ns = begin;
-  const std::int64_t due = throttle_.occupy(begin, options_.lane == Lane::compute ? task.flops : static_cast<double>(task.bytes));
-  launch(flight, id);
+  const bool real = flight.carries_out(id);
+  const std::int64_t due = real ? throttle_.occupy(begin, options_.lane == Lane::compute ? task.flops : static_cast<double>(task.bytes)) : begin;
+  if (real) launch(flight, id);
   stream_.record(*flight.events[i]);
   sink_.submitted(flight, id);
   std::unique_lock lock(mutex_);
   // In order: nothing completes before what was submitted earlier.
   if (ring_size_ == 0 && flight.events[i]->reached()) {
     lock.unlock();
-    finish({&flight, id, due});
+    finish({&flight, id, begin, due});
     return;
   }
   changed_.wait(lock, [&] { return ring_size_ < kMostInDevice; });  // the watcher makes room until the feeder has ended
-  in_device_[(ring_begin_ + ring_size_++) % kMostInDevice] = {&flight, id, due};
+  in_device_[(ring_begin_ + ring_size_++) % kMostInDevice] = {&flight, id, begin, due};
   watched_.notify_all();
+}
+
+std::optional<InHand> DeviceLane::oldest() {
+  const std::lock_guard lock(mutex_);
+  if (ring_size_ == 0) return std::nullopt;
+  const Submitted& oldest = in_device_[ring_begin_];
+  return InHand{oldest.flight->step, &oldest.flight->task(oldest.task), oldest.begin_ns};
 }
 
 // Waits for everything that the device was given, also after a failure: until then its memory is in use.
@@ -163,7 +176,7 @@ void DeviceLane::finish(const Submitted& submitted) {
   Flight& flight = *submitted.flight;
   const std::int64_t end = now_ns();
   flight.times[static_cast<std::size_t>(submitted.task)].end_ns = end;
-  clock_.leave(end, flight.task(submitted.task).bytes);
+  clock_.leave(end, flight.carries_out(submitted.task) ? flight.task(submitted.task).bytes : 0);
   sink_.completed(flight, submitted.task);
 }
 

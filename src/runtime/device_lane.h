@@ -21,11 +21,13 @@ class DeviceLane final : public LaneRunner {
   void started(Flight& flight) override;
   void ready(Flight& flight, TaskId task) override;
   void stop() noexcept override;
+  [[nodiscard]] std::optional<InHand> oldest() override;
 
  private:
   struct Submitted {
     Flight* flight = nullptr;
     TaskId task = -1;
+    std::int64_t begin_ns = 0;
     std::int64_t due_ns = 0;
   };
 

@@ -1,6 +1,9 @@
 #include "runtime/executor.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "optim/norm.h"
@@ -40,6 +43,8 @@ Executor::Executor(const schedule::Program& program, device::Device& device, sto
   for (auto& flight : flights_) {
     flight = std::make_unique<Flight>(most_tasks(program), program.map.buffers.size(), first_norm_partial_.back(), device);
   }
+  if (program.map.problem.commits && options_.committer == nullptr) throw std::logic_error("executor: steps can be committed, but nobody does it");
+  prepare_graphs();
   make_lanes(device, store, backend, optimizer);
 }
 
@@ -51,8 +56,12 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
     lanes_[static_cast<std::size_t>(lane)] = std::make_unique<DeviceLane>(DeviceLane::Options{lane, rate(lane)}, device, memory_, backend, sink);
   }
   for (Lane lane : {Lane::ssd_read, Lane::ssd_write}) {
-    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready}, program_.map, store,
+    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready, options_.verify_reads}, program_.map, store,
                                                                        slots_, memory_, sink);
+  }
+  if (options_.committer != nullptr) {
+    const auto carry_out = [this](Flight& flight, TaskId task) { commit(flight, task); };
+    lanes_[static_cast<std::size_t>(Lane::commit)] = std::make_unique<CommitLane>(std::size_t{4}, carry_out, sink);
   }
   if (optimizer == nullptr) return;
   OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.decay_runs, first_norm_partial_};
@@ -60,51 +69,76 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
 }
 
 Executor::~Executor() {
+  {
+    const std::lock_guard lock(progress_mutex_);
+    stopping_ = true;
+    progress_.notify_all();
+  }
   for (auto& lane : lanes_) {
     if (lane) lane->stop();
   }
 }
 
-const PreparedGraph& Executor::prepared(Variant variant) {
-  auto& slot = graphs_[static_cast<std::size_t>(variant)];
-  if (!slot) slot = std::make_unique<PreparedGraph>(prepare(program_.graph(variant)));
-  return *slot;
-}
-
-const PreparedJoin& Executor::joined(Variant previous, Variant next) {
-  const auto key = std::pair(previous, next);
-  auto found = joins_.find(key);
-  if (found == joins_.end()) {
-    const schedule::Graph& from = program_.graph(previous);
-    const schedule::Graph& to = program_.graph(next);
-    found = joins_.emplace(key, prepare_join(from, to, schedule::join(program_.map, from, to))).first;
+void Executor::prepare_graphs() {
+  const auto built = [&](int variant) { return !program_.graphs[static_cast<std::size_t>(variant)].end_order.empty(); };
+  for (int i = 0; i < schedule::kVariantCount; ++i) {
+    if (!built(i)) continue;
+    const auto next = static_cast<Variant>(i);
+    const schedule::Graph& graph = program_.graph(next);
+    graphs_[static_cast<std::size_t>(i)] = prepare(graph);
+    for (int k = 0; k < schedule::kVariantCount; ++k) {
+      const auto previous = static_cast<Variant>(k);
+      if (!built(k) || !schedule::may_follow(previous, next, program_.delayed)) continue;
+      const schedule::Graph& before = program_.graph(previous);
+      joins_[static_cast<std::size_t>(k)][static_cast<std::size_t>(i)] = prepare_join(before, graph, schedule::join(program_.map, before, graph));
+    }
   }
-  return found->second;
 }
 
-Executor::Ticket Executor::start(Variant variant, StepBatch* batch, const optim::StepScalars& scalars) {
+// Each step is committed once, by whichever graph completes its update.
+schedule::Conditions Executor::conditions_of(Variant variant, bool commits) {
+  const bool trains = variant == Variant::train || variant == Variant::train_first;
+  const bool finishes = variant == Variant::finish || variant == Variant::finish_pending;
+  if (options_.committer == nullptr) return {false, false, false};
+  schedule::Conditions conditions{trains && commits, !last_handed_ && (last_commits_ || finishes), finishes && !last_handed_ && !last_commits_};
+  if (conditions.commits_previous) last_handed_ = true;
+  if (!trains) return conditions;
+  last_commits_ = commits;
+  last_handed_ = commits && !program_.delayed;
+  return conditions;
+}
+
+Executor::Ticket Executor::start(Variant variant, StepBatch* batch, const optim::StepScalars& scalars, bool commits) {
   throw_if_poisoned();
   const Ticket ticket = next_sequence_;
   Flight& next = flight(ticket);
   if (ticket >= 2) {
-    wait_for(next.tasks_left);
+    wait_until([&] { return next.ended(); });
     retire(next);
   }
   Flight* previous = ticket > 0 ? &flight(ticket - 1) : nullptr;
-  const PreparedGraph& graph = prepared(variant);
-  const PreparedJoin* join = previous == nullptr ? nullptr : &joined(previous->graph().variant, variant);
-  if (previous != nullptr && !schedule::may_follow(previous->graph().variant, variant, program_.delayed)) {
-    throw std::logic_error("executor: a graph was started that may not follow the one before");
+  const PreparedGraph& graph = graphs_[static_cast<std::size_t>(variant)].value();
+  const PreparedJoin* join = nullptr;
+  if (previous != nullptr) {
+    const auto& prepared = joins_[static_cast<std::size_t>(previous->graph().variant)][static_cast<std::size_t>(variant)];
+    if (!prepared) throw std::logic_error("executor: a graph was started that may not follow the one before");
+    join = &*prepared;
   }
+  const bool trains = variant == Variant::train || variant == Variant::train_first;
   next.sequence = next_sequence_++;
   next.batch = batch;
   next.step = batch == nullptr ? 0 : batch->step;
   next.scalars = scalars;
   next.previous_scalars = pending_scalars_;
-  set_up(next, graph, join, previous);
-  const bool trains = variant == Variant::train || variant == Variant::train_first;
-  if (trains) pending_scalars_ = scalars;
+  next.previous = last_;
+  next.conditions = conditions_of(variant, commits);
+  if (trains) {
+    last_ = {last_.number + 1, batch->step};
+    pending_scalars_ = scalars;
+  }
+  next.own = trains ? last_ : TrainingRef{};
   pending_ = trains && program_.delayed;
+  set_up(next, graph, join, previous);
   flight_trace_[static_cast<std::size_t>(ticket % 2)] = trace_;
   for (auto& runner : lanes_) {
     if (runner) runner->started(next);
@@ -124,7 +158,7 @@ void Executor::set_up(Flight& next, const PreparedGraph& graph, const PreparedJo
     next.waiting[i].store(1 + graph.graph->predecessors[i] + (join == nullptr ? 0 : join->predecessors[i]), std::memory_order_relaxed);
     next.join_state[i].store(kOpen, std::memory_order_relaxed);
   }
-  next.results_left.store(graph.results, std::memory_order_relaxed);
+  next.results_left.store(graph.results == 0 ? 0 : graph.results + 1, std::memory_order_relaxed);
   next.tasks_left.store(static_cast<std::int32_t>(tasks + kInOrderLanes.size()), std::memory_order_release);
   const schedule::Map& map = program_.map;
   for (std::size_t b = 0; b < map.buffers.size(); ++b) {
@@ -148,7 +182,13 @@ void Executor::attach(Flight& previous, Flight& next, const PreparedJoin& join) 
 }
 
 void Executor::settle(Flight& flight, TaskId task) {
-  if (flight.waiting[static_cast<std::size_t>(task)].fetch_sub(1, std::memory_order_acq_rel) == 1) lane(flight.task(task).lane).ready(flight, task);
+  if (flight.waiting[static_cast<std::size_t>(task)].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  // Lanes that run in order pass tasks over themselves.
+  if (flight.carries_out(task) || is_device_lane(flight.task(task).lane)) {
+    lane(flight.task(task).lane).ready(flight, task);
+  } else {
+    completed(flight, task);
+  }
 }
 
 void Executor::submitted(Flight& flight, TaskId task) {
@@ -166,11 +206,34 @@ void Executor::completed(Flight& flight, TaskId task) {
   if (flight.join_state[i].exchange(kTaskDone, std::memory_order_acq_rel) == kJoined) {
     for (TaskId successor : flight.join_out->successors_of(task)) settle(*flight.next, successor);
   }
-  if (gives_result(flight.task(task))) left(flight, flight.results_left);
+  if (gives_result(flight.task(task)) && flight.results_left.fetch_sub(1, std::memory_order_acq_rel) == 2) conclude(flight);
   left(flight, flight.tasks_left);
 }
 
 void Executor::passed(Flight& flight) { left(flight, flight.tasks_left); }
+
+// All of a step's losses and norm partials are there.
+void Executor::conclude(Flight& flight) {
+  if (flight.own.number >= 0) {
+    Outcome& outcome = outcomes_[static_cast<std::size_t>(flight.own.number) % outcomes_.size()];
+    outcome.gradient_norm = optim::total_norm(flight.norm_partials);
+    const auto& losses = flight.batch->losses;
+    outcome.finite = std::isfinite(outcome.gradient_norm) && std::all_of(losses.begin(), losses.end(), [](double loss) { return std::isfinite(loss); });
+    outcome.number.store(flight.own.number, std::memory_order_release);
+  }
+  left(flight, flight.results_left);
+}
+
+// A step that went wrong is not committed: the run ends, and the commit before counts.
+void Executor::commit(Flight& flight, TaskId task) {
+  const TrainingRef step = flight.task(task).step_offset == 0 ? flight.own : flight.previous;
+  const Outcome& outcome = outcomes_[static_cast<std::size_t>(step.number) % outcomes_.size()];
+  wait_until([&] { return outcome.number.load(std::memory_order_acquire) == step.number; });
+  if (!outcome.finite) return;
+  const int slot = 1 - slots_.committed_slot();
+  options_.committer->commit(step.step, slot);
+  slots_.committed(slot);
+}
 
 void Executor::left(Flight&, std::atomic<std::int32_t>& counter) {
   if (counter.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
@@ -191,11 +254,14 @@ void Executor::throw_if_poisoned() {
   std::rethrow_exception(error_);
 }
 
-void Executor::wait_for(const std::atomic<std::int32_t>& counter) {
+template <typename Condition>
+void Executor::wait_until(const Condition& condition) {
   std::unique_lock lock(progress_mutex_);
-  progress_.wait(lock, [&] { return poisoned() || counter.load(std::memory_order_acquire) == 0; });
+  progress_.wait(lock, [&] { return poisoned() || stopping_ || condition(); });
+  const bool met = condition();
   lock.unlock();
   throw_if_poisoned();
+  if (!met) throw std::logic_error("executor: it ends while something waits for it");
 }
 
 void Executor::retire(Flight& flight) {
@@ -204,8 +270,10 @@ void Executor::retire(Flight& flight) {
   trace = nullptr;
 }
 
-Executor::Ticket Executor::train(StepBatch& batch, const optim::StepScalars& scalars) {
-  return start(pending_ ? Variant::train : Variant::train_first, &batch, scalars);
+Executor::Ticket Executor::load() { return start(Variant::load, nullptr); }
+
+Executor::Ticket Executor::train(StepBatch& batch, const optim::StepScalars& scalars, bool commits) {
+  return start(pending_ ? Variant::train : Variant::train_first, &batch, scalars, commits);
 }
 
 Executor::Ticket Executor::validate(StepBatch& batch) { return start(pending_ ? Variant::validate_pending : Variant::validate, &batch); }
@@ -213,15 +281,30 @@ Executor::Ticket Executor::validate(StepBatch& batch) { return start(pending_ ? 
 Executor::Ticket Executor::finish() { return start(pending_ ? Variant::finish_pending : Variant::finish, nullptr); }
 
 void Executor::wait_results(Ticket ticket) {
-  if (flight(ticket).sequence == ticket) wait_for(flight(ticket).results_left);
+  const Flight& awaited = flight(ticket);
+  if (awaited.sequence == ticket) wait_until([&] { return awaited.results_left.load(std::memory_order_acquire) == 0; });
 }
 
-double Executor::gradient_norm(Ticket ticket) const { return optim::total_norm(flights_[ticket % 2]->norm_partials); }
+double Executor::gradient_norm(Ticket ticket) const {
+  return outcomes_[static_cast<std::size_t>(flights_[ticket % 2]->own.number) % outcomes_.size()].gradient_norm;
+}
 
 void Executor::wait_end(Ticket ticket) {
-  if (flight(ticket).sequence != ticket) return;
-  wait_for(flight(ticket).tasks_left);
-  retire(flight(ticket));
+  Flight& awaited = flight(ticket);
+  if (awaited.sequence != ticket) return;
+  wait_until([&] { return awaited.ended(); });
+  retire(awaited);
+}
+
+std::string Executor::slowest() const {
+  std::optional<InHand> oldest;
+  for (const auto& lane : lanes_) {
+    const std::optional<InHand> candidate = lane ? lane->oldest() : std::nullopt;
+    if (candidate && (!oldest || candidate->begin_ns < oldest->begin_ns)) oldest = candidate;
+  }
+  if (!oldest) return {};
+  return fmt::format("{}: {} of step {}, for {:.1f} s", schedule::kLaneNames[static_cast<std::size_t>(oldest->task->lane)], describe(*oldest->task),
+                     oldest->step, static_cast<double>(now_ns() - oldest->begin_ns) / 1e9);
 }
 
 LaneTotals Executor::totals() const {

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <array>
-#include <map>
 #include <memory>
 #include <optional>
 
 #include "device/device.h"
+#include "runtime/commit_lane.h"
 #include "runtime/lane.h"
 #include "runtime/memory_image.h"
 #include "runtime/slot_table.h"
@@ -19,6 +19,8 @@ struct ExecutorOptions {
   std::array<double, schedule::kLaneCount> emulated_rates{};  // by lane: bytes/s, compute FLOP/s; 0: not capped
   unsigned optimizer_threads = 1;
   std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
+  Committer* committer = nullptr;                        // borrowed; for a problem whose steps can be committed
+  bool verify_reads = true;                              // of state, against the checksums in slots()
 };
 
 inline constexpr std::size_t kSsdTasksInFlight = 8;  // by lane
@@ -41,23 +43,29 @@ class Executor final : private TaskSink {
 
   using Ticket = std::int64_t;
 
-  // Joins a graph to what runs. The first one is Variant::load. `batch` (null for load and finish) is borrowed until wait_results(). Blocks while two
-  // graphs are in flight. Training variants take the scalars of this step's update.
-  Ticket start(schedule::Variant variant, StepBatch* batch, const optim::StepScalars& scalars = {});
-  // Starts training, validation or finishing in the variant that what ran before asks for.
-  Ticket train(StepBatch& batch, const optim::StepScalars& scalars);
+  // Starts the first graph: homes are filled.
+  Ticket load();
+  // Each joins a graph to what runs, and blocks while two are in flight. `batch` is borrowed until wait_results(). Start training, validation or finishing in the variant that what ran before asks for.
+  // commits: the step becomes durable once its update is complete and its loss and gradient norm are finite.
+  Ticket train(StepBatch& batch, const optim::StepScalars& scalars, bool commits = true);
   Ticket validate(StepBatch& batch);
+  // Commits the last step if that was not asked for before.
   Ticket finish();
 
   // Until the graph's losses, and for training its gradients' norms, are known. Then the batch is the caller's again.
   void wait_results(Ticket ticket);
-  // L2 norm over all parameters, tied ones once; after wait_results(), before the next but one start().
+  // Until the next but one start: what a ticket moves.
+  [[nodiscard]] const schedule::Graph& graph(Ticket ticket) const { return flights_[ticket % 2]->graph(); }
+  [[nodiscard]] const schedule::Conditions& conditions(Ticket ticket) const { return flights_[ticket % 2]->conditions; }
+  // L2 norm over all parameters, tied ones once; of a training step, after wait_results(), before the next but one start.
   [[nodiscard]] double gradient_norm(Ticket ticket) const;
   void wait_end(Ticket ticket);
   // Whether the previous step's delayed updates are still to be applied.
   [[nodiscard]] bool pending() const { return pending_; }
 
   [[nodiscard]] LaneTotals totals() const;
+  // What has been running longest: "ssd_write: write chunk 3 (delayed) of step 7, for 12.3 s"; empty when nothing is.
+  [[nodiscard]] std::string slowest() const;
   [[nodiscard]] SlotTable& slots() { return slots_; }
   [[nodiscard]] const MemoryImage& memory() const { return memory_; }
   // Records the tasks of graphs started from now on, until it is taken away (null). Borrowed.
@@ -72,14 +80,18 @@ class Executor final : private TaskSink {
 
   [[nodiscard]] LaneRunner& lane(Lane lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
   void make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend, const optim::Optimizer* optimizer);
-  const PreparedGraph& prepared(schedule::Variant variant);
-  const PreparedJoin& joined(schedule::Variant previous, schedule::Variant next);
+  void prepare_graphs();
+  Ticket start(schedule::Variant variant, StepBatch* batch, const optim::StepScalars& scalars = {}, bool commits = false);
   void set_up(Flight& flight, const PreparedGraph& graph, const PreparedJoin* join, const Flight* previous);
+  [[nodiscard]] schedule::Conditions conditions_of(schedule::Variant variant, bool commits);
+  void commit(Flight& flight, TaskId task);
+  void conclude(Flight& flight);
   void attach(Flight& previous, Flight& flight, const PreparedJoin& join);
   void settle(Flight& flight, TaskId task);
   void left(Flight& flight, std::atomic<std::int32_t>& counter);
   void retire(Flight& flight);
-  void wait_for(const std::atomic<std::int32_t>& counter);
+  template <typename Condition>
+  void wait_until(const Condition& condition);
   void throw_if_poisoned();
   [[nodiscard]] Flight& flight(Ticket ticket) { return *flights_[ticket % 2]; }
 
@@ -88,18 +100,29 @@ class Executor final : private TaskSink {
   MemoryImage memory_;
   SlotTable slots_;
   std::vector<std::uint64_t> first_norm_partial_;  // by object; one more at the end
-  std::array<std::unique_ptr<PreparedGraph>, schedule::kVariantCount> graphs_;
-  std::map<std::pair<schedule::Variant, schedule::Variant>, PreparedJoin> joins_;
+  std::array<std::optional<PreparedGraph>, schedule::kVariantCount> graphs_;
+  std::array<std::array<std::optional<PreparedJoin>, schedule::kVariantCount>, schedule::kVariantCount> joins_;  // by previous and next
   std::array<std::unique_ptr<Flight>, 2> flights_;
   std::array<std::unique_ptr<LaneRunner>, schedule::kLaneCount> lanes_;
   std::int64_t next_sequence_ = 0;
   bool pending_ = false;
   optim::StepScalars pending_scalars_;
+  TrainingRef last_;            // the newest training step
+  bool last_commits_ = false;   // it is to be committed,
+  bool last_handed_ = true;     // and a graph that does so was started; also when there is nothing to commit
+  // What a commit needs to know of a training step. Its own ring: a step is committed in the graph after it, when its flight may be another's.
+  struct Outcome {
+    std::atomic<std::int64_t> number{-1};  // of the training step
+    double gradient_norm = 0.0;
+    bool finite = false;
+  };
+  std::array<Outcome, 4> outcomes_;
   Trace* trace_ = nullptr;
   std::array<Trace*, 2> flight_trace_{nullptr, nullptr};
   std::mutex progress_mutex_;
   std::condition_variable progress_;
   std::atomic<bool> poisoned_{false};
+  bool stopping_ = false;  // under progress_mutex_
   std::exception_ptr error_;  // under progress_mutex_
 };
 

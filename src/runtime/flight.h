@@ -46,6 +46,12 @@ bool is_device_lane(Lane lane);
 // Whether the step's loss or gradient norm waits for it.
 bool gives_result(const schedule::Task& task);
 
+// A training step, as the executor counts them and as its batch does.
+struct TrainingRef {
+  std::int64_t number = -1;  // from 0; -1: none
+  std::int64_t step = 0;
+};
+
 struct TaskTimes {
   std::int64_t begin_ns = 0;
   std::int64_t end_ns = 0;
@@ -60,6 +66,9 @@ class Flight {
   std::int64_t sequence = -1;
   StepBatch* batch = nullptr;              // until its results were awaited
   std::int64_t step = 0;                   // of the batch; 0: none
+  schedule::Conditions conditions;
+  TrainingRef own;                         // the training step that this graph is
+  TrainingRef previous;                    // the newest one before it
   optim::StepScalars scalars;
   optim::StepScalars previous_scalars;     // of the update that is pending
   std::vector<std::int32_t> physical;      // which buffer of the map each buffer of the graph is
@@ -69,13 +78,14 @@ class Flight {
   std::unique_ptr<std::atomic<std::int32_t>[]> waiting;     // by task: edges still open
   std::unique_ptr<std::atomic<std::uint8_t>[]> join_state;  // by task: see kOpen
   std::atomic<std::int32_t> tasks_left{0};                  // and one for every lane that has yet to pass through
-  std::atomic<std::int32_t> results_left{0};
+  std::atomic<std::int32_t> results_left{0};                // and one until the step's outcome is known
   // The graph started after this one; set before any join_state becomes kJoined.
   const PreparedJoin* join_out = nullptr;
   Flight* next = nullptr;
 
   [[nodiscard]] const schedule::Graph& graph() const { return *prepared->graph; }
   [[nodiscard]] const schedule::Task& task(TaskId id) const { return graph().tasks[static_cast<std::size_t>(id)]; }
+  [[nodiscard]] bool carries_out(TaskId id) const { return conditions.carry_out(task(id)); }
   [[nodiscard]] bool ended() const { return tasks_left.load(std::memory_order_acquire) == 0; }
 };
 

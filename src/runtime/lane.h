@@ -5,7 +5,9 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "runtime/flight.h"
@@ -44,6 +46,13 @@ class Throttle {
   std::int64_t free_ns_ = 0;
 };
 
+// A task that a lane has begun and not ended.
+struct InHand {
+  std::int64_t step = 0;
+  const schedule::Task* task = nullptr;
+  std::int64_t begin_ns = 0;
+};
+
 // What lanes call. Thread-safe; none of it blocks for long.
 class TaskSink {
  public:
@@ -65,6 +74,8 @@ class LaneRunner {
   virtual void ready(Flight& flight, TaskId task) = 0;  // all its edges are settled
   // Takes no more tasks; returns when none is in hand and the threads have ended. Called once, also after a failure.
   virtual void stop() noexcept = 0;
+  // The task that has been in hand longest; thread-safe.
+  [[nodiscard]] virtual std::optional<InHand> oldest() = 0;
   [[nodiscard]] const LaneClock& clock() const { return clock_; }
 
  protected:

@@ -6,8 +6,14 @@ namespace gsnake::runtime {
 
 OptimizerLane::OptimizerLane(const Options& options, const schedule::Map& map, const optim::Optimizer& optimizer, const MemoryImage& memory,
                              TaskSink& sink)
-    : options_(options), map_(map), optimizer_(optimizer), memory_(memory), sink_(sink), throttle_(options.emulated_rate), queue_(options.most_ready) {
-  for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this, i] { work(i); });
+    : options_(options), map_(map), optimizer_(optimizer), memory_(memory), sink_(sink), throttle_(options.emulated_rate), queue_(options.most_ready),
+      in_hand_(options.threads) {
+  try {
+    for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this, i] { work(i); });
+  } catch (...) {
+    stop();
+    throw;
+  }
 }
 
 void OptimizerLane::ready(Flight& flight, TaskId task) {
@@ -27,6 +33,15 @@ void OptimizerLane::stop() noexcept {
   }
 }
 
+std::optional<InHand> OptimizerLane::oldest() {
+  const std::lock_guard lock(mutex_);
+  std::optional<InHand> oldest;
+  for (const auto& one : in_hand_) {
+    if (one && (!oldest || one->begin_ns < oldest->begin_ns)) oldest = one;
+  }
+  return oldest;
+}
+
 void OptimizerLane::work(unsigned index) {
   core::set_thread_name("gs-optim-" + std::to_string(index));
   core::block_signals();
@@ -38,6 +53,7 @@ void OptimizerLane::work(unsigned index) {
       const ReadyQueue::Entry entry = queue_.pop();
       const std::int64_t begin = now_ns();
       const std::int64_t due = throttle_.occupy(begin, static_cast<double>(entry.flight->task(entry.task).bytes));
+      in_hand_[index] = InHand{entry.flight->step, &entry.flight->task(entry.task), begin};
       lock.unlock();
       clock_.enter(begin);
       entry.flight->times[static_cast<std::size_t>(entry.task)].begin_ns = begin;
@@ -48,6 +64,7 @@ void OptimizerLane::work(unsigned index) {
       clock_.leave(end, entry.flight->task(entry.task).bytes);
       sink_.completed(*entry.flight, entry.task);
       lock.lock();
+      in_hand_[index].reset();
     }
   } catch (...) {
     sink_.fail(std::current_exception());

@@ -22,6 +22,7 @@ class OptimizerLane final : public LaneRunner {
 
   void ready(Flight& flight, TaskId task) override;
   void stop() noexcept override;
+  [[nodiscard]] std::optional<InHand> oldest() override;
 
  private:
   void work(unsigned index);
@@ -39,6 +40,7 @@ class OptimizerLane final : public LaneRunner {
   std::condition_variable changed_;
   Throttle throttle_;  // under mutex_
   ReadyQueue queue_;
+  std::vector<std::optional<InHand>> in_hand_;  // by thread; under mutex_
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

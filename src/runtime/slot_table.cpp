@@ -5,10 +5,23 @@ namespace gsnake::runtime {
 static_assert(static_cast<int>(store::Kind::activations) == static_cast<int>(schedule::ExtentKind::activations));
 static_assert(static_cast<int>(store::Kind::moment1) == static_cast<int>(schedule::ExtentKind::moment1));
 
-SlotTable::SlotTable(const schedule::Map& map, const store::Layout& layout) : current_(map.extents.size(), 0) {
+SlotTable::SlotTable(const schedule::Map& map, const store::Layout& layout) {
   for (const schedule::Extent& extent : map.extents) {
-    slots_.push_back(static_cast<std::uint8_t>(layout.kinds[static_cast<std::size_t>(extent.kind)].slots));
+    Entry entry;
+    entry.two_slots = is_state(extent) && layout.kinds[static_cast<std::size_t>(extent.kind)].slots >= 2;
+    entries_.push_back(entry);
   }
+}
+
+void SlotTable::written(int extent, int slot, std::uint64_t checksum) {
+  Entry& entry = entries_[static_cast<std::size_t>(extent)];
+  entry.slot = static_cast<std::uint8_t>(slot);
+  entry.checksum = {true, checksum};
+}
+
+void SlotTable::start_from(int slot) {
+  committed_slot_ = slot;
+  for (Entry& entry : entries_) entry.slot = static_cast<std::uint8_t>(entry.two_slots ? slot : 0);
 }
 
 }  // namespace gsnake::runtime

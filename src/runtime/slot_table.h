@@ -1,4 +1,4 @@
-// Which of the slots A and B an extent's newest bytes are in. Looked up at run time, so that one graph serves every step.
+// Which of the slots A and B an extent's newest bytes are in, and their checksum. Looked up at run time, so that one graph serves every step.
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,37 @@ class SlotTable {
  public:
   SlotTable(const schedule::Map& map, const store::Layout& layout);
 
-  [[nodiscard]] int read_slot(int extent) const { return current_[static_cast<std::size_t>(extent)]; }
-  // With two slots, the one that does not hold the newest bytes.
-  [[nodiscard]] int write_slot(int extent) const { return slots_[static_cast<std::size_t>(extent)] == 2 ? 1 - read_slot(extent) : 0; }
-  void written(int extent) { current_[static_cast<std::size_t>(extent)] = static_cast<std::uint8_t>(write_slot(extent)); }
-  void set(int extent, int slot) { current_[static_cast<std::size_t>(extent)] = static_cast<std::uint8_t>(slot); }
+  [[nodiscard]] int read_slot(int extent) const { return entries_[static_cast<std::size_t>(extent)].slot; }
+  // With two slots, the one that the last commit does not own: there, later updates overwrite earlier ones until the next commit.
+  [[nodiscard]] int write_slot(int extent) const { return entries_[static_cast<std::size_t>(extent)].two_slots ? 1 - committed_slot_ : 0; }
+  void written(int extent, int slot, std::uint64_t checksum);
+
+  // Of the newest bytes; `known` is false until they were written or set.
+  struct Checksum {
+    bool known = false;
+    std::uint64_t value = 0;
+  };
+  [[nodiscard]] Checksum checksum(int extent) const { return entries_[static_cast<std::size_t>(extent)].checksum; }
+  void set_checksum(int extent, std::uint64_t checksum) { entries_[static_cast<std::size_t>(extent)].checksum = {true, checksum}; }
+
+  // All state is in `slot`, and that is committed.
+  void start_from(int slot);
+  void committed(int slot) { committed_slot_ = slot; }
+  [[nodiscard]] int committed_slot() const { return committed_slot_; }
 
  private:
-  std::vector<std::uint8_t> slots_;    // of each extent's kind
-  std::vector<std::uint8_t> current_;
+  struct Entry {
+    bool two_slots = false;
+    std::uint8_t slot = 0;
+    Checksum checksum;
+  };
+  std::vector<Entry> entries_;
+  int committed_slot_ = 0;
 };
+
+[[nodiscard]] inline bool is_state(const schedule::Extent& extent) {
+  return extent.kind != schedule::ExtentKind::gradients && extent.kind != schedule::ExtentKind::activations;
+}
 
 // As the store names it.
 inline store::Extent store_extent(const schedule::Extent& extent) {

@@ -32,7 +32,7 @@ SsdLane::SsdLane(const Options& options, const schedule::Map& map, store::Store&
     idle_.push_back(operation.get());
     operations_.push_back(std::move(operation));
   }
-  early_.reserve(options.most_in_flight);
+  arrived_.reserve(options.most_in_flight);
   dispatcher_ = std::thread([this] { dispatch(); });
 }
 
@@ -47,7 +47,7 @@ void SsdLane::stop() noexcept {
   stopping_ = true;
   changed_.notify_all();
   // Buffers belong to the engine until it says otherwise.
-  changed_.wait(lock, [&] { return idle_.size() + early_.size() == operations_.size(); });
+  changed_.wait(lock, [&] { return idle_.size() + arrived_.size() == operations_.size(); });
   lock.unlock();
   if (dispatcher_.joinable()) dispatcher_.join();
 }
@@ -57,15 +57,14 @@ void SsdLane::dispatch() {
   core::block_signals();
   std::unique_lock lock(mutex_);
   while (Operation* operation = next(lock)) {
-    const ReadyQueue::Entry entry = queue_.pop();
     lock.unlock();
-    begin(*operation, entry);
+    begin(*operation);
     submit(*operation);
     lock.lock();
   }
 }
 
-// Waits until a task is ready and an operation is idle; meanwhile lets go of what was held back. Null: stop.
+// Waits until a task is ready and an operation is idle, and puts them together; meanwhile lets go of what has arrived. Null: stop.
 SsdLane::Operation* SsdLane::next(std::unique_lock<std::mutex>& lock) {
   while (true) {
     finish_due(lock);
@@ -73,53 +72,66 @@ SsdLane::Operation* SsdLane::next(std::unique_lock<std::mutex>& lock) {
     if (!queue_.empty() && !idle_.empty()) {
       Operation* operation = idle_.back();
       idle_.pop_back();
+      const ReadyQueue::Entry entry = queue_.pop();
+      operation->flight = entry.flight;
+      operation->task = entry.task;
+      operation->begin_ns = now_ns();
       return operation;
     }
-    if (early_.empty()) {
+    if (arrived_.empty()) {
       changed_.wait(lock);
     } else {
-      const std::int64_t due = (*std::min_element(early_.begin(), early_.end(), [](auto* a, auto* b) { return a->due_ns < b->due_ns; }))->due_ns;
+      const std::int64_t due = (*std::min_element(arrived_.begin(), arrived_.end(), [](auto* a, auto* b) { return a->due_ns < b->due_ns; }))->due_ns;
       changed_.wait_until(lock, std::chrono::steady_clock::time_point(std::chrono::nanoseconds(due)));
     }
   }
 }
 
+std::optional<InHand> SsdLane::oldest() {
+  const std::lock_guard lock(mutex_);
+  std::optional<InHand> oldest;
+  for (const auto& operation : operations_) {
+    const bool idle = operation->task < 0;
+    if (!idle && (!oldest || operation->begin_ns < oldest->begin_ns)) {
+      oldest = InHand{operation->flight->step, &operation->flight->task(operation->task), operation->begin_ns};
+    }
+  }
+  return oldest;
+}
+
 void SsdLane::finish_due(std::unique_lock<std::mutex>& lock) {
-  for (std::size_t i = 0; i < early_.size();) {
-    if (early_[i]->due_ns > now_ns()) {
+  for (std::size_t i = 0; i < arrived_.size();) {
+    if (arrived_[i]->due_ns > now_ns()) {
       ++i;
       continue;
     }
-    Operation* operation = early_[i];
-    early_[i] = early_.back();
-    early_.pop_back();
+    Operation* operation = arrived_[i];
+    arrived_[i] = arrived_.back();
+    arrived_.pop_back();
     lock.unlock();
+    verify(*operation);
     finish(*operation);
     lock.lock();
     i = 0;
   }
 }
 
-const schedule::Access& SsdLane::extent_of(const Flight& flight, TaskId task) const {
-  return *flight.graph().find(flight.task(task), options_.lane == Lane::ssd_read ? schedule::Role::source : schedule::Role::destination);
-}
-
-void SsdLane::begin(Operation& operation, const ReadyQueue::Entry& entry) {
-  Flight& flight = *entry.flight;
+void SsdLane::begin(Operation& operation) {
+  Flight& flight = *operation.flight;
   const bool reads = options_.lane == Lane::ssd_read;
-  const schedule::Task& task = flight.task(entry.task);
+  const schedule::Task& task = flight.task(operation.task);
   const schedule::Access& buffer = *flight.graph().find(task, reads ? schedule::Role::destination : schedule::Role::source);
-  const int extent = extent_of(flight, entry.task).resource - static_cast<int>(map_.buffers.size());
-  operation.flight = &flight;
-  operation.task = entry.task;
-  operation.slot = reads ? slots_.read_slot(extent) : slots_.write_slot(extent);
+  const schedule::Access& file = *flight.graph().find(task, reads ? schedule::Role::source : schedule::Role::destination);
+  operation.extent = file.resource - static_cast<int>(map_.buffers.size());
+  operation.slot = reads ? slots_.read_slot(operation.extent) : slots_.write_slot(operation.extent);
+  operation.data = memory_.address(flight.physical[static_cast<std::size_t>(buffer.resource)]) + buffer.offset;
   const std::int64_t now = now_ns();
   clock_.enter(now);
-  flight.times[static_cast<std::size_t>(entry.task)].begin_ns = now;
+  flight.times[static_cast<std::size_t>(operation.task)].begin_ns = now;
   operation.due_ns = throttle_.occupy(now, static_cast<double>(task.bytes));
-  std::byte* data = memory_.address(flight.physical[static_cast<std::size_t>(buffer.resource)]) + buffer.offset;
-  operation.count = store_.plan(reads ? io::Op::read : io::Op::write, store_extent(map_.extents[static_cast<std::size_t>(extent)]), operation.slot,
-                                data, nullptr, operation.requests);
+  const schedule::Extent& extent = map_.extents[static_cast<std::size_t>(operation.extent)];
+  if (!reads && is_state(extent)) operation.checksum = store::checksum_of({operation.data, extent.bytes});
+  operation.count = store_.plan(reads ? io::Op::read : io::Op::write, store_extent(extent), operation.slot, operation.data, nullptr, operation.requests);
   for (std::size_t i = 0; i < operation.count; ++i) operation.requests[i].completion = &operation.parts[i];
   operation.left.store(operation.count, std::memory_order_relaxed);
 }
@@ -144,30 +156,60 @@ void SsdLane::Part::on_complete(std::error_code error) noexcept {
   if (operation->left.fetch_sub(1, std::memory_order_acq_rel) == 1) operation->lane->arrived(*operation);
 }
 
+std::string SsdLane::name_of(const Operation& operation) const {
+  const schedule::Extent& extent = map_.extents[static_cast<std::size_t>(operation.extent)];
+  return fmt::format("{} of object {}", store::kKindNames[static_cast<std::size_t>(extent.kind)], extent.object);
+}
+
 void SsdLane::report(const Operation& operation, std::size_t part, std::error_code error) noexcept {
   try {
     const io::Request& request = operation.requests[part];
-    const schedule::Access& access = extent_of(*operation.flight, operation.task);
-    const schedule::Extent& extent = map_.extents[static_cast<std::size_t>(access.resource) - map_.buffers.size()];
-    const bool reads = options_.lane == Lane::ssd_read;
-    sink_.fail(std::make_exception_ptr(Error(
-        ErrorKind::storage,
-        fmt::format("cannot {} {} of object {}: {} bytes at offset {} of {}: {}; check the drive and start the run again",
-                    reads ? "read" : "write", store::kKindNames[static_cast<std::size_t>(extent.kind)], extent.object, request.size, request.offset,
-                    store_.path_of(request.file), error.message()),
-        error)));
+    const char* verb = options_.lane == Lane::ssd_read ? "read" : "write";
+    sink_.fail(std::make_exception_ptr(Error(ErrorKind::storage,
+                                             fmt::format("cannot {} {}: {} bytes at offset {} of {}: {}; check the drive and start the run again", verb,
+                                                         name_of(operation), request.size, request.offset, store_.path_of(request.file), error.message()),
+                                             error)));
   } catch (...) {
     sink_.fail(std::current_exception());
   }
 }
 
+bool SsdLane::to_be_verified(const Operation& operation) const {
+  return options_.verify && options_.lane == Lane::ssd_read && is_state(map_.extents[static_cast<std::size_t>(operation.extent)]) &&
+         slots_.checksum(operation.extent).known;
+}
+
+void SsdLane::verify(const Operation& operation) noexcept {
+  if (!to_be_verified(operation) || sink_.poisoned()) return;
+  const std::uint64_t expected = slots_.checksum(operation.extent).value;
+  const std::uint64_t found = store::checksum_of({operation.data, map_.extents[static_cast<std::size_t>(operation.extent)].bytes});
+  if (found == expected) return;
+  try {
+    fail_verification(operation, expected, found);
+  } catch (...) {
+    sink_.fail(std::current_exception());
+  }
+}
+
+void SsdLane::fail_verification(const Operation& operation, std::uint64_t expected, std::uint64_t found) const {
+  std::string places;
+  for (std::size_t i = 0; i < operation.count; ++i) {
+    const io::Request& request = operation.requests[i];
+    places += fmt::format("{}{} bytes at offset {} of {}", i == 0 ? "" : ", ", request.size, request.offset, store_.path_of(request.file));
+  }
+  throw Error(ErrorKind::storage, fmt::format("cannot use what was read of {}: {}: its checksum is {:016x}, but {:016x} was written; the drive or its controller "
+                                              "returns wrong data: look at its log, then resume from the last commit",
+                                              name_of(operation), places, found, expected));
+}
+
+// Checksums are computed on the dispatcher's thread: the engine's has other requests to attend to.
 void SsdLane::arrived(Operation& operation) noexcept {
-  if (operation.due_ns <= now_ns()) {
+  if (operation.due_ns <= now_ns() && !to_be_verified(operation)) {
     finish(operation);
     return;
   }
   const std::lock_guard lock(mutex_);
-  early_.push_back(&operation);
+  arrived_.push_back(&operation);
   changed_.notify_all();
 }
 
@@ -177,9 +219,10 @@ void SsdLane::finish(Operation& operation) noexcept {
   const std::int64_t end = now_ns();
   flight.times[static_cast<std::size_t>(task)].end_ns = end;
   clock_.leave(end, flight.task(task).bytes);
-  if (options_.lane == Lane::ssd_write) slots_.written(extent_of(flight, task).resource - static_cast<int>(map_.buffers.size()));
+  if (options_.lane == Lane::ssd_write) slots_.written(operation.extent, operation.slot, operation.checksum);
   if (!sink_.poisoned()) sink_.completed(flight, task);  // after a failure its data may not be what the graph thinks
   const std::lock_guard lock(mutex_);
+  operation.task = -1;
   idle_.push_back(&operation);
   changed_.notify_all();
 }

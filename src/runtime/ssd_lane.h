@@ -20,12 +20,14 @@ class SsdLane final : public LaneRunner {
     double emulated_rate = 0.0;    // bytes/s; 0: not capped
     std::size_t most_in_flight = 8;  // tasks
     std::size_t most_ready = 0;      // tasks that can be ready at once
+    bool verify = true;              // reads of state against the checksums of what was written
   };
   SsdLane(const Options& options, const schedule::Map& map, store::Store& store, SlotTable& slots, const MemoryImage& memory, TaskSink& sink);
   ~SsdLane() override { stop(); }
 
   void ready(Flight& flight, TaskId task) override;
   void stop() noexcept override;
+  [[nodiscard]] std::optional<InHand> oldest() override;
 
  private:
   // One task on its way: its requests, one completion each, so that a failure can name the file.
@@ -39,8 +41,12 @@ class SsdLane final : public LaneRunner {
     SsdLane* lane = nullptr;
     Flight* flight = nullptr;
     TaskId task = -1;
+    std::int64_t begin_ns = 0;
     std::int64_t due_ns = 0;
+    int extent = 0;
     int slot = 0;
+    std::byte* data = nullptr;
+    std::uint64_t checksum = 0;  // of what a write carries
     std::vector<io::Request> requests;
     std::vector<Part> parts;
     std::size_t count = 0;
@@ -50,12 +56,15 @@ class SsdLane final : public LaneRunner {
   void dispatch();
   Operation* next(std::unique_lock<std::mutex>& lock);
   void finish_due(std::unique_lock<std::mutex>& lock);
-  void begin(Operation& operation, const ReadyQueue::Entry& entry);
+  void begin(Operation& operation);
+  [[nodiscard]] bool to_be_verified(const Operation& operation) const;
+  void verify(const Operation& operation) noexcept;
+  [[noreturn]] void fail_verification(const Operation& operation, std::uint64_t expected, std::uint64_t found) const;
   void submit(Operation& operation);
   void arrived(Operation& operation) noexcept;
   void finish(Operation& operation) noexcept;
   void report(const Operation& operation, std::size_t part, std::error_code error) noexcept;
-  [[nodiscard]] const schedule::Access& extent_of(const Flight& flight, TaskId task) const;
+  [[nodiscard]] std::string name_of(const Operation& operation) const;
 
   const Options options_;
   const schedule::Map& map_;
@@ -69,7 +78,7 @@ class SsdLane final : public LaneRunner {
   ReadyQueue queue_;
   std::vector<std::unique_ptr<Operation>> operations_;
   std::vector<Operation*> idle_;
-  std::vector<Operation*> early_;  // done, but not before their due time (emulated rate)
+  std::vector<Operation*> arrived_;  // done, but to be verified, or held back until they are due (emulated rate)
   bool stopping_ = false;
   std::thread dispatcher_;
 };

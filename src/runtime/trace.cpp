@@ -8,9 +8,8 @@
 #include "core/errors.h"
 
 namespace gsnake::runtime {
-namespace {
 
-std::string name_of(const schedule::Task& task) {
+std::string describe(const schedule::Task& task) {
   std::string name = schedule::kOpNames[static_cast<std::size_t>(task.op)];
   if (task.unit >= 0) name += " unit " + std::to_string(task.unit);
   if (task.micro_batch >= 0) name += " micro-batch " + std::to_string(task.micro_batch);
@@ -18,6 +17,8 @@ std::string name_of(const schedule::Task& task) {
   if (task.step_offset < 0) name += " (delayed)";
   return name;
 }
+
+namespace {
 
 // A row a lane; where a lane has several tasks in hand at once, further rows below it.
 int row_of(std::vector<std::int64_t>& ends, const TaskTimes& times) {
@@ -35,7 +36,8 @@ int row_of(std::vector<std::int64_t>& ends, const TaskTimes& times) {
 void Trace::add(const Flight& flight) {
   for (std::size_t i = 0; i < flight.graph().tasks.size(); ++i) {
     const schedule::Task& task = flight.graph().tasks[i];
-    events_.push_back({task.lane, name_of(task), flight.sequence, flight.step, task.bytes, flight.times[i]});
+    if (!flight.carries_out(static_cast<TaskId>(i))) continue;
+    events_.push_back({task.lane, describe(task), flight.sequence, flight.step, task.bytes, flight.times[i]});
   }
 }
 

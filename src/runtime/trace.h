@@ -8,6 +8,9 @@
 
 namespace gsnake::runtime {
 
+// "update chunk 3 (delayed)".
+std::string describe(const schedule::Task& task);
+
 class Trace {
  public:
   // Takes the times of a graph that has ended.

@@ -26,6 +26,19 @@ std::uint64_t chunk_elements(const ModelLayout& layout) {
   return std::clamp(even, kSmallestChunk, kLargestChunk);
 }
 
+// The edges between every two graphs that may follow one another, as the executor keeps them.
+std::uint64_t join_bytes(const schedule::Program& program) {
+  std::uint64_t bytes = 0;
+  for (const schedule::Graph& previous : program.graphs) {
+    for (const schedule::Graph& next : program.graphs) {
+      if (previous.end_order.empty() || next.end_order.empty() || !schedule::may_follow(previous.variant, next.variant, program.delayed)) continue;
+      const std::size_t edges = schedule::join(program.map, previous, next).size();
+      bytes += (previous.tasks.size() + next.tasks.size() + edges) * sizeof(schedule::TaskId);
+    }
+  }
+  return bytes;
+}
+
 // Structures that grow with the number of tasks: the graphs, and two flights' counters, times and events.
 std::uint64_t table_bytes(const schedule::Program& program) {
   std::uint64_t bytes = 0;
@@ -36,7 +49,9 @@ std::uint64_t table_bytes(const schedule::Program& program) {
              graph.successors.capacity() * sizeof(schedule::TaskId) + graph.boundaries.capacity() * sizeof(schedule::Boundary);
   }
   constexpr std::uint64_t kPerTaskInFlight = 96;
-  return bytes + 2 * most * kPerTaskInFlight + program.map.chunks.size() * sizeof(schedule::Chunk);
+  constexpr std::uint64_t kPerExtent = 80;  // its slot, and its checksum there and in the commit
+  return bytes + 2 * most * kPerTaskInFlight + program.map.chunks.size() * sizeof(schedule::Chunk) + join_bytes(program) +
+         program.map.extents.size() * kPerExtent;
 }
 
 std::vector<MemoryItem> charge(const schedule::Problem& problem, const schedule::PoolSizes& pools, const Overheads& overheads, const schedule::Program& program) {
@@ -109,6 +124,7 @@ schedule::Problem make_problem(const Config& config, const Model& model, const M
   problem.optimizer = fractions(config.placement.optimizer);
   problem.activations = fractions(config.placement.activations);
   problem.gradients_host = config.placement.gradients.host;
+  problem.commits = config.run.durability == "commit";
   return problem;
 }
 

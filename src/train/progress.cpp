@@ -37,6 +37,11 @@ void append_tier(std::vector<std::string>& lines, const char* tier, std::uint64_
   }
 }
 
+std::string commits_text(const RunConfig& run) {
+  if (run.durability == "off") return "commits only at the end and on SIGINT or SIGTERM: a kill loses the run (run.durability = \"off\")";
+  return run.commit_every == 1 ? "commits every step" : fmt::format("commits every {} steps", run.commit_every);
+}
+
 std::size_t terminal_columns() {
   struct winsize size {};
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
@@ -77,7 +82,7 @@ std::vector<std::string> start_text(const Config& config, const RunReport& repor
   append_tier(lines, "device", report.device_bytes, config.memory.device_budget, report);
   lines.push_back(fmt::format("libraries and code beside the budgets: {}", core::format_bytes(report.base_bytes)));
   if (report.resumed_step > 0) lines.push_back(fmt::format("going on from step {}", report.resumed_step));
-  lines.emplace_back("this build commits at the end of a run and on SIGINT or SIGTERM, whatever run.commit_every says");
+  lines.push_back(commits_text(config.run));
   return lines;
 }
 

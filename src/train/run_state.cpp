@@ -35,12 +35,12 @@ void refuse(const std::string& key, const nlohmann::json& before, const nlohmann
 
 nlohmann::json to_json(const RunState& state, const Config& config) {
   return {{"step", state.step},  {"updates", state.updates},   {"data_cursor", state.data_cursor},
-          {"slot", state.slot}, {"compute_threads", state.compute_threads}, {"elements", state.elements}, {"config", nlohmann::json::parse(config.to_json())}};
+          {"compute_threads", state.compute_threads}, {"elements", state.elements}, {"config", nlohmann::json::parse(config.to_json())}};
 }
 
 RunState run_state_from(const nlohmann::json& training) {
   try {
-    return {training.at("step"), training.at("updates"), training.at("data_cursor"), training.at("slot"), training.at("compute_threads"), training.at("elements")};
+    return {training.at("step"), training.at("updates"), training.at("data_cursor"), training.at("compute_threads"), training.at("elements")};
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::storage, std::string("the manifest does not describe a training run: ") + error.what());
   }

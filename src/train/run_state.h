@@ -14,7 +14,6 @@ struct RunState {
   std::int64_t step = 0;        // attempts
   std::int64_t updates = 0;     // attempts that were not skipped
   std::uint64_t data_cursor = 0;
-  int slot = 0;                 // of all state
   int compute_threads = 0;      // in effect; part of the maths
   std::vector<std::uint64_t> elements;  // of each object
 };

@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <thread>
+#include <tuple>
 
 #include "core/log.h"
 #include "greedysnake/error.h"
+#include "memory/anonymous.h"
 #include "train/torch_memory.h"
 
 namespace gsnake::train {
@@ -31,6 +34,11 @@ Model checked(Model model, const Config& config) {
                                       std::to_string(model.max_context) + " tokens; lower it or raise model.context");
   }
   return model;
+}
+
+std::uint64_t checksum_of_zeros(std::uint64_t bytes) {
+  const memory::AnonymousMemory zeros(bytes);
+  return store::checksum_of({zeros.data(), bytes});
 }
 
 ComputeShape compute_shape(const Config& config, Purpose purpose) {
@@ -73,36 +81,54 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
   device = device::make_cpu_device();
 }
 
-void Session::start(int slot) {
-  start_slot = slot;
+void Session::start(StartState state, runtime::Committer* committer) {
   runtime::ExecutorOptions options;
   const EmulateConfig& rates = config.emulate;
   options.emulated_rates = {rates.compute, rates.h2d, rates.d2h, rates.ssd_read, rates.ssd_write, rates.optimizer, rates.collective};
   options.decay_runs = decay_runs(layout);
+  options.committer = problem.commits ? committer : nullptr;
+  options.verify_reads = config.ssd.verify == "always";
   executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, optimizer.get(), std::move(options));
-  for (std::size_t extent = 0; extent < program.map.extents.size(); ++extent) {
-    if (program.map.extents[extent].kind < schedule::ExtentKind::gradients) executor->slots().set(static_cast<int>(extent), slot);
-  }
+  executor->slots().start_from(store->committed_slot());
+  set_checksums(state);
   // What is resident beside what the budgets were charged with: libraries, code, stacks. LibTorch's temporaries are not there yet.
   const std::uint64_t resident = resident_bytes();
   const std::uint64_t charged = memory.host_bytes + memory.device_bytes - temporaries;
   base_bytes = resident > charged ? resident - charged : 0;
-  executor->wait_end(executor->start(schedule::Variant::load, nullptr));
+  load_ticket = executor->load();
+  executor->wait_end(load_ticket);
 }
 
-int Session::slot_after(std::int64_t updates) const {
-  const int slots = store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots;
-  return slots == 2 ? static_cast<int>((start_slot + updates) % 2) : 0;
-}
-
-void Session::aim_flush(int slot) {
-  if (store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots != 2) return;
-  for (const schedule::Chunk& chunk : program.map.chunks) {
-    if (chunk.weight_tier != schedule::Tier::ssd) executor->slots().set(chunk.weight_extent, 1 - slot);
-    for (std::size_t k = 0; k < problem.state_bytes.size(); ++k) {
-      if (chunk.state_tier != schedule::Tier::ssd) executor->slots().set(chunk.state_extent[k], 1 - slot);
+void Session::set_checksums(StartState state) {
+  using Key = std::tuple<store::Kind, std::uint32_t, std::uint64_t, std::uint64_t>;
+  const auto key_of = [](const store::Extent& e) { return Key{e.kind, e.object, e.offset, e.bytes}; };
+  std::map<Key, std::uint64_t> known;
+  for (const store::Checksum& checksum : store->checksums()) known[key_of(checksum.extent)] = checksum.xxh3;
+  std::map<std::uint64_t, std::uint64_t> zeros;  // by size
+  std::vector<int> unknown;
+  std::vector<store::Extent> to_hash;
+  for (std::size_t i = 0; i < program.map.extents.size(); ++i) {
+    if (!runtime::is_state(program.map.extents[i])) continue;
+    const store::Extent extent = runtime::store_extent(program.map.extents[i]);
+    const auto found = known.find(key_of(extent));
+    if (found != known.end()) {
+      executor->slots().set_checksum(static_cast<int>(i), found->second);
+    } else if (state == StartState::fresh && extent.kind != store::Kind::weights) {
+      auto [zero, made] = zeros.try_emplace(extent.bytes, 0);
+      if (made) zero->second = checksum_of_zeros(extent.bytes);
+      executor->slots().set_checksum(static_cast<int>(i), zero->second);
+    } else if (state != StartState::sampled) {
+      unknown.push_back(static_cast<int>(i));
+      to_hash.push_back(extent);
     }
   }
+  const std::vector<std::uint64_t> hashed = store->hash(to_hash, store->committed_slot());
+  for (std::size_t i = 0; i < unknown.size(); ++i) executor->slots().set_checksum(unknown[i], hashed[i]);
+}
+
+int Session::next_slot() const {
+  const int slots = store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots;
+  return slots >= 2 ? 1 - executor->slots().committed_slot() : 0;
 }
 
 }  // namespace gsnake::train

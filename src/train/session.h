@@ -13,19 +13,24 @@ namespace gsnake::train {
 
 enum class Purpose : std::uint8_t { train, sample };
 
+// What the store's state is like when a session starts.
+enum class StartState : std::uint8_t {
+  fresh,     // initial weights; moments are zero
+  checked,   // an earlier run's, to be trained: every piece gets a checksum
+  sampled,   // an earlier run's, to be read: pieces that its commit has checksums for are checked
+};
+
 // Everything that can be refused without touching a drive, then everything that must exist before the first step. The members' order is the
 // order in which they are made, and the reverse of the order in which they end.
 struct Session {
   // Rehearses the units, plans memory, builds the program; touches no drive. Throws Error(usage), Error(budget).
   Session(Model model, const Config& config, Purpose purpose);
 
-  // Allocates slots, starts the lanes and loads what placement keeps in memory. The store is set by then, its state in `slot`.
-  void start(int slot);
-
-  // The state's slot after `updates` more updates.
-  [[nodiscard]] int slot_after(std::int64_t updates) const;
-  // Before Variant::finish: what is kept in memory goes to the slot where the rest of the state is.
-  void aim_flush(int slot);
+  // Allocates slots, starts the lanes and loads what placement keeps in memory. The store is set by then. `committer` makes steps durable
+  // where problem.commits asks for it; borrowed.
+  void start(StartState state, runtime::Committer* committer);
+  // Where updates go now: what the next commit names.
+  [[nodiscard]] int next_slot() const;
 
   Config config;
   Model model;
@@ -42,7 +47,10 @@ struct Session {
   std::unique_ptr<device::Device> device;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<runtime::Executor> executor;
-  int start_slot = 0;
+  runtime::Executor::Ticket load_ticket = -1;
+
+ private:
+  void set_checksums(StartState state);
 };
 
 store::StoreOptions store_options(const Config& config);

@@ -12,6 +12,7 @@
 #include "greedysnake/models.h"
 #include "greedysnake/trainer.h"
 #include "train/failure.h"
+#include "train/heartbeat.h"
 #include "train/machine.h"
 #include "train/outputs.h"
 #include "train/progress.h"
@@ -45,7 +46,8 @@ class TrainLoop {
         trainer_(trainer),
         signals_(signals),
         log_(config, trainer.report()),
-        progress_(config.train.steps) {}
+        progress_(config.train.steps),
+        heartbeat_([this](double waited_seconds) { report_wait(waited_seconds); }) {}
 
   RunOutcome run() {
     try {
@@ -101,6 +103,7 @@ class TrainLoop {
     std::swap(batch_.inputs, scratch_.inputs);
     std::swap(batch_.labels, scratch_.labels);
     trainer_.set_data_cursor(inputs_.training.cursor());
+    const Heartbeat::Wait waiting(heartbeat_);
     trainer_.submit(batch_);
     ++submitted_;
   }
@@ -108,6 +111,7 @@ class TrainLoop {
   // A step that ends the run has its line as well.
   StepResult wait() {
     try {
+      const Heartbeat::Wait waiting(heartbeat_);
       return trainer_.wait();
     } catch (const NonFiniteError& error) {
       report(error.result(), std::nullopt);
@@ -146,6 +150,7 @@ class TrainLoop {
       all.inputs.insert(all.inputs.end(), one.inputs.begin(), one.inputs.end());
       all.labels.insert(all.labels.end(), one.labels.begin(), one.labels.end());
     }
+    const Heartbeat::Wait waiting(heartbeat_);
     return trainer_.validate(all);
   }
 
@@ -154,16 +159,28 @@ class TrainLoop {
       progress_.end_line();
       spdlog::info("stopping on a signal: committing step {} (a second signal ends the process at once)", trainer_.completed_steps());
     }
+    const Heartbeat::Wait waiting(heartbeat_);
     trainer_.commit();
   }
 
   void write_trace() {
     recording_ = false;
     const std::string path = output_path(config_, config_.run.trace);
-    trainer_.write_trace(path);
+    {
+      const Heartbeat::Wait waiting(heartbeat_);
+      trainer_.write_trace(path);
+    }
     progress_.end_line();
     spdlog::info("the trace of steps {} to {} is in {}", config_.run.trace_first,
                  std::min(config_.run.trace_last, trainer_.completed_steps()), path);
+  }
+
+  // On the heartbeat's thread, while this one waits.
+  void report_wait(double waited_seconds) {
+    const std::string slowest = trainer_.slowest();
+    progress_.end_line();
+    spdlog::warn("waiting for {:.0f} s; {}", waited_seconds,
+                 slowest.empty() ? "no lane has a task in hand" : "longest in hand is " + slowest);
   }
 
   const Config& config_;
@@ -176,6 +193,7 @@ class TrainLoop {
   bool recording_ = false;
   Batch batch_;
   data::Batch scratch_;
+  Heartbeat heartbeat_;  // last: its thread uses the others
 };
 
 void check_request(const RunRequest& request) {

@@ -20,9 +20,9 @@ struct RunOutcome {
   Json end;             // the metrics' last line
 };
 
-// Trains to config.train.steps or until a signal. Throws Error: before the first step with nothing left behind; later with
-// the error in the metrics' last line (this build commits at the end and on a signal only: the steps since then are lost). One run at a
-// time in a process (it takes SIGINT and SIGTERM meanwhile).
+// Trains to config.train.steps or until a signal. Throws Error: before the first step with nothing left behind; later, as anything else
+// that is thrown, with the error in the metrics' last line (the steps since the last commit are lost). One run at a time in a process (it
+// takes SIGINT and SIGTERM meanwhile).
 RunOutcome run_training(const Config& config, const RunRequest& request);
 
 }  // namespace gsnake::train

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "core/bytes.h"
 #include "core/log.h"
 #include "greedysnake/error.h"
 #include "memory/anonymous.h"
@@ -12,6 +13,7 @@
 #include "train/initial_state.h"
 #include "train/run_state.h"
 #include "train/session.h"
+#include "train/step_committer.h"
 
 namespace gsnake {
 namespace {
@@ -31,6 +33,16 @@ std::int64_t counted(const std::vector<std::int64_t>& labels) {
   std::int64_t count = 0;
   for (std::int64_t label : labels) count += label == kIgnoredLabel ? 0 : 1;
   return count;
+}
+
+// A line when it begins and when it ends, if it is worth one.
+std::function<void(std::uint64_t, std::uint64_t)> verification_progress() {
+  return [tenths = std::uint64_t{0}](std::uint64_t done, std::uint64_t total) mutable {
+    constexpr std::uint64_t kWorthALine = 1ULL << 30;
+    if (total < kWorthALine || done * 10 / total == tenths) return;
+    tenths = done * 10 / total;
+    spdlog::info("checking the state against its checksums: {} of {}", core::format_bytes(done), core::format_bytes(total));
+  };
 }
 
 }  // namespace
@@ -56,25 +68,28 @@ class Trainer::Impl {
   train::Session session;
   train::RunState state;          // of the steps that were submitted
   std::int64_t completed = 0;     // steps whose results were given out
-  std::int64_t committed = 0;
+  std::unique_ptr<train::StepCommitter> committer;
   RunReport report;
   runtime::Trace trace;
 
  private:
   struct InFlight {
     runtime::Executor::Ticket ticket = -1;
-    schedule::Variant variant = schedule::Variant::train;
+    Traffic traffic;
     Batch data;
     runtime::StepBatch batch;
     StepResult result;
   };
 
   void open(const TrainerOptions& options);
+  void make_committer() { committer = std::make_unique<train::StepCommitter>(session.config, session.program.map, *session.store); }
   void make_report();
   void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
   double loss_of(const InFlight& step) const;
-  void count(schedule::Variant variant);
+  [[nodiscard]] Traffic traffic_of(runtime::Executor::Ticket ticket) const;
+  void count(const Traffic& bytes);
   void protect_nothing();  // before state on SSD is overwritten
+  [[nodiscard]] bool all_committed() const { return committer->committed() == state.step; }
   void throw_if_failed() const;
 
   optim::LearningRateSchedule rates_;
@@ -93,9 +108,10 @@ class Trainer::Impl {
 Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
     : session((config.validate(), std::move(model)), config, train::Purpose::train), rates_(learning_rates(config.optimizer)) {
   open(options);
-  session.start(state.slot);
+  session.start(first_step_ > 0 || manifest_valid_ ? train::StartState::checked : train::StartState::fresh, committer.get());
+  committer->set_slots(session.executor->slots());
   make_report();
-  count(schedule::Variant::load);
+  count(traffic_of(session.load_ticket));
   results_at_ = std::chrono::steady_clock::now();
 }
 
@@ -115,15 +131,24 @@ void Trainer::Impl::open(const TrainerOptions& options) {
     state = train::run_state_from(training);
     train::refuse_changed_threads(state.compute_threads, at::get_num_threads(), options.allow_change);
     if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + session.config.run.dir);
-    first_step_ = completed = committed = state.step;
+    first_step_ = completed = state.step;
     manifest_valid_ = true;
+    if (session.problem.commits && session.store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots < 2) {
+      throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + session.config.run.dir +
+                                        " was made: its files have room for one copy of the state; set it back to \"off\"");
+    }
+    session.store->verify(verification_progress());
+    make_committer();
+    committer->resume_at(state.step);
     return;
   }
   store_options.overwrite = options.overwrite;
   session.store = store::Store::create(store_options, session.store_layout);
+  state = {};
   state.elements = session.problem.elements;
   state.compute_threads = at::get_num_threads();
   train::write_initial_weights(session.model, session.layout, session.config.train.seed, *session.store);
+  make_committer();
 }
 
 void Trainer::Impl::make_report() {
@@ -150,12 +175,22 @@ void Trainer::Impl::make_report() {
   report.resumed_step = first_step_;
 }
 
-void Trainer::Impl::count(schedule::Variant variant) {
-  const schedule::Graph& graph = session.program.graph(variant);
-  traffic_.ssd_read_bytes += graph.lane_bytes(Lane::ssd_read);
-  traffic_.ssd_write_bytes += graph.lane_bytes(Lane::ssd_write);
-  traffic_.h2d_bytes += graph.lane_bytes(Lane::h2d);
-  traffic_.d2h_bytes += graph.lane_bytes(Lane::d2h);
+Traffic Trainer::Impl::traffic_of(runtime::Executor::Ticket ticket) const {
+  const schedule::Graph& graph = session.executor->graph(ticket);
+  const schedule::Conditions& conditions = session.executor->conditions(ticket);
+  Traffic bytes;
+  bytes.ssd_read_bytes = graph.lane_bytes(Lane::ssd_read, conditions);
+  bytes.ssd_write_bytes = graph.lane_bytes(Lane::ssd_write, conditions);
+  bytes.h2d_bytes = graph.lane_bytes(Lane::h2d, conditions);
+  bytes.d2h_bytes = graph.lane_bytes(Lane::d2h, conditions);
+  return bytes;
+}
+
+void Trainer::Impl::count(const Traffic& bytes) {
+  traffic_.ssd_read_bytes += bytes.ssd_read_bytes;
+  traffic_.ssd_write_bytes += bytes.ssd_write_bytes;
+  traffic_.h2d_bytes += bytes.h2d_bytes;
+  traffic_.d2h_bytes += bytes.d2h_bytes;
 }
 
 void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches) {
@@ -179,10 +214,12 @@ double Trainer::Impl::loss_of(const InFlight& step) const {
   return loss;
 }
 
-// Without commits inside a run, what stands on SSD is being overwritten from here on: say so before it happens.
+// With one slot, the state of the commit is being overwritten from here on: say so before it happens.
 void Trainer::Impl::protect_nothing() {
-  if (!manifest_valid_) return;
+  const bool overwrites = session.next_slot() == session.store->committed_slot();
+  if (!manifest_valid_ || !overwrites) return;
   session.store->retract_manifest();
+  committer->resume_at(-1);
   manifest_valid_ = false;
 }
 
@@ -201,10 +238,12 @@ void Trainer::Impl::submit(const Batch& batch) {
   step.result.learning_rate = rates_.at(state.updates);
   step.batch.step = state.step + 1;
   step.batch.loss_factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(step.result.tokens, 1)));
-  step.variant = session.executor->pending() ? schedule::Variant::train : schedule::Variant::train_first;
-  step.ticket = session.executor->train(step.batch, {step.result.learning_rate, state.updates + 1});
+  const optim::StepScalars scalars{step.result.learning_rate, state.updates + 1};
   step.result.step = ++state.step;
   ++state.updates;
+  committer->expect(state);
+  step.ticket = session.executor->train(step.batch, scalars, state.step % session.config.run.commit_every == 0);
+  step.traffic = traffic_of(step.ticket);
   ++submitted_;
 }
 
@@ -222,7 +261,7 @@ StepResult Trainer::Impl::wait() {
   results_at_ = now;
   ++waited_;
   completed = result.step;
-  count(step.variant);
+  count(step.traffic);
   if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
     failure_ = std::make_exception_ptr(Error(ErrorKind::non_finite, "the " + std::string(std::isfinite(result.loss) ? "gradient norm" : "loss") + " of step " + std::to_string(result.step) +
                                            " is not finite; lower optimizer.learning_rate or check the data"));
@@ -252,8 +291,8 @@ double Trainer::Impl::validate(const Batch& batch) {
     pass.labels.resize(per_pass, kIgnoredLabel);
     fill(validation_, pass, false, session.config.train.micro_batches);
     validation_.batch.loss_factor = factor;
-    count(session.executor->pending() ? schedule::Variant::validate_pending : schedule::Variant::validate);
     validation_.ticket = session.executor->validate(validation_.batch);
+    count(traffic_of(validation_.ticket));
     session.executor->wait_results(validation_.ticket);
     loss += loss_of(validation_);
   }
@@ -264,24 +303,26 @@ double Trainer::Impl::validate(const Batch& batch) {
 void Trainer::Impl::commit() {
   throw_if_failed();
   if (submitted_ != waited_) throw std::logic_error("Trainer::commit: steps are waiting; call wait() first");
-  if (manifest_valid_) return;
-  state.slot = session.slot_after(state.step - first_step_);
-  count(session.executor->pending() ? schedule::Variant::finish_pending : schedule::Variant::finish);
-  session.aim_flush(state.slot);
-  session.executor->wait_end(session.executor->finish());
-  store::Manifest manifest;
-  manifest.training = train::to_json(state, session.config);
+  if (all_committed()) return;
+  committer->expect(state);
+  const runtime::Executor::Ticket last = session.executor->finish();
+  count(traffic_of(last));
+  session.executor->wait_end(last - 1);  // which may be committing
+  session.executor->wait_end(last);
   manifest_valid_ = true;  // from its first copy on, whether or not all copies can be written
-  session.store->commit(std::move(manifest));
-  committed = state.step;
+  if (committer->committed() == state.step) return;
+  // Nobody does it on the way: one slot, or no step was taken.
+  const int slot = session.problem.commits ? session.store->committed_slot() : session.next_slot();
+  committer->commit(state.step, slot);
+  session.executor->slots().committed(slot);
 }
 
 std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
-  if (!manifest_valid_) throw std::logic_error("Trainer::weights: call commit() first");
+  if (!all_committed()) throw std::logic_error("Trainer::weights: call commit() first");
   const model::FlatLayout& flat = session.layout.units.at(static_cast<std::size_t>(unit));
   const std::uint64_t bytes = schedule::padded_elements(flat.elements) * sizeof(float);
   const memory::AnonymousMemory buffer(bytes);
-  session.store->read({store::Kind::weights, static_cast<std::uint32_t>(unit), 0, bytes}, state.slot, buffer.data());
+  session.store->read({store::Kind::weights, static_cast<std::uint32_t>(unit), 0, bytes}, session.store->committed_slot(), buffer.data());
   const auto* floats = reinterpret_cast<const float*>(buffer.data());
   return {floats, floats + flat.elements};
 }
@@ -321,7 +362,8 @@ void Trainer::set_data_cursor(std::uint64_t cursor) { impl_->state.data_cursor =
 std::uint64_t Trainer::data_cursor() const { return impl_->state.data_cursor; }
 Traffic Trainer::take_traffic() { return impl_->take_traffic(); }
 std::int64_t Trainer::completed_steps() const { return impl_->completed; }
-std::int64_t Trainer::committed_step() const { return impl_->committed; }
+std::int64_t Trainer::committed_step() const { return std::max<std::int64_t>(0, impl_->committer->committed()); }
+std::string Trainer::slowest() const { return impl_->session.executor->slowest(); }
 const RunReport& Trainer::report() const { return impl_->report; }
 void Trainer::record_trace() { impl_->session.executor->record(&impl_->trace); }
 

@@ -29,26 +29,33 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 // In the child: nothing that could wait for a lock of the parent's other threads.
-[[noreturn]] void become(const char* folder, const char* out, const char* err, std::vector<char*>& arguments) {
+[[noreturn]] void become(const char* folder, const char* out, const char* err, std::vector<char*>& arguments, std::vector<char*>& environment,
+                         void (*before)()) {
   const int out_fd = ::open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   const int err_fd = ::open(err, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (out_fd < 0 || err_fd < 0 || ::dup2(out_fd, STDOUT_FILENO) < 0 || ::dup2(err_fd, STDERR_FILENO) < 0) ::_exit(126);
   if (::chdir(folder) != 0) ::_exit(126);
-  ::execv(GSNAKE_COMMAND, arguments.data());
+  if (before != nullptr) before();
+  ::execve(GSNAKE_COMMAND, arguments.data(), environment.data());
   ::_exit(127);
 }
 
 }  // namespace
 
-Process::Process(const std::filesystem::path& folder, const std::string& name, const std::vector<std::string>& arguments)
+Process::Process(const std::filesystem::path& folder, const std::string& name, const std::vector<std::string>& arguments, const Surroundings& surroundings)
     : out_(folder / (name + ".stdout")), err_(folder / (name + ".stderr")) {
   std::vector<std::string> words{"gsnake"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
+  std::vector<char*> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) environment.push_back(*variable);
+  std::vector<std::string> added = surroundings.environment;
+  for (std::string& variable : added) environment.push_back(variable.data());
+  environment.push_back(nullptr);
   pid_ = ::fork();
-  if (pid_ == 0) become(folder.c_str(), out_.c_str(), err_.c_str(), pointers);
+  if (pid_ == 0) become(folder.c_str(), out_.c_str(), err_.c_str(), pointers, environment, surroundings.before);
 }
 
 Process::~Process() {
@@ -75,8 +82,8 @@ void CommandTest::SetUp() {
   std::ofstream(folder_ / "config.toml") << kConfig;
 }
 
-Outcome CommandTest::run(const std::vector<std::string>& arguments) {
-  return Process(folder_, "command-" + std::to_string(runs_++), arguments).wait();
+Outcome CommandTest::run(const std::vector<std::string>& arguments, const Surroundings& surroundings) {
+  return Process(folder_, "command-" + std::to_string(runs_++), arguments, surroundings).wait();
 }
 
 std::vector<std::string> CommandTest::train_arguments(const std::vector<std::string>& changes, const std::vector<std::string>& options) {
@@ -86,8 +93,8 @@ std::vector<std::string> CommandTest::train_arguments(const std::vector<std::str
   return arguments;
 }
 
-Outcome CommandTest::train(const std::vector<std::string>& changes, const std::vector<std::string>& options) {
-  return run(train_arguments(changes, options));
+Outcome CommandTest::train(const std::vector<std::string>& changes, const std::vector<std::string>& options, const Surroundings& surroundings) {
+  return run(train_arguments(changes, options), surroundings);
 }
 
 void CommandTest::expect_one_error_line(const Outcome& outcome, int status, const std::string& part) {

@@ -19,11 +19,18 @@ struct Outcome {
   std::string err;
 };
 
+// What a process has that others have not.
+struct Surroundings {
+  std::vector<std::string> environment;  // NAME=VALUE, besides what this process has
+  void (*before)() = nullptr;            // called in the child before the program starts; async-signal-safe
+};
+
 // A gsnake that runs; killed when this goes out of scope.
 class Process {
  public:
   // stdout and stderr go to files named after `name` in `folder`, which is the process's current folder too.
-  Process(const std::filesystem::path& folder, const std::string& name, const std::vector<std::string>& arguments);
+  Process(const std::filesystem::path& folder, const std::string& name, const std::vector<std::string>& arguments,
+          const Surroundings& surroundings = {});
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
@@ -44,9 +51,9 @@ class CommandTest : public testing::Test {
   void SetUp() override;
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  Outcome run(const std::vector<std::string>& arguments);
+  Outcome run(const std::vector<std::string>& arguments, const Surroundings& surroundings = {});
   // gsnake train config.toml, with each of `changes` behind a --set.
-  Outcome train(const std::vector<std::string>& changes = {}, const std::vector<std::string>& options = {});
+  Outcome train(const std::vector<std::string>& changes = {}, const std::vector<std::string>& options = {}, const Surroundings& surroundings = {});
   // One error line, which is the whole of stderr, and nothing on stdout.
   static void expect_one_error_line(const Outcome& outcome, int status, const std::string& part);
   // Everything in the test's folder, but for what the commands printed.

@@ -57,6 +57,7 @@ Setup random_setup(std::uint64_t seed) {
   setup.pools = schedule::test::random_pools(p, seed);
   setup.paths = random.coin() ? 3 : 1;
   setup.slots = random.between(1, 2);
+  p.commits = setup.slots == 2;
   setup.engine = random.coin() ? io::EngineChoice::io_uring : io::EngineChoice::threads;
   setup.optimizer_threads = static_cast<unsigned>(random.between(1, 2));
   return setup;
@@ -85,6 +86,17 @@ std::string describe(const Setup& setup) {
          (setup.engine == io::EngineChoice::threads ? ", threads" : ", io_uring") + ", optimizer threads " + std::to_string(setup.optimizer_threads);
 }
 
+void ReadingCommitter::commit(std::int64_t step, int slot) {
+  Commit made{step, slot, read_(slot)};
+  const std::lock_guard lock(mutex_);
+  commits_.push_back(std::move(made));
+}
+
+std::vector<ReadingCommitter::Commit> ReadingCommitter::take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(commits_, {});
+}
+
 Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const optim::Optimizer* optimizer)
     : setup_(std::move(setup)), program_(schedule::build_program(setup_.problem, setup_.pools)), initial_(initial_objects(setup_.problem, kSeed)),
       toy_(setup_.problem), adamw_(optim::make_adamw(kHyper)) {
@@ -93,6 +105,7 @@ Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const opt
   options.emulated_rates = setup_.rates;
   options.optimizer_threads = setup_.optimizer_threads;
   options.decay_runs = decay_runs(setup_.problem);
+  if (setup_.problem.commits) options.committer = &committer_;
   executor_ = std::make_unique<Executor>(program_, device, *store_, backend == nullptr ? toy_ : *backend, optimizer == nullptr ? adamw_.get() : optimizer,
                                          std::move(options));
 }
@@ -141,14 +154,14 @@ Started& Rig::add(bool training) {
 Started& Rig::load() {
   Started& loading = started_.emplace_back();
   loading.variant = schedule::Variant::load;
-  loading.ticket = executor_->start(schedule::Variant::load, nullptr);
+  loading.ticket = executor_->load();
   return loading;
 }
 
-Started& Rig::train() {
+Started& Rig::train(bool commits) {
   Started& step = add(true);
   step.variant = executor_->pending() ? schedule::Variant::train : schedule::Variant::train_first;
-  step.ticket = executor_->train(step.batch, step.scalars);
+  step.ticket = executor_->train(step.batch, step.scalars, commits);
   return step;
 }
 
@@ -160,29 +173,23 @@ Started& Rig::validate() {
 }
 
 void Rig::finish() {
-  executor_->wait_end(started_.front().ticket);  // load reads the extents whose slots are set here
-  if (setup_.slots == 2) {
-    for (const schedule::Chunk& chunk : program_.map.chunks) {
-      if (chunk.weight_tier != schedule::Tier::ssd) executor_->slots().set(chunk.weight_extent, 1 - current_slot());
-      for (std::size_t k = 0; k < setup_.problem.state_bytes.size(); ++k) {
-        if (chunk.state_tier != schedule::Tier::ssd) executor_->slots().set(chunk.state_extent[k], 1 - current_slot());
-      }
-    }
-  }
   Started& last = started_.emplace_back();
   last.variant = executor_->pending() ? schedule::Variant::finish_pending : schedule::Variant::finish;
   last.ticket = executor_->finish();
+  executor_->wait_end(last.ticket - 1);
   executor_->wait_end(last.ticket);
 }
 
-std::vector<ToyObject> Rig::stored() {
+std::vector<ToyObject> Rig::stored() { return read_slot(executor_->slots().committed_slot()); }
+
+std::vector<ToyObject> Rig::read_slot(int slot) {
   std::vector<ToyObject> objects(initial_.size());
   for (std::size_t object = 0; object < objects.size(); ++object) {
     for (std::size_t kind = 0; kind < kStateKinds.size(); ++kind) {
       std::vector<float>& values = objects[object].*members()[kind];
       values.resize(initial_[object].weights.size());
       const memory::AnonymousMemory buffer(values.size() * sizeof(float));
-      store_->read({kStateKinds[kind], static_cast<std::uint32_t>(object), 0, values.size() * sizeof(float)}, current_slot(), buffer.data());
+      store_->read({kStateKinds[kind], static_cast<std::uint32_t>(object), 0, values.size() * sizeof(float)}, slot, buffer.data());
       std::memcpy(values.data(), buffer.data(), values.size() * sizeof(float));
     }
   }

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 
 #include "runtime/executor.h"
 #include "runtime/toy_model.h"
@@ -39,6 +42,26 @@ struct Started {
   optim::StepScalars scalars;
 };
 
+// Keeps what was committed last, read back from SSD at that moment.
+class ReadingCommitter final : public Committer {
+ public:
+  explicit ReadingCommitter(std::function<std::vector<ToyObject>(int slot)> read) : read_(std::move(read)) {}
+  void commit(std::int64_t step, int slot) override;
+
+  struct Commit {
+    std::int64_t step = 0;
+    int slot = 0;
+    std::vector<ToyObject> objects;
+  };
+  // Of all commits since the call before. Thread-safe.
+  [[nodiscard]] std::vector<Commit> take();
+
+ private:
+  std::function<std::vector<ToyObject>(int slot)> read_;
+  std::mutex mutex_;
+  std::vector<Commit> commits_;
+};
+
 class Rig {
  public:
   // The device outlives the rig. backend, optimizer: null for the toy's and AdamW; borrowed.
@@ -46,9 +69,9 @@ class Rig {
 
   // Each keeps what it started until the rig goes.
   Started& load();
-  Started& train();
+  Started& train(bool commits = true);
   Started& validate();
-  // Aims the flush at the slot of the current updates; waits for its end.
+  // Waits for its end, and that of the graph before.
   void finish();
 
   [[nodiscard]] Executor& executor() { return *executor_; }
@@ -59,13 +82,14 @@ class Rig {
   [[nodiscard]] const std::deque<Started>& started() const { return started_; }
   // Of the state on SSD that counts after `finish()`.
   [[nodiscard]] std::vector<ToyObject> stored();
+  [[nodiscard]] ReadingCommitter& committer() { return committer_; }
   [[nodiscard]] std::string file_of(store::Kind kind) const;
   [[nodiscard]] std::string folder() const { return folder_.path(); }
 
  private:
   Started& add(bool training);
   void open_store();
-  [[nodiscard]] int current_slot() const { return setup_.slots == 2 ? static_cast<int>(updates_ % 2) : 0; }
+  [[nodiscard]] std::vector<ToyObject> read_slot(int slot);
 
   const Setup setup_;
   store::testing::TemporaryDirectory folder_;
@@ -75,6 +99,7 @@ class Rig {
   std::unique_ptr<optim::Optimizer> adamw_;
   std::unique_ptr<store::Store> store_;
   std::deque<Started> started_;  // a deque: the executor borrows batches
+  ReadingCommitter committer_{[this](int slot) { return read_slot(slot); }};
   std::unique_ptr<Executor> executor_;
   std::int64_t steps_ = 0;
   std::int64_t updates_ = 0;

@@ -1,0 +1,136 @@
+// What a user sees when the drive or the kernel says no.
+#include <gmock/gmock.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include <cstddef>
+#include <string>
+
+#include "faults/fault_case.h"
+
+namespace gsnake::test {
+namespace {
+
+using testing::HasSubstr;
+
+const std::vector<std::string> kThreads{"ssd.engine=threads"};
+
+class Fault : public FaultTest {
+ protected:
+  Outcome train_among(const std::string& faults, const std::vector<std::string>& options = {}) { return train(kThreads, options, among(faults)); }
+
+  // The run fails as a storage failure must; the same command then goes on from the last commit and ends as if nothing had been.
+  void expect_failure_then_recovery(const std::string& faults, const std::vector<std::string>& parts) {
+    const Outcome failed = train_among(faults);
+    EXPECT_EQ(failed.status, 4) << failed.err;
+    const std::string error = failed.err.substr(failed.err.rfind("gsnake: error: ") == std::string::npos ? 0 : failed.err.rfind("gsnake: error: "));
+    for (const std::string& part : parts) EXPECT_THAT(error, HasSubstr(part));
+    EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 1) << error;
+    const Outcome recovered = train(kThreads);
+    ASSERT_EQ(recovered.status, 0) << recovered.err;
+    train_undisturbed(kThreads);
+    expect_as_undisturbed();
+  }
+
+  void expect_no_effect(const std::string& faults) {
+    const Outcome outcome = train_among(faults);
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    train_undisturbed(kThreads);
+    expect_as_undisturbed();
+  }
+};
+
+TEST_F(Fault, ShortTransfersAreFinished) { expect_no_effect("pread,.bin,0%3,short;pwrite,.bin,0%3,short"); }
+TEST_F(Fault, InterruptedAndBusyCallsAreRepeated) {
+  expect_no_effect("pread,.bin,0%5,4;pread,.bin,1%7,11;pwrite,.bin,0%5,4;pwrite,.bin,1%7,11");  // EINTR, EAGAIN
+}
+TEST_F(Fault, SlowTransfersOnlyTakeTime) { expect_no_effect("pread,.bin,3%50,sleep;pwrite,.bin,2%40,sleep"); }
+
+TEST_F(Fault, AWriteErrorStopsTheRunAtItsLastCommit) {
+  expect_failure_then_recovery("pwrite,weights.bin,40+,5", {"write", "weights of object", "bytes at offset", "weights.bin", "Input/output error"});
+}
+TEST_F(Fault, AReadErrorStopsTheRunAtItsLastCommit) {
+  expect_failure_then_recovery("pread,moment1.bin,60+,5", {"read", "moment1 of object", "bytes at offset", "moment1.bin", "Input/output error"});
+}
+TEST_F(Fault, AWriteThatMovesNothingIsAnError) { expect_failure_then_recovery("pwrite,moment2.bin,40+,zero", {"moment2", "no progress"}); }
+TEST_F(Fault, AFlippedBitIsFoundByItsChecksum) {
+  expect_failure_then_recovery("pread,weights.bin,60,flip", {"weights of object", "weights.bin", "checksum"});
+}
+TEST_F(Fault, AFullDriveInTheMiddleOfARunKeepsTheLastCommit) {
+  expect_failure_then_recovery("pwrite,weights.bin,40+,28", {"weights", "No space left on device"});
+}
+TEST_F(Fault, AManifestThatCannotBeWrittenKeepsTheLastCommit) {
+  expect_failure_then_recovery("write,manifest,3+,28", {"manifest", "No space left on device"});
+}
+TEST_F(Fault, ASyncThatFailsKeepsTheLastCommit) { expect_failure_then_recovery("fdatasync,.bin,7+,5", {"sync", ".bin", "Input/output error"}); }
+TEST_F(Fault, ARenameThatFailsKeepsTheLastCommit) { expect_failure_then_recovery("rename,manifest.json,3+,5", {"rename", "manifest", "Input/output error"}); }
+
+TEST_F(Fault, AFullDriveAtTheStartIsRefusedAndLeavesNothing) {
+  const std::vector<std::string> before = files();
+  const Outcome outcome = train_among("fallocate,moment1.bin,0+,28");
+  expect_one_error_line(outcome, 4, "moment1.bin");
+  EXPECT_THAT(outcome.err, HasSubstr("No space left on device"));
+  EXPECT_EQ(files(), before);
+}
+
+TEST_F(Fault, WithoutODirectItTrainsBufferedAndSaysSo) {
+  const Outcome outcome = train_among("direct,,0+,22");
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_FALSE(metrics().front()["io"]["direct"].get<bool>());
+  EXPECT_THAT(outcome.err, HasSubstr("buffered"));
+  train_undisturbed({});
+  expect_as_undisturbed();
+}
+
+// In the child: io_uring_setup is denied.
+void deny_io_uring() {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{4, filter};
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+TEST_F(Fault, WithoutIoUringItTrainsWithThreadsAndSaysWhy) {
+  const Outcome outcome = train({}, {}, {{}, deny_io_uring});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Json start = metrics().front();
+  EXPECT_EQ(start["io"]["engine"], "threads");
+  EXPECT_THAT(start["io"]["reason"].get<std::string>(), HasSubstr("Operation not permitted"));
+  train_undisturbed({});
+  expect_as_undisturbed();
+  expect_one_error_line(train({"ssd.engine=io_uring", "run.dir=other", "ssd.paths=[\"other/ssd\"]"}, {}, {{}, deny_io_uring}), 4, "io_uring");
+}
+
+// In the child, which must not be root for the limit to count: then it is not lowered at all, and the test shows less.
+void lock_little_memory() {
+  const rlimit little{64 * 1024, 64 * 1024};
+  setrlimit(RLIMIT_MEMLOCK, &little);
+}
+
+TEST_F(Fault, WithLittleLockableMemoryItTrainsAllTheSame) {
+  const Outcome outcome = train({}, {}, {{}, lock_little_memory});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  train_undisturbed({});
+  expect_as_undisturbed();
+}
+
+TEST_F(Fault, AStateFileThatChangedOnDiskIsFoundBeforeAnythingIsOverwritten) {
+  ASSERT_EQ(train(kThreads).status, 0);
+  const std::string before = state("run");
+  const Outcome outcome = train({"ssd.engine=threads", "train.steps=9"}, {}, among("pread,moment2.bin,0+,flip"));
+  EXPECT_EQ(outcome.status, 4);
+  EXPECT_THAT(outcome.err, HasSubstr("moment2"));
+  EXPECT_EQ(committed_step(), 6);
+  EXPECT_TRUE(state("run") == before);
+}
+
+}  // namespace
+}  // namespace gsnake::test
