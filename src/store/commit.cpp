@@ -65,7 +65,12 @@ Manifest copy_for(const Manifest& manifest, const StoreState& state, const std::
 
 }  // namespace
 
-void sync_state(const StoreState& state) {
+void sync_state(StoreState& state) {
+  const std::lock_guard guard(state.sync_mutex);
+  if (state.poisoned) {
+    core::throw_storage("commit", "run " + state.run_id, "an earlier commit failed", "end this process and go on with --resume must");
+  }
+  state.poisoned = true;
   std::vector<std::future<void>> others;
   for (std::size_t path = 1; path < state.ssd_paths.size(); ++path) {
     others.push_back(std::async(std::launch::async, [&state, path] {
@@ -75,6 +80,7 @@ void sync_state(const StoreState& state) {
   }
   sync_path(state, 0);
   for (std::future<void>& other : others) other.get();
+  state.poisoned = false;
 }
 
 std::shared_ptr<const Committed> make_record(const StoreState& state, std::uint64_t generation, const Commit& commit,
@@ -112,25 +118,18 @@ void write_record(StoreState& state, std::span<const std::string> directories, c
 }
 
 void Store::commit(const Commit& commit) {
-  Impl& impl = *impl_;
-  if (impl.commit_failed) {
-    core::throw_storage("commit", "run " + impl.run_id, "an earlier commit failed", "end this process and go on with --resume must");
-  }
-  const std::shared_ptr<const Committed> last = impl.last_commit();
+  const std::shared_ptr<const Committed> last = impl_->last_commit();
   const std::shared_ptr<const Committed> made =
-      make_record(impl, impl.generation + 1, commit, other_table(last ? last->table_name : std::string()));
-  // After a failed sync the kernel may take what was lost for written: nothing later is to be trusted.
-  impl.commit_failed = true;
-  sync_state(impl);
-  write_record(impl, impl.directories(), kManifestName, *made, Previous::keep);
-  impl.commit_failed = false;
-  ++impl.generation;
-  impl.set_last_commit(made);
-}
-
-void Store::commit(Manifest manifest) {
-  const int slot = manifest.training.is_object() ? manifest.training.value("slot", 0) : 0;
-  commit(Commit{slot, std::move(manifest.training), {}});
+      make_record(*impl_, impl_->generation + 1, commit, other_table(last ? last->table_name : std::string()));
+  sync_state(*impl_);
+  try {
+    write_record(*impl_, impl_->directories(), kManifestName, *made, Previous::keep);
+  } catch (...) {
+    impl_->poisoned = true;  // some copies may stand: another commit would overwrite their table
+    throw;
+  }
+  ++impl_->generation;
+  impl_->set_last_commit(made);
 }
 
 void Store::retract_manifest() {

@@ -9,8 +9,9 @@
 
 namespace gsnake::store {
 
-// fdatasync of every state file, the paths at once. Throws Error(storage).
-void sync_state(const StoreState& state);
+// fdatasync of every state file, the paths at once. Throws Error(storage), and then at every later call: after a failed sync the kernel
+// takes what was lost for written.
+void sync_state(StoreState& state);
 
 // A commit or a snapshot as it is to be written: `committed` with a manifest of this store's layout and paths, and a reference to `table`
 // (a file name; the manifest has none when `checksums` is empty). Throws Error(usage) for checksums that do not tile the state.

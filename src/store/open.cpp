@@ -11,6 +11,7 @@
 #include "io/directories.h"
 #include "store/commit.h"
 #include "store/copies.h"
+#include "store/grow.h"
 #include "store/state.h"
 
 namespace gsnake::store {
@@ -143,39 +144,36 @@ void check_choice(const Choice& choice, const Layout& layout) {
   core::throw_storage("use", "the manifest of run " + choice.manifest.run_id, fault, "use the version of greedysnake that wrote it");
 }
 
-// Nothing of a commit that was torn, or that never returned, may be left for a later start to find: its slot is written to from now on. And
-// a manifest that a killed process has renamed may not be on its drive yet, though we found it.
-void bring_up_to_date(StoreState& state, const Committed& commit, const std::vector<Copy>& copies) {
-  std::vector<std::string> stale;
-  std::vector<std::string> torn;
-  for (const std::string& directory : state.directories()) {
-    const auto copy = std::find_if(copies.begin(), copies.end(), [&](const Copy& c) { return c.directory == directory; });
-    if (copy == copies.end() || !copy->valid()) {
-      torn.push_back(directory);
-    } else if (copy->manifest->generation != commit.manifest.generation) {
-      stale.push_back(directory);
-    } else {
-      sync_directory(*state.sync, directory);
-    }
+// The run's layout and, in the run's order, the folders that its paths are now.
+void take_geometry(StoreState& state, const Manifest& manifest, Geometry geometry, const Layout& scratch, const std::vector<Copy>& copies) {
+  for (const Kind kind : kScratchKinds) geometry.layout.kinds[index_of(kind)] = scratch.kinds[index_of(kind)];
+  PathMatch match(manifest, geometry);
+  const std::vector<std::string> given = std::exchange(state.ssd_paths, geometry.paths);
+  state.set_layout(geometry.layout, geometry.stripe_weights);
+  match.match(given, copies);
+  state.ssd_paths = match.check(given, [&](std::size_t path) { return state.kinds_on(path); });
+  state.run_id = manifest.run_id;
+  state.footprint.set_run_id(manifest.run_id);
+}
+
+// Whether the layout has changed.
+bool make_room_for_snapshots(StoreState& state, int places) {
+  const int slots = state_slots(state.layout);
+  if (places <= std::max(0, slots - 2)) return false;
+  if (slots == 1) {
+    throw Error(ErrorKind::usage, fmt::format("run {} has one slot (durability = \"off\") and can't keep snapshots", state.run_id));
   }
-  write_record(state, stale, kManifestName, commit, Previous::keep);
-  write_record(state, torn, kManifestName, commit, Previous::leave);
+  const Layout before = state.layout;
+  Layout larger = before;
+  for (const Kind kind : kStateKinds) larger.kinds[index_of(kind)].slots = 2 + places;
+  validate(larger);
+  const std::vector<double> stripe_weights = state.report.stripe_weights;
+  state.set_layout(larger, stripe_weights);
+  grow_state_files(state, before);
+  return true;
 }
 
 }  // namespace
-
-void Store::settle(const Choice& choice, const std::vector<Copy>& copies) {
-  const Commit commit{slot_of(choice.manifest), choice.manifest.training, choice.checksums};
-  const std::optional<TableReference> table = table_of(choice.manifest);
-  impl_->set_last_commit(make_record(*impl_, choice.manifest.generation, commit, table ? table->file : std::string()));
-  try {
-    if (choice.must_verify) verify({});
-  } catch (const Error& error) {
-    throw Error(ErrorKind::storage, fmt::format("run {} has no commit left that counts: {}; and of commit {} before it: {}", impl_->run_id,
-                                                choice.faults, choice.manifest.generation, error.what()));
-  }
-  bring_up_to_date(*impl_, *impl_->last_commit(), copies);
-}
 
 std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& scratch) {
   validate(scratch);
@@ -189,25 +187,17 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   std::erase_if(present, [](const std::string& directory) { return !exists(directory); });
   const std::vector<Copy> copies = read_copies(present);
   const Choice choice = choose(copies, impl->run_dir);
-  const Manifest& manifest = choice.manifest;
-  Geometry geometry = parse_geometry(manifest, impl->run_dir);
-  for (const Kind kind : kScratchKinds) geometry.layout.kinds[index_of(kind)] = scratch.kinds[index_of(kind)];
-
-  PathMatch match(manifest, geometry);
-  const std::vector<std::string> given = std::exchange(impl->ssd_paths, geometry.paths);
-  impl->set_layout(geometry.layout, geometry.stripe_weights);
-  match.match(given, copies);
+  take_geometry(*impl, choice.manifest, parse_geometry(choice.manifest, impl->run_dir), scratch, copies);
   check_choice(choice, impl->layout);
-  impl->ssd_paths = match.check(given, [&](std::size_t path) { return impl->kinds_on(path); });
-  impl->run_id = manifest.run_id;
-  impl->footprint.set_run_id(manifest.run_id);
 
   impl->start_engine(options);
+  const bool layout_changed = make_room_for_snapshots(*impl, options.snapshot_places);
   for (const Kind kind : kStateKinds) impl->open_files(kind, options.direct);
   make_scratch(*impl, options);
   impl->generation = choice.newest_seen;
   auto store = std::unique_ptr<Store>(new Store(std::move(impl)));
-  store->settle(choice, copies);
+  store->settle(choice, copies, layout_changed);
+  if (options.from_step) store->go_back(*options.from_step);
   return store;
 }
 

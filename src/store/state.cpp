@@ -67,6 +67,25 @@ void StoreState::set_last_commit(std::shared_ptr<const Committed> commit) {
   committed_ = std::move(commit);
 }
 
+SnapshotMap StoreState::snapshots() const {
+  const std::lock_guard guard(committed_mutex_);
+  return snapshots_;
+}
+
+void StoreState::set_snapshots(SnapshotMap snapshots) {
+  const std::lock_guard guard(committed_mutex_);
+  snapshots_ = std::move(snapshots);
+}
+
+void StoreState::set_snapshot(int place, const std::shared_ptr<const Committed>& snapshot) {
+  const std::lock_guard guard(committed_mutex_);
+  if (snapshot) {
+    snapshots_[place] = snapshot;
+  } else {
+    snapshots_.erase(place);
+  }
+}
+
 void StoreState::resolve(const StoreOptions& options) {
   if (options.sync != nullptr) sync = options.sync;
   if (options.ssd_paths.empty()) throw Error(ErrorKind::usage, "ssd.paths is empty; name at least one folder");

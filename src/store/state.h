@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -33,6 +35,8 @@ struct Committed {
   std::vector<std::byte> table;  // the file
 };
 
+using SnapshotMap = std::map<int, std::shared_ptr<const Committed>>;  // by place
+
 // The order of the members matters: the engine goes first (it waits for what is in flight), then the files, then locks and rubbish.
 struct StoreState {
   Footprint footprint;
@@ -44,8 +48,9 @@ struct StoreState {
   std::array<KindMap, kKindCount> maps;
   StoreReport report;
   SyncOps* sync = &kernel_sync();
+  std::mutex sync_mutex;                                // one sync of the state at a time: the kernel tells an error once only
   std::uint64_t generation = 0;                         // of the last commit
-  bool commit_failed = false;                           // nothing more is committed
+  std::atomic<bool> poisoned{false};                    // nothing more is committed
   std::deque<OpenFile> files;                           // a deque: the engine borrows their addresses
   std::array<std::vector<int>, kKindCount> file_ids{};  // the engine's, by kind and path; -1 where the path holds none of the kind
   std::unique_ptr<io::IoEngine> engine;
@@ -60,6 +65,9 @@ struct StoreState {
   // What open() found, or the last commit; nullptr before. Thread-safe; what is returned does not change.
   [[nodiscard]] std::shared_ptr<const Committed> last_commit() const;
   void set_last_commit(std::shared_ptr<const Committed> commit);
+  [[nodiscard]] SnapshotMap snapshots() const;
+  void set_snapshots(SnapshotMap snapshots);
+  void set_snapshot(int place, const std::shared_ptr<const Committed>& snapshot);  // nullptr: there is none any more
 
   void resolve(const StoreOptions& options);  // sets run_dir and ssd_paths; Error(usage) for a folder that is named twice
   void lock_directories();
@@ -73,6 +81,7 @@ struct StoreState {
 
   mutable std::mutex committed_mutex_;
   std::shared_ptr<const Committed> committed_;
+  SnapshotMap snapshots_;
 };
 
 struct Store::Impl : StoreState {

@@ -79,8 +79,10 @@ struct StoreOptions {
   io::EngineChoice engine = io::EngineChoice::automatic;
   io::EngineOptions engine_options;
   io::DirectIo direct = io::DirectIo::automatic;
-  bool overwrite = false;   // create() over an ended run's files
-  SyncOps* sync = nullptr;  // borrowed; nullptr: the kernel's
+  bool overwrite = false;                 // create() over an ended run's files
+  std::optional<std::int64_t> from_step;  // open() makes the snapshot whose training["step"] this is the last commit
+  int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
+  SyncOps* sync = nullptr;                // borrowed; nullptr: the kernel's
 };
 
 struct StoreReport {
@@ -105,7 +107,10 @@ class Store {
   static std::unique_ptr<Store> create(const StoreOptions& options, const Layout& layout);
   // Opens what the newest valid manifest describes (state kinds and stripe weights from it); scratch kinds are laid out anew from
   // `scratch`, which may be all zero sizes (inspect, generate, export). The SSD paths may be named in another order and under other names
-  // than before. Throws Error(storage): no valid manifest, a path that is missing (with what it held) or of another run, in use.
+  // than before. A torn newest commit falls back on the one before if all its checksums verify. With from_step, that snapshot is verified,
+  // copied into the slot that the last commit does not own and committed; that of the last commit itself is verified. Throws
+  // Error(storage): no valid manifest, a path that is missing (with what it held) or of another run, in use, no space for more snapshots;
+  // Error(usage): no state of from_step, with the steps that there are.
   static std::unique_ptr<Store> open(const StoreOptions& options, const Layout& scratch);
   // Waits for what is in flight, removes scratch files, releases the locks. A store whose create()d run never wrote a manifest keeps its
   // state files and folders only if keep_files() was called.
@@ -135,7 +140,6 @@ class Store {
   // docs/storage.md. The writes that it covers have completed before the call. Throws Error(storage): the commit before still stands,
   // unless it was the last sync that failed; Error(usage) for checksums that do not tile the state.
   void commit(const Commit& commit);
-  void commit(Manifest manifest);
   // Removes and syncs the manifests everywhere: what stands on SSD is about to be overwritten in place (slots = 1).
   void retract_manifest();
   // Of the run that open() found, or the last commit(); nullptr and none before. What is returned is valid until the next commit.
@@ -149,11 +153,21 @@ class Store {
   // The checksums of these pieces as they stand in `slot`, for a resume that cuts state into other pieces. 32 MiB of memory.
   std::vector<std::uint64_t> hash(std::span<const Extent> extents, int slot);
 
+  // Copies the committed slot, checked against its checksums, into the slot of `place`, syncs it and gives it a manifest of its own. What
+  // the place held before is gone from the start. Blocking, for a thread of its own: it leaves room in the engine and takes 32 MiB; commits
+  // may go on, but the committed slot must not be overwritten before it returns. Throws Error(storage), Error(usage) for no such place; the
+  // place is then empty.
+  void snapshot(int place);
+  [[nodiscard]] std::vector<Snapshot> snapshots() const;  // those that are whole, by place
+  [[nodiscard]] int snapshot_places() const noexcept;
+
  private:
   struct Impl;
   explicit Store(std::unique_ptr<Impl> impl);
   // Verifies what open() has chosen, where it must, and makes all copies agree on it.
-  void settle(const Choice& choice, const std::vector<Copy>& copies);
+  void settle(const Choice& choice, const std::vector<Copy>& copies, bool layout_changed);
+  // Makes the state of `step` the last commit.
+  void go_back(std::int64_t step);
   std::unique_ptr<Impl> impl_;
 };
 

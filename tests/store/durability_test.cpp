@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <functional>
+#include <limits>
 #include <random>
 
 #include "power_cut_disk.h"
@@ -57,7 +58,8 @@ class DurabilityTest : public ::testing::Test {
 // Kills the process before a call.
 class KillingSync final : public SyncOps {
  public:
-  explicit KillingSync(int calls) : left_(calls) {}
+  explicit KillingSync(int calls = std::numeric_limits<int>::max()) : left_(calls) {}
+  void arm(int calls) { left_ = calls; }
   int open(const char* path, int flags, mode_t mode) noexcept override { return count(), ::open(path, flags, mode); }
   ssize_t write(int fd, const void* data, std::size_t size) noexcept override { return count(), ::write(fd, data, size); }
   int ftruncate(int fd, off_t size) noexcept override { return count(), ::ftruncate(fd, size); }
@@ -109,6 +111,55 @@ TEST_F(DurabilityTest, AKillBeforeAnyCallOfACommitLeavesTheStepBeforeOrThisOne) 
   EXPECT_GT(step, 2U) << "commits that were killed late count";
 }
 
+TEST_F(DurabilityTest, AKillBeforeAnyCallOfASnapshotLeavesTheCommitAndAWholeSnapshotOrNone) {
+  create(small_layout(3));
+  Store::open(options(), no_scratch())->snapshot(0);
+  std::set<std::uint64_t> seen;
+  int kills = 0;
+  for (bool survived = false; !survived; ++kills) {
+    SCOPED_TRACE("killed before call " + std::to_string(kills));
+    const std::uint64_t step = reopen() + 1;
+    survived = survives([&] {
+      KillingSync sync;
+      const auto store = Store::open(options(&sync), no_scratch());
+      commit_step(*store, step);
+      sync.arm(kills);
+      store->snapshot(0);
+    });
+    ASSERT_EQ(reopen(), step);
+    const auto store = Store::open(options(), no_scratch());
+    for (const Snapshot& snapshot : store->snapshots()) {
+      const std::uint64_t kept = snapshot.training.at("step");
+      ASSERT_TRUE(kept == step || kept + 1 == step) << kept;
+      expect_step(*store, 2, kept);
+      seen.insert(step - kept);
+    }
+    store->snapshot(0);
+  }
+  EXPECT_GT(kills, 40);
+  EXPECT_EQ(seen.size(), 2U) << "the one before stays while nothing of it is overwritten";
+}
+
+TEST_F(DurabilityTest, AKillWhileGoingBackLeavesTheLastCommitOrTheSnapshot) {
+  create(small_layout(3));
+  { Store::open(options(), no_scratch())->snapshot(0); }
+  std::uint64_t last = 1;
+  int kills = 0;
+  for (bool survived = false; !survived; ++kills) {
+    SCOPED_TRACE("killed before call " + std::to_string(kills));
+    { commit_step(*Store::open(options(), no_scratch()), ++last); }
+    survived = survives([&] {
+      KillingSync sync(kills);
+      StoreOptions back = options(&sync);
+      back.from_step = 1;
+      Store::open(back, no_scratch());
+    });
+    const std::uint64_t step = reopen();
+    ASSERT_TRUE(step == 1 || (!survived && step == last)) << step;
+  }
+  EXPECT_GT(kills, 40);
+}
+
 TEST_F(DurabilityTest, APowerCutAfterAnyCallOfACommitLeavesTheStepBeforeOrThisOne) {
   create();
   std::mt19937_64 random(1);
@@ -139,40 +190,119 @@ TEST_F(DurabilityTest, APowerCutAfterAnyCallOfACommitLeavesTheStepBeforeOrThisOn
   }
 }
 
-// Steps, kills and power cuts in any order, in commits and while opening; the slot that is free is overwritten every time.
+// Steps, snapshots, returns to them, kills and power cuts in any order; the slot that is free is overwritten every time.
+class History {
+ public:
+  History(StoreOptions options, std::uint64_t seed) : options_(std::move(options)), random_(seed) {
+    { commit_step(*Store::create(options_, small_layout(3)), 1); }
+    disk_.add_directory(options_.run_dir);
+    for (const std::string& path : options_.ssd_paths) disk_.add_directory(path);
+    options_.sync = &disk_;
+  }
+
+  void go_on() {
+    options_.from_step.reset();
+    maybe_die(3, 30);
+    try {
+      std::unique_ptr<Store> store = Store::open(options_, no_scratch());
+      check(*store);
+      if (!store->snapshots().empty() && random_() % 3 == 0) store = go_back(std::move(store));
+      maybe_die(2, 60);
+      allowed_.insert(++tried_);
+      commit_step(*store, tried_);
+      allowed_ = {tried_};
+      if (random_() % 3 == 0) store->snapshot(0);
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("Input/output error"), std::string::npos) << error.what();
+    }
+    if (random_() % 2 == 0) disk_.cut_power(random_);
+  }
+
+ private:
+  void maybe_die(unsigned one_in, std::size_t within) { disk_.die_at(random_() % one_in == 0 ? random_() % within : PowerCutDisk::kNever); }
+
+  void check(Store& store) {
+    EXPECT_TRUE(allowed_.contains(committed_step(store))) << committed_step(store);
+    allowed_ = {committed_step(store)};
+    store.verify({});
+    expect_step(store, store.committed_slot(), committed_step(store));
+    for (const Snapshot& snapshot : store.snapshots()) expect_step(store, 2, snapshot.training.at("step"));
+  }
+
+  std::unique_ptr<Store> go_back(std::unique_ptr<Store> store) {
+    const std::uint64_t step = store->snapshots()[0].training.at("step");
+    store.reset();
+    maybe_die(2, 60);
+    options_.from_step = static_cast<std::int64_t>(step);
+    allowed_.insert(step);
+    store = Store::open(options_, no_scratch());
+    allowed_ = {step};
+    check(*store);
+    return store;
+  }
+
+  StoreOptions options_;
+  std::mt19937_64 random_;
+  PowerCutDisk disk_;
+  std::uint64_t tried_ = 1;
+  std::set<std::uint64_t> allowed_{1};
+};
+
 TEST_F(DurabilityTest, NoSequenceOfKillsAndPowerCutsLosesAStepThatWasCommitted) {
   for (std::uint64_t seed = 0; seed < 8; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
     const TemporaryDirectory fresh;
     StoreOptions where = options();
     where.run_dir = fresh / "run";
     where.ssd_paths = {fresh / "a", fresh / "b"};
-    { commit_step(*Store::create(where, small_layout(2)), 1); }
-    PowerCutDisk disk;
-    for (const char* name : {"run", "a", "b"}) disk.add_directory(fresh / name);
-    where.sync = &disk;
-    std::mt19937_64 random(seed);
-    std::uint64_t tried = 1;
-    std::set<std::uint64_t> allowed{1};
+    History history(where, seed);
     for (int round = 0; round < 25; ++round) {
-      SCOPED_TRACE("round " + std::to_string(round));
-      disk.die_at(random() % 3 == 0 ? random() % 30 : PowerCutDisk::kNever);
-      try {
-        const auto store = Store::open(where, no_scratch());
-        ASSERT_TRUE(allowed.contains(committed_step(*store))) << committed_step(*store);
-        allowed = {committed_step(*store)};
-        store->verify({});
-        expect_step(*store, store->committed_slot(), committed_step(*store));
-        disk.die_at(random() % 2 == 0 ? random() % 60 : PowerCutDisk::kNever);
-        allowed.insert(++tried);
-        commit_step(*store, tried);
-        allowed = {tried};
-      } catch (const Error& error) {
-        ASSERT_LT(disk.calls(), 1000U);
-        EXPECT_NE(std::string(error.what()).find("Input/output error"), std::string::npos) << error.what();
-      }
-      if (random() % 2 == 0) disk.cut_power(random);
+      SCOPED_TRACE("seed " + std::to_string(seed) + ", round " + std::to_string(round));
+      history.go_on();
+      if (HasFailure()) return;
     }
+  }
+}
+
+// One slot: the manifests go before the state does.
+TEST_F(DurabilityTest, AKillBeforeAnyCallOfARetractionLeavesTheCommitOrNone) {
+  int kills = 0;
+  for (bool survived = false; !survived; ++kills) {
+    StoreOptions over = options();
+    over.overwrite = true;
+    {
+      const auto store = Store::create(over, small_layout(1));
+      for (std::uint64_t step = 1; step <= 2; ++step) {
+        write_step(*store, 0, step);
+        store->commit({0, {{"step", step}}, checksums_of_slot(*store, 0)});
+      }
+    }
+    survived = survives([&] {
+      KillingSync sync;
+      const auto store = Store::open(options(&sync), no_scratch());
+      sync.arm(kills);
+      store->retract_manifest();
+      write_step(*store, 0, 3);
+    });
+    try {
+      EXPECT_EQ(reopen(), 2U);
+      EXPECT_FALSE(survived);
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("there is no manifest.json"), std::string::npos) << error.what();
+    }
+  }
+  EXPECT_GT(kills, 20);
+}
+
+TEST_F(DurabilityTest, AFailedCommitStopsLaterOnes) {
+  create();
+  for (const std::size_t at : {0U, 30U}) {  // the sync of the state; between the copies
+    PowerCutDisk disk;
+    for (const char* name : {"run", "a", "b"}) disk.add_directory(directory_ / name);
+    const auto store = Store::open(options(&disk), no_scratch());
+    disk.die_at(at);
+    message_of(ErrorKind::storage, [&] { commit_step(*store, 3); });
+    disk.die_at(PowerCutDisk::kNever);
+    EXPECT_NE(message_of(ErrorKind::storage, [&] { commit_step(*store, 3); }).find("an earlier commit failed"), std::string::npos);
   }
 }
 

@@ -1,0 +1,82 @@
+#include "store/grow.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/errors.h"
+#include "core/unique_fd.h"
+#include "store/space.h"
+
+namespace gsnake::store {
+namespace {
+
+struct Growth {
+  std::string path;
+  std::uint64_t from_bytes = 0;  // as it is
+  std::uint64_t to_bytes = 0;
+};
+
+std::vector<Growth> plan_growth(const StoreState& state, const Layout& before, std::vector<SpaceNeed>& needs) {
+  std::vector<Growth> growths;
+  for (std::size_t kind = 0; kind < before.kinds.size(); ++kind) {
+    if (!is_state(kind_at(kind))) continue;
+    for (std::size_t path = 0; path < state.ssd_paths.size(); ++path) {
+      const std::uint64_t had = state.volume->file_bytes(static_cast<int>(path), KindMap(before.kinds[kind]).volume_bytes());
+      const std::uint64_t wanted = state.file_bytes(kind_at(kind), path);
+      struct stat status {};
+      const std::string name = state.file_path(kind_at(kind), path);
+      const bool present = ::stat(name.c_str(), &status) == 0;
+      const auto size = static_cast<std::uint64_t>(status.st_size);
+      // A file that is too short is damaged, and is refused when it is opened.
+      if ((present && (size >= wanted || size < had)) || (!present && had > 0)) continue;
+      growths.push_back({name, present ? size : 0, wanted});
+      needs.push_back({state.ssd_paths[path], wanted - size, 0});
+    }
+  }
+  return growths;
+}
+
+void grow(const Growth& growth) {
+  const core::UniqueFd fd(::open(growth.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) core::throw_storage("open", growth.path, core::errno_code(), "check its permissions");
+  const auto begin = static_cast<off_t>(growth.from_bytes);
+  const auto bytes = static_cast<off_t>(growth.to_bytes - growth.from_bytes);
+  int error = 0;
+  do {
+    error = ::posix_fallocate(fd.get(), begin, bytes);
+  } while (error == EINTR);
+  if (error == 0 && ::fsync(fd.get()) != 0) error = errno;
+  if (error == 0) return;
+  core::throw_storage(fmt::format("add {} to", core::format_bytes(growth.to_bytes - growth.from_bytes)), growth.path,
+                      core::errno_code(error), "free some space, or lower run.snapshot_keep");
+}
+
+void shrink_back(const std::vector<Growth>& growths) noexcept {
+  for (const Growth& growth : growths) {
+    if (growth.from_bytes == 0) {
+      static_cast<void>(::unlink(growth.path.c_str()));
+    } else {
+      // What fails leaves a file that is longer than it need be.
+      static_cast<void>(!::truncate(growth.path.c_str(), static_cast<off_t>(growth.from_bytes)));
+    }
+  }
+}
+
+}  // namespace
+
+void grow_state_files(const StoreState& state, const Layout& before) {
+  std::vector<SpaceNeed> needs;
+  const std::vector<Growth> growths = plan_growth(state, before, needs);
+  check_space(needs);
+  try {
+    for (const Growth& growth : growths) grow(growth);
+  } catch (...) {
+    shrink_back(growths);
+    throw;
+  }
+}
+
+}  // namespace gsnake::store
