@@ -97,7 +97,7 @@ std::vector<ReadingCommitter::Commit> ReadingCommitter::take() {
   return std::exchange(commits_, {});
 }
 
-Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const optim::Optimizer* optimizer)
+Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const optim::Optimizer* optimizer, Committer* committer)
     : setup_(std::move(setup)), program_(schedule::build_program(setup_.problem, setup_.pools)), initial_(initial_objects(setup_.problem, kSeed)),
       toy_(setup_.problem), adamw_(optim::make_adamw(kHyper)) {
   open_store();
@@ -105,7 +105,7 @@ Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const opt
   options.emulated_rates = setup_.rates;
   options.optimizer_threads = setup_.optimizer_threads;
   options.decay_runs = decay_runs(setup_.problem);
-  if (setup_.problem.commits) options.committer = &committer_;
+  if (setup_.problem.commits) options.committer = committer == nullptr ? &committer_ : committer;
   executor_ = std::make_unique<Executor>(program_, device, *store_, backend == nullptr ? toy_ : *backend, optimizer == nullptr ? adamw_.get() : optimizer,
                                          std::move(options));
 }

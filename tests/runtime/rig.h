@@ -64,8 +64,9 @@ class ReadingCommitter final : public Committer {
 
 class Rig {
  public:
-  // The device outlives the rig. backend, optimizer: null for the toy's and AdamW; borrowed.
-  Rig(Setup setup, device::Device& device, ComputeBackend* backend = nullptr, const optim::Optimizer* optimizer = nullptr);
+  // The device outlives the rig. backend, optimizer, committer: null for the toy's, AdamW, and the rig's own; borrowed.
+  Rig(Setup setup, device::Device& device, ComputeBackend* backend = nullptr, const optim::Optimizer* optimizer = nullptr,
+      Committer* committer = nullptr);
 
   // Each keeps what it started until the rig goes.
   Started& load();
