@@ -263,8 +263,9 @@ StepResult Trainer::Impl::wait() {
   completed = result.step;
   count(step.traffic);
   if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
-    failure_ = std::make_exception_ptr(Error(ErrorKind::non_finite, "the " + std::string(std::isfinite(result.loss) ? "gradient norm" : "loss") + " of step " + std::to_string(result.step) +
-                                           " is not finite; lower optimizer.learning_rate or check the data"));
+    const std::string what = std::isfinite(result.loss) ? "gradient norm" : "loss";
+    failure_ = std::make_exception_ptr(NonFiniteError(
+        "the " + what + " of step " + std::to_string(result.step) + " is not finite; lower optimizer.learning_rate or check the data", result));
     throw_if_failed();
   }
   return result;

@@ -38,11 +38,24 @@ TEST_F(RefusalTest, NamesAFolderThatCannotBeMade) { expect_refused({"run.dir=/de
 TEST_F(RefusalTest, NamesAnSsdFolderThatCannotBeMade) { expect_refused({"ssd.paths=/dev/null/ssd"}, 4, "/dev/null"); }
 TEST_F(RefusalTest, ResumeMustNeedsARun) { expect_refused({}, 2, "run", {"--resume", "must"}); }
 TEST_F(RefusalTest, NamesAMetricsFileThatCannotBeMade) { expect_refused({"run.metrics=absent/metrics.jsonl"}, 4, "absent/metrics.jsonl"); }
+TEST_F(RefusalTest, NamesATraceFileThatCannotBeMade) { expect_refused({"run.trace=absent/trace.json"}, 4, "run.trace"); }
 
 TEST_F(RefusalTest, ResumeNeverKeepsTheRunThatIsThere) {
   ASSERT_EQ(train().status, 0);
   expect_refused({}, 2, "--overwrite", {"--resume", "never"});
   EXPECT_EQ(train({}, {"--resume", "never", "--overwrite"}).status, 0);
+}
+
+TEST_F(RefusalTest, AnOverwriteThatIsRefusedKeepsTheRunThatIsThere) {
+  ASSERT_EQ(train().status, 0);
+  const std::vector<std::string> overwrite{"--resume", "never", "--overwrite"};
+  expect_refused({"run.metrics=absent/metrics.jsonl"}, 4, "run.metrics", overwrite);
+  expect_refused({"run.metrics=."}, 4, "Is a directory", overwrite);
+  expect_refused({"run.trace=/absent/trace.json"}, 4, "run.trace", overwrite);
+  expect_refused({}, 2, "--resume never", {"--overwrite"});
+  const Outcome again = train({}, {"--resume", "must"});
+  EXPECT_EQ(again.status, 0) << again.err;
+  EXPECT_THAT(again.out, HasSubstr("no step was trained"));
 }
 
 TEST_F(RefusalTest, AResumeMayNotChangeTheMaths) {

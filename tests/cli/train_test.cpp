@@ -1,10 +1,14 @@
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "cli/command.h"
 
@@ -60,8 +64,22 @@ TEST_F(TrainTest, StepLinesHoldEveryFieldOfTheInterface) {
   }
 }
 
-TEST_F(TrainTest, OnlyTheLastLineFollowsTheCommit) {
-  ASSERT_EQ(train().status, 0);
+TEST_F(TrainTest, CommitsAreMadeWhileStepsRunAndTheLastLineFollowsTheLast) {
+  ASSERT_EQ(train({"train.steps=12"}).status, 0);
+  const std::vector<Json> lines = metrics();
+  ASSERT_EQ(lines.size(), 14U);
+  std::int64_t committed = 0;
+  for (std::size_t step = 1; step <= 12; ++step) {
+    EXPECT_GE(lines[step]["committed_step"], committed);
+    EXPECT_LE(lines[step]["committed_step"], step);
+    committed = lines[step]["committed_step"];
+  }
+  EXPECT_GT(lines[11]["committed_step"], 0);
+  EXPECT_EQ(committed, 12);
+}
+
+TEST_F(TrainTest, WithoutDurabilityOnlyTheEndIsCommitted) {
+  ASSERT_EQ(train({"run.durability=off"}).status, 0);
   const std::vector<Json> lines = metrics();
   ASSERT_EQ(lines.size(), 8U);
   EXPECT_EQ(lines[5]["committed_step"], 0);
@@ -177,8 +195,59 @@ TEST_F(TrainTest, ALossThatIsNotFiniteEndsTheRunWithStatusSix) {
   const Outcome outcome = train({"optimizer.learning_rate=1e30", "train.steps=50"}, {"--log-level", "off"});
   expect_one_error_line(outcome, 6, "step ");
   const std::vector<Json> lines = metrics();
-  ASSERT_FALSE(lines.empty());
+  ASSERT_GE(lines.size(), 3U);
   EXPECT_EQ(lines.back()["exit_status"], 6);
+  const Json& step = lines[lines.size() - 2];
+  EXPECT_TRUE(step["loss"].is_null() || step["grad_norm"].is_null()) << step;
+  EXPECT_EQ(lines.back()["step"], step["step"]);
+  EXPECT_THAT(outcome.err, HasSubstr("step " + step["step"].dump()));
+  EXPECT_LT(step["committed_step"], step["step"]);
+}
+
+// At 10 kB a second the first step takes minutes.
+TEST_F(TrainTest, AHeartbeatNamesWhatASlowDriveIsWaitedFor) {
+  Process process(folder_, "slow", train_arguments({"emulate.ssd_read=\"10 kB\""}, {"--log-level", "warn"}));
+  const auto log = [&] {
+    std::ifstream file(folder_ / "slow.stderr");
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  while (log().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_THAT(log(), HasSubstr("waiting for "));
+  EXPECT_THAT(log(), HasSubstr("ssd_read: read "));
+  EXPECT_TRUE(losses().empty());
+}
+
+rlim_t address_space_limit = 0;  // what limit_address_space() sets, which takes no argument
+void limit_address_space() {
+  const rlimit limit{address_space_limit, address_space_limit};
+  if (::setrlimit(RLIMIT_AS, &limit) != 0) ::_exit(126);
+}
+
+// The machine has less memory left than a validation of many batches takes beside the budgets.
+TEST_F(TrainTest, RunningOutOfMemoryIsOneLineAndEndsTheMetrics) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the sanitizer ends a process that runs out of memory";
+#endif
+  {
+    std::ofstream text(folder_ / "long.txt");
+    for (int i = 0; i < 1'500'000; ++i) text << "sixteen letters\n";
+  }
+  {
+    Process process(folder_, "unlimited", train_arguments({kForever}, {}));
+    ASSERT_NO_FATAL_FAILURE(wait_for_steps(process, 1));
+    std::ifstream file("/proc/" + std::to_string(process.pid()) + "/statm");
+    rlim_t pages = 0;
+    ASSERT_TRUE(file >> pages);
+    address_space_limit = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (rlim_t{256} << 20);
+  }
+  const Outcome outcome = train({"run.dir=limited", "ssd.paths=limited-ssd", "data.validation=long.txt", "train.validate_every=2",
+                                 "train.validation_batches=1000000000"},
+                                {"--log-level", "off"}, {{}, limit_address_space});
+  expect_one_error_line(outcome, 3, "memory");
+  const std::vector<Json> lines = metrics("limited");
+  EXPECT_EQ(lines.back()["event"], "end");
+  EXPECT_EQ(lines.back()["exit_status"], 3);
+  EXPECT_EQ(lines.back()["error"].get<std::string>().find('\n'), std::string::npos);
 }
 
 }  // namespace
