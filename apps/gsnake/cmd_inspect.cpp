@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,8 +16,10 @@
 #include "commands.h"
 #include "core/bytes.h"
 #include "core/errors.h"
+#include "output.h"
 #include "store/layout.h"
 #include "store/manifest.h"
+#include "store/store.h"
 #include "store/volume.h"
 
 namespace gsnake::command {
@@ -67,11 +72,29 @@ Json describe_kind(store::Kind kind, const store::KindLayout& layout, const stor
           {"files", std::move(files)}};
 }
 
-Json describe(const store::Manifest& manifest) {
+// Those that stand in `directory`. A run in use may replace one while we look.
+Json describe_snapshots(const std::string& directory, int slots) {
+  Json snapshots = Json::array();
+  for (int place = 0; place < slots - 2; ++place) {
+    try {
+      const std::optional<store::Manifest> manifest = store::read_manifest(directory, store::snapshot_name(place));
+      if (!manifest) continue;
+      snapshots.push_back({{"place", place}, {"step", manifest->training.at("step")}, {"commit", manifest->generation}});
+    } catch (const Error& error) {
+      snapshots.push_back({{"place", place}, {"fault", error.what()}});
+    }
+  }
+  return snapshots;
+}
+
+Json describe(const std::string& directory, const store::Manifest& manifest) {
   Json description = {{"run_id", manifest.run_id}, {"generation", manifest.generation}};
   for (const char* key : {"step", "updates", "data_cursor"}) description[key] = manifest.training.at(key);
   description["slot"] = store::slot_of(manifest);
   const store::Layout layout = store::state_from_json(manifest.storage.at("kinds"));
+  description["slots"] = store::state_slots(layout);
+  description["checksums"] = manifest.storage.at("checksums");
+  description["snapshots"] = describe_snapshots(directory, store::state_slots(layout));
   const store::StripedVolume volume(manifest.storage.at("stripe_weights").get<std::vector<double>>());
   description["stripe_weights"] = manifest.storage.at("stripe_weights");
   Json kinds = Json::array();
@@ -90,6 +113,31 @@ std::string note_of(const Json& file) {
   return fmt::format("  IT HAS {}", core::format_bytes(file["bytes_found"].get<std::uint64_t>()));
 }
 
+std::string slots_text(const Json& run) {
+  const int slots = run["slots"].get<int>();
+  if (slots == 1) return "one slot: the state is overwritten in place";
+  const std::string committed = fmt::format("slot {} of A and B is committed", run["slot"] == 0 ? "A" : "B");
+  return slots == 2 ? committed : fmt::format("{}; {} more for snapshots", committed, slots - 2);
+}
+
+std::string snapshot_text(const Json& snapshot) {
+  if (snapshot.contains("fault"))
+    return fmt::format("snapshot {}: {}\n", snapshot["place"].get<int>(), snapshot["fault"].get<std::string>());
+  return fmt::format("snapshot {}: step {}, of commit {}\n", snapshot["place"].get<int>(), snapshot["step"].get<std::int64_t>(),
+                     snapshot["commit"].get<std::uint64_t>());
+}
+
+std::string kind_text(const Json& kind) {
+  std::string text = fmt::format("{}: {} in {} objects, {} with padding\n", kind["kind"].get<std::string>(),
+                                 core::format_bytes(kind["logical_bytes"].get<std::uint64_t>()), kind["objects"].get<std::size_t>(),
+                                 core::format_bytes(kind["padded_bytes"].get<std::uint64_t>()));
+  for (const Json& file : kind["files"]) {
+    text += fmt::format("  {:>12}  {}{}\n", core::format_bytes(file["bytes"].get<std::uint64_t>()), file["file"].get<std::string>(),
+                        note_of(file));
+  }
+  return text;
+}
+
 std::string to_text(const Json& run) {
   const Json& model = run["config"]["model"];
   std::string text = fmt::format("run {} at step {} ({} updates, {} windows of data taken), commit {}\n", run["run_id"].get<std::string>(),
@@ -97,26 +145,61 @@ std::string to_text(const Json& run) {
                                  run["data_cursor"].get<std::uint64_t>(), run["generation"].get<std::uint64_t>());
   text += fmt::format("model {}: {} layers, hidden {}, vocab {}\n", model["family"].get<std::string>(), model["layers"].get<std::int64_t>(),
                       model["hidden"].get<std::int64_t>(), model["vocab"].get<std::int64_t>());
-  for (const Json& kind : run["kinds"]) {
-    const bool two = kind["slots"] == 2;
-    text += fmt::format("{}: {} in {} objects, {} with padding, {}\n", kind["kind"].get<std::string>(),
-                        core::format_bytes(kind["logical_bytes"].get<std::uint64_t>()), kind["objects"].get<std::size_t>(),
-                        core::format_bytes(kind["padded_bytes"].get<std::uint64_t>()),
-                        two ? fmt::format("two slots, {} is committed", run["slot"] == 0 ? "A" : "B") : "one slot");
-    for (const Json& file : kind["files"]) {
-      text += fmt::format("  {:>12}  {}{}\n", core::format_bytes(file["bytes"].get<std::uint64_t>()), file["file"].get<std::string>(),
-                          note_of(file));
-    }
+  text += slots_text(run) + '\n';
+  const Json& table = run["checksums"];
+  text += table.is_null()
+              ? "no checksums: the state can't be verified\n"
+              : fmt::format("checksums of {} pieces in {}\n", table["entries"].get<std::uint64_t>(), table["file"].get<std::string>());
+  for (const Json& snapshot : run["snapshots"]) text += snapshot_text(snapshot);
+  for (const Json& kind : run["kinds"]) text += kind_text(kind);
+  if (run.contains("verified")) {
+    text += fmt::format("verified: every byte of {} agrees with its checksum ({:.1f} s)\n",
+                        core::format_bytes(run["verified_bytes"].get<std::uint64_t>()), run["verify_seconds"].get<double>());
   }
   return text;
 }
 
+// On a terminal, ten times a second.
+class VerifyProgress {
+ public:
+  void operator()(std::uint64_t done, std::uint64_t total) {
+    bytes = done;
+    const auto now = std::chrono::steady_clock::now();
+    if (!terminal_ || (done < total && now - shown_ < std::chrono::milliseconds(100))) return;
+    shown_ = now;
+    std::fputs(fmt::format("\rverifying: {} of {}\x1b[K{}", core::format_bytes(done), core::format_bytes(total), done == total ? "\n" : "")
+                   .c_str(),
+               stderr);
+  }
+  std::uint64_t bytes = 0;  // done
+
+ private:
+  const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
+  std::chrono::steady_clock::time_point shown_;
+};
+
+// Takes the run's locks: what a run in use holds changes under the reader.
+Json verify(const std::string& directory, const store::Manifest& manifest) {
+  store::StoreOptions options;
+  options.run_dir = directory;
+  for (const nlohmann::json& path : manifest.storage.at("paths")) options.ssd_paths.push_back(path.at("path").get<std::string>());
+  const std::unique_ptr<store::Store> store = store::Store::open(options, {});
+  VerifyProgress progress;
+  const auto begin = std::chrono::steady_clock::now();
+  store->verify(std::ref(progress));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  Json description = describe(directory, *store->manifest());
+  description["verified"] = true;
+  description["verified_bytes"] = progress.bytes;
+  description["verify_seconds"] = took.count();
+  return description;
+}
+
 int run(const Arguments& arguments) {
-  if (arguments.verify) throw Error(ErrorKind::usage, "--verify: this build stores no checksums of the state; leave it out");
   const store::Manifest manifest = read(arguments.directory);
   try {
-    const Json description = describe(manifest);
-    std::fputs((arguments.json ? description.dump(2) + "\n" : to_text(description)).c_str(), stdout);
+    const Json description = arguments.verify ? verify(arguments.directory, manifest) : describe(arguments.directory, manifest);
+    print(arguments.json ? description.dump(2) + "\n" : to_text(description));
   } catch (const nlohmann::json::exception& error) {
     core::throw_storage("inspect", arguments.directory, fmt::format("its manifest lacks what a training run's has: {}", error.what()),
                         "use the version of greedysnake that wrote it");
@@ -130,7 +213,7 @@ void add_inspect(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("inspect", "Show what a run directory holds: step, sizes, slots, files");
   command->add_option("DIR", arguments->directory, "run directory, or one of its SSD paths")->required();
-  command->add_flag("--verify", arguments->verify, "check the bytes against their checksums (refused: this build stores none)");
+  command->add_flag("--verify", arguments->verify, "read all state and check it against its checksums (not while the run is in use)");
   command->add_flag("--json", arguments->json, "print JSON");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
 }

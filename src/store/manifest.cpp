@@ -107,6 +107,8 @@ void rename_file(SyncOps& sync, const std::string& from, const std::string& to) 
 
 }  // namespace
 
+std::string snapshot_name(int place) { return fmt::format("snapshot-{}.json", place); }
+
 int slot_of(const Manifest& manifest) {
   const nlohmann::json slot = manifest.storage.is_object() ? manifest.storage.value("slot", nlohmann::json()) : nlohmann::json();
   if (!slot.is_number_unsigned() || slot > 1000000) {

@@ -19,6 +19,7 @@ struct Manifest {
 
 inline constexpr const char* kManifestName = "manifest.json";
 inline constexpr const char* kPreviousName = "manifest.previous.json";  // the commit before, in the same form
+[[nodiscard]] std::string snapshot_name(int place);                     // a commit that was put aside, in the same form
 
 // The slot that the state of the manifest stands in. Throws Error(storage) where it does not say.
 [[nodiscard]] int slot_of(const Manifest& manifest);

@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::uint64_t kPieceBytes = 4ULL << 20;  // of a commit that has no checksums: the snapshot has
 
+std::string snapshot_table(int place) { return fmt::format("checksums-snapshot-{}.bin", place); }
+
 std::optional<std::int64_t> step_of(const nlohmann::json& training) {
   const nlohmann::json step = training.is_object() ? training.value("step", nlohmann::json()) : nlohmann::json();
   return step.is_number_integer() ? std::optional(step.get<std::int64_t>()) : std::nullopt;
@@ -78,9 +80,6 @@ std::shared_ptr<const Committed> read_snapshot(const StoreState& state, const st
 }
 
 }  // namespace
-
-std::string snapshot_name(int place) { return fmt::format("snapshot-{}.json", place); }
-std::string snapshot_table(int place) { return fmt::format("checksums-snapshot-{}.bin", place); }
 
 SnapshotMap read_snapshots(const StoreState& state) {
   SnapshotMap snapshots;

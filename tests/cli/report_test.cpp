@@ -1,6 +1,7 @@
 // generate, inspect and summary after a run.
 #include <gmock/gmock.h>
 
+#include <fstream>
 #include <string>
 
 #include "cli/command.h"
@@ -53,6 +54,45 @@ TEST_F(ReportTest, InspectShowsStepSlotsAndFiles) {
   EXPECT_EQ(text.status, 0) << text.err;
   EXPECT_THAT(text.out, HasSubstr("at step 6"));
   EXPECT_THAT(text.out, HasSubstr("weights.bin"));
+}
+
+TEST_F(ReportTest, InspectVerifiesTheStateAgainstItsChecksums) {
+  ASSERT_EQ(train().status, 0);
+  const Outcome json = run({"inspect", "run", "--verify", "--json"});
+  ASSERT_EQ(json.status, 0) << json.err;
+  EXPECT_EQ(json.err, "") << "progress is for terminals";
+  const Json description = Json::parse(json.out);
+  EXPECT_EQ(description["verified"], true);
+  std::uint64_t state = 0;
+  for (const Json& kind : description["kinds"]) state += kind["padded_bytes"].get<std::uint64_t>();
+  EXPECT_EQ(description["verified_bytes"], state);
+  EXPECT_GT(description["checksums"]["entries"], 0);
+  const Outcome text = run({"inspect", "ssd", "--verify"});
+  EXPECT_EQ(text.status, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("every byte of "));
+}
+
+TEST_F(ReportTest, InspectNamesWhatTheDriveHasChanged) {
+  ASSERT_EQ(train().status, 0);
+  const Json before = Json::parse(run({"inspect", "run", "--json"}).out);
+  const auto slot = before["slot"].get<std::uint64_t>();
+  std::fstream file(folder_ / "ssd/moment1.bin", std::ios::in | std::ios::out | std::ios::binary);
+  for (const Json& kind : before["kinds"]) {
+    if (kind["kind"] == "moment1") file.seekp(static_cast<std::streamoff>(slot * kind["padded_bytes"].get<std::uint64_t>() + 5));
+  }
+  file << "damage";
+  file.close();
+  EXPECT_EQ(run({"inspect", "run"}).status, 0) << "without --verify, the bytes are not looked at";
+  expect_one_error_line(run({"inspect", "run", "--verify"}), 4, "of moment1 object 0");
+}
+
+TEST_F(ReportTest, InspectLooksAtARunInUseButDoesNotVerifyIt) {
+  const Process training(folder_, "training", train_arguments({"train.steps=100000", "run.commit_every=1"}, {}));
+  wait_for_steps(training, 5);
+  const Outcome shown = run({"inspect", "run"});
+  EXPECT_EQ(shown.status, 0) << shown.err;
+  EXPECT_THAT(shown.out, HasSubstr("at step "));
+  expect_one_error_line(run({"inspect", "run", "--verify"}), 4, "in use by process " + std::to_string(training.pid()));
 }
 
 TEST_F(ReportTest, InspectTellsAMissingFile) {
