@@ -49,6 +49,7 @@ void add_train(CLI::App& app, Action& action) {
   command->add_option("--resume", arguments->request.resume, "go on from the commit in run.dir: auto (if there is one), never, must")
       ->check(CLI::IsMember({"auto", "never", "must"}))
       ->capture_default_str();
+  command->add_option("--resume-from", arguments->request.from_step, "go back to the snapshot of this step, which becomes the last commit")->option_text("STEP");
   command->add_flag("--overwrite", arguments->request.overwrite, "with --resume never: replace the run that is in run.dir");
   command
       ->add_option("--allow-change", arguments->request.allow_change,

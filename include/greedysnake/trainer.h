@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ struct TrainerOptions {
   Resume resume = Resume::automatic;     // from the last commit in run.dir
   bool overwrite = false;                // with Resume::never: over a run that is there
   std::vector<std::string> allow_change;  // keys whose change a resume accepts although it changes the maths
+  std::optional<std::int64_t> from_step;  // resume from the snapshot of that step, which becomes the last commit
 };
 
 // One thread drives a trainer. Everything that can be refused is refused by the constructor, with nothing left behind: Error(usage),

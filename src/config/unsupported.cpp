@@ -53,8 +53,8 @@ constexpr std::array kUnsupported{
                 "this build has no planner; give fractions, as { device = 0.0, host = 1.0 }"},
     Unsupported{"placement.gradients", [](const Config& c) { return c.placement.gradients.automatic; },
                 "this build has no planner; give a fraction, as { host = 1.0 }"},
-    Unsupported{"run.snapshot_every", [](const Config& c) { return c.run.snapshot_every > 0; },
-                "this build keeps no snapshots; set run.snapshot_every = 0"},
+    Unsupported{"run.snapshot_every", [](const Config& c) { return c.run.snapshot_every > 0 && c.run.durability != "commit"; },
+                "a snapshot is a copy of a commit, and run.durability = \"off\" makes none; set it to \"commit\""},
 };
 
 // Ranks come from torchrun's environment, not from the config; each would train the whole model by itself.

@@ -124,10 +124,17 @@ void DeviceLane::submit(Flight& flight, TaskId id) {
   flight.times[i].begin_ns = begin;
   const bool real = flight.carries_out(id);
   const std::int64_t due = real ? throttle_.occupy(begin, options_.lane == Lane::compute ? task.flops : static_cast<double>(task.bytes)) : begin;
-  if (real) launch(flight, id);
+  if (real) {
+    {
+      const std::lock_guard lock(mutex_);
+      launching_ = Submitted{&flight, id, begin, due};
+    }
+    launch(flight, id);
+  }
   stream_.record(*flight.events[i]);
   sink_.submitted(flight, id);
   std::unique_lock lock(mutex_);
+  launching_.reset();
   // In order: nothing completes before what was submitted earlier.
   if (ring_size_ == 0 && flight.events[i]->reached()) {
     lock.unlock();
@@ -141,8 +148,8 @@ void DeviceLane::submit(Flight& flight, TaskId id) {
 
 std::optional<InHand> DeviceLane::oldest() {
   const std::lock_guard lock(mutex_);
-  if (ring_size_ == 0) return std::nullopt;
-  const Submitted& oldest = in_device_[ring_begin_];
+  if (ring_size_ == 0 && !launching_) return std::nullopt;
+  const Submitted& oldest = ring_size_ > 0 ? in_device_[ring_begin_] : *launching_;
   return InHand{oldest.flight->step, &oldest.flight->task(oldest.task), oldest.begin_ns};
 }
 

@@ -65,6 +65,7 @@ class DeviceLane final : public LaneRunner {
   std::size_t next_work_ = 0;
   std::size_t ring_begin_ = 0;
   std::size_t ring_size_ = 0;
+  std::optional<Submitted> launching_;  // given to the device right now; a device that works inline takes its time
   bool stopping_ = false;
   bool fed_all_ = false;  // the feeder has ended
   std::thread feeder_;

@@ -71,6 +71,7 @@ std::vector<MemoryItem> charge(const schedule::Problem& problem, const schedule:
   std::uint64_t partials = 0;
   for (std::uint64_t elements : problem.elements) partials += 2 * sizeof(double) * (schedule::padded_elements(elements) / schedule::kGrain);
   if (problem.trains()) items.push_back({"host", "norm partials", partials, "8 bytes per 2048 elements, two steps"});
+  if (overheads.snapshot_buffers > 0) items.push_back({"host", "snapshot buffers", overheads.snapshot_buffers, "run.snapshot_every"});
   items.push_back({"device", "LibTorch's temporaries", overheads.torch_temporaries, "measured by a dry run of each kind of unit"});
   return items;
 }
@@ -132,7 +133,7 @@ store::Layout make_store_layout(const Config& config, const ModelLayout& layout,
   store::Layout made;
   const auto kind = [&](store::Kind k) -> store::KindLayout& { return made.kinds[static_cast<std::size_t>(k)]; };
   for (store::Kind state : {store::Kind::weights, store::Kind::moment1, store::Kind::moment2}) {
-    kind(state).slots = config.run.durability == "commit" ? 2 : 1;
+    kind(state).slots = config.run.durability == "commit" ? 2 + snapshot_places(config) : 1;
     for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
       kind(state).logical_bytes.push_back(layout.units[unit].elements * sizeof(float));
       kind(state).padded_bytes.push_back(schedule::padded_elements(layout.units[unit].elements) * sizeof(float));
@@ -148,6 +149,10 @@ store::Layout make_store_layout(const Config& config, const ModelLayout& layout,
     kind(k).logical_bytes = padded;
   }
   return made;
+}
+
+int snapshot_places(const Config& config) {
+  return config.run.durability == "commit" && config.run.snapshot_every > 0 ? static_cast<int>(config.run.snapshot_keep) : 0;
 }
 
 store::Layout scratch_layout(const store::Layout& layout) {

@@ -17,12 +17,15 @@ namespace gsnake::train {
 schedule::Problem make_problem(const Config& config, const Model& model, const ModelLayout& layout, bool training);
 
 store::Layout make_store_layout(const Config& config, const ModelLayout& layout, const schedule::Problem& problem);
+// How many commits are kept beside the newest.
+int snapshot_places(const Config& config);
 // The part of it that does not outlive a run.
 store::Layout scratch_layout(const store::Layout& layout);
 
 // Bytes beside slots and homes that a budget has to hold.
 struct Overheads {
   std::uint64_t torch_temporaries = 0;  // device: measured by the rehearsal
+  std::uint64_t snapshot_buffers = 0;   // host
 };
 
 struct MemoryPlan {

@@ -20,6 +20,7 @@ namespace {
 // LibTorch's temporaries of a unit repeat from call to call; a little more covers what varies with alignment.
 constexpr double kTemporariesMargin = 1.1;
 constexpr std::uint64_t kTemporariesSlack = 1ULL << 20;
+constexpr std::uint64_t kSnapshotBuffers = 32ULL << 20;  // store::Store::snapshot()
 
 int compute_threads(const Config& config) {
   if (config.train.compute_threads > 0) return static_cast<int>(config.train.compute_threads);
@@ -74,7 +75,7 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
   const bool training = purpose == Purpose::train;
   temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
-  memory = plan_memory(config, problem, {temporaries});
+  memory = plan_memory(config, problem, {temporaries, training && snapshot_places(config) > 0 ? kSnapshotBuffers : 0});
   program = schedule::build_program(problem, memory.pools);
   store_layout = make_store_layout(config, layout, problem);
   if (training) optimizer = optim::make_adamw({config.optimizer.beta1, config.optimizer.beta2, config.optimizer.epsilon, config.optimizer.weight_decay});

@@ -1,6 +1,9 @@
 #include "train/step_committer.h"
 
 #include <stdexcept>
+#include <utility>
+
+#include "core/threads.h"
 
 namespace gsnake::train {
 
@@ -12,6 +15,10 @@ StepCommitter::StepCommitter(const Config& config, const schedule::Map& map, sto
   }
 }
 
+StepCommitter::~StepCommitter() {
+  if (snapshot_.joinable()) snapshot_.join();
+}
+
 void StepCommitter::commit(std::int64_t step, int slot) {
   const RunState& state = states_[static_cast<std::size_t>(step) % states_.size()];
   if (state.step != step) throw std::logic_error("commit: nothing is known of step " + std::to_string(step));
@@ -20,8 +27,32 @@ void StepCommitter::commit(std::int64_t step, int slot) {
     if (!checksum.known) throw std::logic_error("commit: a piece of state was never written");
     checksums_[i].xxh3 = checksum.value;
   }
+  wait_for_snapshot();  // of the slot that later updates overwrite once this step is committed
   store_.commit({slot, to_json(state, config_), checksums_});
   committed_.store(step, std::memory_order_release);
+  const std::int64_t every = config_.run.snapshot_every;
+  if (every > 0 && step / every > last_snapshot_ / every) start_snapshot(step);
+}
+
+void StepCommitter::wait_for_snapshot() {
+  if (!snapshot_.joinable()) return;
+  snapshot_.join();
+  if (snapshot_error_) std::rethrow_exception(std::exchange(snapshot_error_, nullptr));
+}
+
+// Beside the steps that follow, until the next commit.
+void StepCommitter::start_snapshot(std::int64_t step) {
+  last_snapshot_ = step;
+  const auto place = static_cast<int>((step / config_.run.snapshot_every) % config_.run.snapshot_keep);
+  snapshot_ = std::thread([this, place] {
+    core::set_thread_name("gs-snapshot");
+    core::block_signals();
+    try {
+      store_.snapshot(place);
+    } catch (...) {
+      snapshot_error_ = std::current_exception();
+    }
+  });
 }
 
 }  // namespace gsnake::train

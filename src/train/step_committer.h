@@ -3,6 +3,8 @@
 
 #include <array>
 #include <atomic>
+#include <exception>
+#include <thread>
 #include <vector>
 
 #include "runtime/executor.h"
@@ -15,6 +17,7 @@ class StepCommitter final : public runtime::Committer {
  public:
   // All are borrowed.
   StepCommitter(const Config& config, const schedule::Map& map, store::Store& store);
+  ~StepCommitter() override;
 
   // Once, before the first step.
   void set_slots(const runtime::SlotTable& slots) { slots_ = &slots; }
@@ -22,13 +25,20 @@ class StepCommitter final : public runtime::Committer {
   void expect(const RunState& state) { states_[static_cast<std::size_t>(state.step) % states_.size()] = state; }
   // On the commit lane, or while no lane is at work.
   void commit(std::int64_t step, int slot) override;
+  // Until the snapshot that is being made, if there is one, is complete. Throws what stopped it.
+  void wait_for_snapshot();
 
   // The newest step that is committed; -1: none. Thread-safe.
   [[nodiscard]] std::int64_t committed() const { return committed_.load(std::memory_order_acquire); }
   // Of a run that goes on.
-  void resume_at(std::int64_t step) { committed_.store(step, std::memory_order_release); }
+  void resume_at(std::int64_t step) {
+    committed_.store(step, std::memory_order_release);
+    last_snapshot_ = step;
+  }
 
  private:
+  void start_snapshot(std::int64_t step);
+
   const Config& config_;
   store::Store& store_;
   const runtime::SlotTable* slots_ = nullptr;
@@ -36,6 +46,9 @@ class StepCommitter final : public runtime::Committer {
   std::vector<int> extents_;                  // of state, in the map's numbering
   std::vector<store::Checksum> checksums_;    // of each of them
   std::atomic<std::int64_t> committed_{-1};
+  std::int64_t last_snapshot_ = 0;  // step
+  std::thread snapshot_;
+  std::exception_ptr snapshot_error_;  // of snapshot_, once it has ended
 };
 
 }  // namespace gsnake::train

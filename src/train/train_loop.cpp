@@ -206,7 +206,7 @@ void check_request(const RunRequest& request) {
 }  // namespace
 
 RunOutcome run_training(const Config& config, const RunRequest& request) {
-  const TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change};
+  const TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change, request.from_step};
   check_request(request);
   check_outputs(config);
   const StopSignals signals;

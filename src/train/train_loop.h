@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "greedysnake/config.h"
+#include <optional>
+
 #include "train/metrics.h"
 
 namespace gsnake::train {
@@ -13,6 +15,7 @@ struct RunRequest {
   std::string resume = "auto";  // auto, never, must
   bool overwrite = false;
   std::vector<std::string> allow_change;
+  std::optional<std::int64_t> from_step;
 };
 
 struct RunOutcome {

@@ -124,6 +124,12 @@ void Trainer::Impl::open(const TrainerOptions& options) {
   if (options.resume == Resume::must && !exists) {
     throw Error(ErrorKind::usage, "cannot resume: " + session.config.run.dir + " holds no commit; check run.dir, or leave out --resume must");
   }
+  if (options.from_step && (!exists || options.resume == Resume::never)) {
+    throw Error(ErrorKind::usage, "cannot go back to step " + std::to_string(*options.from_step) + ": " + session.config.run.dir +
+                                      " holds no commit to resume; check run.dir, and leave out --resume never");
+  }
+  store_options.from_step = options.from_step;
+  store_options.snapshot_places = train::snapshot_places(session.config);
   if (exists && options.resume != Resume::never) {
     session.store = store::Store::open(store_options, train::scratch_layout(session.store_layout));
     const nlohmann::json& training = session.store->manifest()->training;
@@ -304,18 +310,19 @@ double Trainer::Impl::validate(const Batch& batch) {
 void Trainer::Impl::commit() {
   throw_if_failed();
   if (submitted_ != waited_) throw std::logic_error("Trainer::commit: steps are waiting; call wait() first");
-  if (all_committed()) return;
+  if (all_committed()) return committer->wait_for_snapshot();
   committer->expect(state);
   const runtime::Executor::Ticket last = session.executor->finish();
   count(traffic_of(last));
   session.executor->wait_end(last - 1);  // which may be committing
   session.executor->wait_end(last);
   manifest_valid_ = true;  // from its first copy on, whether or not all copies can be written
-  if (committer->committed() == state.step) return;
+  if (committer->committed() == state.step) return committer->wait_for_snapshot();
   // Nobody does it on the way: one slot, or no step was taken.
   const int slot = session.problem.commits ? session.store->committed_slot() : session.next_slot();
   committer->commit(state.step, slot);
   session.executor->slots().committed(slot);
+  committer->wait_for_snapshot();
 }
 
 std::vector<float> Trainer::Impl::weights(std::int64_t unit) {

@@ -156,7 +156,7 @@ TEST(ConfigRefuses, WhatThisBuildCannotDo) {
       {"[model.rope_scaling]\ntype = \"linear\"\nfactor = 2", "model.rope_scaling.type = \"linear\": this build"},
       {"data.tokenizer = \"/tokenizer.json\"", "data.tokenizer = \"/tokenizer.json\": this build"},
       {"placement.optimizer = \"auto\"", "placement.optimizer = \"auto\": this build has no planner"},
-      {"run.snapshot_every = 10", "run.snapshot_every = 10: this build"},
+      {"run = { snapshot_every = 10, durability = \"off\" }", "run.snapshot_every = 10: a snapshot is a copy of a commit"},
       {"train.on_nonfinite = \"skip\"", "train.on_nonfinite = \"skip\": this build"},
   };
   for (const auto& [lines, message] : cases) EXPECT_THAT(refusal(minimal(lines)), HasSubstr(message)) << lines;
