@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <limits>
 #include <map>
 #include <memory>
@@ -135,7 +134,9 @@ class PowerCutDisk final : public SyncOps {
 
   static std::string contents(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    std::string bytes(std::filesystem::file_size(path), '\0');
+    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return bytes;
   }
   static std::string name_of(const std::string& path) { return std::filesystem::path(path).filename().string(); }
   static std::string parent_of(const std::string& path) { return std::filesystem::path(path).parent_path().string(); }
