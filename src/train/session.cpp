@@ -83,6 +83,7 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
 }
 
 void Session::start(StartState state, runtime::Committer* committer) {
+  const std::vector<KnownChecksum> checksums = find_checksums(state);  // first: hashing takes memory that the budgets give to slots
   runtime::ExecutorOptions options;
   const EmulateConfig& rates = config.emulate;
   options.emulated_rates = {rates.compute, rates.h2d, rates.d2h, rates.ssd_read, rates.ssd_write, rates.optimizer, rates.collective};
@@ -91,7 +92,7 @@ void Session::start(StartState state, runtime::Committer* committer) {
   options.verify_reads = config.ssd.verify == "always";
   executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, optimizer.get(), std::move(options));
   executor->slots().start_from(store->committed_slot());
-  set_checksums(state);
+  for (const KnownChecksum& checksum : checksums) executor->slots().set_checksum(checksum.extent, checksum.value);
   // What is resident beside what the budgets were charged with: libraries, code, stacks. LibTorch's temporaries are not there yet.
   const std::uint64_t resident = resident_bytes();
   const std::uint64_t charged = memory.host_bytes + memory.device_bytes - temporaries;
@@ -100,12 +101,13 @@ void Session::start(StartState state, runtime::Committer* committer) {
   executor->wait_end(load_ticket);
 }
 
-void Session::set_checksums(StartState state) {
+std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
   using Key = std::tuple<store::Kind, std::uint32_t, std::uint64_t, std::uint64_t>;
   const auto key_of = [](const store::Extent& e) { return Key{e.kind, e.object, e.offset, e.bytes}; };
   std::map<Key, std::uint64_t> known;
   for (const store::Checksum& checksum : store->checksums()) known[key_of(checksum.extent)] = checksum.xxh3;
   std::map<std::uint64_t, std::uint64_t> zeros;  // by size
+  std::vector<KnownChecksum> all;
   std::vector<int> unknown;
   std::vector<store::Extent> to_hash;
   for (std::size_t i = 0; i < program.map.extents.size(); ++i) {
@@ -113,18 +115,19 @@ void Session::set_checksums(StartState state) {
     const store::Extent extent = runtime::store_extent(program.map.extents[i]);
     const auto found = known.find(key_of(extent));
     if (found != known.end()) {
-      executor->slots().set_checksum(static_cast<int>(i), found->second);
+      all.push_back({static_cast<int>(i), found->second});
     } else if (state == StartState::fresh && extent.kind != store::Kind::weights) {
       auto [zero, made] = zeros.try_emplace(extent.bytes, 0);
       if (made) zero->second = checksum_of_zeros(extent.bytes);
-      executor->slots().set_checksum(static_cast<int>(i), zero->second);
+      all.push_back({static_cast<int>(i), zero->second});
     } else if (state != StartState::sampled) {
       unknown.push_back(static_cast<int>(i));
       to_hash.push_back(extent);
     }
   }
   const std::vector<std::uint64_t> hashed = store->hash(to_hash, store->committed_slot());
-  for (std::size_t i = 0; i < unknown.size(); ++i) executor->slots().set_checksum(unknown[i], hashed[i]);
+  for (std::size_t i = 0; i < unknown.size(); ++i) all.push_back({unknown[i], hashed[i]});
+  return all;
 }
 
 int Session::next_slot() const {

@@ -50,7 +50,11 @@ struct Session {
   runtime::Executor::Ticket load_ticket = -1;
 
  private:
-  void set_checksums(StartState state);
+  struct KnownChecksum {
+    int extent = 0;  // of the program's map
+    std::uint64_t value = 0;
+  };
+  [[nodiscard]] std::vector<KnownChecksum> find_checksums(StartState state);
 };
 
 store::StoreOptions store_options(const Config& config);
