@@ -84,6 +84,7 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
 
 void Session::start(StartState state, runtime::Committer* committer) {
   const std::vector<KnownChecksum> checksums = find_checksums(state);  // first: hashing takes memory that the budgets give to slots
+  malloc_trim(0);  // what planning took goes back
   runtime::ExecutorOptions options;
   const EmulateConfig& rates = config.emulate;
   options.emulated_rates = {rates.compute, rates.h2d, rates.d2h, rates.ssd_read, rates.ssd_write, rates.optimizer, rates.collective};
