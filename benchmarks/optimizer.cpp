@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -18,15 +19,19 @@
 #include <thread>
 #include <vector>
 
-#include "optim/adamw.h"
+#include "optim/optimizer.h"
 
 namespace {
 
-using gsnake::optim::AdamWChunk;
 using Clock = std::chrono::steady_clock;
 
 constexpr double kBytesPerParameter = 28.0;  // reads weight, two moments, gradient; writes the first three
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+struct AdamWChunk {
+  std::span<float> weight, moment1, moment2;
+  std::span<const float> gradient;
+};
 
 struct Options {
   std::size_t parameters = std::size_t{32} << 20;
@@ -67,9 +72,7 @@ struct Buffers {
     return {weight.span().subspan(begin, size),
             moment1.span().subspan(begin, size),
             moment2.span().subspan(begin, size),
-            gradient.span().subspan(begin, size),
-            begin,
-            {}};
+            gradient.span().subspan(begin, size)};
   }
   Array weight, moment1, moment2, gradient;
 };
@@ -133,10 +136,15 @@ Spread spread(std::vector<double> values) {
 
 void report(const Options& options, const Buffers& buffers, unsigned threads) {
   const std::array runs{gsnake::optim::DecayRun{0, options.parameters, true}};
-  const auto step = gsnake::optim::make_adamw_step({}, 1e-4, 10);
-  const auto adamw = [&](AdamWChunk chunk) {
+  const auto optimizer = gsnake::optim::make_optimizer({});
+  const auto adamw = [&](const AdamWChunk& part) {
+    gsnake::optim::UpdateChunk chunk;
+    chunk.weight = reinterpret_cast<std::byte*>(part.weight.data());
+    chunk.states = {reinterpret_cast<std::byte*>(part.moment1.data()), reinterpret_cast<std::byte*>(part.moment2.data())};
+    chunk.gradient = part.gradient.data();
+    chunk.elements = part.weight.size();
     chunk.runs = runs;
-    gsnake::optim::adamw_update(step, chunk);
+    if (!optimizer->update({1e-4, 10}, chunk)) std::abort();
   };
   const auto limit = [](std::size_t ahead) {
     return [ahead](const AdamWChunk& chunk) {
