@@ -1,34 +1,76 @@
 // The inner loops of one instruction set, as a table of functions. Private to this module.
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
-#include "optim/adamw.h"
+#include "optim/formats.h"
+#include "optim/norm.h"
+#include "optim/optimizer.h"
+#include "optim/rules.h"
 
 namespace gsnake::optim {
 
-// No pointer may be null, none needs an alignment, and no two ranges may overlap. Every table gives the same bits (docs/optimizer.md).
-struct Kernels {
-  const char* name;
-  // One recurrence step on `count` elements, all of which are multiplied by `decay` first (1: they do not decay).
-  void (*adamw)(const AdamWStep& step, float decay, float* weight, float* moment1, float* moment2, const float* gradient,
-                std::size_t count);
-  // `blocks` sums, each over kNormBlock elements.
-  void (*square_sums)(const float* gradient, double* partials, std::size_t blocks);
-  void (*add_in_place)(float* destination, const float* source, std::size_t count);
+// Elements of one chunk, all of which decay or none.
+struct Piece {
+  std::byte* weight = nullptr;
+  std::byte* master = nullptr;
+  std::byte* state0 = nullptr;
+  std::byte* state1 = nullptr;
+  const float* gradient = nullptr;
+  std::size_t count = 0;
 };
 
 // A block's sum is kept in this many independent partial sums, whatever the width of a vector.
 inline constexpr std::size_t kSumLanes = 16;
 static_assert(kNormBlock % kSumLanes == 0);
+using SumLanes = std::array<double, kSumLanes>;
 
 // Adds the partial sums pairwise, halves onto halves. `lanes` is overwritten.
-inline double fold_lanes(std::span<double, kSumLanes> lanes) {
+inline double fold_lanes(SumLanes& lanes) {
   for (std::size_t half = kSumLanes / 2; half > 0; half /= 2) {
     for (std::size_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
   }
   return lanes[0];
+}
+
+// One update of a piece in place. Returns the greatest magnitude among the new master weights as bits (see bits.h), 0 for none.
+using UpdateKernel = std::uint32_t (*)(const RuleStep& step, float decay, const Piece& piece);
+
+// Every rule with every format of weights and moments: of all tables the same ones, made from one template.
+using UpdateKernels = std::array<UpdateKernel, kRules * kWeightFormats * kMomentFormats>;
+constexpr std::size_t update_index(Rule rule, WeightFormat weights, MomentFormat moments) {
+  return (static_cast<std::size_t>(rule) * kWeightFormats + static_cast<std::size_t>(weights)) * kMomentFormats + static_cast<std::size_t>(moments);
+}
+constexpr Rule rule_at(std::size_t index) { return static_cast<Rule>(index / (kWeightFormats * kMomentFormats)); }
+constexpr WeightFormat weights_at(std::size_t index) { return static_cast<WeightFormat>(index / kMomentFormats % kWeightFormats); }
+constexpr MomentFormat moments_at(std::size_t index) { return static_cast<MomentFormat>(index % kMomentFormats); }
+
+// No pointer that is used may be null, none needs an alignment, and no two ranges may overlap. Every table gives the same bits
+// (docs/optimizer.md).
+struct Kernels {
+  const char* name;
+  UpdateKernels update;
+  // Adds the squares of `count` elements (a multiple of kSumLanes) to the partial sums.
+  void (*add_squares)(const float* gradient, std::size_t count, SumLanes& lanes);
+  void (*add_in_place)(float* destination, const float* source, std::size_t count);
+  void (*split_master)(const float* master, std::uint16_t* weight, std::int16_t* remainder, std::size_t count);
+  void (*join_master)(const std::uint16_t* weight, const std::int16_t* remainder, float* master, std::size_t count);
+  void (*to_fp16)(const float* master, std::uint16_t* weight, std::size_t count);
+  void (*widen_bf16)(const std::uint16_t* weight, float* wide, std::size_t count);
+  void (*widen_fp16)(const std::uint16_t* weight, float* wide, std::size_t count);
+};
+
+// The piece without its first `offset` elements.
+template <WeightFormat W, MomentFormat M>
+Piece skip(const Piece& piece, std::size_t offset) {
+  constexpr std::size_t kWeight = W == WeightFormat::fp32 ? 4 : 2;
+  constexpr std::size_t kMaster = W == WeightFormat::fp32 ? 0 : W == WeightFormat::bf16 ? 2 : 4;
+  constexpr std::size_t kMoment = M == MomentFormat::fp32 ? 4 : 2;
+  return {piece.weight + kWeight * offset, piece.master + kMaster * offset, piece.state0 + kMoment * offset, piece.state1 + kMoment * offset,
+          piece.gradient + offset,         piece.count - offset};
 }
 
 // Plain C++: what every other table is compared with, and what runs where no instruction set fits.
@@ -36,5 +78,11 @@ const Kernels& scalar_kernels();
 
 // Those that this CPU can run, best first; may be empty. The tables live as long as the program.
 std::span<const Kernels* const> simd_kernels();
+
+// What Target means now.
+const Kernels& kernels_for(Target target);
+
+// Throws Error(usage) that names the function.
+void check_sizes(bool equal, const char* what);
 
 }  // namespace gsnake::optim

@@ -86,16 +86,19 @@ void OptimizerLane::run(Flight& flight, TaskId id) {
   } else if (task.op == schedule::Op::norm) {
     norm(flight, task);
   } else {
-    if (task.step_offset == 0) norm(flight, task);
     update(flight, task);
   }
+}
+
+double* OptimizerLane::partials(Flight& flight, const schedule::Chunk& chunk) const {
+  const std::uint64_t first = options_.first_norm_partial[static_cast<std::size_t>(chunk.object)] + chunk.begin / optim::kNormBlock;
+  return flight.norm_partials.data() + first;
 }
 
 void OptimizerLane::norm(Flight& flight, const schedule::Task& task) {
   const schedule::Chunk& chunk = map_.chunks[static_cast<std::size_t>(task.chunk)];
   const auto* gradient = reinterpret_cast<const float*>(address(flight, task, schedule::Role::gradient));
-  const std::uint64_t first = options_.first_norm_partial[static_cast<std::size_t>(chunk.object)] + chunk.begin / optim::kNormBlock;
-  optim::square_sums({gradient, chunk.elements}, {flight.norm_partials.data() + first, chunk.elements / optim::kNormBlock});
+  optim::square_sums({gradient, chunk.elements}, {partials(flight, chunk), chunk.elements / optim::kNormBlock});
 }
 
 void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
@@ -107,7 +110,10 @@ void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
   update.elements = chunk.elements;
   update.first_element = chunk.begin;
   update.runs = options_.decay_runs[static_cast<std::size_t>(chunk.object)];
-  optimizer_.update(task.step_offset == 0 ? flight.scalars : flight.previous_scalars, update);
+  const bool eager = task.step_offset == 0;
+  if (eager) update.partials = partials(flight, chunk);  // a delayed part's were taken in the step that it belongs to
+  // In fp32 a weight that is not finite needs no notice of its own: the gradient that caused it, or the next loss, is not finite either.
+  static_cast<void>(optimizer_.update(eager ? flight.scalars : flight.previous_scalars, update));
 }
 
 }  // namespace gsnake::runtime

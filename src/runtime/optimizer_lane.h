@@ -29,6 +29,7 @@ class OptimizerLane final : public LaneRunner {
   void run(Flight& flight, TaskId task);
   void update(Flight& flight, const schedule::Task& task);
   void norm(Flight& flight, const schedule::Task& task);
+  [[nodiscard]] double* partials(Flight& flight, const schedule::Chunk& chunk) const;
   [[nodiscard]] std::byte* address(const Flight& flight, const schedule::Task& task, schedule::Role role) const;
 
   const Options options_;

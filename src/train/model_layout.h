@@ -8,7 +8,7 @@
 #include "greedysnake/unit.h"
 #include "model/binding.h"
 #include "model/flat_layout.h"
-#include "optim/adamw.h"
+#include "optim/optimizer.h"
 
 namespace gsnake::train {
 

@@ -27,6 +27,16 @@ int compute_threads(const Config& config) {
   return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
 }
 
+std::unique_ptr<optim::Optimizer> make_optimizer(const OptimizerConfig& config) {
+  optim::OptimizerSpec spec;
+  spec.name = config.name;
+  spec.beta1 = config.beta1;
+  spec.beta2 = config.beta2;
+  spec.epsilon = config.epsilon;
+  spec.weight_decay = config.weight_decay;
+  return optim::make_optimizer(spec);
+}
+
 Model checked(Model model, const Config& config) {
   install_torch_allocator();
   at::set_num_threads(compute_threads(config));
@@ -78,7 +88,7 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
   memory = plan_memory(config, problem, {temporaries, training && snapshot_places(config) > 0 ? kSnapshotBuffers : 0});
   program = schedule::build_program(problem, memory.pools);
   store_layout = make_store_layout(config, layout, problem);
-  if (training) optimizer = optim::make_adamw({config.optimizer.beta1, config.optimizer.beta2, config.optimizer.epsilon, config.optimizer.weight_decay});
+  if (training) optimizer = make_optimizer(config.optimizer);
   device = device::make_cpu_device();
 }
 

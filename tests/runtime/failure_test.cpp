@@ -58,13 +58,15 @@ class FailingOptimizer final : public optim::Optimizer {
  public:
   explicit FailingOptimizer(int calls) : countdown_(calls) {}
   [[nodiscard]] std::vector<std::uint64_t> state_bytes() const override { return adamw_->state_bytes(); }
-  void update(const optim::StepScalars& scalars, const optim::UpdateChunk& chunk) const override {
+  [[nodiscard]] optim::WeightFormat weight_format() const override { return adamw_->weight_format(); }
+  [[nodiscard]] bool update(const optim::StepScalars& scalars, const optim::UpdateChunk& chunk) const override {
     countdown_.tick("the optimizer fails");
-    adamw_->update(scalars, chunk);
+    return adamw_->update(scalars, chunk);
   }
+  void restore_weight(const optim::UpdateChunk& chunk) const override { adamw_->restore_weight(chunk); }
 
  private:
-  std::unique_ptr<optim::Optimizer> adamw_ = optim::make_adamw(kHyper);
+  std::unique_ptr<optim::Optimizer> adamw_ = toy_optimizer();
   Countdown countdown_;
 };
 

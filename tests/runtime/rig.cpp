@@ -99,7 +99,7 @@ std::vector<ReadingCommitter::Commit> ReadingCommitter::take() {
 
 Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const optim::Optimizer* optimizer, Committer* committer)
     : setup_(std::move(setup)), program_(schedule::build_program(setup_.problem, setup_.pools)), initial_(initial_objects(setup_.problem, kSeed)),
-      toy_(setup_.problem), adamw_(optim::make_adamw(kHyper)) {
+      toy_(setup_.problem), adamw_(toy_optimizer()) {
   open_store();
   ExecutorOptions options;
   options.emulated_rates = setup_.rates;

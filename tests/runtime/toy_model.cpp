@@ -1,5 +1,7 @@
 #include "runtime/toy_model.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <random>
 
@@ -205,8 +207,13 @@ double ToyReference::train(StepBatch& batch, const optim::StepScalars& scalars) 
 void ToyReference::update(std::size_t object, const optim::StepScalars& scalars) {
   const auto runs = decay_runs(problem_);
   ToyObject& state = objects_[object];
-  optim::adamw_update(optim::make_adamw_step(kHyper, scalars.learning_rate, scalars.updates),
-                      {state.weights, state.moment1, state.moment2, gradients_[object], 0, runs[object]}, optim::Target::scalar);
+  optim::UpdateChunk chunk;
+  chunk.weight = reinterpret_cast<std::byte*>(state.weights.data());
+  chunk.states = {reinterpret_cast<std::byte*>(state.moment1.data()), reinterpret_cast<std::byte*>(state.moment2.data())};
+  chunk.gradient = gradients_[object].data();
+  chunk.elements = state.weights.size();
+  chunk.runs = runs[object];
+  ASSERT_TRUE(toy_optimizer(optim::Target::scalar)->update(scalars, chunk));
 }
 
 void ToyReference::validate(StepBatch& batch) {

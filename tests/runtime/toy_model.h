@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "optim/optimizer.h"
@@ -12,7 +13,8 @@
 namespace gsnake::runtime::test {
 
 inline constexpr int kTokens = 8;  // per micro-batch
-inline constexpr optim::AdamWHyper kHyper{};
+// fp32 AdamW; equal bit for bit on every target.
+inline std::unique_ptr<optim::Optimizer> toy_optimizer(optim::Target target = optim::Target::best) { return optim::make_optimizer({}, target); }
 
 // Of one object: padded_elements() each.
 struct ToyObject {

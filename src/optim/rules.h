@@ -1,0 +1,37 @@
+// The recurrences by name, and what is the same for every element of one step. Private to this module.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "optim/optimizer.h"
+
+namespace gsnake::optim {
+
+enum class Rule : std::uint8_t { adamw, adam, lion, sgd };
+inline constexpr std::size_t kRules = 4;
+inline constexpr std::size_t kWeightFormats = 3;
+inline constexpr std::size_t kMomentFormats = 2;
+
+// Derived in double, rounded to float once (docs/optimizer.md). A rule leaves at zero what it does not use.
+struct RuleStep {
+  float gradient_factor = 1.0F;
+  float beta1 = 0.0F;
+  float beta2 = 0.0F;
+  float one_minus_beta1 = 0.0F;
+  float one_minus_beta2 = 0.0F;
+  float step_size = 0.0F;
+  float inverse_sqrt_correction2 = 0.0F;
+  float epsilon = 0.0F;
+  float decay = 0.0F;     // for elements that decay: a factor of the weight (adamw, lion), or the weight's factor in the gradient (adam, sgd)
+  float no_decay = 0.0F;  // for the others
+};
+
+const std::vector<std::string>& rule_names();  // in the order of Rule
+std::size_t state_count(Rule rule);
+RuleStep make_rule_step(Rule rule, const OptimizerSpec& spec, const StepScalars& scalars);
+
+}  // namespace gsnake::optim
