@@ -27,7 +27,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array kStateKinds{store::Kind::weights, store::Kind::moment1, store::Kind::moment2};
+constexpr std::array kStateKinds{store::Kind::weights, store::Kind::moment1, store::Kind::moment2, store::Kind::master};
 
 struct Arguments {
   std::string directory;

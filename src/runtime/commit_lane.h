@@ -11,9 +11,10 @@ namespace gsnake::runtime {
 class Committer {
  public:
   virtual ~Committer() = default;
-  // All state of `step` stands in `slot`; nothing writes state there until the call returns, after which later updates go to the other slot.
-  // Called on the commit lane's thread. What it throws stops the run.
-  virtual void commit(std::int64_t step, int slot) = 0;
+  // All state of `step`, which leaves `progress`, stands in `slot`; nothing writes state there until the call returns, after which later
+  // updates go to the other slot. It is the slot of the commit before where no update was applied since. Called on the commit lane's
+  // thread. What it throws stops the run.
+  virtual void commit(std::int64_t step, const Progress& progress, int slot) = 0;
 };
 
 class CommitLane final : public LaneRunner {

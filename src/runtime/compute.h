@@ -16,7 +16,7 @@ struct StepBatch {
   const std::int64_t* inputs = nullptr;  // (micro_batches, rows, tokens)
   const std::int64_t* labels = nullptr;  // likewise
   float loss_factor = 1.0F;             // 1 / counted tokens of the step
-  std::vector<double> losses;           // by micro-batch: sums of token losses times loss_factor, written by the head
+  std::vector<double> losses;           // by micro-batch: sums of token losses times loss_factor; there once the results are
 };
 
 // A compute task with its slots resolved. Pointers that the task's op does not use are null.
@@ -24,6 +24,7 @@ struct ComputeCall {
   schedule::Op op = schedule::Op::forward;
   int unit = 0;
   int micro_batch = 0;
+  bool opens = false;       // the first task of a visit: `weights` and `tied_weights` are new
   bool first = false;       // zero `gradients` first
   bool tied_first = false;  // zero `tied_gradients` first
   std::byte* weights = nullptr;         // the unit's object, flat
@@ -33,6 +34,8 @@ struct ComputeCall {
   std::byte* input = nullptr;           // (rows, tokens, hidden)
   std::byte* output_gradient = nullptr;
   std::byte* output = nullptr;          // hidden states; of backward and head: the gradient of the input
+  double* loss = nullptr;               // of head and head_forward: the micro-batch's loss, in host memory
+  float loss_scale = 1.0F;              // of head: multiplies the gradient that backward starts from, not the loss
 };
 
 class ComputeBackend {

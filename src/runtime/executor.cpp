@@ -3,10 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
-#include "optim/norm.h"
 #include "runtime/device_lane.h"
 #include "runtime/optimizer_lane.h"
 #include "runtime/ssd_lane.h"
@@ -23,26 +21,21 @@ std::size_t most_tasks(const schedule::Program& program) {
   return most;
 }
 
-std::vector<std::uint64_t> norm_offsets(const schedule::Problem& problem) {
-  std::vector<std::uint64_t> first{0};
-  for (std::uint64_t elements : problem.elements) {
-    first.push_back(first.back() + (problem.trains() ? schedule::padded_elements(elements) / optim::kNormBlock : 0));
-  }
-  return first;
-}
-
 constexpr std::array kInOrderLanes{Lane::compute, Lane::h2d, Lane::d2h};
 
 }  // namespace
 
 Executor::Executor(const schedule::Program& program, device::Device& device, store::Store& store, ComputeBackend& backend,
                    const optim::Optimizer* optimizer, ExecutorOptions options)
-    : program_(program), options_(std::move(options)), memory_(program.map, device), slots_(program.map, store.layout()),
-      first_norm_partial_(norm_offsets(program.map.problem)) {
+    : program_(program), options_(std::move(options)), memory_(program.map, device), slots_(program.map, store.layout()) {
   store.engine().register_buffer({memory_.host().data(), memory_.host().bytes()});
   for (auto& flight : flights_) {
-    flight = std::make_unique<Flight>(most_tasks(program), program.map.buffers.size(), first_norm_partial_.back(), device);
+    flight = std::make_unique<Flight>(most_tasks(program), program.map.buffers.size(), device);
+    flight->guarded = program.map.problem.guard != schedule::Guard::none;
   }
+  outcome_of(-1).verdict.after = options_.progress;
+  outcome_of(-1).what.unsaved = false;
+  if (program.map.problem.trains() && !options_.policy.learning_rate) throw std::logic_error("executor: it trains without a learning rate");
   if (program.map.problem.commits && options_.committer == nullptr) throw std::logic_error("executor: steps can be committed, but nobody does it");
   prepare_graphs();
   make_lanes(device, store, backend, optimizer);
@@ -63,9 +56,8 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
     const auto carry_out = [this](Flight& flight, TaskId task) { commit(flight, task); };
     lanes_[static_cast<std::size_t>(Lane::commit)] = std::make_unique<CommitLane>(std::size_t{4}, carry_out, sink);
   }
-  if (optimizer == nullptr) return;
-  OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.decay_runs, first_norm_partial_};
-  lanes_[static_cast<std::size_t>(Lane::optimizer)] = std::make_unique<OptimizerLane>(own, program_.map, *optimizer, memory_, sink);
+  OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.decay_runs, options_.policy};
+  lanes_[static_cast<std::size_t>(Lane::optimizer)] = std::make_unique<OptimizerLane>(std::move(own), program_.map, optimizer, memory_, sink);
 }
 
 Executor::~Executor() {
@@ -99,8 +91,8 @@ void Executor::prepare_graphs() {
 schedule::Conditions Executor::conditions_of(Variant variant, bool commits) {
   const bool trains = variant == Variant::train || variant == Variant::train_first;
   const bool finishes = variant == Variant::finish || variant == Variant::finish_pending;
-  if (options_.committer == nullptr) return {false, false, false};
-  schedule::Conditions conditions{trains && commits, !last_handed_ && (last_commits_ || finishes), finishes && !last_handed_ && !last_commits_};
+  if (options_.committer == nullptr) return {false, false, false, {}};
+  schedule::Conditions conditions{trains && commits, !last_handed_ && (last_commits_ || finishes), finishes && !last_handed_ && !last_commits_, {}};
   if (conditions.commits_previous) last_handed_ = true;
   if (!trains) return conditions;
   last_commits_ = commits;
@@ -108,7 +100,7 @@ schedule::Conditions Executor::conditions_of(Variant variant, bool commits) {
   return conditions;
 }
 
-Executor::Ticket Executor::start(Variant variant, StepBatch* batch, const optim::StepScalars& scalars, bool commits) {
+Executor::Ticket Executor::start(Variant variant, StepBatch* batch, bool commits) {
   throw_if_poisoned();
   const Ticket ticket = next_sequence_;
   Flight& next = flight(ticket);
@@ -128,15 +120,12 @@ Executor::Ticket Executor::start(Variant variant, StepBatch* batch, const optim:
   next.sequence = next_sequence_++;
   next.batch = batch;
   next.step = batch == nullptr ? 0 : batch->step;
-  next.scalars = scalars;
-  next.previous_scalars = pending_scalars_;
   next.previous = last_;
+  next.before = &outcome_of(last_.number);
   next.conditions = conditions_of(variant, commits);
-  if (trains) {
-    last_ = {last_.number + 1, batch->step};
-    pending_scalars_ = scalars;
-  }
-  next.own = trains ? last_ : TrainingRef{};
+  next.own = {};
+  next.outcome = nullptr;
+  if (trains) begin_step(next, commits);
   pending_ = trains && program_.delayed;
   set_up(next, graph, join, previous);
   flight_trace_[static_cast<std::size_t>(ticket % 2)] = trace_;
@@ -146,6 +135,22 @@ Executor::Ticket Executor::start(Variant variant, StepBatch* batch, const optim:
   if (previous != nullptr) attach(*previous, next, *join);
   for (std::size_t i = 0; i < next.graph().tasks.size(); ++i) settle(next, static_cast<TaskId>(i));
   return ticket;
+}
+
+void Executor::begin_step(Flight& next, bool commits) {
+  const Progress before = next.previous.number < 0 ? options_.progress : outcome_of(next.previous.number).before;
+  last_ = {last_.number + 1, next.batch->step};
+  next.own = last_;
+  StepOutcome& outcome = outcome_of(last_.number);
+  next.outcome = &outcome;
+  outcome.number = last_.number;
+  outcome.before = before;
+  if (next.previous.number >= 0) ++outcome.before.updates;  // as nothing is skipped where this counts
+  outcome.commits = commits && options_.committer != nullptr;
+  outcome.what = {};
+  outcome.verdict = {};
+  outcome.bad_gradient = -1;
+  outcome.bad_weight.store(-1, std::memory_order_relaxed);
 }
 
 void Executor::set_up(Flight& next, const PreparedGraph& graph, const PreparedJoin* join, const Flight* previous) {
@@ -158,7 +163,7 @@ void Executor::set_up(Flight& next, const PreparedGraph& graph, const PreparedJo
     next.waiting[i].store(1 + graph.graph->predecessors[i] + (join == nullptr ? 0 : join->predecessors[i]), std::memory_order_relaxed);
     next.join_state[i].store(kOpen, std::memory_order_relaxed);
   }
-  next.results_left.store(graph.results == 0 ? 0 : graph.results + 1, std::memory_order_relaxed);
+  next.has_results.store(next.batch == nullptr, std::memory_order_relaxed);
   next.tasks_left.store(static_cast<std::int32_t>(tasks + kInOrderLanes.size()), std::memory_order_release);
   const schedule::Map& map = program_.map;
   for (std::size_t b = 0; b < map.buffers.size(); ++b) {
@@ -184,11 +189,19 @@ void Executor::attach(Flight& previous, Flight& next, const PreparedJoin& join) 
 void Executor::settle(Flight& flight, TaskId task) {
   if (flight.waiting[static_cast<std::size_t>(task)].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   // Lanes that run in order pass tasks over themselves.
-  if (flight.carries_out(task) || is_device_lane(flight.task(task).lane)) {
+  if (is_device_lane(flight.task(task).lane) || flight.carries_out(task)) {
     lane(flight.task(task).lane).ready(flight, task);
   } else {
-    completed(flight, task);
+    pass_over(flight, task);
   }
+}
+
+void Executor::pass_over(Flight& flight, TaskId id) {
+  const schedule::Task& task = flight.task(id);
+  if (task.when == schedule::When::revised && task.op == schedule::Op::write && flight.before->what.skipped) {
+    slots_.undo(flight.graph().find(task, schedule::Role::destination)->resource - static_cast<int>(program_.map.buffers.size()));
+  }
+  completed(flight, id);
 }
 
 void Executor::submitted(Flight& flight, TaskId task) {
@@ -206,37 +219,31 @@ void Executor::completed(Flight& flight, TaskId task) {
   if (flight.join_state[i].exchange(kTaskDone, std::memory_order_acq_rel) == kJoined) {
     for (TaskId successor : flight.join_out->successors_of(task)) settle(*flight.next, successor);
   }
-  if (gives_result(flight.task(task)) && flight.results_left.fetch_sub(1, std::memory_order_acq_rel) == 2) conclude(flight);
-  left(flight, flight.tasks_left);
-}
-
-void Executor::passed(Flight& flight) { left(flight, flight.tasks_left); }
-
-// All of a step's losses and norm partials are there.
-void Executor::conclude(Flight& flight) {
-  if (flight.own.number >= 0) {
-    Outcome& outcome = outcomes_[static_cast<std::size_t>(flight.own.number) % outcomes_.size()];
-    outcome.gradient_norm = optim::total_norm(flight.norm_partials);
-    const auto& losses = flight.batch->losses;
-    outcome.finite = std::isfinite(outcome.gradient_norm) && std::all_of(losses.begin(), losses.end(), [](double loss) { return std::isfinite(loss); });
-    outcome.number.store(flight.own.number, std::memory_order_release);
+  if (flight.task(task).op == schedule::Op::conclude) {
+    flight.has_results.store(true, std::memory_order_release);
+    notify();
   }
-  left(flight, flight.results_left);
+  left(flight);
 }
+
+void Executor::passed(Flight& flight) { left(flight); }
 
 // A step that went wrong is not committed: the run ends, and the commit before counts.
 void Executor::commit(Flight& flight, TaskId task) {
-  const TrainingRef step = flight.task(task).step_offset == 0 ? flight.own : flight.previous;
-  const Outcome& outcome = outcomes_[static_cast<std::size_t>(step.number) % outcomes_.size()];
-  wait_until([&] { return outcome.number.load(std::memory_order_acquire) == step.number; });
-  if (!outcome.finite) return;
-  const int slot = 1 - slots_.committed_slot();
-  options_.committer->commit(step.step, slot);
+  const bool own = flight.task(task).step_offset == 0;
+  const StepOutcome& outcome = own ? *flight.outcome : *flight.before;
+  const bool sound = outcome.verdict.finite ? outcome.bad_weight.load(std::memory_order_relaxed) < 0 : options_.policy.skips;
+  if (!sound) return;
+  const int slot = outcome.what.unsaved ? 1 - slots_.committed_slot() : slots_.committed_slot();
+  options_.committer->commit(own ? flight.own.step : flight.previous.step, outcome.verdict.after, slot);
   slots_.committed(slot);
 }
 
-void Executor::left(Flight&, std::atomic<std::int32_t>& counter) {
-  if (counter.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+void Executor::left(Flight& flight) {
+  if (flight.tasks_left.fetch_sub(1, std::memory_order_acq_rel) == 1) notify();
+}
+
+void Executor::notify() {
   const std::lock_guard lock(progress_mutex_);
   progress_.notify_all();
 }
@@ -272,8 +279,9 @@ void Executor::retire(Flight& flight) {
 
 Executor::Ticket Executor::load() { return start(Variant::load, nullptr); }
 
-Executor::Ticket Executor::train(StepBatch& batch, const optim::StepScalars& scalars, bool commits) {
-  return start(pending_ ? Variant::train : Variant::train_first, &batch, scalars, commits);
+Executor::Ticket Executor::train(StepBatch& batch, bool commits) {
+  if (!commits && program_.map.problem.guard == schedule::Guard::speculative) throw std::logic_error("executor: a step that may be done over from the last commit follows one that is not committed");
+  return start(pending_ ? Variant::train : Variant::train_first, &batch, commits);
 }
 
 Executor::Ticket Executor::validate(StepBatch& batch) { return start(pending_ ? Variant::validate_pending : Variant::validate, &batch); }
@@ -282,11 +290,14 @@ Executor::Ticket Executor::finish() { return start(pending_ ? Variant::finish_pe
 
 void Executor::wait_results(Ticket ticket) {
   const Flight& awaited = flight(ticket);
-  if (awaited.sequence == ticket) wait_until([&] { return awaited.results_left.load(std::memory_order_acquire) == 0; });
+  if (awaited.sequence == ticket) wait_until([&] { return awaited.has_results.load(std::memory_order_acquire); });
 }
 
-double Executor::gradient_norm(Ticket ticket) const {
-  return outcomes_[static_cast<std::size_t>(flights_[ticket % 2]->own.number) % outcomes_.size()].gradient_norm;
+schedule::Conditions Executor::conditions(Ticket ticket) const {
+  const Flight& flight = *flights_[ticket % 2];
+  schedule::Conditions conditions = flight.conditions;
+  conditions.previous = flight.before->what;
+  return conditions;
 }
 
 void Executor::wait_end(Ticket ticket) {

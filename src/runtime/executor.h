@@ -19,6 +19,8 @@ struct ExecutorOptions {
   std::array<double, schedule::kLaneCount> emulated_rates{};  // by lane: bytes/s, compute FLOP/s; 0: not capped
   unsigned optimizer_threads = 1;
   std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
+  Policy policy;
+  Progress progress;                                     // of the steps before
   Committer* committer = nullptr;                        // borrowed; for a problem whose steps can be committed
   bool verify_reads = true;                              // of state, against the checksums in slots()
 };
@@ -46,19 +48,20 @@ class Executor final : private TaskSink {
   // Starts the first graph: homes are filled.
   Ticket load();
   // Each joins a graph to what runs, and blocks while two are in flight. `batch` is borrowed until wait_results(). Start training, validation or finishing in the variant that what ran before asks for.
-  // commits: the step becomes durable once its update is complete and its loss and gradient norm are finite.
-  Ticket train(StepBatch& batch, const optim::StepScalars& scalars, bool commits = true);
+  // commits: the step becomes durable once its update is complete; if it was finite or is skipped. Every step, where updates are speculative.
+  Ticket train(StepBatch& batch, bool commits = true);
   Ticket validate(StepBatch& batch);
   // Commits the last step if that was not asked for before.
   Ticket finish();
 
-  // Until the graph's losses, and for training its gradients' norms, are known. Then the batch is the caller's again.
+  // Until the graph's losses, and what becomes of a training step, are known. Then the batch is the caller's again.
   void wait_results(Ticket ticket);
-  // Until the next but one start: what a ticket moves.
+  // Until the next but one start: what a ticket moves. Where updates wait for their step's outcome, from the moment that the results of the
+  // training step before were there.
   [[nodiscard]] const schedule::Graph& graph(Ticket ticket) const { return flights_[ticket % 2]->graph(); }
-  [[nodiscard]] const schedule::Conditions& conditions(Ticket ticket) const { return flights_[ticket % 2]->conditions; }
-  // L2 norm over all parameters, tied ones once; of a training step, after wait_results(), before the next but one start.
-  [[nodiscard]] double gradient_norm(Ticket ticket) const;
+  [[nodiscard]] schedule::Conditions conditions(Ticket ticket) const;
+  // Of a training step, after wait_results(), before the next but one start.
+  [[nodiscard]] const StepOutcome& outcome(Ticket ticket) const { return *flights_[ticket % 2]->outcome; }
   void wait_end(Ticket ticket);
   // Whether the previous step's delayed updates are still to be applied.
   [[nodiscard]] bool pending() const { return pending_; }
@@ -81,14 +84,17 @@ class Executor final : private TaskSink {
   [[nodiscard]] LaneRunner& lane(Lane lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
   void make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend, const optim::Optimizer* optimizer);
   void prepare_graphs();
-  Ticket start(schedule::Variant variant, StepBatch* batch, const optim::StepScalars& scalars = {}, bool commits = false);
+  Ticket start(schedule::Variant variant, StepBatch* batch, bool commits = false);
+  void begin_step(Flight& next, bool commits);
   void set_up(Flight& flight, const PreparedGraph& graph, const PreparedJoin* join, const Flight* previous);
   [[nodiscard]] schedule::Conditions conditions_of(schedule::Variant variant, bool commits);
   void commit(Flight& flight, TaskId task);
-  void conclude(Flight& flight);
   void attach(Flight& previous, Flight& flight, const PreparedJoin& join);
   void settle(Flight& flight, TaskId task);
-  void left(Flight& flight, std::atomic<std::int32_t>& counter);
+  void pass_over(Flight& flight, TaskId task);
+  void left(Flight& flight);
+  void notify();
+  [[nodiscard]] StepOutcome& outcome_of(std::int64_t number) { return outcomes_[static_cast<std::size_t>(number + 1) % outcomes_.size()]; }
   void retire(Flight& flight);
   template <typename Condition>
   void wait_until(const Condition& condition);
@@ -99,24 +105,17 @@ class Executor final : private TaskSink {
   ExecutorOptions options_;
   MemoryImage memory_;
   SlotTable slots_;
-  std::vector<std::uint64_t> first_norm_partial_;  // by object; one more at the end
   std::array<std::optional<PreparedGraph>, schedule::kVariantCount> graphs_;
   std::array<std::array<std::optional<PreparedJoin>, schedule::kVariantCount>, schedule::kVariantCount> joins_;  // by previous and next
   std::array<std::unique_ptr<Flight>, 2> flights_;
   std::array<std::unique_ptr<LaneRunner>, schedule::kLaneCount> lanes_;
   std::int64_t next_sequence_ = 0;
   bool pending_ = false;
-  optim::StepScalars pending_scalars_;
   TrainingRef last_;            // the newest training step
   bool last_commits_ = false;   // it is to be committed,
   bool last_handed_ = true;     // and a graph that does so was started; also when there is nothing to commit
-  // What a commit needs to know of a training step. Its own ring: a step is committed in the graph after it, when its flight may be another's.
-  struct Outcome {
-    std::atomic<std::int64_t> number{-1};  // of the training step
-    double gradient_norm = 0.0;
-    bool finite = false;
-  };
-  std::array<Outcome, 4> outcomes_;
+  // A ring of their own: what a step leaves to do is done in the graph after it, and its flight may be another's then.
+  std::array<StepOutcome, 4> outcomes_;
   Trace* trace_ = nullptr;
   std::array<Trace*, 2> flight_trace_{nullptr, nullptr};
   std::mutex progress_mutex_;

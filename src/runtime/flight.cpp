@@ -17,11 +17,6 @@ void set_device_sources(std::size_t targets, const std::vector<schedule::Edge>& 
 
 }  // namespace
 
-bool gives_result(const schedule::Task& task) {
-  using schedule::Op;
-  return task.op == Op::head || task.op == Op::head_forward || task.op == Op::norm || (task.op == Op::update && task.step_offset == 0);
-}
-
 bool is_device_lane(Lane lane) { return schedule::runs_in_order(lane); }
 
 PreparedGraph prepare(const schedule::Graph& graph) {
@@ -33,7 +28,6 @@ PreparedGraph prepare(const schedule::Graph& graph) {
     const auto id = static_cast<TaskId>(i);
     const schedule::Task& task = graph.tasks[i];
     prepared.lane_tasks[static_cast<std::size_t>(task.lane)].push_back(id);
-    prepared.results += gives_result(task) ? 1 : 0;
     if (!is_device_lane(task.lane)) continue;
     for (TaskId successor : graph.successors_of(id)) {
       if (is_device_lane(graph.tasks[static_cast<std::size_t>(successor)].lane)) between_device_lanes.push_back({id, successor});
@@ -56,9 +50,17 @@ PreparedJoin prepare_join(const schedule::Graph& previous, const schedule::Graph
   return join;
 }
 
-Flight::Flight(std::size_t tasks, std::size_t buffers, std::size_t partials, device::Device& device)
-    : physical(buffers), norm_partials(partials), times(tasks), waiting(new std::atomic<std::int32_t>[tasks]), join_state(new std::atomic<std::uint8_t>[tasks]) {
+Flight::Flight(std::size_t tasks, std::size_t buffers, device::Device& device)
+    : physical(buffers), times(tasks), waiting(new std::atomic<std::int32_t>[tasks]), join_state(new std::atomic<std::uint8_t>[tasks]) {
   for (std::size_t i = 0; i < tasks; ++i) events.push_back(device.make_event());
+}
+
+bool Flight::carries_out(TaskId id) const {
+  const schedule::Task& own_task = task(id);
+  if (own_task.when == schedule::When::always && own_task.step_offset == 0) return true;
+  schedule::Conditions known = conditions;
+  known.previous = before->what;
+  return known.carry_out(own_task);
 }
 
 }  // namespace gsnake::runtime

@@ -10,6 +10,7 @@
 #include "device/device.h"
 #include "optim/optimizer.h"
 #include "runtime/compute.h"
+#include "runtime/outcome.h"
 #include "schedule/graph.h"
 
 namespace gsnake::runtime {
@@ -23,7 +24,6 @@ struct PreparedGraph {
   std::vector<std::vector<TaskId>> lane_tasks;       // by lane, in emission order
   std::vector<std::uint32_t> first_device_source;    // CSR by task: predecessors on other device lanes, whose events it waits for
   std::vector<TaskId> device_sources;
-  std::int32_t results = 0;                          // tasks that the step's loss and gradient norm wait for
 };
 
 PreparedGraph prepare(const schedule::Graph& graph);
@@ -43,8 +43,6 @@ struct PreparedJoin {
 PreparedJoin prepare_join(const schedule::Graph& previous, const schedule::Graph& next, const std::vector<schedule::Edge>& edges);
 
 bool is_device_lane(Lane lane);
-// Whether the step's loss or gradient norm waits for it.
-bool gives_result(const schedule::Task& task);
 
 // A training step, as the executor counts them and as its batch does.
 struct TrainingRef {
@@ -60,7 +58,7 @@ struct TaskTimes {
 // Allocated once for the largest graph; two of them take turns.
 class Flight {
  public:
-  Flight(std::size_t tasks, std::size_t buffers, std::size_t norm_partials, device::Device& device);
+  Flight(std::size_t tasks, std::size_t buffers, device::Device& device);
 
   const PreparedGraph* prepared = nullptr;
   std::int64_t sequence = -1;
@@ -69,25 +67,29 @@ class Flight {
   schedule::Conditions conditions;
   TrainingRef own;                         // the training step that this graph is
   TrainingRef previous;                    // the newest one before it
-  optim::StepScalars scalars;
-  optim::StepScalars previous_scalars;     // of the update that is pending
+  StepOutcome* outcome = nullptr;          // of `own`, if there is one
+  StepOutcome* before = nullptr;           // of `previous`; of a run's first step, a place holder
+  bool guarded = false;                    // the problem's updates wait for their step's outcome
   std::vector<std::int32_t> physical;      // which buffer of the map each buffer of the graph is
-  std::vector<double> norm_partials;       // by object, one per block of optim::kNormBlock elements
   std::vector<TaskTimes> times;            // by task
   std::vector<std::unique_ptr<device::Event>> events;       // by task; used by those on device lanes
   std::unique_ptr<std::atomic<std::int32_t>[]> waiting;     // by task: edges still open
   std::unique_ptr<std::atomic<std::uint8_t>[]> join_state;  // by task: see kOpen
   std::atomic<std::int32_t> tasks_left{0};                  // and one for every lane that has yet to pass through
-  std::atomic<std::int32_t> results_left{0};                // and one until the step's outcome is known
+  std::atomic<bool> has_results{false};
   // The graph started after this one; set before any join_state becomes kJoined.
   const PreparedJoin* join_out = nullptr;
   Flight* next = nullptr;
 
   [[nodiscard]] const schedule::Graph& graph() const { return *prepared->graph; }
   [[nodiscard]] const schedule::Task& task(TaskId id) const { return graph().tasks[static_cast<std::size_t>(id)]; }
-  [[nodiscard]] bool carries_out(TaskId id) const { return conditions.carry_out(task(id)); }
+  // Once the task's edges are settled: whether it depends on the outcome of the step before is known then, and so is that outcome.
+  [[nodiscard]] bool carries_out(TaskId id) const;
   [[nodiscard]] bool ended() const { return tasks_left.load(std::memory_order_acquire) == 0; }
 };
+
+// What the graph's training step starts from: known once what it waits for has ended.
+inline const Progress& progress_of(const Flight& flight) { return flight.guarded ? flight.before->verdict.after : flight.outcome->before; }
 
 // Settles a task's edges into the next graph exactly once, whether it ends before or after that graph is joined: who comes second does it.
 inline constexpr std::uint8_t kOpen = 0;

@@ -1,15 +1,20 @@
 #include "runtime/optimizer_lane.h"
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+
 #include "core/threads.h"
+#include "optim/norm.h"
 
 namespace gsnake::runtime {
 
-OptimizerLane::OptimizerLane(const Options& options, const schedule::Map& map, const optim::Optimizer& optimizer, const MemoryImage& memory,
+OptimizerLane::OptimizerLane(Options options, const schedule::Map& map, const optim::Optimizer* optimizer, const MemoryImage& memory,
                              TaskSink& sink)
-    : options_(options), map_(map), optimizer_(optimizer), memory_(memory), sink_(sink), throttle_(options.emulated_rate), queue_(options.most_ready),
-      in_hand_(options.threads) {
+    : options_(std::move(options)), map_(map), optimizer_(optimizer), memory_(memory), sink_(sink), throttle_(options_.emulated_rate),
+      queue_(options_.most_ready), in_hand_(options_.threads) {
   try {
-    for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this, i] { work(i); });
+    for (unsigned i = 0; i < options_.threads; ++i) threads_.emplace_back([this, i] { work(i); });
   } catch (...) {
     stop();
     throw;
@@ -78,42 +83,74 @@ std::byte* OptimizerLane::address(const Flight& flight, const schedule::Task& ta
 
 void OptimizerLane::run(Flight& flight, TaskId id) {
   const schedule::Task& task = flight.task(id);
-  const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
-  if (task.op == schedule::Op::add) {
-    auto* destination = reinterpret_cast<float*>(address(flight, task, schedule::Role::destination));
-    const auto* source = reinterpret_cast<const float*>(address(flight, task, schedule::Role::source));
-    optim::add_in_place({destination, elements}, {source, elements});
-  } else if (task.op == schedule::Op::norm) {
-    norm(flight, task);
-  } else {
-    update(flight, task);
+  switch (task.op) {
+    case schedule::Op::conclude:
+      return conclude(flight, task);
+    case schedule::Op::norm:
+      return norm(flight, task);
+    case schedule::Op::update:
+      return update(flight, task);
+    default:
+      break;
   }
-}
-
-double* OptimizerLane::partials(Flight& flight, const schedule::Chunk& chunk) const {
-  const std::uint64_t first = options_.first_norm_partial[static_cast<std::size_t>(chunk.object)] + chunk.begin / optim::kNormBlock;
-  return flight.norm_partials.data() + first;
+  const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
+  auto* destination = reinterpret_cast<float*>(address(flight, task, schedule::Role::destination));
+  const auto* source = reinterpret_cast<const float*>(address(flight, task, schedule::Role::source));
+  optim::add_in_place({destination, elements}, {source, elements});
 }
 
 void OptimizerLane::norm(Flight& flight, const schedule::Task& task) {
-  const schedule::Chunk& chunk = map_.chunks[static_cast<std::size_t>(task.chunk)];
+  const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
   const auto* gradient = reinterpret_cast<const float*>(address(flight, task, schedule::Role::gradient));
-  optim::square_sums({gradient, chunk.elements}, {partials(flight, chunk), chunk.elements / optim::kNormBlock});
+  optim::square_sums({gradient, elements}, {norm_partials(flight, task), elements / optim::kNormBlock});
 }
 
 void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
   const schedule::Chunk& chunk = map_.chunks[static_cast<std::size_t>(task.chunk)];
+  const std::array states{address(flight, task, schedule::Role::state0), address(flight, task, schedule::Role::state1), address(flight, task, schedule::Role::state2)};
+  const bool has_master = map_.problem.master;
   optim::UpdateChunk update;
   update.weight = address(flight, task, schedule::Role::weight);
-  update.states = {address(flight, task, schedule::Role::state0), address(flight, task, schedule::Role::state1), address(flight, task, schedule::Role::state2)};
+  if (has_master) update.master = states[0];
+  std::copy(states.begin() + (has_master ? 1 : 0), states.end(), update.states.begin());
   update.gradient = reinterpret_cast<const float*>(address(flight, task, schedule::Role::gradient));
   update.elements = chunk.elements;
   update.first_element = chunk.begin;
   update.runs = options_.decay_runs[static_cast<std::size_t>(chunk.object)];
-  const bool eager = task.step_offset == 0;
-  if (eager) update.partials = partials(flight, chunk);  // a delayed part's were taken in the step that it belongs to
-  // In fp32 a weight that is not finite needs no notice of its own: the gradient that caused it, or the next loss, is not finite either.
-  static_cast<void>(optimizer_.update(eager ? flight.scalars : flight.previous_scalars, update));
+  const bool late = task.step_offset < 0;
+  if (!late) update.partials = norm_partials(flight, task);
+  StepOutcome& outcome = late ? *flight.before : *flight.outcome;
+  if (late && outcome.what.skipped) return optimizer_->restore_weight(update);
+  const bool decided = late && map_.problem.guard != schedule::Guard::none;
+  const optim::StepScalars scalars = decided ? outcome.verdict.scalars : unclipped(options_.policy, late ? outcome.before : progress_of(flight));
+  if (!optimizer_->update(scalars, update)) outcome.bad_weight.store(chunk.object, std::memory_order_relaxed);
+}
+
+// The losses are the batch's from here on.
+void OptimizerLane::conclude(Flight& flight, const schedule::Task& task) {
+  const auto* losses = reinterpret_cast<const double*>(address(flight, task, schedule::Role::losses));
+  std::copy_n(losses, flight.batch->losses.size(), flight.batch->losses.begin());
+  if (flight.outcome != nullptr) decide(flight);
+}
+
+// The norm's sum goes over objects, and over the blocks of each, in their order.
+void OptimizerLane::decide(Flight& flight) {
+  StepOutcome& outcome = *flight.outcome;
+  double sum = 0.0;
+  for (const schedule::Chunk& chunk : map_.chunks) {
+    const auto* partials = reinterpret_cast<const double*>(memory_.address(chunk.norm_home));
+    for (std::uint64_t i = 0; i < chunk.elements / optim::kNormBlock; ++i) sum += partials[i];
+    if (outcome.bad_gradient < 0 && !std::isfinite(sum)) outcome.bad_gradient = chunk.object;
+  }
+  const auto& losses = flight.batch->losses;
+  const bool finite = std::all_of(losses.begin(), losses.end(), [](double loss) { return std::isfinite(loss); });
+  const Progress before = progress_of(flight);
+  outcome.verdict = judge(options_.policy, before, std::sqrt(sum), finite);
+  if (map_.problem.guard == schedule::Guard::none) return;
+  const StepOutcome& previous = *flight.before;
+  outcome.what.skipped = !outcome.verdict.finite;
+  outcome.what.revised = outcome.verdict.finite && outcome.verdict.scalars.gradient_factor != unclipped(options_.policy, before).gradient_factor;
+  outcome.what.unsaved = outcome.verdict.finite || (previous.what.unsaved && !previous.commits);
 }
 
 }  // namespace gsnake::runtime

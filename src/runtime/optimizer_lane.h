@@ -1,4 +1,4 @@
-// The optimizer on the CPU: updates, sums and norms of chunks, most urgent first, on threads of its own.
+// The optimizer on the CPU: updates, sums and norms of chunks, and what comes of steps; most urgent first, on threads of its own.
 #pragma once
 
 #include <thread>
@@ -15,9 +15,10 @@ class OptimizerLane final : public LaneRunner {
     std::size_t most_ready = 0;
     unsigned threads = 1;
     std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
-    std::vector<std::uint64_t> first_norm_partial;         // of each object, into Flight::norm_partials
+    Policy policy;
   };
-  OptimizerLane(const Options& options, const schedule::Map& map, const optim::Optimizer& optimizer, const MemoryImage& memory, TaskSink& sink);
+  // optimizer: null where nothing is updated.
+  OptimizerLane(Options options, const schedule::Map& map, const optim::Optimizer* optimizer, const MemoryImage& memory, TaskSink& sink);
   ~OptimizerLane() override { stop(); }
 
   void ready(Flight& flight, TaskId task) override;
@@ -29,12 +30,14 @@ class OptimizerLane final : public LaneRunner {
   void run(Flight& flight, TaskId task);
   void update(Flight& flight, const schedule::Task& task);
   void norm(Flight& flight, const schedule::Task& task);
-  [[nodiscard]] double* partials(Flight& flight, const schedule::Chunk& chunk) const;
+  void conclude(Flight& flight, const schedule::Task& task);
+  void decide(Flight& flight);
+  [[nodiscard]] double* norm_partials(const Flight& flight, const schedule::Task& task) const { return reinterpret_cast<double*>(address(flight, task, schedule::Role::norm)); }
   [[nodiscard]] std::byte* address(const Flight& flight, const schedule::Task& task, schedule::Role role) const;
 
   const Options options_;
   const schedule::Map& map_;
-  const optim::Optimizer& optimizer_;
+  const optim::Optimizer* optimizer_;
   const MemoryImage& memory_;
   TaskSink& sink_;
   std::mutex mutex_;

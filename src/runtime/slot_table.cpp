@@ -3,6 +3,7 @@
 namespace gsnake::runtime {
 
 static_assert(static_cast<int>(store::Kind::activations) == static_cast<int>(schedule::ExtentKind::activations));
+static_assert(static_cast<int>(store::Kind::master) == static_cast<int>(schedule::ExtentKind::master));
 static_assert(static_cast<int>(store::Kind::moment1) == static_cast<int>(schedule::ExtentKind::moment1));
 
 SlotTable::SlotTable(const schedule::Map& map, const store::Layout& layout) {
@@ -16,7 +17,12 @@ SlotTable::SlotTable(const schedule::Map& map, const store::Layout& layout) {
 void SlotTable::written(int extent, int slot, std::uint64_t checksum) {
   Entry& entry = entries_[static_cast<std::size_t>(extent)];
   entry.slot = static_cast<std::uint8_t>(slot);
-  entry.checksum = {true, checksum};
+  entry.checksums[slot] = {true, checksum};
+}
+
+void SlotTable::undo(int extent) {
+  Entry& entry = entries_[static_cast<std::size_t>(extent)];
+  if (entry.two_slots) entry.slot = static_cast<std::uint8_t>(committed_slot_);
 }
 
 void SlotTable::start_from(int slot) {

@@ -123,7 +123,7 @@ void SsdLane::begin(Operation& operation) {
   const schedule::Access& buffer = *flight.graph().find(task, reads ? schedule::Role::destination : schedule::Role::source);
   const schedule::Access& file = *flight.graph().find(task, reads ? schedule::Role::source : schedule::Role::destination);
   operation.extent = file.resource - static_cast<int>(map_.buffers.size());
-  operation.slot = reads ? slots_.read_slot(operation.extent) : slots_.write_slot(operation.extent);
+  operation.slot = !reads ? slots_.write_slot(operation.extent) : task.committed ? slots_.committed_slot() : slots_.read_slot(operation.extent);
   operation.data = memory_.address(flight.physical[static_cast<std::size_t>(buffer.resource)]) + buffer.offset;
   const std::int64_t now = now_ns();
   clock_.enter(now);
@@ -176,12 +176,12 @@ void SsdLane::report(const Operation& operation, std::size_t part, std::error_co
 
 bool SsdLane::to_be_verified(const Operation& operation) const {
   return options_.verify && options_.lane == Lane::ssd_read && is_state(map_.extents[static_cast<std::size_t>(operation.extent)]) &&
-         slots_.checksum(operation.extent).known;
+         slots_.checksum(operation.extent, operation.slot).known;
 }
 
 void SsdLane::verify(const Operation& operation) noexcept {
   if (!to_be_verified(operation) || sink_.poisoned()) return;
-  const std::uint64_t expected = slots_.checksum(operation.extent).value;
+  const std::uint64_t expected = slots_.checksum(operation.extent, operation.slot).value;
   const std::uint64_t found = store::checksum_of({operation.data, map_.extents[static_cast<std::size_t>(operation.extent)].bytes});
   if (found == expected) return;
   try {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <queue>
+#include <random>
 #include <set>
 
 #include "schedule/audit_contents.h"
@@ -97,8 +98,18 @@ std::vector<std::vector<Variant>> covering_walks(const Program& program) {
   return walks;
 }
 
+void draw_fates(Sequence& sequence, std::uint64_t seed) {
+  const Guard guard = sequence.map->problem.guard;
+  std::mt19937_64 random(seed);
+  sequence.fates.clear();
+  for (std::size_t i = 0; i < sequence.graphs.size(); ++i) {
+    const std::uint64_t draw = random() % (guard == Guard::none ? 1 : guard == Guard::deferred ? 2 : 3);
+    sequence.fates.push_back(static_cast<Fate>(draw));
+  }
+}
+
 Findings audit_contents(const Sequence& sequence) {
-  Execution execution(*sequence.map, sequence.graphs);
+  Execution execution(sequence);
   for (std::size_t g = 0; g < sequence.graphs.size(); ++g) {
     const auto count = static_cast<TaskId>(sequence.graphs[g]->tasks.size());
     for (TaskId id = 0; id < count && !execution.stopped(); ++id) execution.run(g, id);
@@ -108,7 +119,7 @@ Findings audit_contents(const Sequence& sequence) {
 }
 
 Findings audit_shuffled(const Sequence& sequence, std::uint64_t seed) {
-  Execution execution(*sequence.map, sequence.graphs);
+  Execution execution(sequence);
   Shuffle shuffle(sequence, seed);
   Shuffle::Step step;
   while (!execution.stopped() && shuffle.next(step)) execution.run(step.graph, step.task);
@@ -131,10 +142,13 @@ Findings audit(const Program& program, int shuffles, std::uint64_t seed) {
     collect(findings, place, audit_order(program.map, previous, next, join(program.map, previous, next)));
   }
   for (const std::vector<Variant>& walk : covering_walks(program)) {
-    const Sequence sequence = compose(program, walk);
+    Sequence sequence = compose(program, walk);
     collect(findings, "in emission order: ", audit_contents(sequence));
+    draw_fates(sequence, seed);
+    collect(findings, "in emission order, with other outcomes: ", audit_contents(sequence));
     for (int i = 0; i < shuffles; ++i) {
       const std::uint64_t drawn = seed + static_cast<std::uint64_t>(i);
+      draw_fates(sequence, drawn);
       collect(findings, "in random order " + std::to_string(drawn) + ": ", audit_shuffled(sequence, drawn));
     }
   }

@@ -26,12 +26,19 @@ Findings audit_tasks(const Map& map, const Graph& graph);
 // order: exact reachability. Graphs further apart than these two are never in flight together, so pairs are all there is.
 Findings audit_order(const Map& map, const Graph& previous, const Graph& next, std::span<const Edge> joins);
 
+// What comes of a training step whose update waits for its outcome.
+enum class Fate : std::uint8_t { plain, skipped, revised };
+
 // Graphs that run one after another; `graphs` and `map` are borrowed.
 struct Sequence {
   const Map* map = nullptr;
   std::vector<const Graph*> graphs;
   std::vector<std::vector<Edge>> joins;  // joins[i] leads from graphs[i - 1] to graphs[i]; joins[0] is empty
+  std::vector<Fate> fates = {};          // by training step; plain for those beyond its end
 };
+
+// Some steps are skipped or revised, where the problem's guard allows it.
+void draw_fates(Sequence& sequence, std::uint64_t seed);
 
 Sequence compose(const Program& program, std::span<const Variant> variants);
 // Walks from load that together take every allowed pair of variants; each ends with finish where there is one.

@@ -19,15 +19,21 @@ std::string describe(const Value* value) {
   const std::string version = std::to_string(value->version);
   switch (value->holds) {
     case Holds::weight:
-      return "weights of chunk " + index + " after " + version + " updates";
+      return "weights of chunk " + index + " after " + version + " updates" + (value->own != 0 ? ", the last one to be done over" : "");
     case Holds::state:
       return "state " + std::to_string(value->index % kMaxStates) + " of chunk " + std::to_string(value->index / kMaxStates) + " after " +
-             version + " updates";
+             version + " updates" + (value->own != 0 ? ", the last one to be done over" : "");
     case Holds::gradient:
       return "gradient of chunk " + index + " of step " + version + ", sums " + std::to_string(value->own) + " and " +
              std::to_string(value->head);
     case Holds::checkpoint:
       return "checkpoint " + index + " of graph " + version;
+    case Holds::norms:
+      return "norm partials of chunk " + index + " of step " + version;
+    case Holds::losses:
+      return "loss of micro-batch " + index + " of graph " + version;
+    case Holds::outcome:
+      return "outcome of step " + version;
     case Holds::hidden_gradient:
       break;
   }
@@ -53,10 +59,12 @@ void Contents::write(int resource, std::uint64_t offset, std::uint64_t bytes, co
   runs.push_back({offset, bytes, copy});
 }
 
-Execution::Execution(const Map& map, const std::vector<const Graph*>& graphs) : map_(map), contents_(map.resources()) {
+Execution::Execution(const Sequence& sequence)
+    : map_(*sequence.map), fates_(sequence.fates), contents_(map_.resources()), committed_(map_.resources()) {
+  const Map& map = map_;
   Stage stage;
   for (int r = 0; r < map.resources(); ++r) stage.physical.push_back(r);
-  for (const Graph* graph : graphs) {
+  for (const Graph* graph : sequence.graphs) {
     stage.graph = graph;
     stages_.push_back(stage);
     std::vector<int> physical;
@@ -88,17 +96,45 @@ void Execution::write_initial_state() {
   for (std::size_t c = 0; c < map_.chunks.size(); ++c) {
     const Chunk& chunk = map_.chunks[c];
     const int index = static_cast<int>(c);
-    contents_.write(map_.extent_resource(chunk.weight_extent), 0, chunk.elements * map_.problem.weight_bytes, {Holds::weight, index});
-    for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) {
-      contents_.write(map_.extent_resource(chunk.state_extent[k]), 0, chunk.elements * map_.problem.state_bytes[k],
-                      {Holds::state, index * kMaxStates + static_cast<int>(k)});
+    for (Contents* contents : {&contents_, &committed_}) {
+      contents->write(map_.extent_resource(chunk.weight_extent), 0, chunk.elements * map_.problem.weight_bytes, {Holds::weight, index});
+      for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) {
+        contents->write(map_.extent_resource(chunk.state_extent[k]), 0, chunk.elements * map_.problem.state_bytes[k],
+                        {Holds::state, index * kMaxStates + static_cast<int>(k)});
+      }
     }
   }
 }
 
+Fate Execution::fate(int step) const { return step >= 0 && step < static_cast<int>(fates_.size()) ? fates_[static_cast<std::size_t>(step)] : Fate::plain; }
+
+int Execution::applied(int steps) const {
+  int count = 0;
+  for (int step = 0; step < steps; ++step) count += fate(step) == Fate::skipped ? 0 : 1;
+  return count;
+}
+
+// As when every step is committed.
+bool Execution::carried_out(const Stage& stage, const Task& task) const {
+  const Fate before = fate(stage.steps_before - 1);
+  Conditions conditions;
+  conditions.previous = {before == Fate::skipped, before == Fate::revised, before != Fate::skipped};
+  return conditions.carry_out(task);
+}
+
+// A write that would have replaced what a skipped step's early update wrote: what was committed counts again.
+void Execution::undo(const Stage& stage, const Task& task) {
+  if (task.when != When::revised || task.op != Op::write || fate(stage.steps_before - 1) != Fate::skipped) return;
+  const Access& destination = *stage.graph->find(task, Role::destination);
+  const Value* value = committed_.at(destination.resource, 0, task.bytes);
+  if (value != nullptr) contents_.write(destination.resource, 0, task.bytes, *value);
+}
+
 void Execution::run(std::size_t graph, TaskId id) {
   const Stage& stage = stages_[graph];
-  switch (stage.graph->tasks[static_cast<std::size_t>(id)].op) {
+  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
+  if (!carried_out(stage, task)) return undo(stage, task);
+  switch (task.op) {
     case Op::read:
     case Op::write:
     case Op::copy:
@@ -109,6 +145,8 @@ void Execution::run(std::size_t graph, TaskId id) {
       return add(stage, id);
     case Op::norm:
       return norm(stage, id);
+    case Op::conclude:
+      return conclude(stage, id);
     case Op::commit:
       return commit(stage, id);
     default:
@@ -140,7 +178,7 @@ Value Execution::finished_gradient(int chunk, int step) const {
 void Execution::move(const Stage& stage, TaskId id) {
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
   const Access& source = *stage.graph->find(task, Role::source);
-  const Value* value = value_of(stage, source, task.bytes);
+  const Value* value = task.committed ? committed_.at(source.resource, source.offset, task.bytes) : value_of(stage, source, task.bytes);
   if (value == nullptr) {
     return report_("graph " + std::to_string(stage.index) + ": " + name_of(*stage.graph, id) + " moves what nobody wrote from " +
                    name_of(map_, source.resource));
@@ -152,18 +190,51 @@ void Execution::update(const Stage& stage, TaskId id) {
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
   const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
   const int step = stage.steps_before + task.step_offset;
+  const bool early = task.step_offset == 0;
+  const bool skips = !early && fate(step) == Fate::skipped;
+  const bool wrong = early && map_.problem.guard == Guard::speculative && fate(step) != Fate::plain;
   expect(stage, id, *stage.graph->find(task, Role::gradient), elements * kGradientBytes, finished_gradient(task.chunk, step));
+  if (map_.problem.guard != Guard::none) expect_outcome(stage, id, early ? step - 1 : step);
+  if (early) note_norms(stage, id);
   const auto advance = [&](Role role, std::uint64_t width, Value value) {
     const Access& access = *stage.graph->find(task, role);
-    expect(stage, id, access, elements * width, value);
-    ++value.version;
+    if (access.mode == Mode::update) expect(stage, id, access, elements * width, value);
+    value.version += skips ? 0 : 1;
+    value.own = wrong ? 1 : 0;
     write(stage, access, elements * width, value);
   };
-  advance(Role::weight, map_.problem.weight_bytes, {Holds::weight, task.chunk, step});
+  advance(Role::weight, map_.problem.weight_bytes, {Holds::weight, task.chunk, applied(step)});
   for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) {
     const auto role = static_cast<Role>(static_cast<std::size_t>(Role::state0) + k);
-    advance(role, map_.problem.state_bytes[k], {Holds::state, task.chunk * kMaxStates + static_cast<int>(k), step});
+    advance(role, map_.problem.state_bytes[k], {Holds::state, task.chunk * kMaxStates + static_cast<int>(k), applied(step)});
   }
+}
+
+// Before the first step there is none.
+void Execution::expect_outcome(const Stage& stage, TaskId id, int step) {
+  if (step >= 0) expect(stage, id, *stage.graph->find(stage.graph->tasks[static_cast<std::size_t>(id)], Role::outcome), 8, {Holds::outcome, 0, step});
+}
+
+void Execution::note_norms(const Stage& stage, TaskId id) {
+  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
+  const std::uint64_t bytes = map_.chunks[static_cast<std::size_t>(task.chunk)].elements / kGrain * 8;
+  const Access* norm = stage.graph->find(task, Role::norm);
+  if (norm == nullptr) return report_(name_of(*stage.graph, id) + " has nowhere to put its norm partials");
+  write(stage, *norm, bytes, {Holds::norms, task.chunk, stage.steps_before});
+}
+
+// All losses are this graph's and, in a training step, all norm partials this step's.
+void Execution::conclude(const Stage& stage, TaskId id) {
+  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
+  for (int m = 0; m < map_.problem.micro_batches; ++m) {
+    expect(stage, id, {Role::losses, Mode::read, map_.losses_home, static_cast<std::uint64_t>(m) * 8}, 8, {Holds::losses, m, stage.index});
+  }
+  if (!is_training(*stage.graph)) return;
+  for (std::size_t c = 0; c < map_.chunks.size(); ++c) {
+    const Chunk& chunk = map_.chunks[c];
+    expect(stage, id, {Role::norm, Mode::read, chunk.norm_home, 0}, chunk.elements / kGrain * 8, {Holds::norms, static_cast<int>(c), stage.steps_before});
+  }
+  write(stage, *stage.graph->find(task, Role::outcome), 8, {Holds::outcome, 0, stage.steps_before});
 }
 
 // The head's finished share of a tied object is added to the finished sum of the unit itself.
@@ -184,12 +255,19 @@ void Execution::norm(const Stage& stage, TaskId id) {
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
   const std::uint64_t bytes = map_.chunks[static_cast<std::size_t>(task.chunk)].elements * kGradientBytes;
   expect(stage, id, *stage.graph->find(task, Role::gradient), bytes, finished_gradient(task.chunk, stage.steps_before));
+  note_norms(stage, id);
 }
 
 // Every extent of state holds the same step, and it is the one that is committed.
 void Execution::commit(const Stage& stage, TaskId id) {
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
-  const int version = stage.steps_before + 1 + task.step_offset;
+  const int version = applied(stage.steps_before + 1 + task.step_offset);
+  expect_outcome(stage, id, stage.steps_before + task.step_offset);
+  for (int extent = 0; extent < static_cast<int>(map_.extents.size()); ++extent) {
+    const std::uint64_t bytes = map_.extents[static_cast<std::size_t>(extent)].bytes;
+    const int resource = map_.extent_resource(extent);
+    if (const Value* value = contents_.at(resource, 0, bytes); value != nullptr) committed_.write(resource, 0, bytes, *value);
+  }
   for (std::size_t c = 0; c < map_.chunks.size(); ++c) {
     const Chunk& chunk = map_.chunks[c];
     const auto at = [&](int extent) { return Access{Role::source, Mode::read, map_.extent_resource(extent), 0}; };
@@ -216,6 +294,8 @@ void Execution::compute(const Stage& stage, TaskId id) {
   }
   if (backward) accumulate(stage, id, Role::gradients, task.unit, task.first);
   if (backward && tied) accumulate(stage, id, Role::tied_gradients, 0, task.tied_first);
+  if (head) write(stage, *stage.graph->find(task, Role::losses), 8, {Holds::losses, task.micro_batch, stage.index});
+  if (task.op == Op::head && map_.problem.guard != Guard::none) expect_outcome(stage, id, stage.steps_before - 1);
   const Access* output = stage.graph->find(task, Role::output);
   if (output == nullptr) return;
   const Value made = backward ? Value{Holds::hidden_gradient, activation_index(task.unit, task.micro_batch), stage.index}
@@ -231,7 +311,7 @@ void Execution::check_weights(const Stage& stage, TaskId id, Role role, int obje
   for (int c = map_.first_chunk[u]; c < map_.first_chunk[u + 1]; ++c) {
     const Chunk& chunk = map_.chunks[static_cast<std::size_t>(c)];
     access.offset = start + chunk.begin * map_.problem.weight_bytes;
-    expect(stage, id, access, chunk.elements * map_.problem.weight_bytes, {Holds::weight, c, stage.steps_before});
+    expect(stage, id, access, chunk.elements * map_.problem.weight_bytes, {Holds::weight, c, applied(stage.steps_before)});
   }
 }
 
@@ -275,8 +355,9 @@ void Execution::check_carried(const Stage& stage) {
     const Chunk& chunk = map_.chunks[static_cast<std::size_t>(c)];
     if (chunk.weight_tier != Tier::ssd) continue;
     const int resource = map_.pools[pool].first_buffer + stage.graph->end_order[pool][slot++];
-    const bool behind = is_training(*stage.graph) && chunk.delayed;
-    const Value expected{Holds::weight, c, stage.steps_before + (is_training(*stage.graph) && !behind ? 1 : 0)};
+    const bool ahead = is_training(*stage.graph) && !chunk.delayed;
+    const bool wrong = ahead && fate(stage.steps_before) != Fate::plain;
+    const Value expected{Holds::weight, c, applied(stage.steps_before) + (ahead ? 1 : 0), wrong ? 1 : 0};
     const Value* found = contents_.at(stage.physical[static_cast<std::size_t>(resource)], 0, chunk.elements * map_.problem.weight_bytes);
     if (found == nullptr || !(*found == expected))
       report_("at the end, a carried slot holds " + describe(found) + ", not " + describe(&expected));
@@ -292,10 +373,10 @@ void Execution::check_flushed(const Stage& stage) {
   for (std::size_t c = 0; c < map_.chunks.size(); ++c) {
     const Chunk& chunk = map_.chunks[c];
     const int index = static_cast<int>(c);
-    require(chunk.weight_extent, chunk.elements * map_.problem.weight_bytes, {Holds::weight, index, stage.steps_before});
+    require(chunk.weight_extent, chunk.elements * map_.problem.weight_bytes, {Holds::weight, index, applied(stage.steps_before)});
     for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) {
       const int state = index * kMaxStates + static_cast<int>(k);
-      require(chunk.state_extent[k], chunk.elements * map_.problem.state_bytes[k], {Holds::state, state, stage.steps_before});
+      require(chunk.state_extent[k], chunk.elements * map_.problem.state_bytes[k], {Holds::state, state, applied(stage.steps_before)});
     }
   }
 }

@@ -10,14 +10,14 @@
 
 namespace gsnake::schedule {
 
-enum class Holds : std::uint8_t { weight, state, gradient, checkpoint, hidden_gradient };
+enum class Holds : std::uint8_t { weight, state, gradient, checkpoint, hidden_gradient, norms, losses, outcome };
 
 // One symbol. Two are equal when the bytes they stand for are.
 struct Value {
   Holds holds = Holds::weight;
-  int index = 0;    // chunk; state: chunk * kMaxStates + k; checkpoint, hidden_gradient: unit * M + m
-  int version = 0;  // weight, state: updates applied; gradient: training step; the others: graph of the sequence
-  int own = 0;      // gradient: micro-batches summed by the unit itself, a list of Sums
+  int index = 0;    // chunk; state: chunk * kMaxStates + k; checkpoint, hidden_gradient: unit * M + m; losses: m
+  int version = 0;  // weight, state: updates applied; gradient, norms, outcome: training step; the others: graph of the sequence
+  int own = 0;      // gradient: micro-batches summed by the unit itself, a list of Sums; weight, state: 1 when the last update was not as its outcome asks
   int head = 0;     // gradient: by the head that shares the object
 
   bool operator==(const Value&) const = default;
@@ -54,7 +54,8 @@ class Contents {
 // Executes tasks one at a time, in any order that it is given.
 class Execution {
  public:
-  Execution(const Map& map, const std::vector<const Graph*>& graphs);
+  // The sequence is borrowed.
+  explicit Execution(const Sequence& sequence);
 
   void run(std::size_t graph, TaskId id);
   // The whole sequence has run: what a following graph would adopt, and after finish what extents must hold.
@@ -72,10 +73,17 @@ class Execution {
 
   void expect_sums();
   void write_initial_state();
+  [[nodiscard]] Fate fate(int step) const;
+  [[nodiscard]] int applied(int steps) const;  // updates of the first so many training steps
+  [[nodiscard]] bool carried_out(const Stage& stage, const Task& task) const;
+  void undo(const Stage& stage, const Task& task);
+  void expect_outcome(const Stage& stage, TaskId id, int step);
   void move(const Stage& stage, TaskId id);
   void update(const Stage& stage, TaskId id);
   void add(const Stage& stage, TaskId id);
   void norm(const Stage& stage, TaskId id);
+  void note_norms(const Stage& stage, TaskId id);
+  void conclude(const Stage& stage, TaskId id);
   void compute(const Stage& stage, TaskId id);
   void commit(const Stage& stage, TaskId id);
   void check_weights(const Stage& stage, TaskId id, Role role, int object);
@@ -93,7 +101,9 @@ class Execution {
 
   const Map& map_;
   std::vector<Stage> stages_;
+  const std::vector<Fate>& fates_;
   Contents contents_;
+  Contents committed_;  // of extents, when state was committed last
   Sums sums_;
   std::vector<int> own_sum_;  // by object: what a finished gradient must hold
   std::vector<int> head_sum_;

@@ -20,10 +20,9 @@ class MapAudit {
     check_pools();
     check_extents();
     check_activations();
-    for (Space space : {Space::host, Space::device}) {
-      if (map_.space_bytes(space) != expected_bytes_[static_cast<std::size_t>(space)])
-        report_("space_bytes is not the sum of homes and slots");
-    }
+    check_home(map_.losses_home, Tier::host, static_cast<std::uint64_t>(map_.problem.micro_batches) * 8, "the losses");
+    if (map_.problem.trains()) check_home(map_.outcome_home, Tier::host, 8, "the outcome");
+    check_total();
     return report_.take();
   }
 
@@ -62,7 +61,10 @@ class MapAudit {
       check_home(chunk.state_home[k], chunk.state_tier, chunk.elements * p.state_bytes[k], name + "'s state");
       check_extent(chunk.state_extent[k], chunk.begin * p.state_bytes[k], chunk.elements * p.state_bytes[k], name + "'s state");
     }
-    check_waiting(chunk, chunk.delayed, chunk.gradient_home, chunk.gradient_extent, name + "'s delayed gradient");
+    const bool waits = p.trains() && (chunk.delayed || p.guard == Guard::speculative);
+    require(chunk.gradient_waits == waits, name + " does not say whether its gradient waits");
+    check_waiting(chunk, waits, chunk.gradient_home, chunk.gradient_extent, name + "'s gradient");
+    if (p.trains()) check_home(chunk.norm_home, Tier::host, chunk.elements / kGrain * 8, name + "'s norm partials");
     const bool split = p.trains() && p.schedule == ScheduleKind::horizontal && p.micro_batches > 1;
     check_waiting(chunk, split, chunk.partial_home[0], chunk.partial_extent[0], name + "'s partial sum");
     check_waiting(chunk, p.trains() && p.tied && chunk.object == 0, chunk.partial_home[1], chunk.partial_extent[1], name + "'s head share");
@@ -105,7 +107,14 @@ class MapAudit {
       }
       expected_bytes_[static_cast<std::size_t>(pool.space)] += pool.bytes * static_cast<std::uint64_t>(pool.slots);
     }
-    require(slots + homes_.size() == map_.buffers.size(), "a buffer is neither a home nor a slot");
+    slots_ = slots;
+  }
+
+  void check_total() {
+    require(slots_ + homes_.size() == map_.buffers.size(), "a buffer is neither a home nor a slot");
+    for (Space space : {Space::host, Space::device}) {
+      require(map_.space_bytes(space) == expected_bytes_[static_cast<std::size_t>(space)], "space_bytes is not the sum of homes and slots");
+    }
   }
 
   void check_extents() {
@@ -139,6 +148,7 @@ class MapAudit {
 
   const Map& map_;
   std::set<int> homes_;
+  std::size_t slots_ = 0;
   std::uint64_t expected_bytes_[2] = {0, 0};  // by space
   Reporter report_;
 };

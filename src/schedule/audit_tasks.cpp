@@ -16,6 +16,7 @@ struct Expected {
   Mode mode;
   Where where;
   std::uint64_t bytes;
+  bool counts = true;  // as what the task moves
 };
 
 class TaskAudit {
@@ -58,8 +59,11 @@ class TaskAudit {
 
   [[nodiscard]] std::vector<Expected> expected_accesses(const Task& task) const {
     switch (task.op) {
-      case Op::read:
-        return {{Role::source, Mode::read, Where::extent, task.bytes}, {Role::destination, Mode::write, Where::host, task.bytes}};
+      case Op::read: {
+        std::vector<Expected> list{{Role::source, Mode::read, Where::extent, task.bytes}, {Role::destination, Mode::write, Where::host, task.bytes}};
+        if (task.when == When::revised) list.push_back(outcome());
+        return list;
+      }
       case Op::write:
         return {{Role::source, Mode::read, Where::host, task.bytes}, {Role::destination, Mode::write, Where::extent, task.bytes}};
       case Op::copy:
@@ -73,6 +77,8 @@ class TaskAudit {
     }
   }
 
+  [[nodiscard]] static Expected outcome() { return {Role::outcome, Mode::read, Where::host, 8, false}; }
+
   // h2d also carries what goes from one place on the device to another.
   [[nodiscard]] std::vector<Expected> expected_of_copy(const Task& task) const {
     const Access* source = graph_.find(task, Role::source);
@@ -85,11 +91,14 @@ class TaskAudit {
   [[nodiscard]] std::vector<Expected> expected_of_chunk(const Task& task) const {
     const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
     const std::uint64_t gradient = elements * kGradientBytes;
-    if (task.op == Op::norm) return {{Role::gradient, Mode::read, Where::host, gradient}};
+    const Expected norms{Role::norm, Mode::write, Where::host, elements / kGrain * 8, false};
+    if (task.op == Op::norm) return {{Role::gradient, Mode::read, Where::host, gradient}, norms};
     if (task.op == Op::add)
       return {{Role::source, Mode::read, Where::host, gradient}, {Role::destination, Mode::update, Where::host, gradient}};
-    std::vector<Expected> list{{Role::weight, Mode::update, Where::host, elements * problem_.weight_bytes},
-                               {Role::gradient, Mode::read, Where::host, gradient}};
+    const Mode weight = problem_.weights_derived ? Mode::write : Mode::update;
+    std::vector<Expected> list{{Role::weight, weight, Where::host, elements * problem_.weight_bytes}, {Role::gradient, Mode::read, Where::host, gradient}};
+    if (task.step_offset == 0) list.push_back(norms);
+    if (problem_.guard != Guard::none) list.push_back(outcome());
     for (std::size_t k = 0; k < problem_.state_bytes.size(); ++k) {
       const auto role = static_cast<Role>(static_cast<std::size_t>(Role::state0) + k);
       list.push_back({role, Mode::update, Where::host, elements * problem_.state_bytes[k]});
@@ -111,6 +120,8 @@ class TaskAudit {
     if (task.unit > 0) list.push_back({Role::input, Mode::read, Where::device, activation});
     if (task.op == Op::backward) list.push_back({Role::output_gradient, Mode::read, Where::device, activation});
     if (task.op == Op::forward || (backward && task.unit > 0)) list.push_back({Role::output, Mode::write, Where::device, activation});
+    if (head) list.push_back({Role::losses, Mode::write, Where::host, 8});
+    if (task.op == Op::head && problem_.guard != Guard::none) list.push_back(outcome());
     return list;
   }
 
@@ -130,7 +141,7 @@ class TaskAudit {
         task.unit >= 0 && task.unit < problem_.units() && task.micro_batch >= 0 && task.micro_batch < problem_.micro_batches;
     const bool moves = task.op == Op::read || task.op == Op::write || task.op == Op::copy;
     const bool on_chunk = task.op == Op::update || task.op == Op::add || task.op == Op::norm;
-    if (task.op == Op::commit) return task.chunk < 0 && task.unit < 0 && task.micro_batch < 0;
+    if (task.op == Op::commit || task.op == Op::conclude) return task.chunk < 0 && task.unit < 0 && task.micro_batch < 0;
     if (!moves && !on_chunk && !of_unit) return false;
     return moves ? of_chunk != of_unit : !on_chunk || of_chunk;
   }
@@ -146,6 +157,7 @@ class TaskAudit {
       case Op::update:
       case Op::add:
       case Op::norm:
+      case Op::conclude:
         return task.lane == Lane::optimizer;
       case Op::commit:
         return task.lane == Lane::commit;
@@ -158,7 +170,7 @@ class TaskAudit {
     if (task.lane == Lane::compute) return 0;
     if (task.lane != Lane::optimizer) return task.bytes;
     std::uint64_t sum = 0;
-    for (const Expected& access : list) sum += access.mode == Mode::update ? 2 * access.bytes : access.bytes;
+    for (const Expected& access : list) sum += !access.counts ? 0 : access.mode == Mode::update ? 2 * access.bytes : access.bytes;
     return sum;
   }
 
@@ -167,6 +179,7 @@ class TaskAudit {
     if (!in_range(task)) return require(false, id, "names no chunk, unit or micro-batch of the problem");
     require(on_its_lane(task), id, "is on another lane than its kind");
     if (task.op == Op::commit) return check_commit(id);
+    if (task.op == Op::conclude) return check_conclude(id);
     const std::vector<Expected> expected = expected_accesses(task);
     const auto accesses = graph_.accesses(task);
     require(accesses.size() == expected.size(), id, "has accesses too many or too few");
@@ -180,7 +193,25 @@ class TaskAudit {
     }
   }
 
-  // Reads every extent of state once, and nothing else.
+  // Reads the losses and, in a training step, everybody's norm partials once each; then it says so.
+  void check_conclude(TaskId id) {
+    const Task& task = graph_.tasks[static_cast<std::size_t>(id)];
+    std::vector<std::pair<Role, int>> expected{{Role::losses, map_.losses_home}};
+    if (is_training(graph_)) {
+      for (const Chunk& chunk : map_.chunks) expected.emplace_back(Role::norm, chunk.norm_home);
+      expected.emplace_back(Role::outcome, map_.outcome_home);
+    }
+    std::vector<std::pair<Role, int>> found;
+    for (const Access& access : graph_.accesses(task)) {
+      require(access.mode == (access.role == Role::outcome ? Mode::write : Mode::read) && access.offset == 0, id, "does more than to look at results");
+      found.emplace_back(access.role, access.resource);
+    }
+    std::sort(expected.begin(), expected.end());
+    std::sort(found.begin(), found.end());
+    require(found == expected && task.bytes == 0 && task.when == When::always, id, "does not look at every result");
+  }
+
+  // Reads the outcome and every extent of state once, and nothing else.
   void check_commit(TaskId id) {
     const Task& task = graph_.tasks[static_cast<std::size_t>(id)];
     std::vector<int> expected;
@@ -189,8 +220,10 @@ class TaskAudit {
       for (std::size_t k = 0; k < problem_.state_bytes.size(); ++k) expected.push_back(map_.extent_resource(chunk.state_extent[k]));
     }
     std::vector<int> found;
+    expected.push_back(map_.outcome_home);
     for (const Access& access : graph_.accesses(task)) {
-      require(access.role == Role::source && access.mode == Mode::read && access.offset == 0, id, "does more than to read extents");
+      const Role role = access.resource == map_.outcome_home ? Role::outcome : Role::source;
+      require(access.role == role && access.mode == Mode::read && access.offset == 0, id, "does more than to read extents");
       found.push_back(access.resource);
     }
     std::sort(expected.begin(), expected.end());
@@ -202,13 +235,16 @@ class TaskAudit {
   // Where steps can be committed: once a step, when its update is complete. What is not always carried out writes homes, or brings them there.
   void check_commits() {
     const bool finishes = graph_.variant == Variant::finish || graph_.variant == Variant::finish_pending;
-    const bool delayed = std::any_of(map_.chunks.begin(), map_.chunks.end(), [](const Chunk& chunk) { return chunk.delayed; });
+    const bool delayed = std::any_of(map_.chunks.begin(), map_.chunks.end(), [](const Chunk& chunk) { return chunk.gradient_waits; });
     int own = 0;
     int previous = 0;
     for (std::size_t i = 0; i < graph_.tasks.size(); ++i) {
       const Task& task = graph_.tasks[i];
       if (task.op == Op::commit) {
         ++(task.step_offset == 0 ? own : previous);
+      } else if (task.when == When::revised) {
+        const bool of_revision = task.op == Op::read || task.op == Op::update || task.op == Op::write;
+        require(is_pending(graph_) && problem_.guard == Guard::speculative && of_revision && task.step_offset == -1, static_cast<TaskId>(i), "revises without need");
       } else if (task.when != When::always) {
         const bool writes_state = task.op == Op::write && task.chunk >= 0;
         const bool brings = task.op == Op::copy && task.lane == Lane::d2h && finishes;
@@ -256,7 +292,7 @@ class TaskAudit {
         const Task* task = next_compute();
         const bool last = i + 1 == visit.micro_batches.size();
         if (task == nullptr || task->op != op_of(visit.pass) || task->unit != visit.unit || task->micro_batch != visit.micro_batches[i] ||
-            task->last != last) {
+            task->last != last || task->opens != (i == 0)) {
           return report_("compute tasks do not follow the visits at unit " + std::to_string(visit.unit));
         }
       }
@@ -276,19 +312,25 @@ class TaskAudit {
     std::vector<int> norms(chunks, 0);
     std::vector<int> eager(chunks, 0);
     std::vector<int> late(chunks, 0);
+    std::vector<int> revised(chunks, 0);
+    int concluded = 0;
     for (const Task& task : graph_.tasks) {
+      if (task.op == Op::conclude) ++concluded;
       if (task.chunk < 0 || task.chunk >= static_cast<int>(chunks)) continue;
       const auto c = static_cast<std::size_t>(task.chunk);
       if (task.op == Op::norm) ++norms[c];
-      if (task.op == Op::update) ++(task.step_offset == 0 ? eager : late)[c];
+      if (task.op == Op::update) ++(task.when == When::revised ? revised : task.step_offset == 0 ? eager : late)[c];
     }
     for (std::size_t c = 0; c < chunks; ++c) {
       const bool delayed = map_.chunks[c].delayed;
       const bool trains = is_training(graph_);
       const bool right = norms[c] == (trains && delayed ? 1 : 0) && eager[c] == (trains && !delayed ? 1 : 0) &&
-                         late[c] == (is_pending(graph_) && delayed ? 1 : 0);
+                         late[c] == (is_pending(graph_) && delayed ? 1 : 0) &&
+                         revised[c] == (is_pending(graph_) && !delayed && problem_.guard == Guard::speculative ? 1 : 0);
       if (!right) report_("chunk " + std::to_string(c) + " is not updated once a step, or its gradient not looked at once");
     }
+    const bool computes = std::any_of(graph_.tasks.begin(), graph_.tasks.end(), [](const Task& task) { return task.lane == Lane::compute; });
+    if (concluded != (computes ? 1 : 0)) report_("a step is not concluded once");
   }
 
   const Map& map_;

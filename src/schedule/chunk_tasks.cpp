@@ -95,26 +95,85 @@ void ChunkTasks::fetch(int chunk, int device_slot, bool with_delayed, bool keep)
   if (!keep || place.tier == Tier::device) drop_weight(chunk);
 }
 
+// Where an update finds the weights, or puts them where it does not read them.
+int ChunkTasks::updated_weight(int chunk) {
+  const Place place = weight_place(map_.chunks[chunk]);
+  if (!map_.problem.weights_derived || place.tier == Tier::host) return host_weight(chunk);
+  if (!holds(chunk)) held_[chunk] = acquire();
+  return held_[chunk];
+}
+
+Task ChunkTasks::update_task(int chunk, int step_offset) const {
+  const Problem& p = map_.problem;
+  std::uint64_t width = 4 + (p.weights_derived ? 1 : 2) * p.weight_bytes;
+  for (std::uint64_t state : p.state_bytes) width += 2 * state;
+  Task task = chunk_task(Op::update, Lane::optimizer, chunk, map_.chunks[chunk].elements * width);
+  task.step_offset = static_cast<std::int8_t>(step_offset);
+  return task;
+}
+
+// But for the states. An update that comes after its step waits for the outcome where there is a guard; one that comes before it waits for
+// that of the step before, on which its scalars depend.
+std::vector<Access> ChunkTasks::update_accesses(int chunk, int weight, int gradient, int step_offset) const {
+  const Problem& p = map_.problem;
+  std::vector<Access> accesses{{Role::weight, p.weights_derived ? Mode::write : Mode::update, weight, 0}, {Role::gradient, Mode::read, gradient, 0}};
+  if (step_offset == 0) accesses.push_back({Role::norm, Mode::write, map_.chunks[chunk].norm_home, 0});
+  if (p.guard != Guard::none) accesses.push_back({Role::outcome, Mode::read, map_.outcome_home, 0});
+  return accesses;
+}
+
 void ChunkTasks::update(int chunk, int gradient, int step_offset) {
   const Chunk& c = map_.chunks[chunk];
   const std::size_t states = map_.problem.state_bytes.size();
-  const int weight = host_weight(chunk);
-  std::vector<Access> accesses{{Role::weight, Mode::update, weight, 0}, {Role::gradient, Mode::read, gradient, 0}};
+  const int weight = updated_weight(chunk);
+  std::vector<Access> accesses = update_accesses(chunk, weight, gradient, step_offset);
   std::vector<int> buffers;
-  std::uint64_t width = 4 + 2 * map_.problem.weight_bytes;
   for (std::size_t k = 0; k < states; ++k) {
     buffers.push_back(bring(chunk, state_place(c, k)));
     accesses.push_back({state_role(k), Mode::update, buffers.back(), 0});
-    width += 2 * map_.problem.state_bytes[k];
   }
-  Task task = chunk_task(Op::update, Lane::optimizer, chunk, c.elements * width);
-  task.step_offset = static_cast<std::int8_t>(step_offset);
-  emitter_.add(task, accesses);
+  emitter_.add(update_task(chunk, step_offset), accesses);
   store_back(chunk, weight_place(c), weight, step_offset);
   for (std::size_t k = 0; k < states; ++k) {
     store_back(chunk, state_place(c, k), buffers[k], step_offset);
     leave(state_place(c, k), buffers[k]);
   }
+}
+
+// On slots of its own: hardly ever carried out, it must not hold up those who fetch ahead.
+void ChunkTasks::revise(int chunk) {
+  const Chunk& c = map_.chunks[chunk];
+  const int pool = map_.pool(PoolRole::host_redo);
+  std::vector<int> borrowed;
+  const auto from_commit = [&](int extent, int buffer, std::uint64_t bytes) {
+    Task task = chunk_task(Op::read, Lane::ssd_read, chunk, bytes, When::revised);
+    task.step_offset = -1;
+    task.committed = true;
+    emitter_.add(task, {from(map_.extent_resource(extent)), into(buffer), {Role::outcome, Mode::read, map_.outcome_home, 0}});
+  };
+  const auto borrow = [&] { return borrowed.emplace_back(emitter_.acquire(pool)); };
+  const int weight = holds(chunk) ? held_[chunk] : borrow();
+  const Place place = weight_place(c);
+  if (!map_.problem.weights_derived) from_commit(c.weight_extent, weight, place.bytes);
+  const int gradient = c.gradient_home >= 0 ? c.gradient_home : borrow();
+  if (c.gradient_home < 0) {
+    Task task = chunk_task(Op::read, Lane::ssd_read, chunk, gradient_bytes(chunk), When::revised);
+    task.step_offset = -1;
+    emitter_.add(task, {from(map_.extent_resource(c.gradient_extent)), into(gradient), {Role::outcome, Mode::read, map_.outcome_home, 0}});
+  }
+  std::vector<Access> accesses = update_accesses(chunk, weight, gradient, -1);
+  std::vector<int> states;
+  for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) {
+    states.push_back(borrow());
+    from_commit(c.state_extent[k], states.back(), state_place(c, k).bytes);
+    accesses.push_back({state_role(k), Mode::update, states.back(), 0});
+  }
+  Task task = update_task(chunk, -1);
+  task.when = When::revised;
+  emitter_.add(task, accesses);
+  write(chunk, c.weight_extent, weight, place.bytes, When::revised, -1);
+  for (std::size_t k = 0; k < states.size(); ++k) write(chunk, c.state_extent[k], states[k], state_place(c, k).bytes, When::revised, -1);
+  for (int buffer : borrowed) emitter_.release(buffer);
 }
 
 void ChunkTasks::apply_delayed(int chunk) {
@@ -138,16 +197,17 @@ void ChunkTasks::add_head_share(int chunk, int gradient) {
 
 void ChunkTasks::take_gradient(int chunk, int accumulator, bool with_head_share) {
   const Chunk& c = map_.chunks[chunk];
-  const bool pooled = !c.delayed || c.gradient_home < 0;
+  const bool pooled = c.gradient_home < 0;
   const int gradient = pooled ? acquire() : c.gradient_home;
   copy(chunk, Lane::d2h, from(accumulator, gradient_offset(chunk)), into(gradient), gradient_bytes(chunk));
   if (with_head_share) add_head_share(chunk, gradient);
   if (!c.delayed) {
     update(chunk, gradient, 0);
   } else {
-    emitter_.add(chunk_task(Op::norm, Lane::optimizer, chunk, gradient_bytes(chunk)), {{Role::gradient, Mode::read, gradient, 0}});
-    if (pooled) write(chunk, c.gradient_extent, gradient, gradient_bytes(chunk));
+    emitter_.add(chunk_task(Op::norm, Lane::optimizer, chunk, gradient_bytes(chunk)),
+                 {{Role::gradient, Mode::read, gradient, 0}, {Role::norm, Mode::write, c.norm_home, 0}});
   }
+  if (c.gradient_extent >= 0) write(chunk, c.gradient_extent, gradient, gradient_bytes(chunk));
   if (pooled) emitter_.release(gradient);
 }
 
@@ -199,8 +259,18 @@ void ChunkTasks::flush_homes(int chunk) {
   for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) flush(chunk, state_place(c, k));
 }
 
+void ChunkTasks::conclude(bool with_norms) {
+  std::vector<Access> accesses{{Role::losses, Mode::read, map_.losses_home, 0}};
+  Task task = chunk_task(Op::conclude, Lane::optimizer, -1, 0);
+  if (with_norms) {
+    for (const Chunk& c : map_.chunks) accesses.push_back({Role::norm, Mode::read, c.norm_home, 0});
+    accesses.push_back({Role::outcome, Mode::write, map_.outcome_home, 0});
+  }
+  emitter_.add(task, accesses);
+}
+
 void ChunkTasks::commit(int step_offset) {
-  std::vector<Access> accesses;
+  std::vector<Access> accesses{{Role::outcome, Mode::read, map_.outcome_home, 0}};
   for (const Chunk& c : map_.chunks) {
     accesses.push_back(from(map_.extent_resource(c.weight_extent)));
     for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) accesses.push_back(from(map_.extent_resource(c.state_extent[k])));

@@ -16,6 +16,8 @@ class ChunkTasks {
   void fetch(int chunk, int device_slot, bool apply_delayed, bool keep);
   // The previous step's update of a delayed chunk.
   void apply_delayed(int chunk);
+  // The previous step's update of a chunk that was made before the step's outcome was known: from what was committed last, if need be.
+  void revise(int chunk);
   // The chunk's part of a finished gradient sum leaves the device: an eager chunk is updated, a delayed one's gradient waits.
   // with_head_share: adds what the head gathered for a tied object.
   void take_gradient(int chunk, int accumulator, bool with_head_share);
@@ -33,6 +35,8 @@ class ChunkTasks {
   // Homes in host and device memory: from and to their extents.
   void load_homes(int chunk);
   void flush_homes(int chunk);
+  // The step's losses and, with_norms, norm partials are there.
+  void conclude(bool with_norms);
   // Makes durable what step_offset's step left in all extents of state.
   void commit(int step_offset);
 
@@ -56,6 +60,10 @@ class ChunkTasks {
   void store_back(int chunk, const Place& place, int buffer, int step_offset);
   void leave(const Place& place, int buffer);
   void update(int chunk, int gradient, int step_offset);
+  // A chunk's update task: what it reads and writes.
+  Task update_task(int chunk, int step_offset) const;
+  std::vector<Access> update_accesses(int chunk, int weight, int gradient, int step_offset) const;
+  [[nodiscard]] int updated_weight(int chunk);
   void add_head_share(int chunk, int gradient);
   void load(int chunk, const Place& place);
   void flush(int chunk, const Place& place);

@@ -23,25 +23,28 @@ enum class Op : std::uint8_t {
   read,          // extent -> host buffer
   write,         // host buffer -> extent
   copy,          // between buffers, on h2d (also device to device) or d2h
-  update,        // one chunk's optimizer step, in place; also its norm partials when the gradient is this step's
+  update,        // one chunk's optimizer step, in place; also its norm partials when the gradient is this step's own
   add,           // destination += source, fp32 gradients
   norm,          // norm partials of a gradient that waits
   forward,       // unit, micro-batch: output from input
   backward,      // recomputes forward; gradients accumulate; output: gradient of the input
   head,          // forward and backward of the last unit
   head_forward,  // loss (or logits) only
+  conclude,      // all losses and norm partials are there: the step's outcome is known
   commit,        // reads every extent of state, in the sense that what it finds there becomes durable: before the next update's writes
 };
 
-inline constexpr int kOpCount = 11;
-inline constexpr std::array<const char*, kOpCount> kOpNames{"read", "write",   "copy",     "update", "add",         "norm",
-                                                            "forward", "backward", "head", "head_forward", "commit"};
+inline constexpr int kOpCount = 12;
+inline constexpr std::array<const char*, kOpCount> kOpNames{"read",    "write",    "copy", "update",       "add",      "norm",
+                                                            "forward", "backward", "head", "head_forward", "conclude", "commit"};
 
-// Whether a task is carried out in a step, decided when its graph is started; a task that is not still takes its turn, and moves nothing.
+// Whether a task is carried out in a step; a task that is not still takes its turn, and moves nothing. It may depend on what is known
+// when the graph is started, and on the outcome of the step whose update the task belongs to, for which it then waits.
 enum class When : std::uint8_t {
-  always,
+  always,      // but for writes of an update that is skipped
   committing,  // the step whose update it belongs to is committed
   unflushed,   // finish: homes were not written when their step ended, since it was not to be committed
+  revised,     // the update that was made before the outcome was known is done over, or undone
 };
 
 enum class Mode : std::uint8_t { read, write, update };  // update: read and written in place
@@ -52,6 +55,9 @@ enum class Role : std::uint8_t {
   weight,           // update: host
   gradient,         // update, norm: host
   state0, state1, state2,
+  norm,             // norm partials: written with the gradient at hand, read by conclude
+  losses,           // of the micro-batches: written by the head, read by conclude
+  outcome,          // of a step: written by conclude
   weights,          // compute: device, the unit's own object
   tied_weights,     // compute: the head's view of object 0
   gradients,        // compute: accumulator of the own object
@@ -75,6 +81,8 @@ struct Task {
   bool tied_first = false;          // head: the tied accumulator starts from zero
   bool last = false;                // forward to head_forward: the last micro-batch of a visit
   std::int8_t step_offset = 0;      // update, what follows from it, commit: -1 belongs to the previous step
+  bool opens = false;               // forward to head_forward: the first micro-batch of a visit
+  bool committed = false;           // read: of the state that was committed last, not the newest
   When when = When::always;
   std::int32_t unit = -1;
   std::int32_t micro_batch = -1;
@@ -92,16 +100,21 @@ inline constexpr int kVariantCount = 7;
 inline constexpr std::array<const char*, kVariantCount> kVariantNames{
     "load", "train_first", "train", "validate_pending", "validate", "finish_pending", "finish"};
 
-// What a graph is started with.
+// What came of a step.
+struct Outcome {
+  bool skipped = false;   // its update changes nothing
+  bool revised = false;   // what was updated before this was known is done over
+  bool unsaved = true;    // the state is not that of the last commit
+};
+
+// What a graph is started with, and learns.
 struct Conditions {
   bool commits_this = true;       // the step of the graph itself
   bool commits_previous = true;   // the step before
   bool unflushed = true;
+  Outcome previous;               // of the step before
 
-  [[nodiscard]] bool carry_out(const Task& task) const {
-    if (task.when == When::always) return true;
-    return task.when == When::unflushed ? unflushed : task.step_offset == 0 ? commits_this : commits_previous;
-  }
+  [[nodiscard]] bool carry_out(const Task& task) const;
 };
 
 // Who touches a resource first and last in a graph: what joins it to its neighbours.
@@ -150,7 +163,7 @@ bool may_follow(Variant previous, Variant next, bool delayed);
 struct Program {
   Map map;
   std::array<Graph, kVariantCount> graphs;  // pending variants are empty without delayed chunks; training ones without optimizer states
-  bool delayed = false;
+  bool delayed = false;  // something of each update is left to the next step: delayed chunks, or what may be done over
 
   [[nodiscard]] const Graph& graph(Variant variant) const { return graphs[static_cast<std::size_t>(variant)]; }
 };

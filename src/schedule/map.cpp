@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t kGradientBytes = 4;  // gradients are fp32
 constexpr std::uint64_t kAlignment = 4096;
-constexpr ExtentKind kStateKinds[kMaxStates] = {ExtentKind::moment1, ExtentKind::moment2, ExtentKind::state3};
+constexpr std::uint64_t kPartialBytes = 8;   // norm partials and losses are double
 
 bool is_fraction(double value) { return value >= 0.0 && value <= 1.0; }
 
@@ -37,6 +37,7 @@ class MapBuilder {
     for (int object = 0; object < map_.problem.units(); ++object) cut(object);
     map_.first_chunk.push_back(static_cast<int>(map_.chunks.size()));
     for (Chunk& chunk : map_.chunks) add_homes(chunk);
+    add_results();
     add_pools();
     for (Chunk& chunk : map_.chunks) add_extents(chunk);
     place_activations();
@@ -53,7 +54,7 @@ class MapBuilder {
     const std::uint64_t gradient_host = eager + rounded_part(p.gradients_host, all - eager);
     const std::uint64_t partial_host = rounded_part(p.gradients_host, all);
     std::set<std::uint64_t> cuts{0, all, eager, weight.device, weight.host, state.device, state.host, gradient_host};
-    if (has_partial(p, object, 0) || has_partial(p, object, 1)) cuts.insert(partial_host);
+    if (has_partial(p, object, 0) || has_partial(p, object, 1) || p.guard == Guard::speculative) cuts.insert(partial_host);
     map_.first_chunk.push_back(static_cast<int>(map_.chunks.size()));
     for (auto from = cuts.begin(), to = std::next(from); to != cuts.end(); ++from, ++to) {
       // Equal pieces rather than full ones and a remainder: an even pipeline.
@@ -67,7 +68,8 @@ class MapBuilder {
         chunk.weight_tier = weight.of(begin);
         chunk.state_tier = state.of(begin);
         chunk.delayed = begin >= eager;
-        // One waiting place per chunk: a delayed chunk's follows the delayed split, an eager one's (partial sums) the whole object's.
+        chunk.gradient_waits = p.trains() && (chunk.delayed || p.guard == Guard::speculative);
+        // One waiting place per chunk: a delayed chunk's follows the delayed split, an eager one's the whole object's.
         chunk.gradient_tier = begin < (chunk.delayed ? gradient_host : partial_host) ? Tier::host : Tier::ssd;
         map_.chunks.push_back(chunk);
       }
@@ -101,10 +103,16 @@ class MapBuilder {
       chunk.state_home[k] = home_for(chunk.state_tier, chunk.elements * p.state_bytes[k], "optimizer state");
     }
     const std::uint64_t bytes = chunk.elements * kGradientBytes;
-    if (chunk.delayed) chunk.gradient_home = home_for(chunk.gradient_tier, bytes, "delayed gradients");
+    if (chunk.gradient_waits) chunk.gradient_home = home_for(chunk.gradient_tier, bytes, "gradients that wait");
+    if (p.trains()) chunk.norm_home = add_home(Space::host, chunk.elements / kGrain * kPartialBytes, "norm partials");
     for (int user = 0; user < 2; ++user) {
       if (has_partial(p, chunk.object, user)) chunk.partial_home[user] = home_for(chunk.gradient_tier, bytes, "gradient sums");
     }
+  }
+
+  void add_results() {
+    map_.losses_home = add_home(Space::host, static_cast<std::uint64_t>(map_.problem.micro_batches) * kPartialBytes, "losses");
+    if (map_.problem.trains()) map_.outcome_home = add_home(Space::host, kPartialBytes, "outcome");
   }
 
   void add_pool(PoolRole role, Space space, std::uint64_t bytes, std::string name) {
@@ -131,6 +139,7 @@ class MapBuilder {
     add_pool(PoolRole::device_activation, Space::device, map_.slot_activation_bytes(), "activations");
     for (std::uint64_t bytes : weight_sizes) add_pool(PoolRole::device_weights, Space::device, bytes, "weights");
     for (std::uint64_t bytes : gradient_sizes) add_pool(PoolRole::device_gradients, Space::device, bytes, "gradient accumulators");
+    if (p.guard == Guard::speculative) add_pool(PoolRole::host_redo, Space::host, chunk_bytes, "updates done over");
   }
 
   int add_extent(ExtentKind kind, int object, std::uint64_t offset, std::uint64_t bytes) {
@@ -145,10 +154,10 @@ class MapBuilder {
     };
     chunk.weight_extent = at(ExtentKind::weights, chunk.object, p.weight_bytes);
     for (std::size_t k = 0; k < p.state_bytes.size(); ++k) {
-      chunk.state_extent[k] = at(kStateKinds[k], chunk.object, p.state_bytes[k]);
+      chunk.state_extent[k] = at(p.state_kind(k), chunk.object, p.state_bytes[k]);
     }
     if (chunk.gradient_tier != Tier::ssd) return;
-    if (chunk.delayed) chunk.gradient_extent = at(ExtentKind::gradients, chunk.object, kGradientBytes);
+    if (chunk.gradient_waits) chunk.gradient_extent = at(ExtentKind::gradients, chunk.object, kGradientBytes);
     for (int user = 0; user < 2; ++user) {
       if (has_partial(p, chunk.object, user)) {
         chunk.partial_extent[user] = at(ExtentKind::gradients, (user + 1) * p.units() + chunk.object, kGradientBytes);
@@ -214,7 +223,15 @@ void validate(const Problem& p) {
   for (const Fractions& f : {p.weights, p.optimizer, p.activations}) {
     require(is_fraction(f.device) && is_fraction(f.host) && f.device + f.host <= 1.0 + 1e-9, "placement fractions lie in 0..1 and sum to at most 1");
   }
-  require(p.state_bytes.size() <= kMaxStates, "an optimizer has at most 3 states");
+  require(p.state_bytes.size() <= kMaxMoments + (p.master ? 1U : 0U), "an optimizer has at most 2 states beside the master weights");
+  require(!p.master || p.trains(), "master weights are state");
+  require(p.master || !p.weights_derived, "weights are derived from a master that is stored");
+  require(p.guard != Guard::deferred || !p.trains() || p.delay == 1.0, "deferred updates are delayed as a whole");
+  if (p.guard == Guard::speculative) {
+    require(p.commits, "updates that may be done over need the last step committed");
+    const bool on_ssd = p.weights.device + p.weights.host + p.optimizer.device + p.optimizer.host == 0.0;
+    require(on_ssd || p.delay == 1.0, "updates that may be done over need their state on SSD as a whole");
+  }
   require(p.chunk_elements >= kGrain && p.chunk_elements % kGrain == 0, "chunk_elements is a multiple of 2048");
   require(p.activation_bytes > 0, "activation_bytes is positive");
   require(p.order == Order::ascending || p.schedule == ScheduleKind::vertical, "horizontal order is ascending");

@@ -20,10 +20,12 @@ struct Chunk {
   Tier state_tier = Tier::ssd;
   Tier gradient_tier = Tier::host;  // host or ssd: where its gradient waits
   bool delayed = false;
+  bool gradient_waits = false;      // beyond its first use: for a delayed update, or for one that may be done over
   // Resources; -1 where there is none. Homes are buffers that hold their content for the whole run.
   int weight_home = -1;
   int state_home[kMaxStates] = {-1, -1, -1};
-  int gradient_home = -1;            // of a delayed chunk's gradient that waits in host memory
+  int gradient_home = -1;            // of a gradient that waits in host memory
+  int norm_home = -1;                // its norm partials: 8 bytes per kGrain elements
   int partial_home[2] = {-1, -1};    // of a part of the gradient sum that waits in host memory; by user: 0 the unit itself, 1 the head (tied)
   int weight_extent = -1;            // state has an extent on SSD whatever its tier
   int state_extent[kMaxStates] = {-1, -1, -1};
@@ -39,7 +41,7 @@ struct Buffer {
   std::string name;
 };
 
-enum class PoolRole : std::uint8_t { host_chunk, host_activation, device_activation, device_weights, device_gradients };
+enum class PoolRole : std::uint8_t { host_chunk, host_activation, device_activation, device_weights, device_gradients, host_redo };
 
 struct Pool {
   PoolRole role = PoolRole::host_chunk;
@@ -49,9 +51,6 @@ struct Pool {
   int first_buffer = 0;
   std::string name;
 };
-
-// As store::Kind, without seeing the store; but for the third optimizer state, which the store has no kind for so far.
-enum class ExtentKind : std::uint8_t { weights, moment1, moment2, gradients, activations, state3 };
 
 struct Extent {
   ExtentKind kind = ExtentKind::weights;
@@ -70,6 +69,8 @@ struct Map {
   std::vector<Extent> extents;
   std::vector<Tier> activation_tier;   // of checkpoint and gradient (unit, micro-batch): index (unit - 1) * M + m, units 1..U-1
   std::vector<int> activation_extent;  // likewise: the checkpoint's; the gradient's is the next one; -1 if not on ssd
+  int losses_home = -1;                // 8 bytes a micro-batch
+  int outcome_home = -1;               // written once a step's outcome is known; gives those that wait for it their order, no bytes
 
   [[nodiscard]] int resources() const { return static_cast<int>(buffers.size() + extents.size()); }
   [[nodiscard]] int extent_resource(int extent) const { return static_cast<int>(buffers.size()) + extent; }

@@ -11,10 +11,21 @@ namespace gsnake::schedule {
 // Every cut through an object (delay, tiers, chunks) falls on a multiple of this many elements, so that O_DIRECT holds in every dtype.
 inline constexpr std::uint64_t kGrain = 2048;
 inline constexpr int kMaxStates = 3;
+inline constexpr int kMaxMoments = 2;  // states of an optimizer, beside the master's
 
 enum class Tier : std::uint8_t { device, host, ssd };
 enum class ScheduleKind : std::uint8_t { vertical, horizontal };
 enum class Order : std::uint8_t { snake, ascending };
+
+// What an update may do before its step's outcome (is it finite? what is the clip factor?) is known.
+enum class Guard : std::uint8_t {
+  none,         // all of it: only the commit waits
+  deferred,     // nothing: everything is delayed, and waits
+  speculative,  // the eager part, into the slot that the last commit does not own; it is done over from the committed one if need be
+};
+
+// As store::Kind, without seeing the store.
+enum class ExtentKind : std::uint8_t { weights, moment1, moment2, gradients, activations, master };
 
 // The rest is on SSD.
 struct Fractions {
@@ -32,7 +43,10 @@ struct Problem {
   Order order = Order::snake;
   double delay = 0.0;                      // of each object's elements, rounded to kGrain
   std::uint64_t weight_bytes = 4;          // per element
-  std::vector<std::uint64_t> state_bytes{4, 4};  // per element and optimizer state; at most kMaxStates
+  std::vector<std::uint64_t> state_bytes{4, 4};  // per element and state: the master's part if there is one, then the optimizer's
+  bool master = false;                     // state 0 is what the weights lack of the master weights, or these as a whole
+  bool weights_derived = false;            // the master is whole: an update writes the weights without reading them
+  Guard guard = Guard::none;
   Fractions weights;
   Fractions optimizer;
   Fractions activations{0.0, 1.0};
@@ -43,6 +57,10 @@ struct Problem {
 
   [[nodiscard]] int units() const { return static_cast<int>(elements.size()); }
   [[nodiscard]] bool trains() const { return !state_bytes.empty(); }
+  [[nodiscard]] ExtentKind state_kind(std::size_t k) const {
+    if (master && k == 0) return ExtentKind::master;
+    return k == (master ? 1U : 0U) ? ExtentKind::moment1 : ExtentKind::moment2;
+  }
 };
 
 // Throws Error(usage) for a problem that no graph can be built for.

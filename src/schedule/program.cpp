@@ -22,7 +22,7 @@ std::vector<Variant> variants_of(const Problem& problem, bool delayed) {
 }
 
 bool has_delayed(const Map& map) {
-  return std::any_of(map.chunks.begin(), map.chunks.end(), [](const Chunk& chunk) { return chunk.delayed; });
+  return map.problem.guard == Guard::speculative || std::any_of(map.chunks.begin(), map.chunks.end(), [](const Chunk& chunk) { return chunk.delayed; });
 }
 
 }  // namespace
@@ -32,6 +32,22 @@ const Access* Graph::find(const Task& task, Role role) const {
     if (access.role == role) return &access;
   }
   return nullptr;
+}
+
+bool Conditions::carry_out(const Task& task) const {
+  const bool late = task.step_offset < 0;
+  const bool undone = late && previous.skipped && task.op == Op::write;
+  switch (task.when) {
+    case When::always:
+      return !undone;
+    case When::committing:
+      return late ? commits_previous && (task.op == Op::commit || previous.unsaved) : commits_this;
+    case When::unflushed:
+      return unflushed && previous.unsaved;
+    case When::revised:
+      break;
+  }
+  return (previous.revised || previous.skipped) && !undone;
 }
 
 std::uint64_t Graph::lane_bytes(Lane lane, const Conditions& conditions) const {

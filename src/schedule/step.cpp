@@ -60,6 +60,7 @@ void StepEmitter::emit_finish() {
   for (std::size_t i = 0; i < map_.chunks.size(); ++i) {
     const int c = static_cast<int>(i);
     if (pending_ && map_.chunks[c].delayed) chunks_.apply_delayed(c);
+    if (pending_ && !map_.chunks[c].delayed && map_.problem.guard == Guard::speculative) chunks_.revise(c);
     if (!carries(c)) chunks_.drop_weight(c);
     // What is updated here is written at once where the step commits, as it does then.
     const bool written = map_.problem.commits && pending_ && map_.chunks[c].delayed;
@@ -110,8 +111,14 @@ std::vector<StepEmitter::Work> StepEmitter::prepare(std::size_t v) {
     use.weights = emitter_.acquire(map_.pool_of(PoolRole::device_weights, map_.object_bytes(use.object)));
     for (int c = map_.first_chunk[use.object]; c < map_.first_chunk[use.object + 1]; ++c) {
       const bool delayed = map_.chunks[c].delayed;
-      const bool keep = (use.last_gradient && !delayed) || (carries(c) && (!training_ || use.last_gradient));
-      work.push_back([this, c, slot = use.weights, apply = pending_ && use.first && delayed, keep] { chunks_.fetch(c, slot, apply, keep); });
+      const bool updated_next = use.last_gradient && !delayed && !map_.problem.weights_derived;
+      const bool keep = updated_next || (carries(c) && (!training_ || use.last_gradient));
+      const bool completes = pending_ && use.first;
+      const bool revise = completes && !delayed && map_.problem.guard == Guard::speculative;
+      work.push_back([this, c, slot = use.weights, apply = completes && delayed, revise, keep] {
+        if (revise) chunks_.revise(c);
+        chunks_.fetch(c, slot, apply, keep);
+      });
     }
   }
   return work;
@@ -162,7 +169,8 @@ void StepEmitter::emit_visits() {
     settling = settle(v);
   }
   for (Work& work : settling) work();
-  const bool complete = std::none_of(map_.chunks.begin(), map_.chunks.end(), [](const Chunk& chunk) { return chunk.delayed; });
+  chunks_.conclude(training_);
+  const bool complete = std::none_of(map_.chunks.begin(), map_.chunks.end(), [](const Chunk& chunk) { return chunk.gradient_waits; });
   if (map_.problem.commits && training_ && complete) chunks_.commit(0);
 }
 
@@ -193,6 +201,7 @@ void StepEmitter::emit_compute(std::size_t v, std::size_t i) {
   task.lane = Lane::compute;
   task.unit = visit.unit;
   task.micro_batch = m;
+  task.opens = i == 0;
   task.last = i + 1 == visit.micro_batches.size();
   task.op = visit.pass == Pass::forward ? Op::forward : visit.pass == Pass::backward ? Op::backward : training_ ? Op::head : Op::head_forward;
   const double forward = map_.problem.forward_flops.empty() ? 0.0 : map_.problem.forward_flops[visit.unit];
@@ -215,6 +224,8 @@ void StepEmitter::emit_compute(std::size_t v, std::size_t i) {
   const bool has_output = visit.pass == Pass::forward || makes_gradient;
   const int output = has_output ? activations_.new_output() : -1;
   if (has_output) accesses.push_back({Role::output, Mode::write, output, 0});
+  if (visit.pass == Pass::head) accesses.push_back({Role::losses, Mode::write, map_.losses_home, static_cast<std::uint64_t>(m) * 8});
+  if (task.op == Op::head && map_.problem.guard != Guard::none) accesses.push_back({Role::outcome, Mode::read, map_.outcome_home, 0});  // its loss scale
   emitter_.add(task, accesses);
 
   if (visit.unit > 0) activations_.consumed(input);

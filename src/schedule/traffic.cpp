@@ -17,7 +17,8 @@ struct Parts {
   std::uint64_t weights_on_ssd = 0;
   std::uint64_t states_on_device = 0;
   std::uint64_t states_on_ssd = 0;
-  std::uint64_t delayed_gradients_on_ssd = 0;
+  std::uint64_t waiting_gradients_on_ssd = 0;  // written
+  std::uint64_t delayed_gradients_on_ssd = 0;  // and read again
   std::uint64_t partial_sums_on_ssd = 0;
 };
 
@@ -35,6 +36,7 @@ Parts parts_of(const Problem& p, int object) {
   // Of the eager elements, those beyond the host fraction of the whole object.
   const std::uint64_t eager = all - parts.delayed;
   parts.partial_sums_on_ssd = parts.delayed_gradients_on_ssd + (eager - std::min(eager, rounded_part(p.gradients_host, all)));
+  parts.waiting_gradients_on_ssd = p.guard == Guard::speculative ? parts.partial_sums_on_ssd : parts.delayed_gradients_on_ssd;
   return parts;
 }
 
@@ -50,10 +52,12 @@ Bytes training_weights(const Problem& p, const Parts& parts, int object) {
   const std::uint64_t width = p.weight_bytes;
   Bytes bytes;
   bytes.ssd_read = width * parts.weights_on_ssd * (fetches - (object == 0 ? 1 : 0));
+  // Where weights are derived, the delayed ones go to the forward pass as its update makes them. Both parts are an object's back.
+  if (p.weights_derived && object > 0) bytes.ssd_read -= width * std::min(parts.delayed, parts.weights_on_ssd);
   bytes.ssd_write = width * parts.weights_on_ssd;
   bytes.h2d = width * (parts.all * fetches + parts.weights_on_device);  // a device part goes to its slot by this lane too
-  bytes.d2h = width * parts.weights_on_device;
-  bytes.optimizer = 2 * width * parts.all;
+  bytes.d2h = p.weights_derived ? 0 : width * parts.weights_on_device;
+  bytes.optimizer = (p.weights_derived ? 1 : 2) * width * parts.all;
   return bytes;
 }
 
@@ -70,7 +74,8 @@ Bytes training_states(const Problem& p, const Parts& parts) {
 Bytes finished_gradients(const Parts& parts) {
   Bytes bytes;
   bytes.d2h = kGradientBytes * parts.all;
-  bytes.ssd_read = bytes.ssd_write = kGradientBytes * parts.delayed_gradients_on_ssd;
+  bytes.ssd_read = kGradientBytes * parts.delayed_gradients_on_ssd;
+  bytes.ssd_write = kGradientBytes * parts.waiting_gradients_on_ssd;
   bytes.optimizer = kGradientBytes * (parts.all + parts.delayed);  // the update reads it; a delayed one's norm reads it before
   return bytes;
 }

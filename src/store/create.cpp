@@ -13,7 +13,7 @@
 namespace gsnake::store {
 namespace {
 
-constexpr std::array kAllKinds{Kind::weights, Kind::moment1, Kind::moment2, Kind::gradients, Kind::activations};
+constexpr std::array kAllKinds{Kind::weights, Kind::moment1, Kind::moment2, Kind::gradients, Kind::activations, Kind::master};
 
 std::string make_run_id() {
   std::random_device random;

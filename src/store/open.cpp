@@ -17,7 +17,7 @@
 namespace gsnake::store {
 namespace {
 
-constexpr std::array kStateKinds{Kind::weights, Kind::moment1, Kind::moment2};
+constexpr std::array kStateKinds{Kind::weights, Kind::moment1, Kind::moment2, Kind::master};
 constexpr std::array kScratchKinds{Kind::gradients, Kind::activations};
 
 // What a manifest says of the storage, checked.

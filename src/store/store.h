@@ -20,9 +20,9 @@ namespace gsnake::store {
 
 // One file per kind and path. Weights and moments are state: they have one or two slots (A, B). Gradients (those that wait for the delayed
 // part) and activations (checkpoints and their gradients) are scratch: one slot, no meaning after the run.
-enum class Kind : std::uint8_t { weights, moment1, moment2, gradients, activations };
-inline constexpr int kKindCount = 5;
-inline constexpr std::array<const char*, kKindCount> kKindNames{"weights", "moment1", "moment2", "gradients", "activations"};
+enum class Kind : std::uint8_t { weights, moment1, moment2, gradients, activations, master };
+inline constexpr int kKindCount = 6;
+inline constexpr std::array<const char*, kKindCount> kKindNames{"weights", "moment1", "moment2", "gradients", "activations", "master"};
 
 // Every extent starts and ends on a multiple of this many bytes, whatever the file system asks for (at most this).
 inline constexpr std::uint64_t kExtentAlignment = 4096;

@@ -83,26 +83,25 @@ std::string places_text() {
 
 class QuietCommitter final : public Committer {
  public:
-  void commit(std::int64_t, int) override {}
+  void commit(std::int64_t, const Progress&, int) override {}
 };
 
 struct Step {
   Step(const schedule::Problem& problem, std::int64_t number)
-      : tokens(static_cast<std::size_t>(problem.micro_batches * kTokens), 1), scalars{0.001, number} {
+      : tokens(static_cast<std::size_t>(problem.micro_batches * kTokens), 1) {
     batch.step = number;
     batch.inputs = batch.labels = tokens.data();
     batch.losses.assign(static_cast<std::size_t>(problem.micro_batches), 0.0);
   }
   std::vector<std::int64_t> tokens;
   StepBatch batch;
-  optim::StepScalars scalars;
 };
 
 // Steps from `first` to `last`, two in flight.
 void train(Executor& executor, std::vector<std::unique_ptr<Step>>& steps, std::size_t first, std::size_t last) {
   Executor::Ticket before = -1;
   for (std::size_t i = first; i < last; ++i) {
-    const Executor::Ticket ticket = executor.train(steps[i]->batch, steps[i]->scalars);
+    const Executor::Ticket ticket = executor.train(steps[i]->batch);
     if (before >= 0) executor.wait_results(before);
     before = ticket;
   }

@@ -57,8 +57,8 @@ class FailingBackend final : public ToyBackend {
 class FailingOptimizer final : public optim::Optimizer {
  public:
   explicit FailingOptimizer(int calls) : countdown_(calls) {}
-  [[nodiscard]] std::vector<std::uint64_t> state_bytes() const override { return adamw_->state_bytes(); }
   [[nodiscard]] optim::WeightFormat weight_format() const override { return adamw_->weight_format(); }
+  [[nodiscard]] std::vector<std::uint64_t> state_bytes() const override { return adamw_->state_bytes(); }
   [[nodiscard]] bool update(const optim::StepScalars& scalars, const optim::UpdateChunk& chunk) const override {
     countdown_.tick("the optimizer fails");
     return adamw_->update(scalars, chunk);
@@ -66,14 +66,14 @@ class FailingOptimizer final : public optim::Optimizer {
   void restore_weight(const optim::UpdateChunk& chunk) const override { adamw_->restore_weight(chunk); }
 
  private:
-  std::unique_ptr<optim::Optimizer> adamw_ = toy_optimizer();
+  std::unique_ptr<optim::Optimizer> adamw_ = optim::make_optimizer({});
   Countdown countdown_;
 };
 
 class FailingCommitter final : public Committer {
  public:
   explicit FailingCommitter(int calls) : countdown_(calls) {}
-  void commit(std::int64_t, int) override { countdown_.tick("the committer fails"); }
+  void commit(std::int64_t, const Progress&, int) override { countdown_.tick("the committer fails"); }
 
  private:
   Countdown countdown_;
@@ -296,7 +296,7 @@ class DivergingBackend final : public ToyBackend {
   DivergingBackend(const schedule::Problem& problem, std::int64_t step) : ToyBackend(problem), step_(step) {}
   void run(const ComputeCall& call, StepBatch& batch) override {
     ToyBackend::run(call, batch);
-    if (call.op == schedule::Op::head && batch.step >= step_) batch.losses[static_cast<std::size_t>(call.micro_batch)] = std::nan("");
+    if (call.op == schedule::Op::head && batch.step >= step_) *call.loss = std::nan("");
   }
 
  private:

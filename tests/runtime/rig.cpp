@@ -6,22 +6,33 @@ namespace gsnake::runtime::test {
 namespace {
 
 constexpr std::uint64_t kSeed = 20;
-constexpr std::array kStateKinds{store::Kind::weights, store::Kind::moment1, store::Kind::moment2};
 
-std::array<std::vector<float> ToyObject::*, 3> members() { return {&ToyObject::weights, &ToyObject::moment1, &ToyObject::moment2}; }
+// What is stored of an object, by kind.
+struct Part {
+  store::Kind kind = store::Kind::weights;
+  std::vector<std::byte>* bytes = nullptr;
+};
+
+std::vector<Part> parts_of(const schedule::Problem& problem, ToyObject& object) {
+  std::vector<Part> parts{{store::Kind::weights, &object.weights}};
+  for (std::size_t k = 0; k < object.states.size(); ++k) parts.push_back({static_cast<store::Kind>(problem.state_kind(k)), &object.states[k]});
+  return parts;
+}
 
 store::Layout make_layout(const schedule::Problem& problem, int slots) {
   store::Layout layout;
-  for (store::Kind state : kStateKinds) {
+  const auto add = [&](schedule::ExtentKind state, std::uint64_t width) {
     store::KindLayout& kind = layout.kinds[static_cast<std::size_t>(state)];
     kind.slots = slots;
     for (std::uint64_t elements : problem.elements) {
-      kind.logical_bytes.push_back(elements * sizeof(float));
-      kind.padded_bytes.push_back(schedule::padded_elements(elements) * sizeof(float));
+      kind.logical_bytes.push_back(elements * width);
+      kind.padded_bytes.push_back(schedule::padded_elements(elements) * width);
     }
-  }
+  };
+  add(schedule::ExtentKind::weights, problem.weight_bytes);
+  for (std::size_t k = 0; k < problem.state_bytes.size(); ++k) add(problem.state_kind(k), problem.state_bytes[k]);
   for (const schedule::Extent& extent : schedule::make_map(problem, {}).extents) {
-    if (extent.kind < schedule::ExtentKind::gradients) continue;
+    if (is_state(extent)) continue;
     std::vector<std::uint64_t>& padded = layout.kinds[static_cast<std::size_t>(extent.kind)].padded_bytes;
     const auto object = static_cast<std::size_t>(extent.object);
     if (padded.size() <= object) padded.resize(object + 1, 0);
@@ -33,6 +44,28 @@ store::Layout make_layout(const schedule::Problem& problem, int slots) {
 
 schedule::Fractions random_placement(Random& random) {
   return random.one_of<schedule::Fractions>({{0.0, 0.0}, {0.0, 0.0}, {0.0, 1.0}, {1.0, 0.0}, {1.0 / 3, 1.0 / 3}, {0.2, 0.5}});
+}
+
+// Formats, an optimizer, a guard with steps that are clipped, not clipped and skipped.
+void draw_numerics(Setup& setup, Random& random) {
+  schedule::Problem& p = setup.problem;
+  setup.optimizer.name = random.one_of<std::string>({"adamw", "adamw", "adam", "lion", "sgd"});
+  setup.optimizer.weights = random.one_of<optim::WeightFormat>({optim::WeightFormat::fp32, optim::WeightFormat::bf16, optim::WeightFormat::fp16});
+  setup.optimizer.moments = random.below(3) == 0 ? optim::MomentFormat::bf16 : optim::MomentFormat::fp32;
+  set_formats(p, setup.optimizer);
+  p.guard = random.one_of<schedule::Guard>({schedule::Guard::none, schedule::Guard::deferred, schedule::Guard::speculative});
+  if (p.guard == schedule::Guard::none) return;
+  setup.policy.skips = setup.blows_up = random.coin();
+  setup.policy.clip_norm = random.one_of<double>({0.0, 0.05, 0.5, 1e9});
+  setup.policy.dynamic_scale = random.coin();
+  setup.policy.growth_interval = 2;
+  setup.progress.loss_scale = random.one_of<double>({1.0, 1024.0});
+  if (p.guard == schedule::Guard::deferred) p.delay = 1.0;
+  if (p.guard == schedule::Guard::speculative) {
+    setup.slots = 2;
+    p.commits = true;
+    p.weights = p.optimizer = {0.0, 0.0};
+  }
 }
 
 }  // namespace
@@ -54,10 +87,11 @@ Setup random_setup(std::uint64_t seed) {
   p.activations = random_placement(random);
   p.gradients_host = random.one_of<double>({0.0, 0.5, 1.0});
   p.chunk_elements = schedule::kGrain * random.one_of<std::uint64_t>({1, 2, 512});
-  setup.pools = schedule::test::random_pools(p, seed);
   setup.paths = random.coin() ? 3 : 1;
   setup.slots = random.between(1, 2);
   p.commits = setup.slots == 2;
+  draw_numerics(setup, random);
+  setup.pools = schedule::test::random_pools(p, seed);
   setup.engine = random.coin() ? io::EngineChoice::io_uring : io::EngineChoice::threads;
   setup.optimizer_threads = static_cast<unsigned>(random.between(1, 2));
   return setup;
@@ -83,11 +117,13 @@ std::string describe(const Setup& setup) {
   std::string pools;
   for (int slots : setup.pools) pools += ' ' + std::to_string(slots);
   return schedule::test::describe(setup.problem) + ", pools" + pools + ", paths " + std::to_string(setup.paths) + ", slots " + std::to_string(setup.slots) +
-         (setup.engine == io::EngineChoice::threads ? ", threads" : ", io_uring") + ", optimizer threads " + std::to_string(setup.optimizer_threads);
+         (setup.engine == io::EngineChoice::threads ? ", threads" : ", io_uring") + ", optimizer threads " + std::to_string(setup.optimizer_threads) + ", " +
+         setup.optimizer.name + (setup.optimizer.moments == optim::MomentFormat::bf16 ? ", bf16 moments" : "") + ", clip " + std::to_string(setup.policy.clip_norm) +
+         (setup.blows_up ? ", blows up" : "") + (setup.policy.dynamic_scale ? ", dynamic scale" : "");
 }
 
-void ReadingCommitter::commit(std::int64_t step, int slot) {
-  Commit made{step, slot, read_(slot)};
+void ReadingCommitter::commit(std::int64_t step, const Progress& progress, int slot) {
+  Commit made{step, progress, slot, read_(slot)};
   const std::lock_guard lock(mutex_);
   commits_.push_back(std::move(made));
 }
@@ -99,14 +135,16 @@ std::vector<ReadingCommitter::Commit> ReadingCommitter::take() {
 
 Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const optim::Optimizer* optimizer, Committer* committer)
     : setup_(std::move(setup)), program_(schedule::build_program(setup_.problem, setup_.pools)), initial_(initial_objects(setup_.problem, kSeed)),
-      toy_(setup_.problem), adamw_(toy_optimizer()) {
+      toy_(setup_.problem, setup_.blows_up), optimizer_(optim::make_optimizer(setup_.optimizer)) {
   open_store();
   ExecutorOptions options;
   options.emulated_rates = setup_.rates;
   options.optimizer_threads = setup_.optimizer_threads;
   options.decay_runs = decay_runs(setup_.problem);
+  options.policy = setup_.policy;
+  options.progress = setup_.progress;
   if (setup_.problem.commits) options.committer = committer == nullptr ? &committer_ : committer;
-  executor_ = std::make_unique<Executor>(program_, device, *store_, backend == nullptr ? toy_ : *backend, optimizer == nullptr ? adamw_.get() : optimizer,
+  executor_ = std::make_unique<Executor>(program_, device, *store_, backend == nullptr ? toy_ : *backend, optimizer == nullptr ? optimizer_.get() : optimizer,
                                          std::move(options));
 }
 
@@ -121,11 +159,11 @@ void Rig::open_store() {
   options.engine_options.depth = 128;
   store_ = store::Store::create(options, make_layout(setup_.problem, setup_.slots));
   for (std::size_t object = 0; object < initial_.size(); ++object) {
-    for (std::size_t kind = 0; kind < kStateKinds.size(); ++kind) {
-      const std::vector<float>& values = initial_[object].*members()[kind];
-      const memory::AnonymousMemory buffer(values.size() * sizeof(float));
-      std::memcpy(buffer.data(), values.data(), values.size() * sizeof(float));
-      store_->write({kStateKinds[kind], static_cast<std::uint32_t>(object), 0, values.size() * sizeof(float)}, 0, buffer.data());
+    ToyObject values = initial_[object];
+    for (const Part& part : parts_of(setup_.problem, values)) {
+      const memory::AnonymousMemory buffer(part.bytes->size());
+      std::memcpy(buffer.data(), part.bytes->data(), part.bytes->size());
+      store_->write({part.kind, static_cast<std::uint32_t>(object), 0, part.bytes->size()}, 0, buffer.data());
     }
   }
 }
@@ -138,11 +176,7 @@ Started& Rig::add(bool training) {
     added.inputs.push_back(static_cast<std::int64_t>(random.below(100)));
     added.labels.push_back(static_cast<std::int64_t>(random.below(20)));
   }
-  if (training) {
-    ++updates_;
-    added.batch.step = ++steps_;
-    added.scalars = {0.01 / static_cast<double>(updates_), updates_};
-  }
+  if (training) added.batch.step = ++steps_;
   added.batch.training = training;
   added.batch.inputs = added.inputs.data();
   added.batch.labels = added.labels.data();
@@ -161,7 +195,7 @@ Started& Rig::load() {
 Started& Rig::train(bool commits) {
   Started& step = add(true);
   step.variant = executor_->pending() ? schedule::Variant::train : schedule::Variant::train_first;
-  step.ticket = executor_->train(step.batch, step.scalars, commits);
+  step.ticket = executor_->train(step.batch, commits);
   return step;
 }
 
@@ -183,14 +217,12 @@ void Rig::finish() {
 std::vector<ToyObject> Rig::stored() { return read_slot(executor_->slots().committed_slot()); }
 
 std::vector<ToyObject> Rig::read_slot(int slot) {
-  std::vector<ToyObject> objects(initial_.size());
+  std::vector<ToyObject> objects = initial_;
   for (std::size_t object = 0; object < objects.size(); ++object) {
-    for (std::size_t kind = 0; kind < kStateKinds.size(); ++kind) {
-      std::vector<float>& values = objects[object].*members()[kind];
-      values.resize(initial_[object].weights.size());
-      const memory::AnonymousMemory buffer(values.size() * sizeof(float));
-      store_->read({kStateKinds[kind], static_cast<std::uint32_t>(object), 0, values.size() * sizeof(float)}, slot, buffer.data());
-      std::memcpy(values.data(), buffer.data(), values.size() * sizeof(float));
+    for (const Part& part : parts_of(setup_.problem, objects[object])) {
+      const memory::AnonymousMemory buffer(part.bytes->size());
+      store_->read({part.kind, static_cast<std::uint32_t>(object), 0, part.bytes->size()}, slot, buffer.data());
+      std::memcpy(part.bytes->data(), buffer.data(), part.bytes->size());
     }
   }
   return objects;

@@ -25,6 +25,10 @@ struct Setup {
   io::EngineChoice engine = io::EngineChoice::threads;
   unsigned optimizer_threads = 1;
   std::array<double, schedule::kLaneCount> rates{};
+  optim::OptimizerSpec optimizer;
+  Policy policy{learning_rate};
+  Progress progress;
+  bool blows_up = false;  // the gradient of some steps
 };
 
 Setup random_setup(std::uint64_t seed);
@@ -39,17 +43,17 @@ struct Started {
   std::vector<std::int64_t> inputs;
   std::vector<std::int64_t> labels;
   StepBatch batch;
-  optim::StepScalars scalars;
 };
 
 // Keeps what was committed last, read back from SSD at that moment.
 class ReadingCommitter final : public Committer {
  public:
   explicit ReadingCommitter(std::function<std::vector<ToyObject>(int slot)> read) : read_(std::move(read)) {}
-  void commit(std::int64_t step, int slot) override;
+  void commit(std::int64_t step, const Progress& progress, int slot) override;
 
   struct Commit {
     std::int64_t step = 0;
+    Progress progress;
     int slot = 0;
     std::vector<ToyObject> objects;
   };
@@ -64,7 +68,7 @@ class ReadingCommitter final : public Committer {
 
 class Rig {
  public:
-  // The device outlives the rig. backend, optimizer, committer: null for the toy's, AdamW, and the rig's own; borrowed.
+  // The device outlives the rig. backend, optimizer, committer: null for the toy's, the setup's, and the rig's own; borrowed.
   Rig(Setup setup, device::Device& device, ComputeBackend* backend = nullptr, const optim::Optimizer* optimizer = nullptr,
       Committer* committer = nullptr);
 
@@ -80,6 +84,7 @@ class Rig {
   void drop_executor() { executor_.reset(); }
   [[nodiscard]] const schedule::Program& program() const { return program_; }
   [[nodiscard]] const std::vector<ToyObject>& initial() const { return initial_; }
+  [[nodiscard]] ToyReference reference() const { return {setup_.problem, setup_.optimizer, setup_.policy, setup_.progress, initial_, setup_.blows_up}; }
   [[nodiscard]] const std::deque<Started>& started() const { return started_; }
   // Of the state on SSD that counts after `finish()`.
   [[nodiscard]] std::vector<ToyObject> stored();
@@ -97,13 +102,12 @@ class Rig {
   const schedule::Program program_;
   const std::vector<ToyObject> initial_;
   ToyBackend toy_;
-  std::unique_ptr<optim::Optimizer> adamw_;
+  std::unique_ptr<optim::Optimizer> optimizer_;
   std::unique_ptr<store::Store> store_;
   std::deque<Started> started_;  // a deque: the executor borrows batches
   ReadingCommitter committer_{[this](int slot) { return read_slot(slot); }};
   std::unique_ptr<Executor> executor_;
   std::int64_t steps_ = 0;
-  std::int64_t updates_ = 0;
 };
 
 }  // namespace gsnake::runtime::test

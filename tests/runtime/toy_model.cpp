@@ -1,10 +1,13 @@
 #include "runtime/toy_model.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
 #include <random>
+#include <stdexcept>
 
+#include "optim/formats.h"
 #include "optim/norm.h"
 #include "schedule/visits.h"
 
@@ -46,17 +49,42 @@ std::byte* bytes(std::vector<float>& values) { return reinterpret_cast<std::byte
 
 }  // namespace
 
+double learning_rate(std::int64_t updates) { return 0.01 / static_cast<double>(updates + 1); }
+
+void set_formats(schedule::Problem& problem, const optim::OptimizerSpec& spec) {
+  problem.weight_bytes = optim::weight_bytes(spec.weights);
+  problem.state_bytes = optim::make_optimizer(spec)->state_bytes();
+  problem.master = spec.weights != optim::WeightFormat::fp32;
+  problem.weights_derived = spec.weights == optim::WeightFormat::fp16;
+  if (problem.master) problem.state_bytes.insert(problem.state_bytes.begin(), optim::master_bytes(spec.weights));
+}
+
 std::vector<ToyObject> initial_objects(const schedule::Problem& problem, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   const auto value = [&] { return static_cast<float>(random() % 20001) / 10000.0F - 1.0F; };
   std::vector<ToyObject> objects;
   for (std::uint64_t elements : problem.elements) {
-    const std::vector<float> zeros(schedule::padded_elements(elements), 0.0F);
-    ToyObject object{zeros, zeros, zeros};
-    for (std::uint64_t i = 0; i < elements; ++i) {
-      object.weights[i] = value();
-      object.moment1[i] = 0.01F * value();
-      object.moment2[i] = 1e-4F * (value() + 1.0F);
+    const std::uint64_t padded = schedule::padded_elements(elements);
+    std::vector<float> master(padded, 0.0F);
+    std::generate_n(master.begin(), elements, value);
+    ToyObject object;
+    object.weights.resize(padded * problem.weight_bytes);
+    for (std::uint64_t width : problem.state_bytes) object.states.emplace_back(padded * width);
+    const std::span half(reinterpret_cast<std::uint16_t*>(object.weights.data()), problem.master ? padded : 0);
+    if (!problem.master) {
+      std::memcpy(object.weights.data(), master.data(), object.weights.size());
+    } else if (problem.weights_derived) {
+      optim::to_fp16(master, half);
+      std::memcpy(object.states[0].data(), master.data(), object.states[0].size());
+    } else {
+      optim::split_master(master, half, {reinterpret_cast<std::int16_t*>(object.states[0].data()), padded});
+    }
+    for (std::size_t k = problem.master ? 1 : 0; k < object.states.size(); ++k) {
+      const std::size_t width = problem.state_bytes[k];
+      for (std::uint64_t i = 0; i < elements; ++i) {
+        const float moment = 1e-4F * (value() + 1.0F);
+        std::memcpy(object.states[k].data() + i * width, reinterpret_cast<const std::byte*>(&moment) + (sizeof(float) - width), width);
+      }
     }
     objects.push_back(std::move(object));
   }
@@ -74,8 +102,20 @@ struct ToyBackend::Pass {
   Mixer tied;
 };
 
-ToyBackend::ToyBackend(const schedule::Problem& problem)
-    : problem_(problem), hidden_(problem.activation_bytes / sizeof(float)), input_(hidden_), output_(hidden_), output_gradient_(hidden_) {}
+ToyBackend::ToyBackend(const schedule::Problem& problem, bool blows_up)
+    : problem_(problem), blows_up_(blows_up), hidden_(problem.activation_bytes / sizeof(float)), input_(hidden_), output_(hidden_), output_gradient_(hidden_) {
+  std::uint64_t widest = 0;
+  for (std::uint64_t elements : problem.elements) widest = std::max(widest, elements);
+  own_weights_.resize(widest);
+  tied_weights_.resize(problem.elements[0]);
+}
+
+const float* ToyBackend::wide(const std::byte* weights, std::uint64_t elements, std::vector<float>& scratch) const {
+  if (problem_.weight_bytes == sizeof(float)) return reinterpret_cast<const float*>(weights);
+  const auto format = problem_.weights_derived ? optim::WeightFormat::fp16 : optim::WeightFormat::bf16;
+  optim::widen(format, {reinterpret_cast<const std::uint16_t*>(weights), elements}, {scratch.data(), elements});
+  return scratch.data();
+}
 
 void ToyBackend::run(const ComputeCall& call, StepBatch& batch) {
   const auto unit = static_cast<std::size_t>(call.unit);
@@ -110,7 +150,7 @@ void ToyBackend::forward(const Pass& pass, const ComputeCall& call, const StepBa
   const float* x = call.unit == 0 ? embedding_input(call, batch) : floats(call.input);
   float* y = floats(call.output);
   for (std::size_t i = 0; i < hidden_; ++i) y[i] = 0.5F * x[i];
-  pass.own.forward(floats(call.weights), x, y);
+  pass.own.forward(wide(call.weights, pass.own.elements, own_weights_), x, y);
 }
 
 void ToyBackend::backward(const Pass& pass, const ComputeCall& call, const StepBatch& batch) {
@@ -118,14 +158,14 @@ void ToyBackend::backward(const Pass& pass, const ComputeCall& call, const StepB
   const float* y_gradient = floats(call.output_gradient);
   float* x_gradient = call.unit == 0 ? nullptr : floats(call.output);
   for (std::size_t i = 0; x_gradient != nullptr && i < hidden_; ++i) x_gradient[i] = 0.5F * y_gradient[i];
-  pass.own.backward(floats(call.weights), x, y_gradient, floats(call.gradients), x_gradient);
+  pass.own.backward(wide(call.weights, pass.own.elements, own_weights_), x, y_gradient, floats(call.gradients), x_gradient);
 }
 
-void ToyBackend::head(const Pass& pass, const ComputeCall& call, StepBatch& batch) {
+void ToyBackend::head(const Pass& pass, const ComputeCall& call, const StepBatch& batch) {
   const float* x = floats(call.input);
   std::fill(output_.begin(), output_.end(), 0.0F);
-  pass.own.forward(floats(call.weights), x, output_.data());
-  if (call.tied_weights != nullptr) pass.tied.forward(floats(call.tied_weights), x, output_.data());
+  pass.own.forward(wide(call.weights, pass.own.elements, own_weights_), x, output_.data());
+  if (call.tied_weights != nullptr) pass.tied.forward(wide(call.tied_weights, pass.tied.elements, tied_weights_), x, output_.data());
   const std::int64_t* labels = batch.labels + static_cast<std::ptrdiff_t>(call.micro_batch) * kTokens;
   double loss = 0.0;
   for (std::size_t i = 0; i < hidden_; ++i) {
@@ -133,20 +173,24 @@ void ToyBackend::head(const Pass& pass, const ComputeCall& call, StepBatch& batc
     output_gradient_[i] = error * batch.loss_factor;
     loss += 0.5 * static_cast<double>(error) * static_cast<double>(output_gradient_[i]);
   }
-  batch.losses[static_cast<std::size_t>(call.micro_batch)] = loss;
+  *call.loss = loss;
   if (call.op == Op::head_forward) return;
+  for (float& gradient : output_gradient_) gradient *= call.loss_scale;
+  if (blows_up_ && batch.step % 4 == 2) output_gradient_[hidden_ / 2] = std::numeric_limits<float>::infinity();
   float* x_gradient = floats(call.output);
   std::fill_n(x_gradient, hidden_, 0.0F);
-  pass.own.backward(floats(call.weights), x, output_gradient_.data(), floats(call.gradients), x_gradient);
+  pass.own.backward(wide(call.weights, pass.own.elements, own_weights_), x, output_gradient_.data(), floats(call.gradients), x_gradient);
   if (call.tied_weights != nullptr) {
-    pass.tied.backward(floats(call.tied_weights), x, output_gradient_.data(), floats(call.tied_gradients), x_gradient);
+    pass.tied.backward(wide(call.tied_weights, pass.tied.elements, tied_weights_), x, output_gradient_.data(), floats(call.tied_gradients), x_gradient);
   }
 }
 
-ToyReference::ToyReference(const schedule::Problem& problem, std::vector<ToyObject> objects)
-    : problem_(problem), backend_(problem), objects_(std::move(objects)) {
-  for (const ToyObject& object : objects_) gradients_.emplace_back(object.weights.size());
-  if (problem.tied) tied_gradients_.resize(objects_[0].weights.size());
+ToyReference::ToyReference(const schedule::Problem& problem, const optim::OptimizerSpec& spec, const Policy& policy, const Progress& progress,
+                           std::vector<ToyObject> objects, bool blows_up)
+    : problem_(problem), policy_(policy), optimizer_(optim::make_optimizer(spec, optim::Target::scalar)), progress_(progress), backend_(problem, blows_up),
+      objects_(std::move(objects)) {
+  for (std::uint64_t elements : problem.elements) gradients_.emplace_back(schedule::padded_elements(elements));
+  if (problem.tied) tied_gradients_.resize(gradients_[0].size());
   const std::vector<float> state(problem.activation_bytes / sizeof(float));
   checkpoints_.assign(objects_.size() * static_cast<std::size_t>(problem.micro_batches), state);
   hidden_gradients_ = checkpoints_;
@@ -168,25 +212,37 @@ void ToyReference::compute(Op op, int unit, int micro_batch, StepBatch& batch) {
   call.op = op;
   call.unit = unit;
   call.micro_batch = micro_batch;
-  call.weights = bytes(objects_[object].weights);
+  call.weights = objects_[object].weights.data();
   call.input = checkpoint(unit, micro_batch);
   if (differentiates) {
     call.first = !summed_[object];
     call.gradients = bytes(gradients_[object]);
     summed_[object] = true;
   }
-  if (head && problem_.tied) call.tied_weights = bytes(objects_[0].weights);
+  if (head && problem_.tied) call.tied_weights = objects_[0].weights.data();
   if (op == Op::head && problem_.tied) {
     call.tied_first = !tied_summed_;
     call.tied_gradients = bytes(tied_gradients_);
     tied_summed_ = true;
   }
+  if (head) call.loss = &batch.losses[static_cast<std::size_t>(micro_batch)];
+  call.loss_scale = static_cast<float>(progress_.loss_scale);
   if (op == Op::backward) call.output_gradient = hidden_gradient(unit + 1, micro_batch);
   if (op != Op::head_forward) call.output = differentiates ? hidden_gradient(unit, micro_batch) : checkpoint(unit + 1, micro_batch);
   backend_.run(call, batch);
 }
 
-double ToyReference::train(StepBatch& batch, const optim::StepScalars& scalars) {
+double ToyReference::scaled_norm() const {
+  std::vector<double> partials;
+  for (const std::vector<float>& gradient : gradients_) {
+    std::vector<double> own(gradient.size() / optim::kNormBlock);
+    optim::square_sums(gradient, own, optim::Target::scalar);
+    partials.insert(partials.end(), own.begin(), own.end());
+  }
+  return optim::total_norm(partials);
+}
+
+ToyReference::Step ToyReference::train(StepBatch& batch) {
   summed_.assign(objects_.size(), false);
   tied_summed_ = false;
   for (const schedule::Visit& visit : schedule::training_visits(problem_)) {
@@ -194,26 +250,37 @@ double ToyReference::train(StepBatch& batch, const optim::StepScalars& scalars) 
     for (int micro_batch : visit.micro_batches) compute(op, visit.unit, micro_batch, batch);
   }
   if (problem_.tied) optim::add_in_place(gradients_[0], tied_gradients_, optim::Target::scalar);
-  std::vector<double> partials;
-  for (std::size_t object = 0; object < objects_.size(); ++object) {
-    std::vector<double> own(gradients_[object].size() / optim::kNormBlock);
-    optim::square_sums(gradients_[object], own, optim::Target::scalar);
-    partials.insert(partials.end(), own.begin(), own.end());
-    update(object, scalars);
+  const double scale = progress_.loss_scale;
+  Step step{scaled_norm() / scale, false, 1.0, scale};
+  step.skipped = !std::isfinite(step.gradient_norm);
+  if (step.skipped) {
+    progress_.good_steps = 0;
+    if (policy_.dynamic_scale) progress_.loss_scale /= 2.0;
+    return step;
   }
-  return optim::total_norm(partials);
+  if (policy_.clip_norm > 0.0) step.factor = std::min(1.0, policy_.clip_norm / (step.gradient_norm + 1e-6));
+  const optim::StepScalars scalars{learning_rate(progress_.updates), progress_.updates + 1, static_cast<float>(step.factor / scale)};
+  for (std::size_t object = 0; object < objects_.size(); ++object) update(object, scalars);
+  ++progress_.updates;
+  if (policy_.dynamic_scale && ++progress_.good_steps == policy_.growth_interval) {
+    progress_.loss_scale *= 2.0;
+    progress_.good_steps = 0;
+  }
+  return step;
 }
 
 void ToyReference::update(std::size_t object, const optim::StepScalars& scalars) {
   const auto runs = decay_runs(problem_);
-  ToyObject& state = objects_[object];
+  ToyObject& stored = objects_[object];
   optim::UpdateChunk chunk;
-  chunk.weight = reinterpret_cast<std::byte*>(state.weights.data());
-  chunk.states = {reinterpret_cast<std::byte*>(state.moment1.data()), reinterpret_cast<std::byte*>(state.moment2.data())};
+  chunk.weight = stored.weights.data();
+  const std::size_t first = problem_.master ? 1 : 0;
+  if (problem_.master) chunk.master = stored.states[0].data();
+  for (std::size_t k = first; k < stored.states.size(); ++k) chunk.states[k - first] = stored.states[k].data();
   chunk.gradient = gradients_[object].data();
-  chunk.elements = state.weights.size();
+  chunk.elements = gradients_[object].size();
   chunk.runs = runs[object];
-  ASSERT_TRUE(toy_optimizer(optim::Target::scalar)->update(scalars, chunk));
+  if (!optimizer_->update(scalars, chunk)) throw std::runtime_error("the toy's weights are not finite");
 }
 
 void ToyReference::validate(StepBatch& batch) {

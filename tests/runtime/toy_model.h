@@ -3,45 +3,54 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "optim/optimizer.h"
 #include "runtime/compute.h"
+#include "runtime/outcome.h"
 #include "schedule/problem.h"
 
 namespace gsnake::runtime::test {
 
 inline constexpr int kTokens = 8;  // per micro-batch
-// fp32 AdamW; equal bit for bit on every target.
-inline std::unique_ptr<optim::Optimizer> toy_optimizer(optim::Target target = optim::Target::best) { return optim::make_optimizer({}, target); }
 
-// Of one object: padded_elements() each.
+// Of one object, as it is stored: padded_elements() each.
 struct ToyObject {
-  std::vector<float> weights;
-  std::vector<float> moment1;
-  std::vector<float> moment2;
+  std::vector<std::byte> weights;
+  std::vector<std::vector<std::byte>> states;  // the master's part first, where there is one
+
+  bool operator==(const ToyObject&) const = default;
 };
 
+// Sets the weights' and states' widths in `problem`.
+void set_formats(schedule::Problem& problem, const optim::OptimizerSpec& spec);
 // Random values, moments included; zeros in the padding.
 std::vector<ToyObject> initial_objects(const schedule::Problem& problem, std::uint64_t seed);
+// The learning rate of the update after so many.
+double learning_rate(std::int64_t updates);
 // The first half of each object's elements decays.
 std::vector<std::vector<optim::DecayRun>> decay_runs(const schedule::Problem& problem);
 
 class ToyBackend : public ComputeBackend {
  public:
-  explicit ToyBackend(const schedule::Problem& problem);
+  // blows_up: of some steps, the gradient is not finite.
+  explicit ToyBackend(const schedule::Problem& problem, bool blows_up = false);
   void run(const ComputeCall& call, StepBatch& batch) override;
 
  private:
   struct Pass;
   void forward(const Pass& pass, const ComputeCall& call, const StepBatch& batch);
   void backward(const Pass& pass, const ComputeCall& call, const StepBatch& batch);
-  void head(const Pass& pass, const ComputeCall& call, StepBatch& batch);
+  void head(const Pass& pass, const ComputeCall& call, const StepBatch& batch);
+  // In fp32, as the units compute; `scratch` is used where they are stored otherwise.
+  const float* wide(const std::byte* weights, std::uint64_t elements, std::vector<float>& scratch) const;
   const float* embedding_input(const ComputeCall& call, const StepBatch& batch);
 
   const schedule::Problem problem_;
+  const bool blows_up_;
   const std::size_t hidden_;
+  std::vector<float> own_weights_;
+  std::vector<float> tied_weights_;
   std::vector<float> input_;
   std::vector<float> output_;
   std::vector<float> output_gradient_;
@@ -50,19 +59,30 @@ class ToyBackend : public ComputeBackend {
 // Trains in memory, a task after another in the order of the problem's visits. Knows nothing of graphs, lanes and stores.
 class ToyReference {
  public:
-  ToyReference(const schedule::Problem& problem, std::vector<ToyObject> objects);
-  // Writes the batch's losses; returns the gradient norm.
-  double train(StepBatch& batch, const optim::StepScalars& scalars);
+  struct Step {
+    double gradient_norm = 0.0;
+    bool skipped = false;
+    double factor = 1.0;  // of clipping
+    double loss_scale = 1.0;
+  };
+  ToyReference(const schedule::Problem& problem, const optim::OptimizerSpec& spec, const Policy& policy, const Progress& progress,
+               std::vector<ToyObject> objects, bool blows_up);
+  // Writes the batch's losses.
+  Step train(StepBatch& batch);
   void validate(StepBatch& batch);
   [[nodiscard]] const std::vector<ToyObject>& objects() const { return objects_; }
 
  private:
   void compute(schedule::Op op, int unit, int micro_batch, StepBatch& batch);
   void update(std::size_t object, const optim::StepScalars& scalars);
+  [[nodiscard]] double scaled_norm() const;
   std::byte* checkpoint(int unit, int micro_batch);
   std::byte* hidden_gradient(int unit, int micro_batch);
 
   const schedule::Problem problem_;
+  const Policy policy_;
+  std::unique_ptr<optim::Optimizer> optimizer_;
+  Progress progress_;
   ToyBackend backend_;
   std::vector<ToyObject> objects_;
   std::vector<std::vector<float>> gradients_;

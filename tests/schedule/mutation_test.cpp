@@ -12,8 +12,17 @@ namespace {
 
 using test::joined;
 
-Program program_of(ScheduleKind schedule) {
-  const Problem problem = test::mixed_problem(schedule, 4, 3);
+struct Case {
+  const char* name;
+  ScheduleKind schedule;
+  Guard guard = Guard::none;
+};
+
+Program program_of(const Case& tested) {
+  Problem problem = test::mixed_problem(tested.schedule, 4, 3);
+  problem.guard = tested.guard;
+  if (tested.guard == Guard::deferred) problem.delay = 1.0;
+  if (tested.guard == Guard::speculative) problem.weights = problem.optimizer = {0.0, 0.0};
   return build_program(problem, minimum_pools(problem));
 }
 
@@ -75,7 +84,7 @@ class Reach {
   std::vector<std::vector<TaskId>> followers_;
 };
 
-class Mutation : public ::testing::TestWithParam<ScheduleKind> {
+class Mutation : public ::testing::TestWithParam<Case> {
  protected:
   Program program_ = program_of(GetParam());
   const Graph& train_ = program_.graph(Variant::train);
@@ -84,7 +93,11 @@ class Mutation : public ::testing::TestWithParam<ScheduleKind> {
 
   [[nodiscard]] Sequence sequence() const {
     const std::vector<Variant> variants{Variant::load, Variant::train_first, Variant::train, Variant::train, Variant::finish_pending};
-    return compose(program_, variants);
+    Sequence sequence = compose(program_, variants);
+    const Guard guard = GetParam().guard;
+    if (guard == Guard::deferred) sequence.fates = {Fate::plain, Fate::skipped, Fate::plain};
+    if (guard == Guard::speculative) sequence.fates = {Fate::revised, Fate::skipped, Fate::plain};
+    return sequence;
   }
   // Faults of content, found in emission order; faults of form, found on the task itself.
   [[nodiscard]] Findings found() const {
@@ -312,8 +325,11 @@ TEST_P(Mutation, AMapThatSharesBytesIsFound) {
   EXPECT_FALSE(audit_map(map).empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(BothSchedules, Mutation, ::testing::Values(ScheduleKind::vertical, ScheduleKind::horizontal),
-                         [](const auto& tested) { return tested.param == ScheduleKind::vertical ? "vertical" : "horizontal"; });
+INSTANTIATE_TEST_SUITE_P(Programs, Mutation,
+                         ::testing::Values(Case{"vertical", ScheduleKind::vertical}, Case{"horizontal", ScheduleKind::horizontal},
+                                           Case{"deferred", ScheduleKind::vertical, Guard::deferred},
+                                           Case{"speculative", ScheduleKind::vertical, Guard::speculative}),
+                         [](const auto& tested) { return tested.param.name; });
 
 }  // namespace
 }  // namespace gsnake::schedule

@@ -70,13 +70,25 @@ inline Problem random_problem(std::uint64_t seed) {
   p.delay = random.one_of<double>({0.0, 0.25, 0.7, 1.0, random.fraction()});
   p.weight_bytes = random.one_of<std::uint64_t>({2, 4});
   p.state_bytes.clear();
-  for (int states = random.between(0, kMaxStates); states > 0; --states) p.state_bytes.push_back(random.one_of<std::uint64_t>({2, 4}));
+  for (int states = random.between(0, kMaxMoments); states > 0; --states) p.state_bytes.push_back(random.one_of<std::uint64_t>({2, 4}));
+  if (p.trains() && random.coin()) {
+    p.master = true;
+    p.weights_derived = random.coin();
+    p.state_bytes.insert(p.state_bytes.begin(), p.weights_derived ? 4 : 2);
+  }
   p.weights = random_fractions(random);
   p.optimizer = random_fractions(random);
   p.activations = random_fractions(random);
   p.gradients_host = random.one_of<double>({0.0, 0.5, 1.0, random.fraction()});
   p.chunk_elements = kGrain * random.one_of<std::uint64_t>({1, 3, 8, 512});
   p.commits = p.trains() && random.coin();
+  if (!p.trains()) return p;
+  p.guard = random.one_of<Guard>({Guard::none, Guard::none, Guard::deferred, Guard::speculative});
+  if (p.guard == Guard::deferred) p.delay = 1.0;
+  if (p.guard == Guard::speculative) {
+    p.commits = true;
+    p.weights = p.optimizer = {0.0, 0.0};
+  }
   return p;
 }
 
@@ -114,7 +126,9 @@ inline std::string describe(const Problem& p) {
   text << "elements";
   for (std::uint64_t elements : p.elements) text << ' ' << elements;
   text << (p.tied ? ", tied" : "") << ", M " << p.micro_batches << (p.schedule == ScheduleKind::vertical ? ", vertical" : ", horizontal")
-       << (p.order == Order::snake ? " snake" : " ascending") << ", delay " << p.delay << ", states " << p.state_bytes.size();
+       << (p.order == Order::snake ? " snake" : " ascending") << ", delay " << p.delay << ", states " << p.state_bytes.size()
+       << (p.weights_derived ? ", whole master" : p.master ? ", master" : "")
+       << (p.guard == Guard::none ? "" : p.guard == Guard::deferred ? ", deferred" : ", speculative");
   put("weights", p.weights);
   put("optimizer", p.optimizer);
   put("activations", p.activations);

@@ -72,6 +72,39 @@ TEST(Traffic, IsTheDesignsTableWithEverythingOnSsd) {
   }
 }
 
+// Per parameter of a block, all on SSD.
+TEST(Traffic, IsTheDesignsTableInHalfPrecisionAndUnderGuards) {
+  struct Format {
+    const char* name;
+    std::vector<std::uint64_t> states;  // the master's part first
+    bool whole;
+    double read, delayed_read, written;  // delayed_read: more where everything is delayed
+  };
+  const double spilled = 4.0;
+  for (const Format& f : {Format{"bf16", {2, 4, 4}, false, 14, 0, 12}, Format{"bf16 with bf16 moments", {2, 2, 2}, false, 10, 0, 8},
+                          Format{"fp16", {4, 4, 4}, true, 16, -2, 14}}) {
+    for (Guard guard : {Guard::none, Guard::deferred, Guard::speculative}) {
+      for (double delay : {0.0, 0.5, 1.0}) {
+        if (guard == Guard::deferred && delay < 1.0) continue;
+        Problem p = on_ssd(delay, false, 0.0);
+        p.weight_bytes = 2;
+        p.state_bytes = f.states;
+        p.master = true;
+        p.weights_derived = f.whole;
+        p.guard = guard;
+        p.commits = true;
+        SCOPED_TRACE(std::string(f.name) + ", delay " + std::to_string(delay) + ", guard " + std::to_string(static_cast<int>(guard)));
+        const Bytes with = training_traffic(p).total();
+        const double blocks = static_cast<double>(p.elements[1]);
+        p.elements.erase(p.elements.begin() + 1);
+        const Bytes without = training_traffic(p).total();
+        EXPECT_DOUBLE_EQ(static_cast<double>(with.ssd_read - without.ssd_read) / blocks, f.read + delay * (f.delayed_read + spilled));
+        EXPECT_DOUBLE_EQ(static_cast<double>(with.ssd_write - without.ssd_write) / blocks, f.written + spilled * (guard == Guard::speculative ? 1.0 : delay));
+      }
+    }
+  }
+}
+
 TEST(Traffic, OfHorizontalReadsBlocksTwiceAMicroBatchAndSumsBetweenThem) {
   Problem p = on_ssd(0.0, false, 0.0);
   p.schedule = ScheduleKind::horizontal;
