@@ -26,13 +26,17 @@ struct ComputeCall {
   int micro_batch = 0;
   bool first = false;       // zero `gradients` first
   bool tied_first = false;  // zero `tied_gradients` first
-  std::byte* weights = nullptr;         // the unit's object, flat
+  std::byte* weights = nullptr;         // the unit's object, flat, in the storage dtype
   std::byte* tied_weights = nullptr;    // object 0, for a tied head
   std::byte* gradients = nullptr;       // fp32, flat, as the weights
   std::byte* tied_gradients = nullptr;
-  std::byte* input = nullptr;           // (rows, tokens, hidden)
+  std::byte* input = nullptr;           // (rows, tokens, hidden), in the storage dtype
   std::byte* output_gradient = nullptr;
   std::byte* output = nullptr;          // hidden states; of backward and head: the gradient of the input
+  // The first task of a visit: the weights are new. What a backend derived from them before (a wider copy) holds otherwise. True when in
+  // doubt: that costs time alone.
+  bool opens = true;
+  float loss_scale = 1.0F;  // head, fp16: multiplies the gradient that backward starts from, and no loss
 };
 
 class ComputeBackend {
