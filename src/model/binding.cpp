@@ -41,6 +41,8 @@ void ParameterSet::bind(std::size_t index, const torch::Tensor& weight) {
     parameter.unsafeGetTensorImpl()->_change_backend_component_keys(weight.device());
   }
   parameter.set_data(weight);
+  // Autograd otherwise refuses an fp32 gradient of a 16-bit parameter, and would add micro-batches up in 16 bits.
+  if (weight.scalar_type() != torch::kFloat32) parameter.set_grad_dtype(torch::kFloat32);
 }
 
 void ParameterSet::set_gradient(std::size_t index, const torch::Tensor& gradient) {
@@ -66,11 +68,13 @@ void bind_parameters(torch::nn::Module& module, std::span<const torch::Tensor> w
 
 void set_gradients(torch::nn::Module& module, std::span<const torch::Tensor> gradients) { ParameterSet(module).set_gradients(gradients); }
 
-std::vector<torch::Tensor> views(float* base, const FlatLayout& layout) {
+std::vector<torch::Tensor> views(void* base, const FlatLayout& layout, at::ScalarType dtype) {
+  auto* bytes = static_cast<std::byte*>(base);
+  const std::uint64_t size = c10::elementSize(dtype);
   std::vector<torch::Tensor> tensors;
   tensors.reserve(layout.parameters.size());
   for (const FlatParameter& parameter : layout.parameters) {
-    tensors.push_back(torch::from_blob(base + parameter.offset, parameter.info.sizes, torch::kFloat32));
+    tensors.push_back(torch::from_blob(bytes + parameter.offset * size, parameter.info.sizes, dtype));
   }
   return tensors;
 }

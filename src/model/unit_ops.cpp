@@ -42,25 +42,25 @@ void for_each_chunk(std::int64_t tokens, std::int64_t chunk_tokens, Body&& body)
 
 }  // namespace
 
-void forward(torch::nn::Module& module, const torch::Tensor& input, torch::Tensor& output) {
+void forward(torch::nn::Module& module, const torch::Tensor& input, torch::Tensor& output, at::ScalarType compute) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor result = run(module, input);
+  const torch::Tensor result = run(module, input.is_floating_point() ? input.to(compute) : input);
   check_same_sizes(module, "the output", output, result);
   output.copy_(result);
 }
 
-void backward(torch::nn::Module& module, const torch::Tensor& input, const torch::Tensor& grad_output, torch::Tensor* grad_input) {
+void backward(torch::nn::Module& module, const torch::Tensor& input, const torch::Tensor& grad_output, torch::Tensor* grad_input,
+              at::ScalarType compute) {
   const torch::AutoGradMode with_grad(true);
   const bool is_embedding = dynamic_cast<EmbeddingUnit*>(&module) != nullptr;
   if (is_embedding != (grad_input == nullptr)) {
     throw Error(ErrorKind::usage,
                 "unit '" + module.name() + "': only an embedding's backward has no input gradient; pass grad_input to the others");
   }
-  torch::Tensor x = input.detach();
-  if (!is_embedding) x.requires_grad_();
+  const torch::Tensor x = is_embedding ? input : input.detach().to(compute).requires_grad_();
   const torch::Tensor result = run(module, x);
   check_same_sizes(module, "the output", grad_output, result);
-  torch::autograd::backward({result}, {grad_output});
+  torch::autograd::backward({result}, {grad_output.to(compute)});
   if (is_embedding) return;
   const torch::NoGradGuard no_grad;
   grad_input->copy_(x.grad());
@@ -76,9 +76,9 @@ double head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const 
   const torch::Tensor flat_gradient = grad_hidden.detach().view({-1, hidden.size(2)});
   double loss_sum = 0.0;
   for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
-    const torch::Tensor x = flat.narrow(0, first, count).detach().requires_grad_();
+    const torch::Tensor x = flat.narrow(0, first, count).to(pass.compute).detach().requires_grad_();
     const torch::Tensor loss = head.loss_sum(x, flat_labels.narrow(0, first, count)) * pass.scale;
-    loss.backward();
+    loss.backward(torch::full_like(loss, pass.loss_scale));
     loss_sum += loss.item<float>();
     const torch::NoGradGuard no_grad;
     flat_gradient.narrow(0, first, count).copy_(x.grad());
@@ -93,7 +93,7 @@ double head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tenso
   const torch::Tensor flat_labels = labels.flatten();
   double loss_sum = 0.0;
   for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
-    const torch::Tensor loss = head.loss_sum(flat.narrow(0, first, count), flat_labels.narrow(0, first, count)) * pass.scale;
+    const torch::Tensor loss = head.loss_sum(flat.narrow(0, first, count).to(pass.compute), flat_labels.narrow(0, first, count)) * pass.scale;
     loss_sum += loss.item<float>();
   });
   return loss_sum;

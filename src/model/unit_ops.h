@@ -2,7 +2,10 @@
 // memory.
 //
 // For all functions: the module's parameters are bound (binding.h); the caller has chosen train() or eval() and seeded the generator;
-// hidden tensors are (rows, tokens, hidden), contiguous. Parameter gradients are added in place to the bound .grad tensors. Nothing is kept
+// hidden tensors are (rows, tokens, hidden), contiguous. Parameter gradients are added in place to the bound .grad tensors, in fp32.
+// Hidden states and their gradients come and go in the dtype of the caller's tensors (the storage dtype); the module runs in `compute`, the
+// dtype of its bound parameters: what comes in is converted, what goes out is rounded to nearest, ties to even. A gradient too large for an
+// fp16 tensor becomes infinite and makes weight gradients further down non-finite. Nothing is kept
 // after a call, and what is allocated is LibTorch's temporaries alone. Not thread-safe on one module. Errors: Error(usage) when shapes do
 // not fit or the module is of the wrong kind; c10::Error from LibTorch.
 #pragma once
@@ -17,21 +20,24 @@ namespace gsnake::model {
 
 // output <- module(input), without an autograd graph. The module is an EmbeddingUnit (input: ids (rows, tokens) int64) or a Unit. `output`
 // may be the memory of `input`.
-void forward(torch::nn::Module& module, const torch::Tensor& input, torch::Tensor& output);
+void forward(torch::nn::Module& module, const torch::Tensor& input, torch::Tensor& output, at::ScalarType compute = torch::kFloat32);
 
 // Recomputes module(input) with a graph and runs it backward from `grad_output`. The gradient with respect to the input goes to
 // *grad_input, which may be the memory of grad_output or of input; nullptr for an EmbeddingUnit, and only there.
-void backward(torch::nn::Module& module, const torch::Tensor& input, const torch::Tensor& grad_output, torch::Tensor* grad_input);
+void backward(torch::nn::Module& module, const torch::Tensor& input, const torch::Tensor& grad_output, torch::Tensor* grad_input,
+              at::ScalarType compute = torch::kFloat32);
 
 // How the head is run: `scale` multiplies a chunk's loss sum (1/N in float, N the counted tokens of the step); `chunk_tokens` token rows of
-// the flattened (rows * tokens, hidden) have logits at once.
+// the flattened (rows * tokens, hidden) have logits at once; backward starts from `loss_scale`, which multiplies every gradient and no loss.
 struct HeadPass {
   float scale = 1.0F;
   std::int64_t chunk_tokens = 256;
+  float loss_scale = 1.0F;
+  at::ScalarType compute = torch::kFloat32;
 };
 
 // Forward and backward of one micro-batch through the head, chunk by chunk; `labels` (rows, tokens) int64. The gradient with respect to
-// `hidden` goes to `grad_hidden`, which may be the memory of `hidden`. Returns the micro-batch's loss: the fp32 losses of the chunks, each
+// `hidden`, times loss_scale, goes to `grad_hidden`, which may be the memory of `hidden`. Returns the micro-batch's loss: the fp32 losses of the chunks, each
 // multiplied by scale in fp32, added in double in chunk order.
 double head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
                              torch::Tensor& grad_hidden);

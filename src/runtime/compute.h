@@ -24,14 +24,14 @@ struct ComputeCall {
   schedule::Op op = schedule::Op::forward;
   int unit = 0;
   int micro_batch = 0;
-  bool opens = false;       // the first task of a visit: `weights` and `tied_weights` are new
+  bool opens = true;        // the first task of a visit: `weights` and `tied_weights` are new; when in doubt true, which costs time alone
   bool first = false;       // zero `gradients` first
   bool tied_first = false;  // zero `tied_gradients` first
-  std::byte* weights = nullptr;         // the unit's object, flat
+  std::byte* weights = nullptr;         // the unit's object, flat, in the storage dtype
   std::byte* tied_weights = nullptr;    // object 0, for a tied head
   std::byte* gradients = nullptr;       // fp32, flat, as the weights
   std::byte* tied_gradients = nullptr;
-  std::byte* input = nullptr;           // (rows, tokens, hidden)
+  std::byte* input = nullptr;           // (rows, tokens, hidden), in the storage dtype
   std::byte* output_gradient = nullptr;
   std::byte* output = nullptr;          // hidden states; of backward and head: the gradient of the input
   double* loss = nullptr;               // of head and head_forward: the micro-batch's loss, in host memory
