@@ -93,6 +93,10 @@ class PowerCutDisk final : public SyncOps {
   }
   int fsync(int fd) noexcept override { return synced(fd); }
   int fdatasync(int fd) noexcept override { return synced(fd); }
+  int allocate(int fd, off_t offset, off_t size) noexcept override {
+    const std::lock_guard guard(mutex_);
+    return alive() ? kernel_sync().allocate(fd, offset, size) : -1;
+  }
   int link(const char* from, const char* to) noexcept override {
     const std::lock_guard guard(mutex_);
     if (!alive()) return -1;
