@@ -11,6 +11,8 @@ namespace gsnake::runtime {
 class Committer {
  public:
   virtual ~Committer() = default;
+  // Asked before commit(), on the commit lane's thread. When false, the step is not committed: later updates overwrite the same slot.
+  virtual bool may_commit(std::int64_t /*step*/) { return true; }
   // All state of `step` stands in `slot`; nothing writes state there until the call returns, after which later updates go to the other slot.
   // Called on the commit lane's thread. What it throws stops the run.
   virtual void commit(std::int64_t step, int slot) = 0;

@@ -56,7 +56,7 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
     lanes_[static_cast<std::size_t>(lane)] = std::make_unique<DeviceLane>(DeviceLane::Options{lane, rate(lane)}, device, memory_, backend, sink);
   }
   for (Lane lane : {Lane::ssd_read, Lane::ssd_write}) {
-    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready, options_.verify_reads}, program_.map, store,
+    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready, options_.verify_reads && options_.hash_writes, options_.hash_writes}, program_.map, store,
                                                                        slots_, memory_, sink);
   }
   if (options_.committer != nullptr) {
@@ -229,7 +229,7 @@ void Executor::commit(Flight& flight, TaskId task) {
   const TrainingRef step = flight.task(task).step_offset == 0 ? flight.own : flight.previous;
   const Outcome& outcome = outcomes_[static_cast<std::size_t>(step.number) % outcomes_.size()];
   wait_until([&] { return outcome.number.load(std::memory_order_acquire) == step.number; });
-  if (!outcome.finite) return;
+  if (!outcome.finite || !options_.committer->may_commit(step.step)) return;
   const int slot = 1 - slots_.committed_slot();
   options_.committer->commit(step.step, slot);
   slots_.committed(slot);
@@ -303,8 +303,8 @@ std::string Executor::slowest() const {
     if (candidate && (!oldest || candidate->begin_ns < oldest->begin_ns)) oldest = candidate;
   }
   if (!oldest) return {};
-  return fmt::format("{}: {} of step {}, for {:.1f} s", schedule::kLaneNames[static_cast<std::size_t>(oldest->task->lane)], describe(*oldest->task),
-                     oldest->step, static_cast<double>(now_ns() - oldest->begin_ns) / 1e9);
+  return fmt::format("{}: {} of step {}{}{}, for {:.1f} s", schedule::kLaneNames[static_cast<std::size_t>(oldest->task->lane)], describe(*oldest->task),
+                     oldest->step, oldest->where.empty() ? "" : " in ", oldest->where, static_cast<double>(now_ns() - oldest->begin_ns) / 1e9);
 }
 
 LaneTotals Executor::totals() const {
