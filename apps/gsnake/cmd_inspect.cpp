@@ -2,7 +2,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -26,8 +25,6 @@ namespace gsnake::command {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr std::array kStateKinds{store::Kind::weights, store::Kind::moment1, store::Kind::moment2, store::Kind::master};
 
 struct Arguments {
   std::string directory;
@@ -87,6 +84,27 @@ Json describe_snapshots(const std::string& directory, int slots) {
   return snapshots;
 }
 
+// What the state takes on SSD, scratch apart: each parameter's bytes in every slot, and what rounds objects up to whole blocks.
+Json describe_space(const store::Manifest& manifest, const store::Layout& layout) {
+  const std::uint64_t elements = sum(manifest.training.at("elements").get<std::vector<std::uint64_t>>());
+  const std::uint64_t parameters = manifest.training.value("parameters", elements);
+  std::uint64_t logical = 0;
+  std::uint64_t total = 0;
+  for (std::size_t kind = 0; kind < layout.kinds.size(); ++kind) {
+    if (!store::is_state(store::kind_at(kind))) continue;
+    const auto slots = static_cast<std::uint64_t>(layout.kinds[kind].slots);
+    logical += sum(layout.kinds[kind].logical_bytes) * slots;
+    total += sum(layout.kinds[kind].padded_bytes) * slots;
+  }
+  const double per_parameter = elements == 0 ? 0.0 : static_cast<double>(logical) / static_cast<double>(elements);
+  const auto data = static_cast<std::uint64_t>(per_parameter * static_cast<double>(parameters) + 0.5);
+  return {{"parameters", parameters},
+          {"bytes_per_parameter", per_parameter},
+          {"state_bytes", data},
+          {"padding_bytes", total - data},
+          {"total_bytes", total}};
+}
+
 Json describe(const std::string& directory, const store::Manifest& manifest) {
   Json description = {{"run_id", manifest.run_id}, {"generation", manifest.generation}};
   for (const char* key : {"step", "updates", "data_cursor"}) description[key] = manifest.training.at(key);
@@ -98,11 +116,13 @@ Json describe(const std::string& directory, const store::Manifest& manifest) {
   const store::StripedVolume volume(manifest.storage.at("stripe_weights").get<std::vector<double>>());
   description["stripe_weights"] = manifest.storage.at("stripe_weights");
   Json kinds = Json::array();
-  for (const store::Kind kind : kStateKinds) {
-    const store::KindLayout& kind_layout = layout.kinds[store::index_of(kind)];
-    if (!kind_layout.padded_bytes.empty()) kinds.push_back(describe_kind(kind, kind_layout, volume, manifest.storage.at("paths")));
+  for (std::size_t i = 0; i < layout.kinds.size(); ++i) {
+    const store::Kind kind = store::kind_at(i);
+    const store::KindLayout& kind_layout = layout.kinds[i];
+    if (store::is_state(kind) && !kind_layout.padded_bytes.empty()) kinds.push_back(describe_kind(kind, kind_layout, volume, manifest.storage.at("paths")));
   }
   description["kinds"] = std::move(kinds);
+  description["space"] = describe_space(manifest, layout);
   description["config"] = manifest.training.at("config");
   return description;
 }
@@ -138,6 +158,12 @@ std::string kind_text(const Json& kind) {
   return text;
 }
 
+std::string space_text(const Json& space) {
+  return fmt::format("state on SSD: {} = {} parameters x {:.4g} bytes, and {} of padding\n",
+                     core::format_bytes(space["total_bytes"].get<std::uint64_t>()), space["parameters"].get<std::uint64_t>(),
+                     space["bytes_per_parameter"].get<double>(), core::format_bytes(space["padding_bytes"].get<std::uint64_t>()));
+}
+
 std::string to_text(const Json& run) {
   const Json& model = run["config"]["model"];
   std::string text = fmt::format("run {} at step {} ({} updates, {} windows of data taken), commit {}\n", run["run_id"].get<std::string>(),
@@ -151,6 +177,7 @@ std::string to_text(const Json& run) {
               ? "no checksums: the state can't be verified\n"
               : fmt::format("checksums of {} pieces in {}\n", table["entries"].get<std::uint64_t>(), table["file"].get<std::string>());
   for (const Json& snapshot : run["snapshots"]) text += snapshot_text(snapshot);
+  text += space_text(run["space"]);
   for (const Json& kind : run["kinds"]) text += kind_text(kind);
   if (run.contains("verified")) {
     text += fmt::format("verified: every byte of {} agrees with its checksum ({:.1f} s)\n",
@@ -178,12 +205,12 @@ class VerifyProgress {
   std::chrono::steady_clock::time_point shown_;
 };
 
-// Takes the run's locks: what a run in use holds changes under the reader.
+// Also while the run is trained: as long as this reads, the trainer commits no other step.
 Json verify(const std::string& directory, const store::Manifest& manifest) {
   store::StoreOptions options;
   options.run_dir = directory;
   for (const nlohmann::json& path : manifest.storage.at("paths")) options.ssd_paths.push_back(path.at("path").get<std::string>());
-  const std::unique_ptr<store::Store> store = store::Store::open(options, {});
+  const std::unique_ptr<store::Store> store = store::Store::open_reader(options);
   VerifyProgress progress;
   const auto begin = std::chrono::steady_clock::now();
   store->verify(std::ref(progress));
@@ -213,7 +240,7 @@ void add_inspect(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("inspect", "Show what a run directory holds: step, sizes, slots, files");
   command->add_option("DIR", arguments->directory, "run directory, or one of its SSD paths")->required();
-  command->add_flag("--verify", arguments->verify, "read all state and check it against its checksums (not while the run is in use)");
+  command->add_flag("--verify", arguments->verify, "read all state and check it against its checksums (a run that is being trained commits nothing meanwhile)");
   command->add_flag("--json", arguments->json, "print JSON");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
 }

@@ -16,7 +16,7 @@ struct SamplingOptions {
   std::uint64_t seed = 1;
 };
 
-// Opens a run's last commit read-only and locks it meanwhile. Weights stream from SSD for every token; nothing but slots is held in memory.
+// Opens a run's last commit for reading, also while it is trained: until this ends, the trainer commits no other. Weights stream from SSD for every token; nothing but slots is held in memory.
 class Generator {
  public:
   // Throws Error(storage) when run_dir holds no commit, Error(budget) when the config's budgets are too small.

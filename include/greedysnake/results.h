@@ -51,6 +51,11 @@ struct MemoryItem {
   std::string detail;
 };
 
+struct SsdPathUse {
+  std::string path;
+  std::uint64_t bytes = 0;  // preallocated there
+};
+
 // What a run settled on before its first step.
 struct RunReport {
   std::string run_id;
@@ -58,6 +63,7 @@ struct RunReport {
   std::string io_reason;
   bool direct_io = false;
   std::string buffered_reason;
+  std::vector<SsdPathUse> ssd_paths;
   std::string compute_dtype;
   int compute_threads = 0;
   double delay = 0.0;            // effective, after rounding

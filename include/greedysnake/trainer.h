@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -27,6 +28,9 @@ struct TrainerOptions {
   bool overwrite = false;                // with Resume::never: over a run that is there
   std::vector<std::string> allow_change;  // keys whose change a resume accepts although it changes the maths
   std::optional<std::int64_t> from_step;  // resume from the snapshot of that step, which becomes the last commit
+  // Told what the constructor does, whenever that changes or goes on, and how far it is in bytes where that is known (else 0 of 0). What it
+  // throws ends the construction: a new run leaves nothing behind, an earlier one stays at its last commit.
+  std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total)> progress;
 };
 
 // One thread drives a trainer. Everything that can be refused is refused by the constructor, with nothing left behind: Error(usage),
@@ -64,7 +68,7 @@ class Trainer {
   [[nodiscard]] std::int64_t completed_steps() const;
   [[nodiscard]] std::int64_t committed_step() const;
   // The task that has been under way longest, for whoever waits: "ssd_write: write chunk 3 of step 7, for 12.3 s"; empty when none is.
-  // Callable while another thread is in wait().
+  // Callable while another thread is in wait() or commit().
   [[nodiscard]] std::string slowest() const;
   [[nodiscard]] const RunReport& report() const;
 

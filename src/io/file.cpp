@@ -86,9 +86,9 @@ File File::create(const std::string& path, std::uint64_t size_bytes, DirectIo di
   return file;
 }
 
-File File::open_existing(const std::string& path, DirectIo direct) {
+File File::open_existing(const std::string& path, DirectIo direct, Access access) {
   File file;
-  file.fd_ = core::UniqueFd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  file.fd_ = core::UniqueFd(::open(path.c_str(), (access == Access::read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
   if (!file.fd_) throw_storage("open", path, errno_code(), "check that it exists and that it may be read and written");
   file.path_ = path;
   file.size_bytes_ = regular_file_bytes(file.fd_.get(), path);

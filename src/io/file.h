@@ -11,6 +11,7 @@
 namespace gsnake::io {
 
 enum class DirectIo : std::uint8_t { automatic, off };
+enum class Access : std::uint8_t { read_write, read_only };
 
 // Move-only owner of an open file. Thread-safe for I/O.
 class File {
@@ -18,7 +19,7 @@ class File {
   // Creates (mode 0600) or truncates `path` and preallocates `size_bytes` with fallocate, so that a full disk is found here: throws
   // Error(storage) with path, need and free, and removes what it made.
   static File create(const std::string& path, std::uint64_t size_bytes, DirectIo direct);
-  static File open_existing(const std::string& path, DirectIo direct);
+  static File open_existing(const std::string& path, DirectIo direct, Access access = Access::read_write);
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }

@@ -49,7 +49,7 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
     lanes_[static_cast<std::size_t>(lane)] = std::make_unique<DeviceLane>(DeviceLane::Options{lane, rate(lane)}, device, memory_, backend, sink);
   }
   for (Lane lane : {Lane::ssd_read, Lane::ssd_write}) {
-    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready, options_.verify_reads}, program_.map, store,
+    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready, options_.verify_reads && options_.hash_writes, options_.hash_writes}, program_.map, store,
                                                                        slots_, memory_, sink);
   }
   if (options_.committer != nullptr) {
@@ -231,11 +231,14 @@ void Executor::passed(Flight& flight) { left(flight); }
 // A step that went wrong is not committed: the run ends, and the commit before counts.
 void Executor::commit(Flight& flight, TaskId task) {
   const bool own = flight.task(task).step_offset == 0;
-  const StepOutcome& outcome = own ? *flight.outcome : *flight.before;
+  const std::int64_t step = own ? flight.own.step : flight.previous.step;
+  StepOutcome& outcome = own ? *flight.outcome : *flight.before;
   const bool sound = outcome.verdict.finite ? outcome.bad_weight.load(std::memory_order_relaxed) < 0 : options_.policy.skips;
-  if (!sound) return;
+  const bool speculative = program_.map.problem.guard == schedule::Guard::speculative;
+  outcome.commits = sound && (speculative || options_.committer->may_commit(step));
+  if (!outcome.commits) return;
   const int slot = outcome.what.unsaved ? 1 - slots_.committed_slot() : slots_.committed_slot();
-  options_.committer->commit(own ? flight.own.step : flight.previous.step, outcome.verdict.after, slot);
+  options_.committer->commit(step, outcome.verdict.after, slot);
   slots_.committed(slot);
 }
 
@@ -314,8 +317,8 @@ std::string Executor::slowest() const {
     if (candidate && (!oldest || candidate->begin_ns < oldest->begin_ns)) oldest = candidate;
   }
   if (!oldest) return {};
-  return fmt::format("{}: {} of step {}, for {:.1f} s", schedule::kLaneNames[static_cast<std::size_t>(oldest->task->lane)], describe(*oldest->task),
-                     oldest->step, static_cast<double>(now_ns() - oldest->begin_ns) / 1e9);
+  return fmt::format("{}: {} of step {}{}{}, for {:.1f} s", schedule::kLaneNames[static_cast<std::size_t>(oldest->task->lane)], describe(*oldest->task),
+                     oldest->step, oldest->where.empty() ? "" : " in ", oldest->where, static_cast<double>(now_ns() - oldest->begin_ns) / 1e9);
 }
 
 LaneTotals Executor::totals() const {

@@ -23,6 +23,7 @@ struct ExecutorOptions {
   Progress progress;                                     // of the steps before
   Committer* committer = nullptr;                        // borrowed; for a problem whose steps can be committed
   bool verify_reads = true;                              // of state, against the checksums in slots()
+  bool hash_writes = true;                               // of state, into slots(); false only to measure what it costs
 };
 
 inline constexpr std::size_t kSsdTasksInFlight = 8;  // by lane

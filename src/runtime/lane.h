@@ -8,6 +8,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "runtime/flight.h"
@@ -51,6 +52,7 @@ struct InHand {
   std::int64_t step = 0;
   const schedule::Task* task = nullptr;
   std::int64_t begin_ns = 0;
+  std::string where{};  // the file that it moves bytes from or to, where that is known
 };
 
 // What lanes call. Thread-safe; none of it blocks for long.

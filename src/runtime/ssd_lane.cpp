@@ -76,6 +76,7 @@ SsdLane::Operation* SsdLane::next(std::unique_lock<std::mutex>& lock) {
       operation->flight = entry.flight;
       operation->task = entry.task;
       operation->begin_ns = now_ns();
+      operation->planned.store(false, std::memory_order_relaxed);
       return operation;
     }
     if (arrived_.empty()) {
@@ -93,10 +94,19 @@ std::optional<InHand> SsdLane::oldest() {
   for (const auto& operation : operations_) {
     const bool idle = operation->task < 0;
     if (!idle && (!oldest || operation->begin_ns < oldest->begin_ns)) {
-      oldest = InHand{operation->flight->step, &operation->flight->task(operation->task), operation->begin_ns};
+      oldest = InHand{operation->flight->step, &operation->flight->task(operation->task), operation->begin_ns, pending_file(*operation)};
     }
   }
   return oldest;
+}
+
+// Of its first request that is not over. Under the lock, without which no operation becomes another task's.
+std::string SsdLane::pending_file(const Operation& operation) const {
+  if (!operation.planned.load(std::memory_order_acquire)) return {};
+  for (std::size_t i = 0; i < operation.count; ++i) {
+    if (!operation.parts[i].over.load(std::memory_order_relaxed)) return store_.path_of(operation.requests[i].file);
+  }
+  return {};
 }
 
 void SsdLane::finish_due(std::unique_lock<std::mutex>& lock) {
@@ -130,9 +140,13 @@ void SsdLane::begin(Operation& operation) {
   flight.times[static_cast<std::size_t>(operation.task)].begin_ns = now;
   operation.due_ns = throttle_.occupy(now, static_cast<double>(task.bytes));
   const schedule::Extent& extent = map_.extents[static_cast<std::size_t>(operation.extent)];
-  if (!reads && is_state(extent)) operation.checksum = store::checksum_of({operation.data, extent.bytes});
+  if (!reads && options_.hash && is_state(extent)) operation.checksum = store::checksum_of({operation.data, extent.bytes});
   operation.count = store_.plan(reads ? io::Op::read : io::Op::write, store_extent(extent), operation.slot, operation.data, nullptr, operation.requests);
-  for (std::size_t i = 0; i < operation.count; ++i) operation.requests[i].completion = &operation.parts[i];
+  for (std::size_t i = 0; i < operation.count; ++i) {
+    operation.requests[i].completion = &operation.parts[i];
+    operation.parts[i].over.store(false, std::memory_order_relaxed);
+  }
+  operation.planned.store(true, std::memory_order_release);
   operation.left.store(operation.count, std::memory_order_relaxed);
 }
 
@@ -153,6 +167,7 @@ void SsdLane::submit(Operation& operation) {
 
 void SsdLane::Part::on_complete(std::error_code error) noexcept {
   if (error) operation->lane->report(*operation, index, error);
+  over.store(true, std::memory_order_relaxed);
   if (operation->left.fetch_sub(1, std::memory_order_acq_rel) == 1) operation->lane->arrived(*operation);
 }
 

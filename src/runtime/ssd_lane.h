@@ -21,6 +21,7 @@ class SsdLane final : public LaneRunner {
     std::size_t most_in_flight = 8;  // tasks
     std::size_t most_ready = 0;      // tasks that can be ready at once
     bool verify = true;              // reads of state against the checksums of what was written
+    bool hash = true;                // writes of state
   };
   SsdLane(const Options& options, const schedule::Map& map, store::Store& store, SlotTable& slots, const MemoryImage& memory, TaskSink& sink);
   ~SsdLane() override { stop(); }
@@ -36,6 +37,7 @@ class SsdLane final : public LaneRunner {
     void on_complete(std::error_code error) noexcept override;
     Operation* operation = nullptr;
     std::size_t index = 0;
+    std::atomic<bool> over{false};
   };
   struct Operation {
     SsdLane* lane = nullptr;
@@ -51,6 +53,7 @@ class SsdLane final : public LaneRunner {
     std::vector<Part> parts;
     std::size_t count = 0;
     std::atomic<std::size_t> left{0};
+    std::atomic<bool> planned{false};  // requests and parts are this task's
   };
 
   void dispatch();
@@ -64,6 +67,7 @@ class SsdLane final : public LaneRunner {
   void arrived(Operation& operation) noexcept;
   void finish(Operation& operation) noexcept;
   void report(const Operation& operation, std::size_t part, std::error_code error) noexcept;
+  [[nodiscard]] std::string pending_file(const Operation& operation) const;
   [[nodiscard]] std::string name_of(const Operation& operation) const;
 
   const Options options_;

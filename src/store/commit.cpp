@@ -25,9 +25,10 @@ nlohmann::json describe_storage(const StoreState& state) {
           {"kinds", state_to_json(state.layout)}};
 }
 
-void sync_path(const StoreState& state, std::size_t path) {
+void sync_path(StoreState& state, std::size_t path) {
   for (const OpenFile& file : state.files) {
     if (is_state(file.kind) && state.file_ids[index_of(file.kind)][path] == file.id) {
+      const Activity::Call call(state.activity, "fdatasync", file.file.path());
       sync_data(*state.sync, file.file.fd(), file.file.path());
     }
   }
@@ -103,6 +104,7 @@ std::shared_ptr<const Committed> make_record(const StoreState& state, std::uint6
 void write_record(StoreState& state, std::span<const std::string> directories, const std::string& name, const Committed& record,
                   Previous previous) {
   for (const std::string& directory : directories) {
+    const Activity::Call call(state.activity, "writing the table and manifest", directory);
     // A name that a power cut takes away would leave a manifest without its table.
     if (!record.table.empty() && overwrite_file(*state.sync, directory + "/" + record.table_name, record.table)) {
       sync_directory(*state.sync, directory);
@@ -112,12 +114,14 @@ void write_record(StoreState& state, std::span<const std::string> directories, c
   // Before the first copy is published: a sync that fails after its rename leaves a valid manifest, whose files must not go.
   state.footprint.keep_state();
   for (const std::string& directory : directories) {
+    const Activity::Call call(state.activity, "publishing the manifest", directory);
     if (previous == Previous::keep) keep_previous_manifest(*state.sync, directory);
     publish_manifest(*state.sync, directory, name);
   }
 }
 
 void Store::commit(const Commit& commit) {
+  impl_->require_writable("commit");
   const std::shared_ptr<const Committed> last = impl_->last_commit();
   const std::shared_ptr<const Committed> made =
       make_record(*impl_, impl_->generation + 1, commit, other_table(last ? last->table_name : std::string()));
@@ -133,6 +137,7 @@ void Store::commit(const Commit& commit) {
 }
 
 void Store::retract_manifest() {
+  impl_->require_writable("retract the commit of");
   for (const std::string& directory : impl_->directories()) remove_manifests(*impl_->sync, directory);
 }
 

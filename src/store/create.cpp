@@ -5,7 +5,6 @@
 
 #include "core/errors.h"
 #include "core/log.h"
-#include "io/directories.h"
 #include "store/bandwidth.h"
 #include "store/checksum_table.h"
 #include "store/state.h"
@@ -70,7 +69,9 @@ std::unique_ptr<Store> Store::create(const StoreOptions& options, const Layout& 
   for (const std::string& directory : impl->directories()) {
     for (const char* table : kTableNames) impl->footprint.add_state_file(directory + "/" + table);
   }
-  for (const std::string& path : impl->ssd_paths) io::fsync_directory(path);
+  impl->footprint.add_state_file(impl->run_dir + "/" + kPinName);
+  impl->pin = Pin::open(impl->run_dir);
+  for (const std::string& path : impl->ssd_paths) sync_directory(*impl->sync, path);
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }
 

@@ -8,12 +8,14 @@
 #include "core/bytes.h"
 #include "core/errors.h"
 #include "core/unique_fd.h"
+#include "store/retry.h"
 #include "store/space.h"
 
 namespace gsnake::store {
 namespace {
 
 struct Growth {
+  std::string directory;
   std::string path;
   std::uint64_t from_bytes = 0;  // as it is
   std::uint64_t to_bytes = 0;
@@ -32,26 +34,24 @@ std::vector<Growth> plan_growth(const StoreState& state, const Layout& before, s
       const auto size = static_cast<std::uint64_t>(status.st_size);
       // A file that is too short is damaged, and is refused when it is opened.
       if ((present && (size >= wanted || size < had)) || (!present && had > 0)) continue;
-      growths.push_back({name, present ? size : 0, wanted});
+      growths.push_back({state.ssd_paths[path], name, present ? size : 0, wanted});
       needs.push_back({state.ssd_paths[path], wanted - size, 0});
     }
   }
   return growths;
 }
 
-void grow(const Growth& growth) {
-  const core::UniqueFd fd(::open(growth.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+// Its length and, where it is new, its name are on the drive when this returns: the manifest that comes next relies on them.
+void grow(SyncOps& sync, const Growth& growth) {
+  const core::UniqueFd fd(retrying([&] { return sync.open(growth.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); }));
   if (!fd) core::throw_storage("open", growth.path, core::errno_code(), "check its permissions");
   const auto begin = static_cast<off_t>(growth.from_bytes);
   const auto bytes = static_cast<off_t>(growth.to_bytes - growth.from_bytes);
-  int error = 0;
-  do {
-    error = ::posix_fallocate(fd.get(), begin, bytes);
-  } while (error == EINTR);
-  if (error == 0 && ::fsync(fd.get()) != 0) error = errno;
-  if (error == 0) return;
-  core::throw_storage(fmt::format("add {} to", core::format_bytes(growth.to_bytes - growth.from_bytes)), growth.path,
-                      core::errno_code(error), "free some space, or lower run.snapshot_keep");
+  if (retrying([&] { return sync.allocate(fd.get(), begin, bytes); }) != 0 || retrying([&] { return sync.fsync(fd.get()); }) != 0) {
+    core::throw_storage(fmt::format("add {} to", core::format_bytes(growth.to_bytes - growth.from_bytes)), growth.path, core::errno_code(),
+                        "free some space, or lower run.snapshot_keep");
+  }
+  if (growth.from_bytes == 0) sync_directory(sync, growth.directory);
 }
 
 void shrink_back(const std::vector<Growth>& growths) noexcept {
@@ -72,7 +72,7 @@ void grow_state_files(const StoreState& state, const Layout& before) {
   const std::vector<Growth> growths = plan_growth(state, before, needs);
   check_space(needs);
   try {
-    for (const Growth& growth : growths) grow(growth);
+    for (const Growth& growth : growths) grow(*state.sync, growth);
   } catch (...) {
     shrink_back(growths);
     throw;

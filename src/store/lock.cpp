@@ -14,9 +14,12 @@
 
 #include "core/errors.h"
 #include "greedysnake/error.h"
+#include "store/retry.h"
 
 namespace gsnake::store {
 namespace {
+
+constexpr int kMostAttempts = 1000;  // each lost to another process that came and went
 
 std::string lock_path(const std::string& directory) { return directory + "/" + kLockName; }
 
@@ -59,22 +62,14 @@ bool names_same_file(int fd, const std::string& path) {
   return ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
 }
 
-int flock_retrying(int fd) {
-  int result = 0;
-  do {
-    result = ::flock(fd, LOCK_EX | LOCK_NB);
-  } while (result != 0 && errno == EINTR);
-  return result;
-}
-
 }  // namespace
 
 DirectoryLock DirectoryLock::acquire(const std::string& directory, const std::string& run_id) {
   const std::string path = lock_path(directory);
-  for (;;) {
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
     core::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!fd) fail("open the lock file", path, errno);
-    if (flock_retrying(fd.get()) != 0) {
+    if (retrying([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) fail("lock", path, errno);
       refuse(fd.get(), directory);
     }
@@ -88,6 +83,7 @@ DirectoryLock DirectoryLock::acquire(const std::string& directory, const std::st
     }
     return lock;
   }
+  core::throw_storage("lock", path, "other processes replace it again and again", "let one of them use the folder");
 }
 
 void DirectoryLock::set_run_id(const std::string& run_id) {

@@ -38,12 +38,16 @@ void Store::settle(const Choice& choice, const std::vector<Copy>& copies, bool l
   const std::optional<TableReference> table = table_of(choice.manifest);
   impl_->set_last_commit(make_record(*impl_, choice.manifest.generation, commit, table ? table->file : std::string()));
   try {
-    if (choice.must_verify) verify({});
+    if (choice.must_verify) {
+      verify([this](std::uint64_t done, std::uint64_t total) {
+        if (impl_->progress) impl_->progress("checking the commit before the last", done, total);
+      });
+    }
   } catch (const Error& error) {
     throw Error(ErrorKind::storage, fmt::format("run {} has no commit left that counts: {}; and of commit {}, the one before: {}",
                                                 impl_->run_id, choice.faults, choice.manifest.generation, error.what()));
   }
-  bring_up_to_date(*impl_, *impl_->last_commit(), copies, layout_changed);
+  if (!impl_->reads_only) bring_up_to_date(*impl_, *impl_->last_commit(), copies, layout_changed);
   impl_->set_snapshots(read_snapshots(*impl_));
 }
 

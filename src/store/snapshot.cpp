@@ -40,13 +40,18 @@ std::vector<Extent> pieces_of(const Committed& commit, const Layout& layout) {
 }
 
 // The state of `commit` into another slot, checked on the way. Returns its checksums.
-std::vector<Checksum> copy_state(Store& store, const Committed& commit, const StreamTarget& target) {
+std::vector<Checksum> copy_state(Store& store, const Committed& commit, const StreamTarget& target, const Progress& progress) {
   const std::vector<Extent> pieces = pieces_of(commit, store.layout());
   std::vector<Checksum> copied;
   copied.reserve(pieces.size());
+  std::uint64_t total = 0;
+  for (const Extent& piece : pieces) total += piece.bytes;
+  std::uint64_t done = 0;
   stream_extents(store, pieces, target, [&](std::size_t i, std::uint64_t xxh3) {
     if (!commit.checksums.empty() && commit.checksums[i].xxh3 != xxh3) throw_mismatch(store, commit.checksums[i], commit.slot, xxh3);
     copied.push_back({pieces[i], xxh3});
+    done += pieces[i].bytes;
+    if (progress) progress(done, total);
   });
   return copied;
 }
@@ -105,6 +110,7 @@ std::vector<Snapshot> Store::snapshots() const {
 }
 
 void Store::snapshot(int place) {
+  impl_->require_writable("keep a snapshot of");
   const std::shared_ptr<const Committed> commit = impl_->last_commit();
   if (!commit || place < 0 || place >= snapshot_places()) {
     throw Error(ErrorKind::usage, fmt::format("cannot put a snapshot of run {} into place {}: {}", run_id(), place,
@@ -117,7 +123,7 @@ void Store::snapshot(int place) {
     sync_directory(*impl_->sync, directory);
   }
   const int slot = 2 + place;
-  const std::vector<Checksum> copied = copy_state(*this, *commit, {commit->slot, slot, true});
+  const std::vector<Checksum> copied = copy_state(*this, *commit, {commit->slot, slot, true}, {});
   sync_state(*impl_);
   const Commit made{slot, commit->manifest.training, copied};
   const std::shared_ptr<const Committed> snapshot = make_record(*impl_, commit->manifest.generation, made, snapshot_table(place));
@@ -127,7 +133,12 @@ void Store::snapshot(int place) {
 
 void Store::go_back(std::int64_t step) {
   const std::shared_ptr<const Committed> last = impl_->last_commit();
-  if (step_of(last->manifest.training) == step) return verify({});
+  const auto progress = [this](const char* what) {
+    return [this, what](std::uint64_t done, std::uint64_t total) {
+      if (impl_->progress) impl_->progress(what, done, total);
+    };
+  };
+  if (step_of(last->manifest.training) == step) return verify(progress("checking the state against its checksums"));
   std::shared_ptr<const Committed> wanted;
   for (const auto& [place, snapshot] : impl_->snapshots()) {
     if (step_of(snapshot->manifest.training) != step) continue;
@@ -135,7 +146,7 @@ void Store::go_back(std::int64_t step) {
   }
   if (!wanted) throw_unknown_step(*this, step);
   const int slot = 1 - last->slot;
-  const std::vector<Checksum> copied = copy_state(*this, *wanted, {wanted->slot, slot, false});
+  const std::vector<Checksum> copied = copy_state(*this, *wanted, {wanted->slot, slot, false}, progress("going back: copying the snapshot"));
   commit({slot, wanted->manifest.training, copied});
   spdlog::info("run {} goes back from commit {} to the snapshot of step {}", run_id(), last->manifest.generation, step);
 }

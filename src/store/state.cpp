@@ -1,7 +1,6 @@
 #include "store/state.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -45,14 +44,6 @@ std::uint64_t StoreState::file_bytes(Kind kind, std::size_t path) const {
 
 std::string StoreState::file_path(Kind kind, std::size_t path) const { return ssd_paths[path] + "/" + file_name(kind); }
 
-std::string StoreState::kinds_on(std::size_t path) const {
-  std::vector<const char*> names;
-  for (std::size_t i = 0; i < maps.size(); ++i) {
-    if (is_state(kind_at(i)) && file_bytes(kind_at(i), path) > 0) names.push_back(kKindNames[i]);
-  }
-  return fmt::format("{}", fmt::join(names, ", "));
-}
-
 const OpenFile& StoreState::file_of(int id) const {
   return *std::find_if(files.begin(), files.end(), [id](const OpenFile& file) { return file.id == id; });
 }
@@ -86,8 +77,13 @@ void StoreState::set_snapshot(int place, const std::shared_ptr<const Committed>&
   }
 }
 
+void StoreState::require_writable(const char* operation) const {
+  if (reads_only) throw Error(ErrorKind::usage, fmt::format("cannot {} run {}: it was opened for reading", operation, run_id));
+}
+
 void StoreState::resolve(const StoreOptions& options) {
   if (options.sync != nullptr) sync = options.sync;
+  progress = options.progress;
   if (options.ssd_paths.empty()) throw Error(ErrorKind::usage, "ssd.paths is empty; name at least one folder");
   run_dir = absolute(options.run_dir);
   for (const std::string& given : options.ssd_paths) {
@@ -127,6 +123,7 @@ void StoreState::create_files(Kind kind, io::DirectIo direct) {
     const std::uint64_t bytes = file_bytes(kind, path);
     if (bytes == 0) continue;
     const std::string name = file_path(kind, path);
+    if (progress) progress(fmt::format("preallocating {}", name), 0, 0);
     io::File file = io::File::create(name, bytes, direct);
     is_state(kind) ? footprint.add_state_file(name) : footprint.add_scratch_file(name);
     if (file.alignment() > kExtentAlignment) file = io::File::open_existing(name, io::DirectIo::off);
@@ -139,8 +136,9 @@ void StoreState::open_files(Kind kind, io::DirectIo direct) {
     const std::uint64_t bytes = file_bytes(kind, path);
     if (bytes == 0) continue;
     const std::string name = file_path(kind, path);
-    io::File file = io::File::open_existing(name, direct);
-    if (file.alignment() > kExtentAlignment) file = io::File::open_existing(name, io::DirectIo::off);
+    const io::Access access = reads_only ? io::Access::read_only : io::Access::read_write;
+    io::File file = io::File::open_existing(name, direct, access);
+    if (file.alignment() > kExtentAlignment) file = io::File::open_existing(name, io::DirectIo::off, access);
     if (file.size_bytes() < bytes) {
       core::throw_storage("use", name, fmt::format("it has {} B where run {} needs {} B", file.size_bytes(), run_id, bytes),
                           "restore the file, or start over with --overwrite");
@@ -161,6 +159,8 @@ void StoreState::adopt(io::File file, Kind kind, std::size_t path) {
   }
 }
 
+std::string describe(const Extent& extent, int slot) { return fmt::format("object {} of {}, slot {}", extent.object, name_of(extent.kind), slot); }
+
 std::uint64_t allocated_bytes(const StoreState& state, std::size_t path, std::span<const Kind> kinds) {
   std::uint64_t sum = 0;
   for (const Kind kind : kinds) {
@@ -174,7 +174,7 @@ void remove_files(const StoreState& state, std::span<const Kind> kinds) {
   for (std::size_t path = 0; path < state.ssd_paths.size(); ++path) {
     for (const Kind kind : kinds) {
       const std::string name = state.file_path(kind, path);
-      if (::unlink(name.c_str()) == 0) {
+      if (state.sync->unlink(name.c_str()) == 0) {
         spdlog::info("removed {}, which an earlier run left", name);
       } else if (errno != ENOENT) {
         core::throw_storage("remove", name, core::errno_code(), "remove it by hand or choose another folder");

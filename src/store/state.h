@@ -13,8 +13,10 @@
 
 #include "io/engine.h"
 #include "io/file.h"
+#include "store/activity.h"
 #include "store/footprint.h"
 #include "store/layout.h"
+#include "store/pin.h"
 #include "store/store.h"
 #include "store/volume.h"
 
@@ -48,6 +50,10 @@ struct StoreState {
   std::array<KindMap, kKindCount> maps;
   StoreReport report;
   SyncOps* sync = &kernel_sync();
+  SetUpProgress progress;  // of open() and create()
+  bool reads_only = false;  // of open_reader(): takes no folder's lock, writes nothing
+  std::optional<Pin> pin;   // a reader's is shared while the store lives
+  Activity activity;
   std::mutex sync_mutex;                                // one sync of the state at a time: the kernel tells an error once only
   std::uint64_t generation = 0;                         // of the last commit
   std::atomic<bool> poisoned{false};                    // nothing more is committed
@@ -59,7 +65,6 @@ struct StoreState {
   [[nodiscard]] std::vector<std::string> directories() const;
   [[nodiscard]] std::uint64_t file_bytes(Kind kind, std::size_t path) const;
   [[nodiscard]] std::string file_path(Kind kind, std::size_t path) const;
-  [[nodiscard]] std::string kinds_on(std::size_t path) const;  // "weights, moment1, moment2": what of the state lies there
   [[nodiscard]] const OpenFile& file_of(int id) const;
 
   // What open() found, or the last commit; nullptr before. Thread-safe; what is returned does not change.
@@ -75,6 +80,8 @@ struct StoreState {
   void start_engine(const StoreOptions& options);
   void create_files(Kind kind, io::DirectIo direct);
   void open_files(Kind kind, io::DirectIo direct);
+  // Throws Error(usage) for a store that open_reader() made.
+  void require_writable(const char* operation) const;
 
  private:
   void adopt(io::File file, Kind kind, std::size_t path);
@@ -87,6 +94,9 @@ struct StoreState {
 struct Store::Impl : StoreState {
   void transfer(const Store& store, io::Op op, const Extent& extent, int slot, std::byte* data);
 };
+
+// "object 3 of weights, slot 1": what a piece is of, for messages.
+[[nodiscard]] std::string describe(const Extent& extent, int slot);
 
 // Throws Error(storage) for a piece of state that has another checksum than was committed, with what and where it is.
 [[noreturn]] void throw_mismatch(const Store& store, const Checksum& expected, int slot, std::uint64_t found);

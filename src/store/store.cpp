@@ -17,6 +17,10 @@ const StoreReport& Store::report() const noexcept { return impl_->report; }
 io::IoEngine& Store::engine() noexcept { return *impl_->engine; }
 void Store::keep_files() noexcept { impl_->footprint.keep_state(); }
 
+bool Store::exclude_readers() { return impl_->pin->try_exclude_readers(); }
+void Store::admit_readers() noexcept { impl_->pin->admit_readers(); }
+std::string Store::activity() const { return impl_->activity.text(); }
+
 const Manifest* Store::manifest() const noexcept {
   const std::shared_ptr<const Committed> commit = impl_->last_commit();
   return commit ? &commit->manifest : nullptr;
@@ -36,6 +40,8 @@ int Store::committed_slot() const noexcept {
 std::size_t Store::max_requests(std::uint64_t bytes) const noexcept { return impl_->volume->max_pieces(bytes); }
 
 const std::string& Store::run_id() const noexcept { return impl_->run_id; }
+
+const std::vector<std::string>& Store::ssd_paths() const noexcept { return impl_->ssd_paths; }
 
 const std::string& Store::path_of(int file) const { return impl_->file_of(file).file.path(); }
 
@@ -62,13 +68,14 @@ void Store::Impl::transfer(const Store& store, io::Op op, const Extent& extent, 
   std::vector<io::Request> requests(store.max_requests(extent.bytes));
   requests.resize(store.plan(op, extent, slot, data, nullptr, requests));
   transfer_all(*engine, requests, [&](const io::Request& request) {
-    return fmt::format("{} (object {} of {}, slot {})", file_of(request.file).file.path(), extent.object, name_of(extent.kind), slot);
+    return fmt::format("{} ({})", file_of(request.file).file.path(), describe(extent, slot));
   });
 }
 
 void Store::read(const Extent& extent, int slot, std::byte* data) { impl_->transfer(*this, io::Op::read, extent, slot, data); }
 
 void Store::write(const Extent& extent, int slot, const std::byte* data) {
+  impl_->require_writable("write");
   // A request carries one kind of pointer for both directions; a write only reads through it.
   impl_->transfer(*this, io::Op::write, extent, slot, const_cast<std::byte*>(data));
 }

@@ -70,7 +70,11 @@ struct Snapshot {
   nlohmann::json training;
 };
 
+// What it throws ends the work and is thrown on.
 using Progress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
+// The same for what takes long in open() and create(): what is done now, and how far it is where that is known (else 0 of 0). Whoever
+// throws leaves the last commit as it was.
+using SetUpProgress = std::function<void(const std::string& what, std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
 struct StoreOptions {
   std::string run_dir;
@@ -82,6 +86,7 @@ struct StoreOptions {
   bool overwrite = false;                 // create() over an ended run's files
   std::optional<std::int64_t> from_step;  // open() makes the snapshot whose training["step"] this is the last commit
   int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
+  SetUpProgress progress;                 // may be empty
   SyncOps* sync = nullptr;                // borrowed; nullptr: the kernel's
 };
 
@@ -112,6 +117,9 @@ class Store {
   // Error(storage): no valid manifest, a path that is missing (with what it held) or of another run, in use, no space for more snapshots;
   // Error(usage): no state of from_step, with the steps that there are.
   static std::unique_ptr<Store> open(const StoreOptions& options, const Layout& scratch);
+  // The last commit for reading, also while another process trains the run: no lock is taken, nothing is written, and as long as this store
+  // lives no other commit of that run takes its place (see exclude_readers()). What writes throws Error(usage). Throws as open() does.
+  static std::unique_ptr<Store> open_reader(const StoreOptions& options);
   // Waits for what is in flight, removes scratch files, releases the locks. A store whose create()d run never wrote a manifest keeps its
   // state files and folders only if keep_files() was called.
   ~Store();
@@ -123,6 +131,7 @@ class Store {
   [[nodiscard]] io::IoEngine& engine() noexcept;
   void keep_files() noexcept;
   [[nodiscard]] const std::string& run_id() const noexcept;
+  [[nodiscard]] const std::vector<std::string>& ssd_paths() const noexcept;  // absolute, in the run's order
   // Of a request's file, for messages.
   [[nodiscard]] const std::string& path_of(int file) const;
 
@@ -140,6 +149,12 @@ class Store {
   // docs/storage.md. The writes that it covers have completed before the call. Throws Error(storage): the commit before still stands,
   // unless it was the last sync that failed; Error(usage) for checksums that do not tile the state.
   void commit(const Commit& commit);
+  // Before state of an earlier commit is overwritten, which happens once another commit stands: false while an open_reader() reads, here or
+  // elsewhere. When true, readers wait until admit_readers(); what they find then may be the new commit only.
+  [[nodiscard]] bool exclude_readers();
+  void admit_readers() noexcept;
+  // What is waited for in system calls, longest first: "fdatasync of /ssd/weights.bin"; empty when nothing is. Thread-safe.
+  [[nodiscard]] std::string activity() const;
   // Removes and syncs the manifests everywhere: what stands on SSD is about to be overwritten in place (slots = 1).
   void retract_manifest();
   // Of the run that open() found, or the last commit(); nullptr and none before. What is returned is valid until the next commit.
@@ -151,7 +166,7 @@ class Store {
   // object, files, offset, length and both checksums, or that the commit holds none. Not beside a commit().
   void verify(const Progress& progress);
   // The checksums of these pieces as they stand in `slot`, for a resume that cuts state into other pieces. 32 MiB of memory.
-  std::vector<std::uint64_t> hash(std::span<const Extent> extents, int slot);
+  std::vector<std::uint64_t> hash(std::span<const Extent> extents, int slot, const Progress& progress = {});
 
   // Copies the committed slot, checked against its checksums, into the slot of `place`, syncs it and gives it a manifest of its own. What
   // the place held before is gone from the start. Blocking, for a thread of its own: it leaves room in the engine and takes 32 MiB; commits

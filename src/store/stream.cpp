@@ -14,7 +14,7 @@
 #include "core/bytes.h"
 #include "core/errors.h"
 #include "io/aligned_buffer.h"
-#include "store/layout.h"
+#include "store/state.h"
 
 namespace gsnake::store {
 namespace {
@@ -27,6 +27,8 @@ struct Piece final : public io::Completion {
   Window* window = nullptr;
   std::size_t block = 0;
   io::Request request;
+  Extent part;
+  int slot = 0;
 };
 
 // Where a stream stands: a block of at most kStreamBlockBytes of extents[extent].
@@ -60,6 +62,8 @@ class Window {
       Piece& piece = pieces_[block * pieces_per_block_ + i];
       piece.window = this;
       piece.block = block;
+      piece.part = part;
+      piece.slot = slot;
       piece.request = requests_[i];
       piece.request.completion = &piece;
       submit(piece);
@@ -112,9 +116,9 @@ class Window {
   void throw_if_failed() const {
     if (failed_ == nullptr) return;
     const io::Request& request = failed_->request;
-    core::throw_storage(
-        fmt::format("{} {} B of state at offset {} of", request.op == io::Op::read ? "read" : "write", request.size, request.offset),
-        store_.path_of(request.file), error_, "look at the drive and the kernel's log");
+    core::throw_storage(fmt::format("{} {} B at offset {} of", request.op == io::Op::read ? "read" : "write", request.size, request.offset),
+                        fmt::format("{} ({})", store_.path_of(request.file), describe(failed_->part, failed_->slot)), error_,
+                        "look at the drive and the kernel's log");
   }
 
   Store& store_;

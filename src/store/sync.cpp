@@ -9,6 +9,7 @@
 
 #include "core/errors.h"
 #include "core/unique_fd.h"
+#include "store/retry.h"
 
 namespace gsnake::store {
 namespace {
@@ -23,17 +24,14 @@ class KernelSync final : public SyncOps {
   int ftruncate(int fd, off_t size) noexcept override { return ::ftruncate(fd, size); }
   int fsync(int fd) noexcept override { return ::fsync(fd); }
   int fdatasync(int fd) noexcept override { return ::fdatasync(fd); }
+  int allocate(int fd, off_t offset, off_t size) noexcept override {
+    errno = ::posix_fallocate(fd, offset, size);
+    return errno == 0 ? 0 : -1;
+  }
   int link(const char* from, const char* to) noexcept override { return ::link(from, to); }
   int rename(const char* from, const char* to) noexcept override { return ::rename(from, to); }
   int unlink(const char* path) noexcept override { return ::unlink(path); }
 };
-
-template <typename Call>
-auto retrying(Call call) {
-  auto result = call();
-  while (result < 0 && errno == EINTR) result = call();
-  return result;
-}
 
 void write_all(SyncOps& sync, int fd, const std::string& path, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {

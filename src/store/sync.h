@@ -19,6 +19,7 @@ class SyncOps {
   virtual int ftruncate(int fd, off_t size) noexcept = 0;
   virtual int fsync(int fd) noexcept = 0;
   virtual int fdatasync(int fd) noexcept = 0;
+  virtual int allocate(int fd, off_t offset, off_t size) noexcept = 0;  // posix_fallocate, but for how it fails
   virtual int link(const char* from, const char* to) noexcept = 0;
   virtual int rename(const char* from, const char* to) noexcept = 0;
   virtual int unlink(const char* path) noexcept = 0;

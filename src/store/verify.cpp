@@ -32,9 +32,16 @@ void throw_mismatch(const Store& store, const Checksum& expected, int slot, std:
                       "the drive changed them: go back to a snapshot (--resume-from) or restore a backup");
 }
 
-std::vector<std::uint64_t> Store::hash(std::span<const Extent> extents, int slot) {
+std::vector<std::uint64_t> Store::hash(std::span<const Extent> extents, int slot, const Progress& progress) {
   std::vector<std::uint64_t> hashes(extents.size());
-  stream_extents(*this, extents, {slot, std::nullopt, false}, [&](std::size_t i, std::uint64_t xxh3) { hashes[i] = xxh3; });
+  std::uint64_t total = 0;
+  for (const Extent& extent : extents) total += extent.bytes;
+  std::uint64_t done = 0;
+  stream_extents(*this, extents, {slot, std::nullopt, false}, [&](std::size_t i, std::uint64_t xxh3) {
+    hashes[i] = xxh3;
+    done += extents[i].bytes;
+    if (progress) progress(done, total);
+  });
   return hashes;
 }
 

@@ -35,7 +35,7 @@ class Generator::Impl {
   explicit Impl(const std::string& run_dir) : config(sampling_config(run_dir)), session_(models::make(config.model), config, train::Purpose::sample) {
     Config where = config;
     where.run.dir = run_dir;
-    session_.store = store::Store::open(train::store_options(where), {});
+    session_.store = store::Store::open_reader(train::store_options(where));
     session_.start(train::StartState::sampled, nullptr);
     session_.backend.set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
       const torch::NoGradGuard no_grad;

@@ -11,9 +11,11 @@ std::uint64_t object_bytes(const model::FlatLayout& unit) { return schedule::pad
 
 }  // namespace
 
-void write_initial_weights(Model& model, const ModelLayout& layout, std::uint64_t seed, store::Store& store) {
+void write_initial_weights(Model& model, const ModelLayout& layout, std::uint64_t seed, store::Store& store, StateHashes& hashes,
+                           const std::function<void(std::size_t unit, std::size_t units)>& before_unit) {
   const std::size_t last = layout.units.size() - 1;
   for (std::size_t unit = 0; unit <= last; ++unit) {
+    before_unit(unit, last + 1);
     const model::FlatLayout& flat = layout.units[unit];
     torch::nn::Module& module = *model.kinds[static_cast<std::size_t>(model.units[unit])].module;
     const memory::AnonymousMemory weights(object_bytes(flat));
@@ -28,6 +30,7 @@ void write_initial_weights(Model& model, const ModelLayout& layout, std::uint64_
     }
     model::seed_initialization(seed, unit);
     model.initialize(module, static_cast<std::int64_t>(unit));
+    hashes.written(store::Kind::weights, static_cast<std::uint32_t>(unit), {weights.data(), object_bytes(flat)});
     store.write({store::Kind::weights, static_cast<std::uint32_t>(unit), 0, object_bytes(flat)}, 0, weights.data());
   }
 }

@@ -23,6 +23,12 @@ Json memory_by_tier(const RunReport& report) {
   return tiers;
 }
 
+Json paths_of(const RunReport& report) {
+  Json paths = Json::array();
+  for (const SsdPathUse& use : report.ssd_paths) paths.push_back({{"path", use.path}, {"bytes", use.bytes}});
+  return paths;
+}
+
 Json lanes_of(const Traffic& traffic) {
   Json lanes = Json::object();
   for (int lane = 0; lane < kLanes; ++lane) lanes[lane_name(lane)] = nine_digits(traffic.busy_ms[static_cast<std::size_t>(lane)]);
@@ -52,7 +58,8 @@ Json describe_run(const Config& config, const RunReport& report) {
        {{"engine", report.io_engine},
         {"reason", report.io_reason},
         {"direct", report.direct_io},
-        {"buffered_reason", report.buffered_reason}}},
+        {"buffered_reason", report.buffered_reason},
+        {"paths", paths_of(report)}}},
       {"compute_dtype", report.compute_dtype},
       {"compute_threads", report.compute_threads},
       {"delay", report.delay},

@@ -78,6 +78,7 @@ std::vector<std::string> start_text(const Config& config, const RunReport& repor
                               report.compute_dtype, report.compute_threads));
   lines.push_back(fmt::format("I/O by {}; {}", report.io_reason,
                               report.direct_io ? "O_DIRECT" : fmt::format("through the page cache ({})", report.buffered_reason)));
+  for (const SsdPathUse& use : report.ssd_paths) lines.push_back(fmt::format("SSD {}: {} preallocated", use.path, core::format_bytes(use.bytes)));
   append_tier(lines, "host", report.host_bytes, config.memory.host_budget, report);
   append_tier(lines, "device", report.device_bytes, config.memory.device_budget, report);
   lines.push_back(fmt::format("libraries and code beside the budgets: {}", core::format_bytes(report.base_bytes)));

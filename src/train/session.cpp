@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <thread>
@@ -58,6 +59,8 @@ ComputeShape compute_shape(const Config& config, Purpose purpose) {
 
 }  // namespace
 
+bool hashes_state() { return std::getenv("GSNAKE_BENCH_WITHOUT_CHECKSUMS") == nullptr; }
+
 std::uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
   std::uint64_t size = 0;
@@ -101,6 +104,7 @@ void Session::start(StartState state, runtime::Committer* committer) {
   options.decay_runs = decay_runs(layout);
   options.committer = problem.commits ? committer : nullptr;
   options.verify_reads = config.ssd.verify == "always";
+  options.hash_writes = hashes_state();
   executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, optimizer.get(), std::move(options));
   executor->slots().start_from(store->committed_slot());
   for (const KnownChecksum& checksum : checksums) executor->slots().set_checksum(checksum.extent, checksum.value);
@@ -108,6 +112,7 @@ void Session::start(StartState state, runtime::Committer* committer) {
   const std::uint64_t resident = resident_bytes();
   const std::uint64_t charged = memory.host_bytes + memory.device_bytes - temporaries;
   base_bytes = resident > charged ? resident - charged : 0;
+  if (progress) progress("loading what placement keeps in memory", 0, 0);
   load_ticket = executor->load();
   executor->wait_end(load_ticket);
 }
@@ -127,6 +132,8 @@ std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
     const auto found = known.find(key_of(extent));
     if (found != known.end()) {
       all.push_back({static_cast<int>(i), found->second});
+    } else if (written && written->of(i)) {
+      all.push_back({static_cast<int>(i), *written->of(i)});
     } else if (state == StartState::fresh && extent.kind != store::Kind::weights) {
       auto [zero, made] = zeros.try_emplace(extent.bytes, 0);
       if (made) zero->second = checksum_of_zeros(extent.bytes);
@@ -136,7 +143,10 @@ std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
       to_hash.push_back(extent);
     }
   }
-  const std::vector<std::uint64_t> hashed = store->hash(to_hash, store->committed_slot());
+  const auto told = [this](std::uint64_t done, std::uint64_t total) {
+    if (progress) progress("hashing the state in its new pieces", done, total);
+  };
+  const std::vector<std::uint64_t> hashed = store->hash(to_hash, store->committed_slot(), told);
   for (std::size_t i = 0; i < unknown.size(); ++i) all.push_back({unknown[i], hashed[i]});
   return all;
 }

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "device/device.h"
 #include "optim/optimizer.h"
 #include "runtime/executor.h"
 #include "train/planning.h"
+#include "train/state_hashes.h"
 #include "train/torch_backend.h"
 
 namespace gsnake::train {
@@ -46,6 +48,8 @@ struct Session {
   std::unique_ptr<optim::Optimizer> optimizer;
   std::unique_ptr<device::Device> device;
   std::unique_ptr<store::Store> store;
+  std::optional<StateHashes> written;        // of a fresh run: what was written before start()
+  store::SetUpProgress progress;             // of start(); may be empty
   std::unique_ptr<runtime::Executor> executor;
   runtime::Executor::Ticket load_ticket = -1;
 
@@ -59,5 +63,7 @@ struct Session {
 
 store::StoreOptions store_options(const Config& config);
 std::uint64_t resident_bytes();
+// False for benchmarks/checksum_cost alone, whose runs have commits that can't be resumed from.
+bool hashes_state();
 
 }  // namespace gsnake::train

@@ -1,8 +1,12 @@
 #include "train/step_committer.h"
 
+#include <algorithm>
+#include <chrono>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
+#include "core/log.h"
 #include "core/threads.h"
 
 namespace gsnake::train {
@@ -19,6 +23,31 @@ StepCommitter::~StepCommitter() {
   if (snapshot_.joinable()) snapshot_.join();
 }
 
+bool StepCommitter::may_commit(std::int64_t step) {
+  if (beside_readers_.load(std::memory_order_acquire) == step) return true;
+  if (waits_) wait_for_readers();
+  if (store_.exclude_readers()) return true;
+  if (declined_.exchange(step, std::memory_order_acq_rel) <= committed()) {
+    spdlog::info("another process reads the commit of step {} of {}: no step is committed until it ends", std::max<std::int64_t>(0, committed()),
+                 config_.run.dir);
+  }
+  return false;
+}
+
+void StepCommitter::make_way() {
+  if (beside_readers_.exchange(-1, std::memory_order_acq_rel) < 0) return;
+  wait_for_readers();
+  store_.admit_readers();
+}
+
+void StepCommitter::wait_for_readers() {
+  constexpr std::chrono::milliseconds kPause{20};
+  for (bool told = false; !store_.exclude_readers(); told = true) {
+    if (!told) spdlog::info("another process reads a commit of {}; waiting for its end", config_.run.dir);
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
 void StepCommitter::commit(std::int64_t step, int slot) {
   const RunState& state = states_[static_cast<std::size_t>(step) % states_.size()];
   if (state.step != step) throw std::logic_error("commit: nothing is known of step " + std::to_string(step));
@@ -28,7 +57,10 @@ void StepCommitter::commit(std::int64_t step, int slot) {
     checksums_[i].xxh3 = checksum.value;
   }
   wait_for_snapshot();  // of the slot that later updates overwrite once this step is committed
-  store_.commit({slot, to_json(state, config_), checksums_});
+  nlohmann::json training = to_json(state, config_);
+  training["parameters"] = parameters_;
+  store_.commit({slot, std::move(training), hashes_ ? std::span<const store::Checksum>(checksums_) : std::span<const store::Checksum>()});
+  store_.admit_readers();
   committed_.store(step, std::memory_order_release);
   const std::int64_t every = config_.run.snapshot_every;
   if (every > 0 && step / every > last_snapshot_ / every) start_snapshot(step);

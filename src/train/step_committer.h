@@ -19,14 +19,32 @@ class StepCommitter final : public runtime::Committer {
   StepCommitter(const Config& config, const schedule::Map& map, store::Store& store);
   ~StepCommitter() override;
 
+  // For a benchmark: commits hold no checksums.
+  void leave_out_checksums() { hashes_ = false; }
+  // What the manifests say of the model's size.
+  void set_parameters(std::uint64_t parameters) { parameters_ = parameters; }
   // Once, before the first step.
   void set_slots(const runtime::SlotTable& slots) { slots_ = &slots; }
   // What is true after `state.step`; before that step is started. Kept until four more were.
   void expect(const RunState& state) { states_[static_cast<std::size_t>(state.step) % states_.size()] = state; }
+  // False while another process reads the last commit, whose slot would be overwritten next: then later steps go on overwriting the other
+  // one, and a later one is committed. On the commit lane.
+  bool may_commit(std::int64_t step) override;
   // On the commit lane, or while no lane is at work.
   void commit(std::int64_t step, int slot) override;
   // Until the snapshot that is being made, if there is one, is complete. Throws what stopped it.
   void wait_for_snapshot();
+
+  // Step `step` is committed even if the commit before it is being read: no later step is started before make_way().
+  void commit_beside_readers(std::int64_t step) { beside_readers_.store(step, std::memory_order_release); }
+  // For a trainer whose steps count on the commit before each: may_commit() waits instead of saying no.
+  void commit_every_time() { waits_ = true; }
+  // Waits for those who still read what commit_beside_readers() has replaced; before another step is started.
+  void make_way();
+  // Until nobody reads the last commit; then nobody begins to until the store admits readers.
+  void wait_for_readers();
+  // The newest step that may_commit() said no to; -1: none.
+  [[nodiscard]] std::int64_t declined() const { return declined_.load(std::memory_order_acquire); }
 
   // The newest step that is committed; -1: none. Thread-safe.
   [[nodiscard]] std::int64_t committed() const { return committed_.load(std::memory_order_acquire); }
@@ -46,6 +64,11 @@ class StepCommitter final : public runtime::Committer {
   std::vector<int> extents_;                  // of state, in the map's numbering
   std::vector<store::Checksum> checksums_;    // of each of them
   std::atomic<std::int64_t> committed_{-1};
+  std::atomic<std::int64_t> declined_{-1};
+  std::atomic<std::int64_t> beside_readers_{-1};
+  bool waits_ = false;
+  bool hashes_ = true;
+  std::uint64_t parameters_ = 0;
   std::int64_t last_snapshot_ = 0;  // step
   std::thread snapshot_;
   std::exception_ptr snapshot_error_;  // of snapshot_, once it has ended

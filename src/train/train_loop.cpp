@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -15,6 +17,7 @@
 #include "train/heartbeat.h"
 #include "train/machine.h"
 #include "train/outputs.h"
+#include "train/phase_watch.h"
 #include "train/progress.h"
 #include "train/run_log.h"
 #include "train/signals.h"
@@ -203,16 +206,42 @@ void check_request(const RunRequest& request) {
                                             request.resume));
 }
 
+RunOutcome run_trainer(const Config& config, Inputs& inputs, const TrainerOptions& options, const StopSignals& signals, PhaseWatch& watch) {
+  auto trainer = std::make_unique<Trainer>(models::make(config.model), config, options);
+  watch.leave();
+  std::exception_ptr failure;
+  RunOutcome outcome;
+  try {
+    outcome = TrainLoop(config, inputs, *trainer, signals).run();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  // A drive that hangs shows here as well.
+  watch.enter("ending what is in flight and closing the files");
+  trainer.reset();
+  if (failure) std::rethrow_exception(failure);
+  return outcome;
+}
+
 }  // namespace
 
 RunOutcome run_training(const Config& config, const RunRequest& request) {
-  const TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change, request.from_step};
+  TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change, request.from_step, {}};
   check_request(request);
   check_outputs(config);
   const StopSignals signals;
-  Inputs inputs(config);
-  Trainer trainer(models::make(config.model), config, options);
-  return TrainLoop(config, inputs, trainer, signals).run();
+  PhaseWatch watch(signals);
+  options.progress = [&watch](const std::string& what, std::uint64_t done, std::uint64_t total) { watch.enter_or_stop(what, done, total); };
+  try {
+    watch.enter("opening the data");
+    Inputs inputs(config);
+    watch.enter("making the model and rehearsing its units");
+    return run_trainer(config, inputs, options, signals, watch);
+  } catch (const Stopped& stopped) {
+    spdlog::info("{}", stopped.what());
+    const int status = exit_status_of(signals.requested());
+    return {status, {{"event", "end"}, {"exit_status", status}, {"step", 0}, {"loss", nullptr}, {"validation_loss", nullptr}, {"steps", 0}}};
+  }
 }
 
 }  // namespace gsnake::train

@@ -19,7 +19,7 @@ struct RunRequest {
 };
 
 struct RunOutcome {
-  int exit_status = 0;  // 0; 130 or 143 when SIGINT or SIGTERM stopped the run, which is then committed
+  int exit_status = 0;  // 0; 130 or 143 when SIGINT or SIGTERM stopped the run, which is then committed; or stopped it before its first step
   Json end;             // the metrics' last line
 };
 

@@ -1,5 +1,7 @@
 #include "greedysnake/trainer.h"
 
+#include <fmt/format.h>
+
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -108,8 +110,11 @@ class Trainer::Impl {
 Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
     : session((config.validate(), std::move(model)), config, train::Purpose::train), rates_(learning_rates(config.optimizer)) {
   open(options);
+  session.progress = options.progress;
   session.start(first_step_ > 0 || manifest_valid_ ? train::StartState::checked : train::StartState::fresh, committer.get());
   committer->set_slots(session.executor->slots());
+  if (!train::hashes_state()) committer->leave_out_checksums();
+  committer->set_parameters(session.layout.parameters());
   make_report();
   count(traffic_of(session.load_ticket));
   results_at_ = std::chrono::steady_clock::now();
@@ -129,6 +134,7 @@ void Trainer::Impl::open(const TrainerOptions& options) {
                                       " holds no commit to resume; check run.dir, and leave out --resume never");
   }
   store_options.from_step = options.from_step;
+  store_options.progress = options.progress;
   store_options.snapshot_places = train::snapshot_places(session.config);
   if (exists && options.resume != Resume::never) {
     session.store = store::Store::open(store_options, train::scratch_layout(session.store_layout));
@@ -143,7 +149,10 @@ void Trainer::Impl::open(const TrainerOptions& options) {
       throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + session.config.run.dir +
                                         " was made: its files have room for one copy of the state; set it back to \"off\"");
     }
-    session.store->verify(verification_progress());
+    session.store->verify([&, log = verification_progress()](std::uint64_t done, std::uint64_t total) {
+      log(done, total);
+      if (options.progress) options.progress("checking the state against its checksums", done, total);
+    });
     make_committer();
     committer->resume_at(state.step);
     return;
@@ -153,7 +162,11 @@ void Trainer::Impl::open(const TrainerOptions& options) {
   state = {};
   state.elements = session.problem.elements;
   state.compute_threads = at::get_num_threads();
-  train::write_initial_weights(session.model, session.layout, session.config.train.seed, *session.store);
+  session.written.emplace(session.program.map);
+  train::write_initial_weights(session.model, session.layout, session.config.train.seed, *session.store, *session.written,
+                               [&](std::size_t unit, std::size_t units) {
+                                 if (options.progress) options.progress(fmt::format("writing the initial weights of unit {} of {}", unit + 1, units), 0, 0);
+                               });
   make_committer();
 }
 
@@ -165,6 +178,9 @@ void Trainer::Impl::make_report() {
   report.io_reason = io.engine.reason;
   report.direct_io = io.direct;
   report.buffered_reason = io.buffered_reason;
+  for (std::size_t path = 0; path < session.store->ssd_paths().size(); ++path) {
+    report.ssd_paths.push_back({session.store->ssd_paths()[path], io.bytes_per_path[path]});
+  }
   report.compute_dtype = "fp32";
   report.compute_threads = at::get_num_threads();
   report.delay = schedule::effective_delay(problem);
@@ -224,7 +240,9 @@ double Trainer::Impl::loss_of(const InFlight& step) const {
 void Trainer::Impl::protect_nothing() {
   const bool overwrites = session.next_slot() == session.store->committed_slot();
   if (!manifest_valid_ || !overwrites) return;
+  committer->wait_for_readers();
   session.store->retract_manifest();
+  session.store->admit_readers();
   committer->resume_at(-1);
   manifest_valid_ = false;
 }
@@ -236,6 +254,7 @@ void Trainer::Impl::throw_if_failed() const {
 void Trainer::Impl::submit(const Batch& batch) {
   throw_if_failed();
   if (submitted_ - waited_ >= 2) throw std::logic_error("Trainer::submit: two steps are waiting already; call wait() first");
+  committer->make_way();
   protect_nothing();
   InFlight& step = steps_[submitted_ % 2];
   fill(step, batch, true, session.config.train.micro_batches);
@@ -312,6 +331,7 @@ void Trainer::Impl::commit() {
   if (submitted_ != waited_) throw std::logic_error("Trainer::commit: steps are waiting; call wait() first");
   if (all_committed()) return committer->wait_for_snapshot();
   committer->expect(state);
+  committer->commit_beside_readers(state.step);
   const runtime::Executor::Ticket last = session.executor->finish();
   count(traffic_of(last));
   session.executor->wait_end(last - 1);  // which may be committing
@@ -319,7 +339,8 @@ void Trainer::Impl::commit() {
   manifest_valid_ = true;  // from its first copy on, whether or not all copies can be written
   if (committer->committed() == state.step) return committer->wait_for_snapshot();
   // Nobody does it on the way: one slot, or no step was taken.
-  const int slot = session.problem.commits ? session.store->committed_slot() : session.next_slot();
+  const bool declined = committer->declined() == state.step;
+  const int slot = session.problem.commits && !declined ? session.store->committed_slot() : session.next_slot();
   committer->commit(state.step, slot);
   session.executor->slots().committed(slot);
   committer->wait_for_snapshot();
@@ -371,7 +392,13 @@ std::uint64_t Trainer::data_cursor() const { return impl_->state.data_cursor; }
 Traffic Trainer::take_traffic() { return impl_->take_traffic(); }
 std::int64_t Trainer::completed_steps() const { return impl_->completed; }
 std::int64_t Trainer::committed_step() const { return std::max<std::int64_t>(0, impl_->committer->committed()); }
-std::string Trainer::slowest() const { return impl_->session.executor->slowest(); }
+std::string Trainer::slowest() const {
+  const std::string task = impl_->session.executor->slowest();
+  const std::string call = impl_->session.store->activity();
+  // What a commit waits for is the store's to say; it may also be carried out with no lane at work.
+  if (call.empty() || (!task.empty() && task.rfind("commit", 0) != 0)) return task;
+  return task.empty() ? call : task + " (" + call + ")";
+}
 const RunReport& Trainer::report() const { return impl_->report; }
 void Trainer::record_trace() { impl_->session.executor->record(&impl_->trace); }
 

@@ -2,8 +2,20 @@
 
 #include <fstream>
 #include <iterator>
+#include <numeric>
+
+#include "store/volume.h"
 
 namespace gsnake::test {
+
+namespace {
+
+std::string read_file(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+}  // namespace
 
 Surroundings FaultTest::among(const std::string& faults) { return {{std::string("LD_PRELOAD=") + GSNAKE_FAULT_SHIM, "GSNAKE_FAULTS=" + faults}, nullptr}; }
 
@@ -25,18 +37,23 @@ int FaultTest::committed_step(const std::string& run) {
   return outcome.status == 0 ? Json::parse(outcome.out)["step"].get<int>() : -1;
 }
 
-// With one path, a file is slot A and then slot B.
 std::string FaultTest::state(const std::string& run) {
-  const Json inspected = Json::parse(CommandTest::run({"inspect", run, "--json"}).out);
+  const Json storage = Json::parse(read_file(folder_ / run / "manifest.json"))["storage"];
+  const store::StripedVolume volume(storage["stripe_weights"].get<std::vector<double>>());
   std::string bytes;
-  for (const Json& kind : inspected["kinds"]) {
-    EXPECT_EQ(kind["files"].size(), 1U);
-    std::ifstream file(kind["files"][0]["file"].get<std::string>(), std::ios::binary);
-    const std::string all{std::istreambuf_iterator<char>(file), {}};
-    const std::size_t slot_bytes = all.size() / kind["slots"].get<std::size_t>();
-    bytes += all.substr(slot_bytes * inspected["slot"].get<std::size_t>(), slot_bytes);
+  for (const auto& [kind, layout] : storage["kinds"].items()) {
+    std::vector<std::string> files;
+    for (const Json& path : storage["paths"]) files.push_back(read_file(path["path"].get<std::string>() + "/" + kind + ".bin"));
+    const auto sizes = layout["padded_bytes"].get<std::vector<std::uint64_t>>();
+    const std::uint64_t slot_bytes = std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0});
+    const std::uint64_t begin = slot_bytes * storage["slot"].get<std::uint64_t>();
+    for (std::uint64_t done = 0; done < slot_bytes;) {
+      const store::Piece piece = volume.piece_at(begin + done, slot_bytes - done);
+      bytes += files[static_cast<std::size_t>(piece.path)].substr(piece.file_offset, piece.bytes);
+      done += piece.bytes;
+    }
   }
-  EXPECT_GT(bytes.size(), 100'000U);
+  EXPECT_GT(bytes.size(), 1'000'000U);
   return bytes;
 }
 

@@ -18,7 +18,7 @@ class FaultTest : public CommandTest {
   void expect_as_undisturbed();
   // Of the last commit of `run`; -1: there is none.
   [[nodiscard]] int committed_step(const std::string& run = "run");
-  // What counts of the weights' and moments' files.
+  // The state of the last commit, byte by byte, put together from all paths.
   [[nodiscard]] std::string state(const std::string& run);
 };
 

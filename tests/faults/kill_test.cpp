@@ -1,16 +1,51 @@
 // Promise 4: a run that is killed at any instant goes on from its last commit, and ends as one that nobody disturbed.
+#include <gmock/gmock.h>
 #include <signal.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <map>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "faults/fault_case.h"
 
 namespace gsnake::test {
 namespace {
+
+// What the shim says of the call that a process died before: "fdatasync weights.bin". Digits apart, one name stands for several files.
+std::string killed_before(const Outcome& outcome) {
+  const std::string mark = "killed before: ";
+  const std::size_t at = outcome.err.rfind(mark);
+  if (at == std::string::npos) return "";
+  const std::size_t begin = at + mark.size();
+  const std::string line = outcome.err.substr(begin, outcome.err.find('\n', begin) - begin);
+  const std::size_t space = line.find(' ');
+  std::string name = std::filesystem::path(line.substr(space + 1)).filename().string();
+  if (name.rfind(".gsnake-", 0) == 0) name = ".gsnake-probe";
+  return line.substr(0, space + 1) + name;
+}
+
+// How often a kill came before each call; printed, and asserted on.
+class Phases {
+ public:
+  void add(const Outcome& outcome) { ++counts_[killed_before(outcome)]; }
+  void print(const char* what) const {
+    std::cout << "kills " << what << ":";
+    for (const auto& [phase, count] : counts_) std::cout << ' ' << phase << " x" << count << ';';
+    std::cout << '\n';
+  }
+  void expect(const std::vector<std::string>& phases) const {
+    for (const std::string& phase : phases) EXPECT_TRUE(counts_.contains(phase)) << "no kill before " << phase;
+  }
+
+ private:
+  std::map<std::string, int> counts_;
+};
 
 struct Shape {
   const char* name;
@@ -24,14 +59,19 @@ const std::vector<Shape>& shapes() {
       {"delayed_and_spilled", {"train.delay=1"}},
       {"thirds", {"train.delay=0.25", "placement.weights.host=0.3", "placement.weights.device=0.3", "placement.optimizer.host=0.5", "placement.gradients.host=1"}},
       {"threads", {"train.delay=0.5", "ssd.engine=threads", "train.schedule=horizontal", "train.order=ascending"}},
+      {"two_paths", {"train.delay=0.5", "ssd.paths=[\"one\", \"two\"]"}},
+      {"snapshots", {"train.delay=0.5", "run.snapshot_every=1", "run.snapshot_keep=2"}},
+      {"dropout", {"train.delay=0.5", "model.dropout=0.1"}},
   };
   return all;
 }
 
-// More in the soak target.
+// Of each shape: 50 in all, more in the soak target.
 int kills() {
   const char* wanted = std::getenv("GSNAKE_KILLS");
-  return wanted == nullptr ? 10 : std::max(1, std::atoi(wanted) / static_cast<int>(shapes().size()));
+  const int all = wanted == nullptr ? 50 : std::atoi(wanted);
+  const auto each = static_cast<int>(shapes().size());
+  return std::max(1, (all + each - 1) / each);
 }
 
 class KillTest : public FaultTest, public testing::WithParamInterface<Shape> {
@@ -74,6 +114,7 @@ TEST_P(KillTest, AtRandomInstantsLosesNothingThatWasCommitted) {
   const std::uint64_t seed = 7 + std::hash<std::string>()(GetParam().name) % 1000;
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937_64 random(seed);
+  std::map<std::string, int> phases;
   for (int kill = 0; kill < kills() && !HasFailure(); ++kill) {
     Process process(folder_, "killed-" + std::to_string(kill), endless());
     // Half of them while it starts or resumes, half while it trains.
@@ -87,15 +128,23 @@ TEST_P(KillTest, AtRandomInstantsLosesNothingThatWasCommitted) {
     const Outcome outcome = process.wait();
     ASSERT_EQ(outcome.status, 128 + SIGKILL) << outcome.err;
     check_commit();
+    ++phases[trains                                                ? "while it trained"
+             : outcome.err.find("step ") != std::string::npos      ? "in the first steps after a start"
+             : outcome.err.find("going on") != std::string::npos   ? "after a resume was set up"
+                                                                   : "before or during a start"];
   }
+  std::cout << "kills at random instants:";
+  for (const auto& [phase, count] : phases) std::cout << ' ' << phase << " x" << count << ';';
+  std::cout << '\n';
   EXPECT_GT(committed_, 0);
   expect_the_same_end();
 }
 
 // From preallocation over the first commits; then, when there is one, from the resume over the next ones.
-TEST_P(KillTest, BeforeAnySystemCallThatMakesThingsDurableLosesNothing) {
-  constexpr int kCalls = 14;
-  constexpr int kStride = 7;  // an odd one: commits repeat the same calls
+TEST_P(KillTest, BeforeSomeSystemCallsThatMakeThingsDurableLosesNothing) {
+  constexpr int kCalls = 4;
+  constexpr int kStride = 23;  // over creation, or a resume, and the first commits
+  Phases phases;
   const int offset = static_cast<int>(std::hash<std::string>()(GetParam().name) % kStride);
   for (int round = 0; round < 2 && !HasFailure(); ++round) {
     for (int call = 0; call < kCalls && !HasFailure(); ++call) {
@@ -103,6 +152,7 @@ TEST_P(KillTest, BeforeAnySystemCallThatMakesThingsDurableLosesNothing) {
       Process process(folder_, name, endless(), among("any,," + std::to_string(kStride * call + offset) + ",kill"));
       const Outcome outcome = process.wait();
       ASSERT_EQ(outcome.status, 128 + SIGKILL) << outcome.err;
+      phases.add(outcome);
       check_commit();
     }
     if (round == 1) break;
@@ -112,11 +162,142 @@ TEST_P(KillTest, BeforeAnySystemCallThatMakesThingsDurableLosesNothing) {
     ASSERT_EQ(outcome.status, 0) << outcome.err;
     check_commit();
   }
+  phases.print("before some calls");
   EXPECT_GT(committed_, 0);
   expect_the_same_end();
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, KillTest, testing::ValuesIn(shapes()), [](const auto& instance) { return instance.param.name; });
+
+class KillEveryCallTest : public FaultTest {
+ protected:
+  static constexpr int kMostCalls = 400;
+
+  // A run that would never end, killed before its call of that number among those that have `part` in their path.
+  Outcome killed(int call, const std::string& part = "", std::vector<std::string> options = {}) {
+    std::vector<std::string> changes = changes_;
+    changes.push_back("train.steps=1000000");
+    Outcome outcome = train(changes, options, among("any," + part + "," + std::to_string(call) + ",kill"));
+    EXPECT_EQ(outcome.status, 128 + SIGKILL) << outcome.err;
+    phases_.add(outcome);
+    return outcome;
+  }
+
+  // As it stands in run.dir, of which each resume checks all.
+  [[nodiscard]] int step() const {
+    std::ifstream file(folder_ / "run/manifest.json");
+    const Json manifest = Json::parse(file, nullptr, false);
+    return manifest.is_object() ? manifest["training"]["step"].get<int>() : -1;
+  }
+
+  void expect_the_same_end() {
+    std::vector<std::string> changes = changes_;
+    changes.push_back("train.steps=" + std::to_string(step() + 3));
+    const Outcome outcome = train(changes);
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    train_undisturbed(changes);
+    expect_as_undisturbed();
+  }
+
+  std::vector<std::string> changes_{"train.delay=0.5"};
+  Phases phases_;
+};
+
+TEST_F(KillEveryCallTest, OfACreationAndTheFirstCommitLosesNothing) {
+  for (int call = 0; step() < 1 && !HasFailure(); ++call) {
+    ASSERT_LT(call, kMostCalls);
+    killed(call);
+  }
+  phases_.print("from creation to the first commit");
+  phases_.expect({"open lock", "fallocate weights.bin", "fallocate moment2.bin", "fsync ssd", "fdatasync weights.bin", "fdatasync moment2.bin",
+                  "open checksums-a.bin", "write checksums-a.bin", "fdatasync checksums-a.bin", "write manifest.json.tmp", "fdatasync manifest.json.tmp",
+                  "rename manifest.json"});
+  expect_the_same_end();
+}
+
+TEST_F(KillEveryCallTest, OfAResumeAndAWholeCommitLosesNothing) {
+  ASSERT_EQ(train({"train.delay=0.5", "train.steps=2"}).status, 0);
+  bool whole = false;
+  for (int call = 0; !whole && !HasFailure(); ++call) {
+    ASSERT_LT(call, kMostCalls);
+    const int before = step();
+    killed(call);
+    ASSERT_GE(step(), before);
+    whole = step() >= before + 2;
+  }
+  phases_.print("from a resume over a commit");
+  phases_.expect({"open lock", "fsync run", "fsync ssd", "fdatasync weights.bin", "fdatasync moment1.bin", "write checksums-a.bin",
+                  "fdatasync checksums-a.bin", "write manifest.json.tmp", "fdatasync manifest.json.tmp", "unlink manifest.previous.json.tmp",
+                  "link manifest.previous.json.tmp", "rename manifest.previous.json", "rename manifest.json"});
+  expect_the_same_end();
+}
+
+TEST_F(KillEveryCallTest, OfASnapshotLosesNothing) {
+  changes_.insert(changes_.end(), {"run.snapshot_every=1", "run.snapshot_keep=1"});
+  std::vector<std::string> first = changes_;
+  first.push_back("train.steps=2");
+  ASSERT_EQ(train(first).status, 0);
+  for (int call = 0; call < 16 && !HasFailure(); ++call) {
+    const int before = step();
+    killed(call, "snapshot");
+    ASSERT_GE(step(), before);
+  }
+  phases_.print("in snapshots");
+  phases_.expect({"unlink snapshot-0.json", "write checksums-snapshot-0.bin", "fdatasync checksums-snapshot-0.bin", "write snapshot-0.json.tmp",
+                  "rename snapshot-0.json"});
+  // The place has a whole snapshot of some step, or none.
+  const Json inspected = Json::parse(run({"inspect", "run", "--json", "--verify"}).out);
+  for (const Json& snapshot : inspected["snapshots"]) EXPECT_FALSE(snapshot.contains("fault")) << snapshot;
+  expect_the_same_end();
+}
+
+TEST_F(KillEveryCallTest, OfGoingBackToASnapshotLeavesTheLastCommitOrTheSnapshot) {
+  const std::vector<std::string> changes{"train.delay=0.5", "run.snapshot_every=2", "run.snapshot_keep=2", "train.steps=6"};
+  std::set<int> seen;
+  bool whole = false;
+  for (int call = 1; !whole && !HasFailure(); call += 4) {
+    ASSERT_LT(call, kMostCalls);
+    const Outcome to_the_end = train(changes);
+    ASSERT_EQ(to_the_end.status, 0) << to_the_end.err;
+    const Outcome outcome = train(changes, {"--resume-from", "4"}, among("any,," + std::to_string(call) + ",kill"));
+    ASSERT_EQ(outcome.status, 128 + SIGKILL) << outcome.err;
+    phases_.add(outcome);
+    ASSERT_GE(step(), 4);
+    seen.insert(step());
+    whole = step() == 5;
+  }
+  phases_.print("in going back");
+  EXPECT_THAT(seen, testing::IsSupersetOf({4, 6}));
+  const Outcome outcome = train(changes);
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  train_undisturbed({"train.delay=0.5"});
+  expect_as_undisturbed();
+}
+
+// With durability off, a kill may lose the run, but never leaves one that is not whole.
+TEST_F(KillEveryCallTest, OfARunThatIsNotDurableLeavesTheCleanEndBeforeOrNoRun) {
+  const std::vector<std::string> off{"train.delay=0.5", "run.durability=off"};
+  const auto with = [&](const char* steps) {
+    std::vector<std::string> changes = off;
+    changes.push_back(steps);
+    return changes;
+  };
+  std::set<int> seen;
+  for (int call = 0; call < 45 && !HasFailure(); call += 3) {
+    ASSERT_EQ(train(with("train.steps=3")).status, 0);
+    const Outcome outcome = train(with("train.steps=1000000"), {}, among("any,," + std::to_string(call) + ",kill"));
+    ASSERT_EQ(outcome.status, 128 + SIGKILL) << outcome.err;
+    phases_.add(outcome);
+    seen.insert(step());
+    ASSERT_TRUE(step() == 3 || step() == -1) << step();
+  }
+  phases_.print("with durability off");
+  EXPECT_EQ(seen, (std::set<int>{-1, 3}));
+  phases_.expect({"unlink manifest.json"});
+  ASSERT_EQ(train(with("train.steps=6")).status, 0);
+  train_undisturbed(with("train.steps=6"));
+  expect_as_undisturbed();
+}
 
 }  // namespace
 }  // namespace gsnake::test

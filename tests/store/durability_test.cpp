@@ -78,6 +78,7 @@ class KillingSync final : public SyncOps {
   int ftruncate(int fd, off_t size) noexcept override { return count(), ::ftruncate(fd, size); }
   int fsync(int fd) noexcept override { return count(), ::fsync(fd); }
   int fdatasync(int fd) noexcept override { return count(), ::fdatasync(fd); }
+  int allocate(int fd, off_t offset, off_t size) noexcept override { return count(), kernel_sync().allocate(fd, offset, size); }
   int link(const char* from, const char* to) noexcept override { return count(), ::link(from, to); }
   int rename(const char* from, const char* to) noexcept override { return count(), ::rename(from, to); }
   int unlink(const char* path) noexcept override { return count(), ::unlink(path); }

@@ -86,13 +86,38 @@ TEST_F(ReopenTest, AMissingPathIsNamedWithWhatItHeld) {
   fs::rename(directory_ / "b", directory_ / "unmounted");
   const std::string message = refusal(options({"a", "b", "c"}));
   EXPECT_NE(message.find(directory_ / "b"), std::string::npos) << message;
-  EXPECT_NE(message.find("weights, moment1, moment2"), std::string::npos) << message;
+  EXPECT_NE(message.find("does not exist and held a share of "), std::string::npos) << message;
   EXPECT_FALSE(fs::exists(directory_ / "b")) << "opening must not make the folder";
+}
+
+// As when a drive is not mounted: its mount point is still there.
+TEST_F(ReopenTest, AnEmptyFolderInAPathsPlaceIsAMissingPathWithTheObjectsItHeld) {
+  fs::rename(directory_ / "a", directory_ / "unmounted");
+  fs::create_directory(directory_ / "a");
+  const std::string message = refusal(options({"a", "b", "c"}));
+  EXPECT_NE(message.find((directory_ / "a") + ": it is there, but holds no file of this run, and held "), std::string::npos) << message;
+  // Object 1 of the weights has 700 pages: a share of it is on every path; object 2 has none.
+  EXPECT_NE(message.find("(weights 0-1"), std::string::npos) << message;
+  EXPECT_EQ(message.find("weights 0-2"), std::string::npos) << message;
+  EXPECT_NE(message.find("moment2 "), std::string::npos) << message;
+  EXPECT_NE(message.find("(path 1 of 3); mount its drive"), std::string::npos) << message;
+  EXPECT_TRUE(fs::is_empty(directory_ / "a")) << "the lock goes again";
+  // Under another name it is no better, and says which folder is meant.
+  fs::rename(directory_ / "a", directory_ / "new");
+  EXPECT_NE(refusal(options({"new", "b", "c"})).find("of those, " + (directory_ / "new") + " holds no file"), std::string::npos);
+  // The lost+found of a fresh file system does not make it the run's.
+  fs::create_directory(directory_ / "new/lost+found");
+  refusal(options({"new", "b", "c"}));
+}
+
+TEST_F(ReopenTest, APathThatLostItsManifestsIsFoundByItsStateFiles) {
+  fs::remove(directory_ / "b/manifest.json");
+  expect_state(*Store::open(options({"a", "b", "c"}), no_scratch()));
 }
 
 TEST_F(ReopenTest, APathThatIsNotNamedIsAskedFor) {
   const std::string message = refusal(options({"a", "c"}));
-  EXPECT_NE(message.find((directory_ / "b") + ": it is not among ssd.paths and holds weights"), std::string::npos) << message;
+  EXPECT_NE(message.find((directory_ / "b") + ": it is not among ssd.paths and held a share of "), std::string::npos) << message;
 }
 
 TEST_F(ReopenTest, AnExtraPathIsRefused) {

@@ -154,6 +154,7 @@ class TellsOfSnapshot final : public SyncOps {
   int ftruncate(int fd, off_t size) noexcept override { return kernel_.ftruncate(fd, size); }
   int fsync(int fd) noexcept override { return kernel_.fsync(fd); }
   int fdatasync(int fd) noexcept override { return kernel_.fdatasync(fd); }
+  int allocate(int fd, off_t offset, off_t size) noexcept override { return kernel_.allocate(fd, offset, size); }
   int link(const char* from, const char* to) noexcept override { return kernel_.link(from, to); }
   int rename(const char* from, const char* to) noexcept override { return kernel_.rename(from, to); }
 
