@@ -83,6 +83,8 @@ struct StoreOptions {
   std::optional<std::int64_t> from_step;  // open() makes the snapshot whose training["step"] this is the last commit
   int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
   SyncOps* sync = nullptr;                // borrowed; nullptr: the kernel's
+  // Of tests: what stands between the store and the engine that it has made, or in that engine's place.
+  std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine;
 };
 
 struct StoreReport {

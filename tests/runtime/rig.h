@@ -25,6 +25,7 @@ struct Setup {
   io::EngineChoice engine = io::EngineChoice::threads;
   unsigned optimizer_threads = 1;
   std::array<double, schedule::kLaneCount> rates{};
+  std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine{};  // faults between store and engine
 };
 
 Setup random_setup(std::uint64_t seed);
