@@ -12,6 +12,7 @@
 
 #include "core/errors.h"
 #include "io/aligned_buffer.h"
+#include "io/interrupted.h"
 
 namespace gsnake::io {
 namespace {
@@ -37,15 +38,6 @@ bool set_direct_flag(int fd, bool on) {
 
 DirectIoProbe refused(std::string reason) { return {.direct = false, .alignment = 1, .reason = std::move(reason)}; }
 
-template <typename Call>
-ssize_t without_interruption(const Call& call) {
-  ssize_t result = 0;
-  do {
-    result = call();
-  } while (result < 0 && errno == EINTR);
-  return result;
-}
-
 // Why a block of `alignment` bytes can't be transferred; empty when it can. The address is no multiple of twice the alignment, so that a
 // drive that needs more than it was told shows it here.
 std::string try_transfers(int fd, std::size_t alignment, std::uint64_t size_bytes, ProbeWrites writes) {
@@ -53,11 +45,11 @@ std::string try_transfers(int fd, std::size_t alignment, std::uint64_t size_byte
   AlignedBuffer memory(alignment * 2 + AlignedBuffer::kAlignment);
   std::byte* block = memory.data() + alignment;
   if (writes == ProbeWrites::allowed && size_bytes >= alignment) {
-    const ssize_t written = without_interruption([&] { return ::pwrite(fd, block, alignment, 0); });
+    const ssize_t written = retry_interrupted([&] { return ::pwrite(fd, block, alignment, 0); });
     if (written < 0) return fmt::format("probe write: {}", core::errno_code().message());
     if (static_cast<std::size_t>(written) != alignment) return fmt::format("probe write: {} of {} bytes", written, alignment);
   }
-  const ssize_t got = without_interruption([&] { return ::pread(fd, block, alignment, 0); });
+  const ssize_t got = retry_interrupted([&] { return ::pread(fd, block, alignment, 0); });
   if (got < 0) return fmt::format("probe read: {}", core::errno_code().message());
   const std::size_t expected = std::min<std::uint64_t>(alignment, size_bytes);
   if (static_cast<std::size_t>(got) != expected) return fmt::format("probe read: {} of {} bytes", got, expected);

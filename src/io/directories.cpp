@@ -14,6 +14,7 @@
 
 #include "core/errors.h"
 #include "core/unique_fd.h"
+#include "io/interrupted.h"
 
 namespace gsnake::io {
 namespace {
@@ -77,19 +78,14 @@ void remove_directories(std::span<const std::string> made) noexcept {
 void fsync_directory(const std::string& path) {
   const core::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) throw_storage("open the folder", path, errno_code(), kChooseAnother);
-  while (::fsync(fd.get()) != 0) {
-    const std::error_code code = errno_code();
-    if (code == std::errc::interrupted) continue;
-    throw_storage("sync the folder", path, code, "check the drive");
-  }
+  if (retry_interrupted([&] { return ::fsync(fd.get()); }) == 0) return;
+  throw_storage("sync the folder", path, errno_code(), "check the drive");
 }
 
 std::uint64_t free_bytes(const std::string& path) {
   struct statvfs status {};
-  while (::statvfs(path.c_str(), &status) != 0) {
-    const std::error_code code = errno_code();
-    if (code == std::errc::interrupted) continue;
-    throw_storage("ask for the free space of", path, code, "check that the path exists");
+  if (retry_interrupted([&] { return ::statvfs(path.c_str(), &status); }) != 0) {
+    throw_storage("ask for the free space of", path, errno_code(), "check that the path exists");
   }
   if (status.f_blocks == 0) return std::numeric_limits<std::uint64_t>::max();
   return static_cast<std::uint64_t>(status.f_bavail) * status.f_frsize;

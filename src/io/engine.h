@@ -34,15 +34,39 @@ struct Request {
   Completion* completion = nullptr;
 };
 
-struct EngineOptions {
-  unsigned depth = 64;            // requests in flight at most
-  unsigned threads = 4;           // of the thread-pool engine
-  std::size_t split_bytes = 0;    // a larger request is split into transfers of this size; 0: the engine's default
+// When the kernel does what is left of a completion: it interrupts the ring's thread (all kernels), waits until that thread calls anyway
+// (5.19), or until it asks for completions (6.1). An older kernel gets the one before.
+enum class TaskRun : std::uint8_t { interrupting, cooperative, deferred };
+
+// How io_uring is set up. The defaults are what measured best: see docs/io.md, and `gsnake bench ssd --options` for other machines.
+struct UringOptions {
+  TaskRun task_run = TaskRun::deferred;
+  bool submission_polling = false;  // SQPOLL: a kernel thread takes requests without a system call, and a core; task_run has no meaning
+  bool completion_polling = false;  // IOPOLL: direct files on drives whose queues poll, and nothing else
+  bool register_files = true;
+  bool register_buffers = true;
 };
 
-// Thread-safe, except add_file() and register_buffer(), which come before the first submit.
-// Short transfers are resubmitted for the rest; EINTR and EAGAIN are retried a bounded number of times; a read or a write that makes no
-// progress is an error (std::errc::io_error, "no progress": the file ends there). The destructor waits for what is in flight.
+struct EngineOptions {
+  unsigned depth = 64;          // requests in flight at most
+  unsigned threads = 4;         // of the thread-pool engine
+  std::size_t split_bytes = 0;  // a larger request is split into transfers of this size; 0: the engine's default
+  UringOptions uring{};
+};
+
+// What became of register_buffer().
+struct RegistrationReport {
+  bool ok = false;
+  std::uint64_t needed_bytes = 0;  // of all memory that was to be registered
+  std::uint64_t limit_bytes = 0;   // RLIMIT_MEMLOCK; the largest number where there is none
+  std::error_code error{};         // of the first refusal
+};
+
+// "registered buffers need 1.00 GiB, RLIMIT_MEMLOCK is 8.00 MiB; using unregistered (raise ulimit -l)", or what else was refused and why.
+[[nodiscard]] std::string describe(const RegistrationReport& report);
+
+// Thread-safe. Short transfers are resubmitted for the rest; EINTR and EAGAIN are retried a bounded number of times; a read or a write that
+// makes no progress is an error (std::errc::io_error, "no progress": the file ends there). The destructor waits for what is in flight.
 // Nothing is allocated per request.
 class IoEngine {
  public:
@@ -51,10 +75,14 @@ class IoEngine {
   IoEngine(const IoEngine&) = delete;
   IoEngine& operator=(const IoEngine&) = delete;
 
-  // `file` is borrowed and outlives the engine.
+  // `file` is borrowed and outlives the engine. At any time, but not from a completion: it may wait for what is in flight.
   virtual int add_file(const File& file) = 0;
-  // Tells the engine of memory that requests will use. An optimisation only: where the kernel refuses (RLIMIT_MEMLOCK), returns false.
-  virtual bool register_buffer(std::span<std::byte> memory) = 0;
+  // Tells the engine of memory that requests will use, of which the caller says when it is gone by destroying the engine. At any time, but
+  // not from a completion: it waits for what is in flight. An optimisation only: where the kernel refuses (RLIMIT_MEMLOCK, with a warning
+  // in the log) or the engine has no use for it, all works as before.
+  virtual RegistrationReport register_buffer(std::span<std::byte> memory) = 0;
+  // Of all calls so far: ok when there were some and each was.
+  [[nodiscard]] virtual RegistrationReport registration() const = 0;
 
   // False when `requests.size()` more would exceed the capacity: nothing was submitted. Else all were. Submission errors are
   // reported through the completions.
@@ -76,7 +104,8 @@ struct EngineReport {
 
 // Makes the engine that `choice` names. `automatic` probes io_uring with a real write and read of a temporary file in `probe_dir` (removed
 // again) and falls back to threads with the reason. `io_uring` throws where it is refused.
-std::unique_ptr<IoEngine> make_engine(EngineChoice choice, const std::string& probe_dir, const EngineOptions& options, EngineReport* report);
+std::unique_ptr<IoEngine> make_engine(EngineChoice choice, const std::string& probe_dir, const EngineOptions& options,
+                                      EngineReport* report);
 
 // A blocking transfer of any size through the engine, for set-up, export and inspection. Throws Error(storage) that names operation, path,
 // offset, length and errno.

@@ -10,6 +10,7 @@
 #include "core/errors.h"
 #include "io/direct_io.h"
 #include "io/directories.h"
+#include "io/interrupted.h"
 
 namespace gsnake::io {
 namespace {
@@ -41,6 +42,15 @@ void check_size_limit(const std::string& path, std::uint64_t size_bytes) {
   throw_storage(operation, path, errno_code(EFBIG), "raise the file size limit (ulimit -f)");
 }
 
+// Returns an errno, or 0.
+int write_blocks(int fd, off_t length) noexcept {
+  const int result = retry_interrupted([&] {
+    errno = ::posix_fallocate(fd, 0, length);
+    return errno == 0 ? 0 : -1;
+  });
+  return result == 0 ? 0 : errno;
+}
+
 // Looks at the free space first: fallocate would take all of a shared drive before it fails.
 void preallocate(int fd, const std::string& path, std::uint64_t size_bytes) {
   if (size_bytes == 0) return;
@@ -48,16 +58,9 @@ void preallocate(int fd, const std::string& path, std::uint64_t size_bytes) {
   const std::uint64_t available_bytes = free_bytes(path);
   if (size_bytes > available_bytes) throw_full(path, size_bytes, available_bytes, errno_code(ENOSPC));
   const auto length = static_cast<off_t>(size_bytes);
-  int error = 0;
-  do {
-    error = ::fallocate(fd, 0, 0, length) == 0 ? 0 : errno;
-  } while (error == EINTR);
+  int error = retry_interrupted([&] { return ::fallocate(fd, 0, 0, length); }) == 0 ? 0 : errno;
   // glibc then writes to every block instead: slow, but as safe.
-  if (error == EOPNOTSUPP || error == ENOSYS) {
-    do {
-      error = ::posix_fallocate(fd, 0, length);
-    } while (error == EINTR);
-  }
+  if (error == EOPNOTSUPP || error == ENOSYS) error = write_blocks(fd, length);
   if (error == ENOSPC || error == EDQUOT) throw_full(path, size_bytes, available_bytes, errno_code(error));
   if (error != 0)
     throw_storage(fmt::format("preallocate {} for", core::format_bytes(size_bytes)), path, errno_code(error), "choose another path");
@@ -108,11 +111,8 @@ void File::decide_direct(DirectIo direct, ProbeWrites writes) {
 }
 
 void File::sync_data() const {
-  while (::fdatasync(fd_.get()) != 0) {
-    const std::error_code code = errno_code();
-    if (code == std::errc::interrupted) continue;
-    throw_storage("sync", path_, code, "check the drive; what was written last may be lost");
-  }
+  if (retry_interrupted([&] { return ::fdatasync(fd_.get()); }) == 0) return;
+  throw_storage("sync", path_, errno_code(), "check the drive; what was written last may be lost");
 }
 
 }  // namespace gsnake::io

@@ -56,11 +56,11 @@ class TemporaryFile {
 };
 
 // Writes a pattern through a small io_uring engine and reads it back; throws where anything of it is refused.
-void probe_uring(const File& file) {
+void probe_uring(const File& file, const UringOptions& options) {
   AlignedBuffer written(kProbeBytes);
   AlignedBuffer got(kProbeBytes);
   for (std::size_t i = 0; i < kProbeBytes; ++i) written.data()[i] = static_cast<std::byte>(i * 131 + (i >> 8));
-  const std::unique_ptr<IoEngine> engine = make_uring_engine({.depth = 2});
+  const std::unique_ptr<IoEngine> engine = make_uring_engine({.depth = 2, .uring = options});
   const int index = engine->add_file(file);
   transfer(*engine, file, {.op = Op::write, .file = index, .data = written.data(), .size = kProbeBytes});
   transfer(*engine, file, {.op = Op::read, .file = index, .data = got.data(), .size = kProbeBytes});
@@ -81,7 +81,7 @@ std::unique_ptr<IoEngine> make_engine(EngineChoice choice, const std::string& pr
   } else {
     const TemporaryFile file(probe_dir, kProbeBytes);
     try {
-      probe_uring(file.get());
+      probe_uring(file.get(), options.uring);
       engine = make_uring_engine(options);
       found.reason = fmt::format("io_uring: probed with a real transfer in {}", probe_dir);
     } catch (const Error& error) {

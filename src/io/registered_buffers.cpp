@@ -1,12 +1,17 @@
 #include "io/registered_buffers.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <functional>
+#include <limits>
 #include <utility>
 
+#include "core/bytes.h"
 #include "core/errors.h"
+#include "io/engine.h"
 
 namespace gsnake::io {
 namespace {
@@ -19,7 +24,23 @@ bool is_before(const iovec& a, const iovec& b) noexcept { return std::less<>()(b
 
 }  // namespace
 
-bool RegisteredBuffers::add(std::span<std::byte> memory) {
+std::uint64_t memlock_limit() noexcept {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::numeric_limits<std::uint64_t>::max();
+  return limit.rlim_cur;
+}
+
+std::string describe(const RegistrationReport& report) {
+  const std::string need = core::format_bytes(report.needed_bytes);
+  if (report.ok) return fmt::format("{} of buffers are registered", need);
+  if (report.error != std::errc::not_enough_memory) {
+    return fmt::format("{} of buffers can't be registered: {}; using unregistered", need, report.error.message());
+  }
+  return fmt::format("registered buffers need {}, RLIMIT_MEMLOCK is {}; using unregistered (raise ulimit -l)", need,
+                     core::format_bytes(report.limit_bytes));
+}
+
+std::error_code RegisteredBuffers::add(std::span<std::byte> memory) {
   std::vector<iovec> all = buffers_;
   for (std::size_t offset = 0; offset < memory.size(); offset += kMaxBufferBytes) {
     all.push_back({.iov_base = memory.data() + offset, .iov_len = std::min(kMaxBufferBytes, memory.size() - offset)});
@@ -28,19 +49,18 @@ bool RegisteredBuffers::add(std::span<std::byte> memory) {
   std::vector<iovec> before = buffers_;
   // Kernels before 5.19 can't add to a table: it is replaced as a whole.
   clear();
-  if (replace(std::move(all))) return true;
-  if (!before.empty() && !replace(std::move(before))) spdlog::debug("io_uring: buffers that were registered could not be registered again");
-  return false;
+  const std::error_code refusal = replace(std::move(all));
+  if (refusal && !before.empty() && replace(std::move(before))) {
+    spdlog::debug("io_uring: buffers that were registered could not be registered again");
+  }
+  return refusal;
 }
 
-bool RegisteredBuffers::replace(std::vector<iovec> buffers) noexcept {
+std::error_code RegisteredBuffers::replace(std::vector<iovec> buffers) noexcept {
   const int result = io_uring_register_buffers(&ring_, buffers.data(), static_cast<unsigned>(buffers.size()));
-  if (result < 0) {
-    spdlog::debug("io_uring: registering {} buffers: {}", buffers.size(), core::errno_code(-result).message());
-    return false;
-  }
+  if (result < 0) return core::errno_code(-result);
   buffers_ = std::move(buffers);
-  return true;
+  return {};
 }
 
 int RegisteredBuffers::find(const std::byte* data, std::size_t size) const noexcept {

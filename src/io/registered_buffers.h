@@ -5,24 +5,29 @@
 #include <sys/uio.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
+#include <system_error>
 #include <vector>
 
 namespace gsnake::io {
+
+// RLIMIT_MEMLOCK in bytes; the largest number where there is none.
+[[nodiscard]] std::uint64_t memlock_limit() noexcept;
 
 // Not thread-safe. `ring` is borrowed and outlives it; nothing may be in flight while add() and clear() run.
 class RegisteredBuffers {
  public:
   explicit RegisteredBuffers(io_uring& ring) noexcept : ring_(ring) {}
 
-  // False when the kernel refuses (RLIMIT_MEMLOCK): what was registered before stays so.
-  bool add(std::span<std::byte> memory);
+  // What the kernel said where it refused (RLIMIT_MEMLOCK: ENOMEM): what was registered before stays so.
+  std::error_code add(std::span<std::byte> memory);
   // The index of the buffer that holds all of the range, or -1.
   [[nodiscard]] int find(const std::byte* data, std::size_t size) const noexcept;
   void clear() noexcept;
 
  private:
-  bool replace(std::vector<iovec> buffers) noexcept;
+  std::error_code replace(std::vector<iovec> buffers) noexcept;
 
   io_uring& ring_;
   std::vector<iovec> buffers_;  // as registered, by address

@@ -46,6 +46,7 @@ Part* RequestTable::next_part() noexcept {
   free_parts_.pop_back();
   part.request = index;
   part.file = knows(request.file) ? request.file : -1;
+  part.descriptor = descriptor(part.file);
   const std::size_t alignment = part.file < 0 ? 1 : alignments_[static_cast<std::size_t>(part.file)];
   const std::size_t size = std::min<std::size_t>(core::round_up(split_bytes_, alignment), request.size - slot.issued_bytes);
   part.transfer.begin(request.op, request.offset + slot.issued_bytes, request.data + slot.issued_bytes, size, alignment);

@@ -15,7 +15,8 @@ namespace gsnake::io {
 // A piece of a request that one system call at a time works on.
 struct Part {
   TransferState transfer;
-  int file = -1;  // as add_file() returned it, or -1 where the request named no such file
+  int file = -1;        // as add_file() returned it, or -1 where the request named no such file
+  int descriptor = -1;  // its descriptor
   std::uint32_t request = 0;
 };
 

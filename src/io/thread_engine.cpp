@@ -53,7 +53,15 @@ class ThreadEngine final : public IoEngine {
     return table_.add_file(file);
   }
   // The kernel copies or pins at each call: there is nothing to prepare.
-  bool register_buffer(std::span<std::byte> /*memory*/) override { return false; }
+  RegistrationReport register_buffer(std::span<std::byte> memory) override {
+    const std::lock_guard lock(mutex_);
+    registration_.needed_bytes += memory.size();
+    return registration_;
+  }
+  [[nodiscard]] RegistrationReport registration() const override {
+    const std::lock_guard lock(mutex_);
+    return registration_;
+  }
 
   [[nodiscard]] bool try_submit(std::span<const Request> requests) override {
     const std::lock_guard lock(mutex_);
@@ -112,8 +120,9 @@ class ThreadEngine final : public IoEngine {
   SystemIo& system_;
   mutable std::mutex mutex_;
   std::condition_variable work_added_;
-  RequestTable table_;     // guarded by mutex_
-  bool stopping_ = false;  // guarded by mutex_
+  RequestTable table_;                                                                                  // guarded by mutex_
+  bool stopping_ = false;                                                                               // guarded by mutex_
+  RegistrationReport registration_{.error = std::make_error_code(std::errc::operation_not_supported)};  // guarded by mutex_
   std::vector<std::thread> threads_;
 };
 

@@ -1,17 +1,17 @@
 #include <fmt/format.h>
-#include <liburing.h>
-#include <poll.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
-#include <cassert>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -20,8 +20,10 @@
 #include "core/threads.h"
 #include "core/unique_fd.h"
 #include "io/engine.h"
-#include "io/registered_buffers.h"
+#include "io/interrupted.h"
 #include "io/request_table.h"
+#include "io/ring.h"
+#include "io/ring_faults.h"
 
 namespace gsnake::io {
 namespace {
@@ -29,29 +31,8 @@ namespace {
 // Large enough for a drive's full speed, small enough that one request keeps several transfers in flight.
 constexpr std::size_t kDefaultSplitBytes = 4ULL << 20;
 constexpr unsigned kMaxDepth = 16384;  // half of the kernel's limit for a submission queue
+constexpr unsigned kOwnEntries = 2;    // the wake-up and the timer
 constexpr std::chrono::milliseconds kRetryPause{1};
-constexpr const char* kRemedy =
-    "allow io_uring for this process (kernel.io_uring_disabled, seccomp profile) or set ssd.engine = \"threads\"";
-
-// The kernel's queues. Owner of the ring.
-class Ring {
- public:
-  explicit Ring(unsigned entries) {
-    // COOP_TASKRUN (5.19) spares interrupts: the one thread that submits also waits. SUBMIT_ALL (5.18): a bad entry does not hold back
-    // those after it. Older kernels refuse unknown flags.
-    constexpr std::array kFlags{IORING_SETUP_CLAMP | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL, IORING_SETUP_CLAMP, 0U};
-    int result = -EINVAL;
-    for (std::size_t i = 0; i < kFlags.size() && result == -EINVAL; ++i) result = io_uring_queue_init(entries, &ring_, kFlags[i]);
-    if (result < 0) core::throw_storage("set up", "io_uring", core::errno_code(-result), kRemedy);
-  }
-  Ring(const Ring&) = delete;
-  Ring& operator=(const Ring&) = delete;
-  ~Ring() { io_uring_queue_exit(&ring_); }
-  io_uring& get() noexcept { return ring_; }
-
- private:
-  io_uring ring_{};
-};
 
 core::UniqueFd make_wake_up() {
   core::UniqueFd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -59,34 +40,76 @@ core::UniqueFd make_wake_up() {
   return fd;
 }
 
+// What the ring's thread does for others while nothing is in flight: of old kernels, some wait for that, and a ring made for one thread
+// takes registrations from no other.
+struct Command {
+  std::span<std::byte> memory;  // to register; empty: the files
+  std::error_code error;
+  bool done = false;
+};
+
 // One thread owns the ring: it submits what others put into the table and reaps what completes. A request's fate thus does not hang on the
 // life of the thread that asked for it (the kernel cancels queued work of a thread that exits), and the ring needs no lock.
 class UringEngine final : public IoEngine {
  public:
-  explicit UringEngine(const EngineOptions& options)
-      : table_(options.depth, options.depth, options.split_bytes == 0 ? kDefaultSplitBytes : options.split_bytes),
-        wake_up_(make_wake_up()),
-        ring_(options.depth + 1),  // an entry for each part and one for the wake-up: it is never full
-        buffers_(ring_.get()),
-        thread_([this] { run(); }) {}
+  UringEngine(const EngineOptions& options, RingFaults* faults)
+      : options_(options.uring),
+        faults_(faults),
+        table_(options.depth, options.depth, options.split_bytes == 0 ? kDefaultSplitBytes : options.split_bytes),
+        wake_up_(make_wake_up()) {
+    backing_off_.reserve(options.depth);
+    if (faults != nullptr) held_.reserve(options.depth);
+    std::promise<void> made;
+    std::future<void> ready = made.get_future();
+    thread_ = std::thread([this, &made] { run(made); });
+    try {
+      ready.get();
+    } catch (...) {
+      thread_.join();
+      throw;
+    }
+  }
 
   ~UringEngine() override {
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
-    first_work_.notify_one();
     wake();
     thread_.join();
   }
 
   int add_file(const File& file) override {
-    const std::lock_guard lock(mutex_);
-    return table_.add_file(file);
+    int index = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      index = table_.add_file(file);
+    }
+    Command command;
+    if (options_.register_files) carry_out(command);
+    return index;
   }
-  bool register_buffer(std::span<std::byte> memory) override {
+
+  RegistrationReport register_buffer(std::span<std::byte> memory) override {
+    if (memory.empty()) return {.error = std::make_error_code(std::errc::invalid_argument)};
+    Command command{.memory = memory, .error = {}, .done = false};
+    if (options_.register_buffers) {
+      carry_out(command);
+    } else {
+      command.error = std::make_error_code(std::errc::operation_not_supported);
+    }
+    const RegistrationReport report{!command.error, memory.size(), memlock_limit(), command.error};
+    if (command.error && options_.register_buffers && !warned_.exchange(true)) spdlog::warn("{}", describe(report));
     const std::lock_guard lock(mutex_);
-    return !memory.empty() && buffers_.add(memory);
+    registration_.ok = report.ok && (registration_.ok || registration_.needed_bytes == 0);
+    registration_.needed_bytes += report.needed_bytes;
+    registration_.limit_bytes = report.limit_bytes;
+    if (!registration_.error) registration_.error = report.error;
+    return report;
+  }
+  [[nodiscard]] RegistrationReport registration() const override {
+    const std::lock_guard lock(mutex_);
+    return registration_;
   }
 
   [[nodiscard]] bool try_submit(std::span<const Request> requests) override {
@@ -94,7 +117,6 @@ class UringEngine final : public IoEngine {
     {
       const std::lock_guard lock(mutex_);
       if (!table_.try_add(requests)) return false;
-      if (!std::exchange(started_, true)) first_work_.notify_one();
       must_wake = std::exchange(sleeping_, false);
     }
     if (must_wake) wake();
@@ -108,15 +130,23 @@ class UringEngine final : public IoEngine {
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
 
  private:
-  void run() {
+  struct Held {
+    Part* part = nullptr;
+    int result = 0;
+  };
+
+  void run(std::promise<void>& made) {
     core::set_thread_name("gsnake-uring");
     core::block_signals();
-    {
-      // Until then the ring is left to add_file() and register_buffer().
-      std::unique_lock lock(mutex_);
-      first_work_.wait(lock, [this] { return started_ || stopping_; });
+    std::optional<Ring> ring;
+    try {
+      ring.emplace(static_cast<unsigned>(table_.depth()) + kOwnEntries, options_);
+    } catch (...) {
+      made.set_exception(std::current_exception());
+      return;
     }
-    register_files();
+    ring_ = &*ring;
+    made.set_value();
     while (fill_queue()) {
       submit_and_wait();
       {
@@ -125,62 +155,80 @@ class UringEngine final : public IoEngine {
       }
       reap();
     }
-    // Closing a ring is asynchronous; without this, files and pinned memory would live on for a moment after the engine.
-    buffers_.clear();
-    if (files_registered_) io_uring_unregister_files(&ring_.get());
   }
 
-  void register_files() {
-    const std::vector<int>& files = table_.descriptors();
-    if (files.empty()) return;
-    const int result = io_uring_register_files(&ring_.get(), files.data(), static_cast<unsigned>(files.size()));
-    files_registered_ = result == 0;
-    if (result < 0) spdlog::debug("io_uring: registering {} files: {}", files.size(), core::errno_code(-result).message());
+  // ---- Commands ----
+
+  void carry_out(Command& command) {
+    if (std::this_thread::get_id() == thread_.get_id()) {
+      std::fputs("gsnake: a completion may add no file and register no memory\n", stderr);
+      std::abort();
+    }
+    std::unique_lock lock(mutex_);
+    command_changed_.wait(lock, [this] { return command_ == nullptr; });
+    command_ = &command;
+    sleeping_ = false;
+    lock.unlock();
+    wake();
+    lock.lock();
+    command_changed_.wait(lock, [&command] { return command.done; });
   }
+
+  // Without the lock while memory is pinned, which takes a while: others may go on submitting.
+  void obey(std::unique_lock<std::mutex>& lock) {
+    Command& command = *command_;
+    const std::vector<int> files = table_.descriptors();
+    lock.unlock();
+    if (command.memory.empty()) {
+      ring_->register_files(files);
+    } else {
+      command.error = ring_->buffers().add(command.memory);
+    }
+    lock.lock();
+    command.done = true;
+    command_ = nullptr;
+    command_changed_.notify_all();
+  }
+
+  // ---- The thread ----
+
+  [[nodiscard]] bool quiet() const noexcept { return in_kernel_ == 0 && !armed_ && !timer_runs_ && backing_off_.empty(); }
 
   // Queues every part that can go. False when all is done and the engine is to stop.
   bool fill_queue() {
-    const std::lock_guard lock(mutex_);
-    while (Part* part = table_.next_part()) queue(*part);
-    if (stopping_ && table_.in_flight() == 0) return false;
-    if (!armed_) {
-      io_uring_sqe* entry = next_entry();
-      io_uring_prep_poll_add(entry, wake_up_.get(), POLLIN);
-      io_uring_sqe_set_data(entry, nullptr);
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      while (command_ != nullptr && quiet()) obey(lock);
+      if (command_ == nullptr) {
+        while (Part* part = table_.next_part()) queue(*part);
+      }
+      if (stopping_ && table_.in_flight() == 0 && command_ == nullptr) return false;
+      if (!options_.completion_polling || in_kernel_ > 0 || !backing_off_.empty()) break;
+      // A ring that polls for completions has no place for the wake-up, and nothing to poll for.
+      work_added_.wait(lock, [this] { return stopping_ || command_ != nullptr || table_.has_next_part(); });
+    }
+    if (!armed_ && command_ == nullptr && !options_.completion_polling) {
+      ring_->queue_poll(wake_up_.get(), &armed_);
       armed_ = true;
     }
     sleeping_ = true;
     return true;
   }
 
-  io_uring_sqe* next_entry() noexcept {
-    io_uring_sqe* entry = io_uring_get_sqe(&ring_.get());
-    assert(entry != nullptr && "every part and the wake-up have an entry of their own");
-    return entry;
+  [[nodiscard]] static RingTransfer rest_of(const TransferState& transfer) noexcept {
+    return {transfer.op(), transfer.offset(), transfer.remaining()};
   }
 
   void queue(Part& part) noexcept {
     const TransferState& transfer = part.transfer;
-    const auto size = static_cast<unsigned>(transfer.remaining());
-    const bool fixed_file = files_registered_ && part.file >= 0;
-    const int file = fixed_file ? part.file : table_.descriptor(part.file);
-    const int buffer = buffers_.find(transfer.data(), size);
-    io_uring_sqe* entry = next_entry();
-    if (transfer.op() == Op::read && buffer >= 0) {
-      io_uring_prep_read_fixed(entry, file, transfer.data(), size, transfer.offset(), buffer);
-    } else if (transfer.op() == Op::read) {
-      io_uring_prep_read(entry, file, transfer.data(), size, transfer.offset());
-    } else if (buffer >= 0) {
-      io_uring_prep_write_fixed(entry, file, transfer.data(), size, transfer.offset(), buffer);
-    } else {
-      io_uring_prep_write(entry, file, transfer.data(), size, transfer.offset());
-    }
-    if (fixed_file) entry->flags |= IOSQE_FIXED_FILE;
-    io_uring_sqe_set_data(entry, &part);
+    const std::size_t most = faults_ == nullptr ? transfer.remaining() : faults_->limit(rest_of(transfer));
+    ring_->queue({transfer.op(), part.file, part.descriptor, transfer.offset(), transfer.data(), static_cast<unsigned>(most)}, &part);
+    ++in_kernel_;
   }
 
   void submit_and_wait() {
-    const int result = io_uring_submit_and_wait(&ring_.get(), 1);
+    start_timer();
+    const int result = ring_->submit_and_wait();
     if (result >= 0) {
       refusals_ = 0;
       return;
@@ -196,34 +244,44 @@ class UringEngine final : public IoEngine {
     std::this_thread::sleep_for(kRetryPause);
   }
 
-  // Takes back what the kernel has not accepted, which it reads during io_uring_enter only, and ends those parts.
   void fail_queued(std::error_code why) {
-    io_uring_sq& queue = ring_.get().sq;
-    const unsigned accepted = *queue.khead;
-    const unsigned end = queue.sqe_tail;
-    queue.sqe_tail = queue.sqe_head = accepted;
-    std::atomic_ref(*queue.ktail).store(accepted, std::memory_order_release);
-    for (unsigned i = accepted; i != end; ++i) {
-      auto* part = reinterpret_cast<Part*>(queue.sqes[i & *queue.kring_mask].user_data);
-      if (part == nullptr) {
+    ring_->take_back([&](void* mark) {
+      if (mark == &armed_) {
         armed_ = false;
+      } else if (mark == &timer_runs_) {
+        timer_runs_ = false;
       } else {
-        finish(*part, why);
+        --in_kernel_;
+        finish(*static_cast<Part*>(mark), why);
       }
-    }
+    });
   }
 
   void reap() {
-    io_uring_cqe* event = nullptr;
-    while (io_uring_peek_cqe(&ring_.get(), &event) == 0) {
-      auto* part = static_cast<Part*>(io_uring_cqe_get_data(event));
-      const int result = event->res;
-      io_uring_cqe_seen(&ring_.get(), event);
-      if (part == nullptr) {
+    ring_->reap([this](void* mark, int result) {
+      if (mark == &armed_) {
         on_wake_up();
+      } else if (mark == &timer_runs_) {
+        on_timer();
+      } else if (faults_ == nullptr) {
+        on_result(*static_cast<Part*>(mark), result);
       } else {
-        on_result(*part, result);
+        held_.push_back({static_cast<Part*>(mark), result});
       }
+    });
+    if (faults_ != nullptr) let_go();
+  }
+
+  void let_go() {
+    while (!held_.empty()) {
+      std::size_t next = faults_->next(held_.size());
+      if (next >= held_.size()) {
+        if (in_kernel_ > held_.size()) return;
+        next = 0;
+      }
+      const Held held = held_[next];
+      held_.erase(held_.begin() + static_cast<std::ptrdiff_t>(next));
+      on_result(*held.part, faults_->result(rest_of(held.part->transfer), held.result));
     }
   }
 
@@ -235,16 +293,42 @@ class UringEngine final : public IoEngine {
   }
 
   void on_result(Part& part, int result) {
+    --in_kernel_;
     switch (part.transfer.on_result(result)) {
       case Verdict::done:
       case Verdict::fail:
         finish(part, part.transfer.error());
         return;
-      case Verdict::resubmit:
       case Verdict::retry:
+        if (result == -EAGAIN) {
+          backing_off_.push_back(&part);
+          return;
+        }
+        [[fallthrough]];
+      case Verdict::resubmit:
         queue(part);
         return;
     }
+  }
+
+  // ---- Parts that wait before they are tried again ----
+
+  // For those that wait: one timer for all, so that the others' completions are not held up.
+  void start_timer() {
+    if (backing_off_.empty() || timer_runs_) return;
+    if (options_.completion_polling) {  // such a ring has no timers
+      std::this_thread::sleep_for(kRetryPause);
+      on_timer();
+      return;
+    }
+    ring_->queue_timer(pause_, &timer_runs_);
+    timer_runs_ = true;
+  }
+
+  void on_timer() noexcept {
+    timer_runs_ = false;
+    for (Part* part : backing_off_) queue(*part);
+    backing_off_.clear();
   }
 
   void finish(Part& part, std::error_code error) {
@@ -257,36 +341,50 @@ class UringEngine final : public IoEngine {
   }
 
   void wake() noexcept {
+    if (options_.completion_polling) {
+      const std::lock_guard lock(mutex_);
+      work_added_.notify_one();
+      return;
+    }
     const std::uint64_t one = 1;
     // EAGAIN means that the counter is full: the thread is as good as awake.
-    while (::write(wake_up_.get(), &one, sizeof one) < 0 && errno == EINTR) {
-    }
+    static_cast<void>(retry_interrupted([&] { return ::write(wake_up_.get(), &one, sizeof one); }));
   }
 
   const std::string name_ = "io_uring";
+  const UringOptions options_;
+  RingFaults* const faults_;
   mutable std::mutex mutex_;
-  std::condition_variable first_work_;
-  RequestTable table_;     // guarded by mutex_; a part in flight belongs to the thread
-  bool started_ = false;   // guarded by mutex_
-  bool stopping_ = false;  // guarded by mutex_
-  bool sleeping_ = false;  // guarded by mutex_: the thread waits, or is about to, and must be woken for new work
+  std::condition_variable work_added_;  // of a ring that polls for completions
+  std::condition_variable command_changed_;
+  RequestTable table_;               // guarded by mutex_; a part in flight belongs to the thread
+  Command* command_ = nullptr;       // guarded by mutex_
+  RegistrationReport registration_;  // guarded by mutex_
+  bool stopping_ = false;            // guarded by mutex_
+  bool sleeping_ = false;            // guarded by mutex_: the thread waits, or is about to, and must be woken for new work
+  std::atomic<bool> warned_{false};
   core::UniqueFd wake_up_;
-  Ring ring_;
-  RegisteredBuffers buffers_;
   // The thread's own.
-  bool files_registered_ = false;
-  bool armed_ = false;  // the wake-up is queued or in flight
+  Ring* ring_ = nullptr;
+  std::size_t in_kernel_ = 0;  // parts queued, in flight, or held by faults_
+  bool armed_ = false;         // the wake-up is queued or in flight
+  bool timer_runs_ = false;    // likewise
+  __kernel_timespec pause_{.tv_sec = 0, .tv_nsec = std::chrono::nanoseconds(kRetryPause).count()};
+  std::vector<Part*> backing_off_;
+  std::vector<Held> held_;
   unsigned refusals_ = 0;
   std::thread thread_;
 };
 
 }  // namespace
 
-std::unique_ptr<IoEngine> make_uring_engine(const EngineOptions& options) {
+std::unique_ptr<IoEngine> make_uring_engine(const EngineOptions& options, RingFaults* faults) {
   if (options.depth == 0 || options.depth > kMaxDepth) {
     throw Error(ErrorKind::usage, fmt::format("an io_uring engine needs a depth of 1 to {}, not {}", kMaxDepth, options.depth));
   }
-  return std::make_unique<UringEngine>(options);
+  return std::make_unique<UringEngine>(options, faults);
 }
+
+std::unique_ptr<IoEngine> make_uring_engine(const EngineOptions& options) { return make_uring_engine(options, nullptr); }
 
 }  // namespace gsnake::io

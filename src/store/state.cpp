@@ -115,6 +115,7 @@ void StoreState::set_layout(const Layout& new_layout, const std::vector<double>&
 
 void StoreState::start_engine(const StoreOptions& options) {
   engine = io::make_engine(options.engine, ssd_paths.front(), options.engine_options, &report.engine);
+  if (options.wrap_engine) engine = options.wrap_engine(std::move(engine));
   report.direct = true;
 }
 

@@ -88,6 +88,8 @@ struct StoreOptions {
   int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
   SetUpProgress progress;                 // may be empty
   SyncOps* sync = nullptr;                // borrowed; nullptr: the kernel's
+  // Of tests: what stands between the store and the engine that it has made, or in that engine's place.
+  std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine;
 };
 
 struct StoreReport {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <random>
 #include <string>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "greedysnake/error.h"
+#include "io/harmless_faults.h"
 #include "io/test_support.h"
 
 namespace gsnake::io {
@@ -27,11 +29,36 @@ using testing::Waiter;
 constexpr std::size_t kBlock = 4096;
 constexpr std::size_t kFileBytes = 4 << 20;
 
-using Parameters = std::tuple<EngineChoice, DirectIo>;
+// An engine of which all that follows must hold.
+struct Variant {
+  const char* name;
+  std::function<std::unique_ptr<IoEngine>(EngineOptions)> make;
+};
+
+std::unique_ptr<IoEngine> make_uring(EngineOptions options, const UringOptions& uring) {
+  options.uring = uring;
+  return make_uring_engine(options);
+}
+
+const std::vector<Variant>& variants() {
+  static const std::vector<Variant> all{
+      {"Uring", [](const EngineOptions& options) { return make_uring_engine(options); }},
+      {"UringCooperative", [](const EngineOptions& options) { return make_uring(options, {.task_run = TaskRun::cooperative}); }},
+      {"UringInterrupting", [](const EngineOptions& options) { return make_uring(options, {.task_run = TaskRun::interrupting}); }},
+      {"UringSubmissionPolling", [](const EngineOptions& options) { return make_uring(options, {.submission_polling = true}); }},
+      {"UringUnregistered",
+       [](const EngineOptions& options) { return make_uring(options, {.register_files = false, .register_buffers = false}); }},
+      {"UringFaulty", [](const EngineOptions& options) { return testing::make_harmless_engine(EngineChoice::io_uring, options, 11); }},
+      {"Threads", [](const EngineOptions& options) { return make_thread_engine(options); }},
+      {"ThreadsFaulty", [](const EngineOptions& options) { return testing::make_harmless_engine(EngineChoice::threads, options, 12); }},
+  };
+  return all;
+}
+
+using Parameters = std::tuple<Variant, DirectIo>;
 
 std::string name_of(const ::testing::TestParamInfo<Parameters>& info) {
-  const std::string engine = std::get<0>(info.param) == EngineChoice::io_uring ? "Uring" : "Threads";
-  return engine + (std::get<1>(info.param) == DirectIo::automatic ? "Direct" : "Buffered");
+  return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == DirectIo::automatic ? "Direct" : "Buffered");
 }
 
 class IoEngineConformance : public ::testing::TestWithParam<Parameters> {
@@ -46,7 +73,7 @@ class IoEngineConformance : public ::testing::TestWithParam<Parameters> {
     }
   }
   void make(const EngineOptions& options) {
-    engine_ = std::get<0>(GetParam()) == EngineChoice::io_uring ? make_uring_engine(options) : make_thread_engine(options);
+    engine_ = std::get<0>(GetParam()).make(options);
     ASSERT_EQ(engine_->add_file(file_), 0);
   }
   static Request request(Op op, std::uint64_t offset, AlignedBuffer& memory, Completion& completion) {
@@ -288,15 +315,77 @@ TEST_P(IoEngineConformance, RegisteredAndOtherMemoryWorkAlike) {
   AlignedBuffer first(32 * kBlock);
   AlignedBuffer second(32 * kBlock);
   AlignedBuffer other(32 * kBlock);
-  const bool registered = engine_->register_buffer(first.span());
-  EXPECT_EQ(engine_->register_buffer(second.span()), registered);
-  EXPECT_FALSE(engine_->register_buffer({}));
+  const bool registered = engine_->register_buffer(first.span()).ok;
+  EXPECT_EQ(engine_->register_buffer(second.span()).ok, registered);
+  EXPECT_FALSE(engine_->register_buffer({}).ok);
   fill(first, 1);
   EXPECT_FALSE(run(Op::write, 0, first));
   EXPECT_FALSE(run(Op::read, 0, second));
   EXPECT_FALSE(run(Op::read, 0, other));
   EXPECT_TRUE(same(first, second, first.size()));
   EXPECT_TRUE(same(first, other, first.size()));
+}
+
+// Writes and reads back, again and again, until it is destroyed.
+class Traffic {
+ public:
+  Traffic(IoEngine& engine, const File& file, std::uint64_t offset) : engine_(engine), file_(file), offset_(offset) {
+    thread_ = std::thread([this] { run(); });
+  }
+  ~Traffic() {
+    stop_ = true;
+    thread_.join();
+    EXPECT_TRUE(same(out_, in_, in_.size()));
+    EXPECT_GT(rounds_.load(), 0);
+  }
+  void wait_for_rounds(int rounds) const {
+    for (const int until = rounds_ + rounds; rounds_ < until;) std::this_thread::yield();
+  }
+
+ private:
+  void run() {
+    do {
+      fill(out_, static_cast<std::uint64_t>(rounds_));
+      transfer(engine_, file_, {.op = Op::write, .file = 0, .offset = offset_, .data = out_.data(), .size = out_.size()});
+      transfer(engine_, file_, {.op = Op::read, .file = 0, .offset = offset_, .data = in_.data(), .size = in_.size()});
+      ++rounds_;
+    } while (!stop_ && same(out_, in_, in_.size()));
+  }
+
+  IoEngine& engine_;
+  const File& file_;
+  const std::uint64_t offset_;
+  AlignedBuffer out_{24 * kBlock};
+  AlignedBuffer in_{24 * kBlock};
+  std::atomic<bool> stop_{false};
+  std::atomic<int> rounds_{0};
+  std::thread thread_;
+};
+
+TEST_P(IoEngineConformance, MemoryAndFilesMayBeAddedAfterAndDuringTransfers) {
+  AlignedBuffer early(32 * kBlock);
+  AlignedBuffer late(32 * kBlock);
+  fill(early, 1);
+  ASSERT_FALSE(run(Op::write, 0, early));
+  const File second = File::create(directory_.file("second"), kFileBytes, std::get<1>(GetParam()));
+  {
+    const Traffic traffic(*engine_, file_, kFileBytes / 2);
+    traffic.wait_for_rounds(1);
+    const bool registers = engine_->register_buffer(early.span()).ok;
+    traffic.wait_for_rounds(1);
+    EXPECT_EQ(engine_->register_buffer(late.span()).ok, registers);
+    ASSERT_EQ(engine_->add_file(second), 1);
+    EXPECT_EQ(engine_->registration().ok, registers);
+    EXPECT_EQ(engine_->registration().needed_bytes, early.size() + late.size());
+    EXPECT_FALSE(run(Op::read, 0, late));
+    EXPECT_TRUE(same(early, late, late.size()));
+    transfer(*engine_, second, {.op = Op::write, .file = 1, .offset = 4 * kBlock, .data = late.data(), .size = late.size()});
+    fill(early, 2);
+    transfer(*engine_, second, {.op = Op::read, .file = 1, .offset = 4 * kBlock, .data = early.data(), .size = early.size()});
+    EXPECT_TRUE(same(early, late, late.size()));
+    traffic.wait_for_rounds(1);
+  }
+  engine_.reset();
 }
 
 TEST_P(IoEngineConformance, TransferBlocksAndNamesWhatFailed) {
@@ -317,8 +406,7 @@ TEST_P(IoEngineConformance, TransferBlocksAndNamesWhatFailed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, IoEngineConformance,
-                         ::testing::Combine(::testing::Values(EngineChoice::io_uring, EngineChoice::threads),
-                                            ::testing::Values(DirectIo::automatic, DirectIo::off)),
+                         ::testing::Combine(::testing::ValuesIn(variants()), ::testing::Values(DirectIo::automatic, DirectIo::off)),
                          name_of);
 
 }  // namespace

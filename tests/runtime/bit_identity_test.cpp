@@ -1,131 +1,27 @@
 #include <gtest/gtest.h>
 
-#include <iterator>
-#include <map>
-#include <set>
-
 #include "device/async_device.h"
-#include "runtime/rig.h"
+#include "runtime/journey.h"
 
 namespace gsnake::runtime::test {
 namespace {
 
-std::map<std::string, int> tally;  // of all journeys: what came of steps
-
-// Runs a rig and the reference side by side, with up to two graphs in flight.
-class Journey {
- public:
-  Journey(Rig& rig, const schedule::Problem& problem, std::uint64_t seed) : rig_(rig), reference_(rig.reference()), random_(seed), problem_(problem) {}
-
-  void run(int graphs) {
-    rig_.load();
-    for (int i = 0; i < graphs && !::testing::Test::HasFailure(); ++i) {
-      const std::uint64_t draw = random_.below(10);
-      if (draw == 0) {
-        finish();
-      } else {
-        in_flight_.push_back(draw <= 2 ? &rig_.validate() : &train());
-      }
-      while (in_flight_.size() > (random_.below(4) == 0 ? 0 : 1)) settle();
-    }
-    finish();
-  }
-
- private:
-  Started& train() {
-    const bool commits = random_.below(3) != 0 || problem_.guard == schedule::Guard::speculative;
-    Started& step = rig_.train(commits);
-    if (commits) asked_.insert(step.batch.step);
-    return step;
-  }
-
-  void finish() {
-    // The last steps' results may be awaited before or after: norms of the graph before are not overwritten by finish.
-    while (!in_flight_.empty()) settle();
-    rig_.finish();
-    if (problem_.commits && steps_ > 0 && (after_.size() > finished_)) asked_.insert(steps_);  // finish() commits what was not asked for
-    finished_ = after_.size();
-    expect_equal(rig_.stored(), reference_.objects());
-    check_commits();
-  }
-
-  // Every step that was to be committed was, in order and in alternate slots, and what stood on SSD then was that step's state.
-  void check_commits() {
-    if (!problem_.commits) return;
-    for (const ReadingCommitter::Commit& commit : rig_.committer().take()) {
-      SCOPED_TRACE("commit of step " + std::to_string(commit.step));
-      ASSERT_EQ(asked_.count(commit.step), 1U);
-      asked_.erase(commit.step);
-      const std::vector<ToyObject>& expected = after_.at(commit.step);
-      const bool changed = applied_.lower_bound(committed_ + 1) != applied_.upper_bound(commit.step);
-      EXPECT_EQ(commit.slot, changed ? 1 - slot_ : slot_);
-      EXPECT_EQ(commit.progress.updates, std::distance(applied_.begin(), applied_.upper_bound(commit.step)));
-      slot_ = commit.slot;
-      committed_ = commit.step;
-      expect_equal(commit.objects, expected);
-    }
-    EXPECT_TRUE(asked_.empty()) << "step " << *asked_.begin() << " was not committed";
-  }
-
-  static void expect_equal(const std::vector<ToyObject>& stored, const std::vector<ToyObject>& objects) {
-    for (std::size_t object = 0; object < stored.size(); ++object) {
-      EXPECT_TRUE(stored[object].weights == objects[object].weights) << "weights of object " << object;
-      for (std::size_t k = 0; k < stored[object].states.size(); ++k) {
-        EXPECT_TRUE(stored[object].states[k] == objects[object].states[k]) << "state " << k << " of object " << object;
-      }
-    }
-  }
-
-  void settle() {
-    const Started& oldest = *in_flight_.front();
-    in_flight_.pop_front();
-    rig_.executor().wait_results(oldest.ticket);
-    StepBatch expected = oldest.batch;
-    std::fill(expected.losses.begin(), expected.losses.end(), -1.0);
-    if (oldest.batch.training) {
-      const ToyReference::Step step = reference_.train(expected);
-      if (!step.skipped) applied_.insert(oldest.batch.step);
-      if (problem_.commits) after_[steps_ = oldest.batch.step] = reference_.objects();
-      const StepOutcome& outcome = rig_.executor().outcome(oldest.ticket);
-      EXPECT_EQ(outcome.verdict.finite, !step.skipped) << "step " << oldest.batch.step;
-      if (!step.skipped) {
-        EXPECT_EQ(outcome.verdict.gradient_norm, step.gradient_norm) << "step " << oldest.batch.step;
-      }
-      EXPECT_EQ(outcome.verdict.loss_scale, step.loss_scale);
-      ++tally[step.skipped ? "skipped" : step.factor < 1.0 ? "clipped" : "plain"];
-    } else {
-      reference_.validate(expected);
-    }
-    EXPECT_EQ(oldest.batch.losses, expected.losses) << "step " << oldest.batch.step;
-  }
-
-  Rig& rig_;
-  ToyReference reference_;
-  Random random_;
-  std::deque<const Started*> in_flight_;
-  const schedule::Problem& problem_;
-  std::set<std::int64_t> asked_;                           // steps that are to be committed
-  std::map<std::int64_t, std::vector<ToyObject>> after_;  // the reference's state after each step
-  std::int64_t steps_ = 0;
-  std::size_t finished_ = 0;  // steps before the last finish
-  std::set<std::int64_t> applied_;  // steps that were not skipped
-  std::int64_t committed_ = 0;      // step
-  int slot_ = 0;
-};
-
-void expect_same_bits(std::uint64_t seed, device::Device& device) {
+void expect_same_bits(std::uint64_t seed, device::Device& device, Tally* tally = nullptr) {
   const auto setup = random_setup(seed);
   SCOPED_TRACE("seed " + std::to_string(seed) + ": " + describe(setup));
   Rig rig(setup, device);
-  Journey(rig, setup.problem, seed).run(8);
+  Journey journey(rig, setup.problem, seed);
+  journey.run(8);
+  if (tally == nullptr) return;
+  for (const auto& [kind, count] : journey.tally()) (*tally)[kind] += count;
 }
 
 constexpr std::uint64_t kProblems = schedule::test::kSlowdown > 1 ? 12 : 60;
 
 TEST(BitIdentity, TrainsAsInMemoryOnTheCpuDevice) {
   const auto device = device::make_cpu_device();
-  tally.clear();
-  for (std::uint64_t seed = 1; seed <= kProblems && !HasFailure(); ++seed) expect_same_bits(seed, *device);
+  Tally tally;
+  for (std::uint64_t seed = 1; seed <= kProblems && !HasFailure(); ++seed) expect_same_bits(seed, *device, &tally);
   for (const char* kind : {"plain", "clipped", "skipped"}) EXPECT_GT(tally[kind], 0) << kind;
 }
 

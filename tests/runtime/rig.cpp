@@ -157,6 +157,7 @@ void Rig::open_store() {
   }
   options.engine = setup_.engine;
   options.engine_options.depth = 128;
+  options.wrap_engine = setup_.wrap_engine;
   store_ = store::Store::create(options, make_layout(setup_.problem, setup_.slots));
   for (std::size_t object = 0; object < initial_.size(); ++object) {
     ToyObject values = initial_[object];

@@ -29,6 +29,7 @@ struct Setup {
   Policy policy{learning_rate};
   Progress progress;
   bool blows_up = false;  // the gradient of some steps
+  std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine{};  // faults between store and engine
 };
 
 Setup random_setup(std::uint64_t seed);

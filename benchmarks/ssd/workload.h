@@ -1,0 +1,55 @@
+// One measurement of a drive: blocks in sequence, so many in flight from first to last.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/aligned_buffer.h"
+#include "io/engine.h"
+#include "io/file.h"
+
+namespace gsnake::bench {
+
+// mix: four reads to three writes, the bytes of a training step in fp32 (16 read and 12 written a parameter).
+enum class Mode : std::uint8_t { read, write, mix };
+[[nodiscard]] std::string_view name_of(Mode mode) noexcept;
+
+struct Setting {
+  std::uint64_t block_bytes = 4ULL << 20;
+  unsigned depth = 16;             // blocks in flight
+  std::uint64_t stripe_bytes = 0;  // a block is cut into pieces of this size that go to the files in turn; 0: blocks go whole
+  io::EngineOptions engine{};      // depth is set from the above
+};
+
+struct Sample {
+  double bytes_per_second = 0.0;
+  double cpu_seconds_per_gib = 0.0;  // of the whole process, kernel threads that work for it included
+};
+
+// Files of equal size for the time of a benchmark, preallocated, written once, and removed at the end.
+class TestFiles {
+ public:
+  // `per_directory` files in each, of `total_bytes` together (rounded up to 16 MiB each). Throws Error(storage).
+  TestFiles(const std::vector<std::string>& directories, unsigned per_directory, std::uint64_t total_bytes, io::DirectIo direct);
+  TestFiles(const TestFiles&) = delete;
+  TestFiles& operator=(const TestFiles&) = delete;
+  ~TestFiles();
+
+  [[nodiscard]] const std::vector<io::File>& files() const noexcept { return files_; }
+  [[nodiscard]] std::uint64_t total_bytes() const noexcept { return file_bytes_ * files_.size(); }
+  [[nodiscard]] bool direct() const noexcept;
+  [[nodiscard]] std::string buffered_reason() const;
+  // What is read next comes from the drive; nothing where files are direct.
+  void drop_cache() const;
+
+ private:
+  std::uint64_t file_bytes_;
+  std::vector<io::File> files_;
+};
+
+// Moves total_bytes() once through a new engine ("io_uring" or "threads"). `memory` holds depth blocks. Throws Error.
+Sample measure(const std::string& engine, Mode mode, const Setting& setting, const TestFiles& files, io::AlignedBuffer& memory);
+
+}  // namespace gsnake::bench
