@@ -40,6 +40,22 @@ std::string read_file(const std::filesystem::path& path) {
   ::_exit(127);
 }
 
+std::string name_of(const std::string& variable) { return variable.substr(0, variable.find('=')); }
+
+// This process's variables but for those that `changed` names, then those that it gives a value; for execve().
+std::vector<char*> variables(std::vector<std::string>& changed) {
+  std::vector<char*> all;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const bool kept = std::none_of(changed.begin(), changed.end(), [&](const std::string& own) { return name_of(own) == name_of(*variable); });
+    if (kept) all.push_back(*variable);
+  }
+  for (std::string& variable : changed) {
+    if (variable.find('=') != std::string::npos) all.push_back(variable.data());
+  }
+  all.push_back(nullptr);
+  return all;
+}
+
 }  // namespace
 
 Process::Process(const std::filesystem::path& folder, const std::string& name, const std::vector<std::string>& arguments, const Surroundings& surroundings)
@@ -49,11 +65,8 @@ Process::Process(const std::filesystem::path& folder, const std::string& name, c
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
-  std::vector<char*> environment;
-  for (char** variable = environ; *variable != nullptr; ++variable) environment.push_back(*variable);
-  std::vector<std::string> added = surroundings.environment;
-  for (std::string& variable : added) environment.push_back(variable.data());
-  environment.push_back(nullptr);
+  std::vector<std::string> changed = surroundings.environment;
+  std::vector<char*> environment = variables(changed);
   pid_ = ::fork();
   if (pid_ == 0) become(folder.c_str(), out_.c_str(), err_.c_str(), pointers, environment, surroundings.before);
 }

@@ -21,7 +21,7 @@ struct Outcome {
 
 // What a process has that others have not.
 struct Surroundings {
-  std::vector<std::string> environment;  // NAME=VALUE, besides what this process has
+  std::vector<std::string> environment;  // NAME=VALUE, besides what this process has; NAME alone: without it
   void (*before)() = nullptr;            // called in the child before the program starts; async-signal-safe
 };
 

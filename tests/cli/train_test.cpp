@@ -183,7 +183,7 @@ TEST_F(TrainTest, ATraceToTheLastStepHoldsIt) {
 }
 
 TEST_F(TrainTest, ItsThreadsWaitWithoutSpinning) {
-  Process process(folder_, "spinning", train_arguments({kForever}, {}));
+  Process process(folder_, "spinning", train_arguments({kForever}, {}), {{"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}, nullptr});
   ASSERT_NO_FATAL_FAILURE(wait_for_steps(process, 1));
   std::ifstream file("/proc/" + std::to_string(process.pid()) + "/environ", std::ios::binary);
   const std::string environment{std::istreambuf_iterator<char>(file), {}};

@@ -3,9 +3,12 @@
 
 #include <atomic>
 #include <fstream>
+#include <future>
+#include <string_view>
 #include <thread>
 
 #include "store/store.h"
+#include "store/sync.h"
 #include "store_test_support.h"
 
 namespace gsnake::store {
@@ -139,28 +142,43 @@ TEST_F(SnapshotTest, PlacesThatAreNotThereAreRefused) {
   store->snapshot(0);
 }
 
+// The kernel's calls; tells when a snapshot has begun: it has chosen its commit before it takes the place's old manifest away.
+class TellsOfSnapshot final : public SyncOps {
+ public:
+  int unlink(const char* path) noexcept override {
+    if (std::string_view(path).ends_with("snapshot-0.json") && !told_.exchange(true)) begun_.set_value();
+    return kernel_.unlink(path);
+  }
+  int open(const char* path, int flags, mode_t mode) noexcept override { return kernel_.open(path, flags, mode); }
+  ssize_t write(int fd, const void* data, std::size_t size) noexcept override { return kernel_.write(fd, data, size); }
+  int ftruncate(int fd, off_t size) noexcept override { return kernel_.ftruncate(fd, size); }
+  int fsync(int fd) noexcept override { return kernel_.fsync(fd); }
+  int fdatasync(int fd) noexcept override { return kernel_.fdatasync(fd); }
+  int link(const char* from, const char* to) noexcept override { return kernel_.link(from, to); }
+  int rename(const char* from, const char* to) noexcept override { return kernel_.rename(from, to); }
+
+  void wait() { begun_.get_future().wait(); }
+
+ private:
+  SyncOps& kernel_ = kernel_sync();
+  std::atomic<bool> told_{false};
+  std::promise<void> begun_;
+};
+
 TEST_F(SnapshotTest, IsTakenWhileOthersReadWriteAndCommit) {
+  TellsOfSnapshot sync;
   StoreOptions narrow = options();
   narrow.engine_options.depth = 8;
-  const auto store = Store::create(narrow, sample_layout());
-  ASSERT_EQ(store->snapshot_places(), 0);
-  StoreOptions over = narrow;
-  over.overwrite = true;
-  over.run_dir = directory_ / "run2";
-  over.ssd_paths = {directory_ / "c", directory_ / "d"};
+  narrow.sync = &sync;
   Layout layout = sample_layout();
   for (std::size_t kind = 0; kind < 3; ++kind) layout.kinds[kind].slots = 3;
-  const auto busy = Store::create(over, layout);
+  const auto busy = Store::create(narrow, layout);
   commit_step(*busy, 1);
-  std::atomic<bool> done{false};
-  std::thread snapshot([&] {
-    busy->snapshot(0);
-    done = true;
-  });
+  std::thread snapshot([&] { busy->snapshot(0); });
+  sync.wait();
   write_step(*busy, 1, 2);
   busy->commit({1, {{"step", 2}}, checksums_of_slot(*busy, 1)});
   snapshot.join();
-  EXPECT_TRUE(done);
   expect_step(*busy, 2, 1);
   expect_step(*busy, 1, 2);
   EXPECT_EQ(steps_of(*busy), std::vector<std::uint64_t>{1});
