@@ -20,6 +20,7 @@ constexpr const char* kReplacement = "\xef\xbf\xbd";  // U+FFFD: a token that is
 
 struct Arguments {
   std::string run_dir;
+  std::string model_dir;
   std::string prompt;
   std::int64_t tokens = 200;
   SamplingOptions sampling;
@@ -69,8 +70,16 @@ void print_json(Generator& generator, const Arguments& arguments) {
   print(result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
-int run(const Arguments& arguments) {
+void check(const Arguments& arguments) {
+  if (!arguments.model_dir.empty()) {
+    throw Error(ErrorKind::usage, "--model " + arguments.model_dir + ": this build reads no Hugging Face folders yet; give a run with --run");
+  }
+  if (arguments.run_dir.empty()) throw Error(ErrorKind::usage, "--run is missing: name the run directory to sample from");
   if (arguments.prompt.empty()) throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
+}
+
+int run(const Arguments& arguments) {
+  check(arguments);
   Generator generator(arguments.run_dir);
   (arguments.json ? print_json : print_text)(generator, arguments);
   return 0;
@@ -81,7 +90,8 @@ int run(const Arguments& arguments) {
 void add_generate(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("generate", "Sample text from a run's last commit, streaming its weights");
-  command->add_option("--run", arguments->run_dir, "run directory")->required();
+  command->add_option("--run", arguments->run_dir, "run directory");
+  command->add_option("--model", arguments->model_dir, "Hugging Face folder (not yet)");
   command->add_option("--prompt", arguments->prompt, "text to go on from")->required();
   command->add_option("--tokens", arguments->tokens, "how many tokens to add")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))

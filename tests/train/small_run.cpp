@@ -4,6 +4,10 @@
 
 #include <random>
 
+#include "memory/anonymous.h"
+#include "store/store.h"
+#include "train/session.h"
+
 namespace gsnake::test {
 
 TempFolder::TempFolder() {
@@ -89,22 +93,48 @@ std::vector<reference::MicroBatch> micro_batches_of(const Batch& batch) {
   return micro_batches;
 }
 
-Outcome train_streamed(const Config& config, const std::vector<Batch>& batches) {
-  Trainer trainer(models::make(config.model), config);
-  Outcome outcome;
-  const auto take = [&] {
-    const StepResult result = trainer.wait();
-    outcome.losses.push_back(result.loss);
-    outcome.grad_norms.push_back(result.grad_norm);
-  };
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    trainer.submit(batches[i]);
-    if (i > 0) take();
+namespace {
+
+std::vector<float> floats_of(const torch::Tensor& tensor) {
+  const torch::Tensor whole = tensor.contiguous();
+  return {whole.data_ptr<float>(), whole.data_ptr<float>() + whole.numel()};
+}
+
+// What the run in `config`'s folders has committed, as another process would find it.
+std::vector<std::vector<float>> committed(const Config& config, store::Kind kind, const std::vector<std::vector<float>>& like) {
+  const auto store = store::Store::open(train::store_options(config), {});
+  std::vector<std::vector<float>> units;
+  for (std::size_t unit = 0; unit < like.size(); ++unit) {
+    const std::uint64_t bytes = store->layout().kinds[static_cast<std::size_t>(kind)].padded_bytes[unit];
+    const memory::AnonymousMemory buffer(bytes);
+    store->read({kind, static_cast<std::uint32_t>(unit), 0, bytes}, store->committed_slot(), buffer.data());
+    const auto* floats = reinterpret_cast<const float*>(buffer.data());
+    units.emplace_back(floats, floats + like[unit].size());
   }
-  take();
-  trainer.commit();
-  const auto units = static_cast<std::int64_t>(models::make(config.model).units.size());
-  for (std::int64_t unit = 0; unit < units; ++unit) outcome.weights.push_back(trainer.weights(unit));
+  return units;
+}
+
+}  // namespace
+
+Outcome train_streamed(const Config& config, const std::vector<Batch>& batches) {
+  Outcome outcome;
+  {
+    Trainer trainer(models::make(config.model), config);
+    const auto take = [&] {
+      const StepResult result = trainer.wait();
+      outcome.losses.push_back(result.loss);
+      outcome.grad_norms.push_back(result.grad_norm);
+    };
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      trainer.submit(batches[i]);
+      if (i > 0) take();
+    }
+    take();
+    trainer.commit();
+    for (std::int64_t unit = 0; unit < config.model.layers + 2; ++unit) outcome.weights.push_back(trainer.weights(unit));
+  }
+  outcome.moment1 = committed(config, store::Kind::moment1, outcome.weights);
+  outcome.moment2 = committed(config, store::Kind::moment2, outcome.weights);
   return outcome;
 }
 
@@ -124,8 +154,9 @@ Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches,
     outcome.grad_norms.push_back(result.grad_norm);
   }
   for (std::int64_t unit = 0; unit < loop.units(); ++unit) {
-    const torch::Tensor weights = loop.weights(unit).contiguous();
-    outcome.weights.emplace_back(weights.data_ptr<float>(), weights.data_ptr<float>() + weights.numel());
+    outcome.weights.push_back(floats_of(loop.weights(unit)));
+    outcome.moment1.push_back(floats_of(loop.moment1(unit)));
+    outcome.moment2.push_back(floats_of(loop.moment2(unit)));
   }
   return outcome;
 }

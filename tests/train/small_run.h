@@ -41,6 +41,8 @@ struct Outcome {
   std::vector<double> losses;
   std::vector<double> grad_norms;
   std::vector<std::vector<float>> weights;  // by unit
+  std::vector<std::vector<float>> moment1;
+  std::vector<std::vector<float>> moment2;
 };
 
 Outcome train_streamed(const Config& config, const std::vector<Batch>& batches);
