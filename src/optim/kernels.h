@@ -13,6 +13,11 @@
 
 namespace gsnake::optim {
 
+// A block's sum of squares is kept in this many independent partial sums, whatever the width of a vector.
+inline constexpr std::size_t kSumLanes = 16;
+static_assert(kNormBlock % kSumLanes == 0);
+using SumLanes = std::array<double, kSumLanes>;
+
 // Elements of one chunk, all of which decay or none.
 struct Piece {
   std::byte* weight = nullptr;
@@ -21,12 +26,9 @@ struct Piece {
   std::byte* state1 = nullptr;
   const float* gradient = nullptr;
   std::size_t count = 0;
+  SumLanes* sums = nullptr;    // if set, the squares of the gradient are added to them
+  std::size_t first_lane = 0;  // the partial sum of the first element; 0 for all tables but the scalar one
 };
-
-// A block's sum is kept in this many independent partial sums, whatever the width of a vector.
-inline constexpr std::size_t kSumLanes = 16;
-static_assert(kNormBlock % kSumLanes == 0);
-using SumLanes = std::array<double, kSumLanes>;
 
 // Adds the partial sums pairwise, halves onto halves. `lanes` is overwritten.
 inline double fold_lanes(SumLanes& lanes) {
@@ -53,7 +55,7 @@ constexpr MomentFormat moments_at(std::size_t index) { return static_cast<Moment
 struct Kernels {
   const char* name;
   UpdateKernels update;
-  // Adds the squares of `count` elements (a multiple of kSumLanes) to the partial sums.
+  // Adds the squares of `count` elements (a multiple of kSumLanes) to the partial sums, from the first one on.
   void (*add_squares)(const float* gradient, std::size_t count, SumLanes& lanes);
   void (*add_in_place)(float* destination, const float* source, std::size_t count);
   void (*split_master)(const float* master, std::uint16_t* weight, std::int16_t* remainder, std::size_t count);
@@ -70,7 +72,15 @@ Piece skip(const Piece& piece, std::size_t offset) {
   constexpr std::size_t kMaster = W == WeightFormat::fp32 ? 0 : W == WeightFormat::bf16 ? 2 : 4;
   constexpr std::size_t kMoment = M == MomentFormat::fp32 ? 4 : 2;
   return {piece.weight + kWeight * offset, piece.master + kMaster * offset, piece.state0 + kMoment * offset, piece.state1 + kMoment * offset,
-          piece.gradient + offset,         piece.count - offset};
+          piece.gradient + offset,         piece.count - offset};  // and without its sums
+}
+
+// The sums of any elements, the first of which belongs to `lane`.
+inline void add_some_squares(const float* gradient, std::size_t count, std::size_t lane, SumLanes& lanes) {
+  for (std::size_t i = 0; i < count; ++i) {
+    const double g = gradient[i];
+    lanes[(lane + i) % kSumLanes] += g * g;  // exact product (24 + 24 bits), so a fused multiply-add gives the same
+  }
 }
 
 // Plain C++: what every other table is compared with, and what runs where no instruction set fits.

@@ -83,6 +83,7 @@ template <Rule R, WeightFormat W, MomentFormat M>
 std::uint32_t update(const RuleStep& step, float decay, const Piece& piece) {
   constexpr bool kSecondMoment = R == Rule::adamw || R == Rule::adam;
   std::uint32_t greatest = 0;
+  if (piece.sums != nullptr) add_some_squares(piece.gradient, piece.count, piece.first_lane, *piece.sums);
   for (std::size_t i = 0; i < piece.count; ++i) {
     float w = load_master<W>(piece, i);
     float m = load_moment<M>(piece.state0, i);
@@ -101,14 +102,7 @@ constexpr UpdateKernels make_updates(std::index_sequence<Index...> /*all*/) {
   return {update<rule_at(Index), weights_at(Index), moments_at(Index)>...};
 }
 
-void add_squares(const float* gradient, std::size_t count, SumLanes& lanes) {
-  for (std::size_t i = 0; i < count; i += kSumLanes) {
-    for (std::size_t lane = 0; lane < kSumLanes; ++lane) {
-      const double g = gradient[i + lane];
-      lanes[lane] += g * g;  // exact product (24 + 24 bits), so a fused multiply-add gives the same
-    }
-  }
-}
+void add_squares(const float* gradient, std::size_t count, SumLanes& lanes) { add_some_squares(gradient, count, 0, lanes); }
 
 void add_in_place(float* destination, const float* source, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) destination[i] += source[i];

@@ -27,6 +27,7 @@ namespace gsnake::optim::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 }
 HWY_AFTER_NAMESPACE();
+#include "optim/kernels_sums.inc"
 #include "optim/kernels_spans.inc"
 #include "optim/kernels_update.inc"
 #endif

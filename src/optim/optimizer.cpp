@@ -14,10 +14,7 @@ namespace {
 
 // A piece that starts off a cache line would make every vector of it straddle two.
 constexpr std::uint64_t kLineElements = 16;
-
-// The norm and the update take turns over strips that stay in the first-level cache. Divides kNormBlock.
-constexpr std::uint64_t kStrip = 512;
-static_assert(kNormBlock % kStrip == 0);
+static_assert(kLineElements % kSumLanes == 0);
 
 // Walks an object's runs from one element on.
 class Decays {
@@ -55,7 +52,7 @@ class RuleOptimizer final : public Optimizer {
   void restore_weight(const UpdateChunk& chunk) const override;
 
  private:
-  [[nodiscard]] Piece piece(const UpdateChunk& chunk, std::uint64_t begin, std::uint64_t end) const;
+  [[nodiscard]] Piece piece(const UpdateChunk& chunk, std::uint64_t begin, std::uint64_t end, SumLanes* sums) const;
   void check(const UpdateChunk& chunk) const;
 
   Rule rule_;
@@ -63,14 +60,16 @@ class RuleOptimizer final : public Optimizer {
   Target target_;
 };
 
-Piece RuleOptimizer::piece(const UpdateChunk& chunk, std::uint64_t begin, std::uint64_t end) const {
+Piece RuleOptimizer::piece(const UpdateChunk& chunk, std::uint64_t begin, std::uint64_t end, SumLanes* sums) const {
   const std::uint64_t moment = moment_bytes(spec_.moments);
   return {chunk.weight + begin * weight_bytes(spec_.weights),
           chunk.master + begin * master_bytes(spec_.weights),
           chunk.states[0] + begin * moment,
           chunk.states[1] == nullptr ? nullptr : chunk.states[1] + begin * moment,
           chunk.gradient + begin,
-          end - begin};
+          end - begin,
+          sums,
+          begin % kSumLanes};
 }
 
 void RuleOptimizer::check(const UpdateChunk& chunk) const {
@@ -91,13 +90,13 @@ bool RuleOptimizer::update(const StepScalars& scalars, const UpdateChunk& chunk)
   SumLanes lanes{};
   std::uint32_t greatest = 0;
   for (std::uint64_t begin = 0, end = 0; begin < chunk.elements; begin = end) {
-    const std::uint64_t strip_end = chunk.partials == nullptr ? chunk.elements : (begin / kStrip + 1) * kStrip;
-    if (chunk.partials != nullptr && begin % kStrip == 0) kernels.add_squares(chunk.gradient + begin, kStrip, lanes);
+    const std::uint64_t block_end = chunk.partials == nullptr ? chunk.elements : (begin / kNormBlock + 1) * kNormBlock;
     const Decays::Part part = decays.at(chunk.first_element + begin);
-    end = std::min(strip_end, part.end - chunk.first_element);
+    end = std::min(block_end, part.end - chunk.first_element);
     const float decay = part.decays ? step.decay : step.no_decay;
     const std::uint64_t aligned = std::min(end, (begin + kLineElements - 1) / kLineElements * kLineElements);
-    greatest = std::max({greatest, scalar(step, decay, piece(chunk, begin, aligned)), simd(step, decay, piece(chunk, aligned, end))});
+    SumLanes* const sums = chunk.partials == nullptr ? nullptr : &lanes;
+    greatest = std::max({greatest, scalar(step, decay, piece(chunk, begin, aligned, sums)), simd(step, decay, piece(chunk, aligned, end, sums))});
     if (chunk.partials != nullptr && end % kNormBlock == 0) {
       chunk.partials[end / kNormBlock - 1] = fold_lanes(lanes);
       lanes = {};
