@@ -17,8 +17,11 @@ const char* lane_name(int lane);
 struct StepResult {
   std::int64_t step = 0;   // attempts, from 1
   double loss = 0.0;       // mean over the step's counted tokens
-  double grad_norm = 0.0;  // L2 over all parameters, tied ones once
+  double grad_norm = 0.0;  // L2 over all parameters, tied ones once; before clipping, without the loss scale
   double learning_rate = 0.0;
+  double loss_scale = 1.0;  // that the step ran with; fp16
+  bool skipped = false;     // not finite: it changed nothing (train.on_nonfinite = "skip")
+  bool redone = false;      // updates that were made before the clip factor was known were done over (optimizer.clipping_mode = "speculative")
   std::int64_t tokens = 0;  // counted
   double step_ms = 0.0;     // since the step before had its results, or since the start
   double tokens_per_second = 0.0;
@@ -65,6 +68,8 @@ struct RunReport {
   std::string buffered_reason;
   std::vector<SsdPathUse> ssd_paths;
   std::string compute_dtype;
+  std::string formats;  // how weights and moments are stored, and the optimizer
+  std::string guard;    // what updates wait for; empty: nothing
   int compute_threads = 0;
   double delay = 0.0;            // effective, after rounding
   std::string order;             // snake or ascending

@@ -100,7 +100,8 @@ void train_keys(std::vector<Key>& keys) {
 void optimizer_keys(std::vector<Key>& keys) {
   SectionKeys optimizer(
       keys, "optimizer.", [](auto& config) -> auto& { return config.optimizer; });
-  optimizer.choice("name", &OptimizerConfig::name, {"adamw"}, "the update rule");
+  optimizer.choice("name", &OptimizerConfig::name, {"adamw", "adam", "lion", "sgd"},
+                   "the update rule: AdamW; Adam with L2 decay; Lion; SGD with momentum `betas[0]` and L2 decay");
   optimizer.real("learning_rate", &OptimizerConfig::learning_rate, at_least(0), "at the end of warm-up");
   optimizer.pair("betas", &OptimizerConfig::beta1, &OptimizerConfig::beta2, Range{.low = 0, .high = 1, .open_high = true}, false,
                  "decay of the first and of the second moment");

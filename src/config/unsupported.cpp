@@ -21,8 +21,6 @@ struct Unsupported {
 };
 
 constexpr std::array kUnsupported{
-    Unsupported{"train.dtype", [](const Config& c) { return c.train.dtype != "fp32"; },
-                "this build trains in fp32 only; set train.dtype = \"fp32\""},
     Unsupported{"memory.device", [](const Config& c) { return c.memory.device != "cpu"; },
                 "this build computes on the CPU only; set memory.device = \"cpu\""},
     Unsupported{"model.family", [](const Config& c) { return c.model.family != "gpt2" && c.model.family != "llama"; },
@@ -39,12 +37,6 @@ constexpr std::array kUnsupported{
                 "this build does not normalise q and k; set model.qk_norm = false"},
     Unsupported{"data.tokenizer", [](const Config& c) { return c.data.tokenizer != "bytes"; },
                 "this build reads text as bytes only; set data.tokenizer = \"bytes\""},
-    Unsupported{"train.on_nonfinite", [](const Config& c) { return c.train.on_nonfinite == "skip"; },
-                "this build skips no steps; set train.on_nonfinite = \"stop\""},
-    Unsupported{"optimizer.gradient_clipping", [](const Config& c) { return c.optimizer.gradient_clipping > 0.0; },
-                "this build does not clip; set optimizer.gradient_clipping = 0"},
-    Unsupported{"optimizer.moments", [](const Config& c) { return c.optimizer.moments != "fp32"; },
-                "this build keeps moments in fp32 only; set optimizer.moments = \"fp32\""},
     Unsupported{"placement.weights", [](const Config& c) { return c.placement.weights.automatic; },
                 "this build has no planner; give fractions, as { device = 0.0, host = 0.0 }"},
     Unsupported{"placement.optimizer", [](const Config& c) { return c.placement.optimizer.automatic; },

@@ -11,8 +11,8 @@ namespace gsnake::runtime {
 class Committer {
  public:
   virtual ~Committer() = default;
-  // Asked before commit(), on the commit lane's thread. When false, the step is not committed: later updates overwrite the same slot.
-  // Not asked where updates are speculative, which needs every step committed.
+  // Asked before commit(), on the commit lane's thread. When false, the step is not committed: later updates overwrite the same slot. Never
+  // false where updates are speculative, which needs every step committed.
   virtual bool may_commit(std::int64_t /*step*/) { return true; }
   // All state of `step`, which leaves `progress`, stands in `slot`; nothing writes state there until the call returns, after which later
   // updates go to the other slot. It is the slot of the commit before where no update was applied since. Called on the commit lane's

@@ -234,8 +234,7 @@ void Executor::commit(Flight& flight, TaskId task) {
   const std::int64_t step = own ? flight.own.step : flight.previous.step;
   StepOutcome& outcome = own ? *flight.outcome : *flight.before;
   const bool sound = outcome.verdict.finite ? outcome.bad_weight.load(std::memory_order_relaxed) < 0 : options_.policy.skips;
-  const bool speculative = program_.map.problem.guard == schedule::Guard::speculative;
-  outcome.commits = sound && (speculative || options_.committer->may_commit(step));
+  outcome.commits = sound && options_.committer->may_commit(step);
   if (!outcome.commits) return;
   const int slot = outcome.what.unsaved ? 1 - slots_.committed_slot() : slots_.committed_slot();
   options_.committer->commit(step, outcome.verdict.after, slot);
@@ -301,6 +300,14 @@ schedule::Conditions Executor::conditions(Ticket ticket) const {
   schedule::Conditions conditions = flight.conditions;
   conditions.previous = flight.before->what;
   return conditions;
+}
+
+int Executor::bad_weight() const {
+  for (const StepOutcome& outcome : outcomes_) {
+    const int object = outcome.bad_weight.load(std::memory_order_acquire);
+    if (object >= 0) return object;
+  }
+  return -1;
 }
 
 void Executor::wait_end(Ticket ticket) {

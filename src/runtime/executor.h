@@ -64,6 +64,10 @@ class Executor final : private TaskSink {
   // Of a training step, after wait_results(), before the next but one start.
   [[nodiscard]] const StepOutcome& outcome(Ticket ticket) const { return *flights_[ticket % 2]->outcome; }
   void wait_end(Ticket ticket);
+  // After the last training step, once its results are there.
+  [[nodiscard]] const Progress& progress() const { return outcomes_[static_cast<std::size_t>(last_.number + 1) % outcomes_.size()].verdict.after; }
+  // An object whose new master weights could not be stored, in an update of the last steps; -1: none.
+  [[nodiscard]] int bad_weight() const;
   // Whether the previous step's delayed updates are still to be applied.
   [[nodiscard]] bool pending() const { return pending_; }
 

@@ -19,7 +19,7 @@ Progress next(const Policy& policy, const Progress& before, bool finite) {
   if (!policy.dynamic_scale) return after;
   if (!finite) after.loss_scale /= kScaleStep;
   if (after.good_steps < policy.growth_interval) return after;
-  after.loss_scale *= kScaleStep;
+  if (std::isfinite(static_cast<float>(after.loss_scale * kScaleStep))) after.loss_scale *= kScaleStep;  // it is fp32 on the device
   after.good_steps = 0;
   return after;
 }

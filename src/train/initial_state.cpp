@@ -11,7 +11,7 @@ std::uint64_t object_bytes(const model::FlatLayout& unit) { return schedule::pad
 
 }  // namespace
 
-void write_initial_weights(Model& model, const ModelLayout& layout, std::uint64_t seed, store::Store& store, StateHashes& hashes,
+void write_initial_weights(Model& model, const ModelLayout& layout, optim::WeightFormat format, std::uint64_t seed, store::Store& store, StateHashes& hashes,
                            const std::function<void(std::size_t unit, std::size_t units)>& before_unit) {
   const std::size_t last = layout.units.size() - 1;
   for (std::size_t unit = 0; unit <= last; ++unit) {
@@ -22,16 +22,15 @@ void write_initial_weights(Model& model, const ModelLayout& layout, std::uint64_
     model::ParameterSet parameters(module);
     const std::vector<torch::Tensor> views = model::views(reinterpret_cast<float*>(weights.data()), flat);
     for (std::size_t i = 0; i < views.size(); ++i) parameters.bind(flat.parameters[i].index, views[i]);
-    memory::AnonymousMemory embedding;
+    std::vector<float> embedding;
     if (unit == last && layout.tied) {
-      embedding = memory::AnonymousMemory(object_bytes(layout.units.front()));
-      store.read({store::Kind::weights, 0, 0, object_bytes(layout.units.front())}, 0, embedding.data());
-      parameters.bind(layout.tied_head_index, torch::from_blob(reinterpret_cast<float*>(embedding.data()) + layout.tied_offset, layout.tied_sizes));
+      embedding = read_master(store, format, 0, 0);
+      parameters.bind(layout.tied_head_index, torch::from_blob(embedding.data() + layout.tied_offset, layout.tied_sizes));
     }
     model::seed_initialization(seed, unit);
     model.initialize(module, static_cast<std::int64_t>(unit));
-    hashes.written(store::Kind::weights, static_cast<std::uint32_t>(unit), {weights.data(), object_bytes(flat)});
-    store.write({store::Kind::weights, static_cast<std::uint32_t>(unit), 0, object_bytes(flat)}, 0, weights.data());
+    const std::span master(reinterpret_cast<const float*>(weights.data()), schedule::padded_elements(flat.elements));
+    write_master(store, format, static_cast<std::uint32_t>(unit), master, name_of_unit(model, static_cast<int>(unit)), hashes);
   }
 }
 

@@ -60,6 +60,11 @@ ModelLayout make_model_layout(const Model& model, bool decay_1d) {
   return layout;
 }
 
+std::string name_of_unit(const Model& model, int unit) {
+  const auto kind = static_cast<std::size_t>(model.units.at(static_cast<std::size_t>(unit)));
+  return "unit " + std::to_string(unit) + " (" + model.kinds[kind].name + ")";
+}
+
 std::vector<std::vector<optim::DecayRun>> decay_runs(const ModelLayout& layout) {
   std::vector<std::vector<optim::DecayRun>> runs;
   for (const model::FlatLayout& unit : layout.units) {

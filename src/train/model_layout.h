@@ -25,6 +25,9 @@ struct ModelLayout {
 // Throws Error(usage) when the model is not an embedding, units and a head, or a tied parameter does not exist.
 ModelLayout make_model_layout(const Model& model, bool decay_1d);
 
+// For messages: "unit 3 (block)".
+std::string name_of_unit(const Model& model, int unit);
+
 // For the optimizer: sorted runs that cover each object's padded elements.
 std::vector<std::vector<optim::DecayRun>> decay_runs(const ModelLayout& layout);
 

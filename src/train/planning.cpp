@@ -68,10 +68,8 @@ std::vector<MemoryItem> charge(const schedule::Problem& problem, const schedule:
                      fmt::format("{} of {}", pool.slots, core::format_bytes(slot))});
   }
   items.push_back({"host", "task graphs and tables", table_bytes(program), fmt::format("{} chunks", map.chunks.size())});
-  std::uint64_t partials = 0;
-  for (std::uint64_t elements : problem.elements) partials += 2 * sizeof(double) * (schedule::padded_elements(elements) / schedule::kGrain);
-  if (problem.trains()) items.push_back({"host", "norm partials", partials, "8 bytes per 2048 elements, two steps"});
   if (overheads.snapshot_buffers > 0) items.push_back({"host", "snapshot buffers", overheads.snapshot_buffers, "run.snapshot_every"});
+  if (overheads.widened_weights > 0) items.push_back({"device", "widened weights", overheads.widened_weights, "train.compute_dtype"});
   items.push_back({"device", "LibTorch's temporaries", overheads.torch_temporaries, "measured by a dry run of each kind of unit"});
   return items;
 }
@@ -98,12 +96,28 @@ schedule::PoolSizes generous(const schedule::Map& map, const schedule::PoolSizes
 
 }  // namespace
 
-schedule::Problem make_problem(const Config& config, const Model& model, const ModelLayout& layout, bool training) {
+namespace {
+
+// What an optimizer has per element: the rest of the master weights first, then its own.
+void set_widths(schedule::Problem& problem, const optim::OptimizerSpec& spec, bool training) {
+  problem.weight_bytes = optim::weight_bytes(spec.weights);
+  problem.state_bytes.clear();
+  if (!training) return;
+  problem.state_bytes = optim::make_optimizer(spec)->state_bytes();
+  problem.master = optim::master_bytes(spec.weights) > 0;
+  problem.weights_derived = spec.weights == optim::WeightFormat::fp16;
+  if (problem.master) problem.state_bytes.insert(problem.state_bytes.begin(), optim::master_bytes(spec.weights));
+}
+
+}  // namespace
+
+schedule::Problem make_problem(const Config& config, const Numerics& numerics, const Model& model, const ModelLayout& layout, bool training) {
   schedule::Problem problem;
+  set_widths(problem, numerics.optimizer, training);
   for (const model::FlatLayout& unit : layout.units) problem.elements.push_back(unit.elements);
   problem.tied = layout.tied;
   const std::int64_t rows = training ? config.train.micro_batch_size : 1;
-  problem.activation_bytes = static_cast<std::uint64_t>(rows * config.train.sequence_length * model.hidden) * sizeof(float);
+  problem.activation_bytes = static_cast<std::uint64_t>(rows * config.train.sequence_length * model.hidden) * problem.weight_bytes;
   problem.chunk_elements = chunk_elements(layout);
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
     const UnitKind& kind = model.kinds[static_cast<std::size_t>(model.units[unit])];
@@ -111,7 +125,6 @@ schedule::Problem make_problem(const Config& config, const Model& model, const M
     problem.forward_flops.push_back(per_token * static_cast<double>(rows * config.train.sequence_length));
   }
   if (!training) {
-    problem.state_bytes.clear();
     problem.activations = {1.0, 0.0};
     problem.order = schedule::Order::ascending;
     return problem;
@@ -120,7 +133,8 @@ schedule::Problem make_problem(const Config& config, const Model& model, const M
   problem.schedule = config.train.schedule == "horizontal" ? schedule::ScheduleKind::horizontal : schedule::ScheduleKind::vertical;
   const bool snake = config.train.order == "snake" || (config.train.order == "auto" && problem.schedule == schedule::ScheduleKind::vertical);
   problem.order = snake ? schedule::Order::snake : schedule::Order::ascending;
-  problem.delay = std::max(0.0, config.train.delay);  // auto: 0 without guards
+  problem.delay = numerics.delay;
+  problem.guard = numerics.guard;
   problem.weights = fractions(config.placement.weights);
   problem.optimizer = fractions(config.placement.optimizer);
   problem.activations = fractions(config.placement.activations);
@@ -132,13 +146,16 @@ schedule::Problem make_problem(const Config& config, const Model& model, const M
 store::Layout make_store_layout(const Config& config, const ModelLayout& layout, const schedule::Problem& problem) {
   store::Layout made;
   const auto kind = [&](store::Kind k) -> store::KindLayout& { return made.kinds[static_cast<std::size_t>(k)]; };
-  for (store::Kind state : {store::Kind::weights, store::Kind::moment1, store::Kind::moment2}) {
-    kind(state).slots = config.run.durability == "commit" ? 2 + snapshot_places(config) : 1;
-    for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
-      kind(state).logical_bytes.push_back(layout.units[unit].elements * sizeof(float));
-      kind(state).padded_bytes.push_back(schedule::padded_elements(layout.units[unit].elements) * sizeof(float));
+  const auto add_state = [&](schedule::ExtentKind state, std::uint64_t width) {
+    store::KindLayout& own = kind(static_cast<store::Kind>(state));
+    own.slots = config.run.durability == "commit" ? 2 + snapshot_places(config) : 1;
+    for (const model::FlatLayout& unit : layout.units) {
+      own.logical_bytes.push_back(unit.elements * width);
+      own.padded_bytes.push_back(schedule::padded_elements(unit.elements) * width);
     }
-  }
+  };
+  add_state(schedule::ExtentKind::weights, problem.weight_bytes);
+  for (std::size_t k = 0; k < problem.state_bytes.size(); ++k) add_state(problem.state_kind(k), problem.state_bytes[k]);
   // Scratch, as the map asks for it.
   for (const schedule::Extent& extent : schedule::make_map(problem, {}).extents) {
     const auto k = static_cast<store::Kind>(extent.kind);
@@ -192,7 +209,9 @@ std::uint64_t in_memory_bytes(const schedule::Problem& problem) {
   std::uint64_t elements = 0;
   for (std::uint64_t object : problem.elements) elements += object;
   const std::uint64_t checkpoints = static_cast<std::uint64_t>(problem.units() - 1) * static_cast<std::uint64_t>(problem.micro_batches) * problem.activation_bytes;
-  return elements * 16 + checkpoints;  // fp32 weight, gradient and two moments
+  std::uint64_t width = problem.weight_bytes + sizeof(float);  // of a parameter: weight, gradient and all state
+  for (std::uint64_t state : problem.state_bytes) width += state;
+  return elements * width + checkpoints;
 }
 
 }  // namespace gsnake::train

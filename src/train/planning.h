@@ -10,11 +10,12 @@
 #include "schedule/graph.h"
 #include "store/store.h"
 #include "train/model_layout.h"
+#include "train/numerics.h"
 
 namespace gsnake::train {
 
 // With training = false, forward passes only: no optimizer state, one micro-batch, nothing placed off the SSD.
-schedule::Problem make_problem(const Config& config, const Model& model, const ModelLayout& layout, bool training);
+schedule::Problem make_problem(const Config& config, const Numerics& numerics, const Model& model, const ModelLayout& layout, bool training);
 
 store::Layout make_store_layout(const Config& config, const ModelLayout& layout, const schedule::Problem& problem);
 // How many commits are kept beside the newest.
@@ -25,6 +26,7 @@ store::Layout scratch_layout(const store::Layout& layout);
 // Bytes beside slots and homes that a budget has to hold.
 struct Overheads {
   std::uint64_t torch_temporaries = 0;  // device: measured by the rehearsal
+  std::uint64_t widened_weights = 0;    // device
   std::uint64_t snapshot_buffers = 0;   // host
 };
 

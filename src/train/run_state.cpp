@@ -10,10 +10,11 @@ namespace gsnake::train {
 namespace {
 
 // Keys of [train] that are part of the maths; of [model], [data] and [optimizer], all are.
-constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequence_length", "dtype", "compute_dtype", "compute_threads", "seed", "head_chunk"};
+constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequence_length", "dtype", "compute_dtype", "compute_threads", "seed", "head_chunk", "loss_scale", "on_nonfinite"};
 
 bool part_of_maths(const std::string& section, const std::string& key) {
-  if (section == "model" || section == "optimizer") return true;
+  if (section == "optimizer") return key != "clipping_mode";
+  if (section == "model") return true;
   if (section == "data") return key != "validation";
   return section == "train" && std::find(kMathsOfTrain.begin(), kMathsOfTrain.end(), key) != kMathsOfTrain.end();
 }
@@ -34,13 +35,14 @@ void refuse(const std::string& key, const nlohmann::json& before, const nlohmann
 }  // namespace
 
 nlohmann::json to_json(const RunState& state, const Config& config) {
-  return {{"step", state.step},  {"updates", state.updates},   {"data_cursor", state.data_cursor},
-          {"compute_threads", state.compute_threads}, {"elements", state.elements}, {"config", nlohmann::json::parse(config.to_json())}};
+  return {{"step", state.step},  {"updates", state.updates},   {"loss_scale", state.loss_scale}, {"good_steps", state.good_steps},
+          {"data_cursor", state.data_cursor}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"config", nlohmann::json::parse(config.to_json())}};
 }
 
 RunState run_state_from(const nlohmann::json& training) {
   try {
-    return {training.at("step"), training.at("updates"), training.at("data_cursor"), training.at("compute_threads"), training.at("elements")};
+    return {training.at("step"), training.at("updates"), training.at("loss_scale"), training.at("good_steps"), training.at("data_cursor"),
+            training.at("compute_threads"), training.at("compute_dtype"), training.at("elements")};
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::storage, std::string("the manifest does not describe a training run: ") + error.what());
   }
@@ -66,7 +68,10 @@ Config parse_config(const nlohmann::json& config) {
   return Config::parse("", ".", settings);
 }
 
-void refuse_changed_threads(int before, int now, const std::vector<std::string>& allowed) { refuse("train.compute_threads", before, now, allowed); }
+void refuse_changed_compute(const RunState& before, int threads, const std::string& dtype, const std::vector<std::string>& allowed) {
+  refuse("train.compute_threads", before.compute_threads, threads, allowed);
+  refuse("train.compute_dtype", before.compute_dtype, dtype, allowed);
+}
 
 void refuse_changed_maths(const nlohmann::json& before, const Config& config, const std::vector<std::string>& allowed) {
   const nlohmann::json now = nlohmann::json::parse(config.to_json());

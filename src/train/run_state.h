@@ -13,8 +13,11 @@ namespace gsnake::train {
 struct RunState {
   std::int64_t step = 0;        // attempts
   std::int64_t updates = 0;     // attempts that were not skipped
+  double loss_scale = 1.0;      // of the next step
+  std::int64_t good_steps = 0;  // since the loss scale last changed
   std::uint64_t data_cursor = 0;
   int compute_threads = 0;      // in effect; part of the maths
+  std::string compute_dtype;    // likewise
   std::vector<std::uint64_t> elements;  // of each object
 };
 
@@ -26,7 +29,7 @@ nlohmann::json config_from(const nlohmann::json& training);
 Config parse_config(const nlohmann::json& config);
 
 // Throw Error(usage) that names the first key whose change would change the maths, unless `allowed` names it.
-void refuse_changed_threads(int before, int now, const std::vector<std::string>& allowed);
+void refuse_changed_compute(const RunState& before, int threads, const std::string& dtype, const std::vector<std::string>& allowed);
 void refuse_changed_maths(const nlohmann::json& before, const Config& now, const std::vector<std::string>& allowed);
 
 }  // namespace gsnake::train

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "greedysnake/error.h"
 #include "memory/anonymous.h"
+#include "train/compute_dtype.h"
 #include "train/torch_memory.h"
 
 namespace gsnake::train {
@@ -26,16 +27,6 @@ constexpr std::uint64_t kSnapshotBuffers = 32ULL << 20;  // store::Store::snapsh
 int compute_threads(const Config& config) {
   if (config.train.compute_threads > 0) return static_cast<int>(config.train.compute_threads);
   return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-}
-
-std::unique_ptr<optim::Optimizer> make_optimizer(const OptimizerConfig& config) {
-  optim::OptimizerSpec spec;
-  spec.name = config.name;
-  spec.beta1 = config.beta1;
-  spec.beta2 = config.beta2;
-  spec.epsilon = config.epsilon;
-  spec.weight_decay = config.weight_decay;
-  return optim::make_optimizer(spec);
 }
 
 Model checked(Model model, const Config& config) {
@@ -54,7 +45,8 @@ std::uint64_t checksum_of_zeros(std::uint64_t bytes) {
 }
 
 ComputeShape compute_shape(const Config& config, Purpose purpose) {
-  return {purpose == Purpose::train ? config.train.micro_batch_size : 1, config.train.sequence_length, config.train.head_chunk, config.train.seed};
+  return {purpose == Purpose::train ? config.train.micro_batch_size : 1, config.train.sequence_length, config.train.head_chunk, config.train.seed,
+          dtype_of(config.train.dtype), resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, cpu_has_bf16_units())};
 }
 
 }  // namespace
@@ -83,15 +75,15 @@ store::StoreOptions store_options(const Config& config) {
 }
 
 Session::Session(Model made, const Config& settings, Purpose purpose)
-    : config(settings), model(checked(std::move(made), settings)), layout(make_model_layout(model, settings.optimizer.decay_1d)),
-      shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(make_problem(settings, model, layout, purpose == Purpose::train)) {
+    : config(settings), numerics(numerics_of(settings)), model(checked(std::move(made), settings)), layout(make_model_layout(model, settings.optimizer.decay_1d)),
+      shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(make_problem(settings, numerics, model, layout, purpose == Purpose::train)) {
   const bool training = purpose == Purpose::train;
   temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
-  memory = plan_memory(config, problem, {temporaries, training && snapshot_places(config) > 0 ? kSnapshotBuffers : 0});
+  memory = plan_memory(config, problem, {temporaries, backend.widened_bytes(), training && snapshot_places(config) > 0 ? kSnapshotBuffers : 0});
   program = schedule::build_program(problem, memory.pools);
   store_layout = make_store_layout(config, layout, problem);
-  if (training) optimizer = make_optimizer(config.optimizer);
+  if (training) optimizer = optim::make_optimizer(numerics.optimizer);
   device = device::make_cpu_device();
 }
 
@@ -103,6 +95,8 @@ void Session::start(StartState state, runtime::Committer* committer) {
   options.emulated_rates = {rates.compute, rates.h2d, rates.d2h, rates.ssd_read, rates.ssd_write, rates.optimizer, rates.collective};
   options.decay_runs = decay_runs(layout);
   options.committer = problem.commits ? committer : nullptr;
+  options.policy = numerics.policy;
+  options.progress = numerics.progress;
   options.verify_reads = config.ssd.verify == "always";
   options.hash_writes = hashes_state();
   executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, optimizer.get(), std::move(options));
@@ -154,6 +148,12 @@ std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
 int Session::next_slot() const {
   const int slots = store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots;
   return slots >= 2 ? 1 - executor->slots().committed_slot() : 0;
+}
+
+int Session::state_slot() const {
+  const auto& extents = program.map.extents;
+  const auto first = std::find_if(extents.begin(), extents.end(), [](const schedule::Extent& extent) { return runtime::is_state(extent); });
+  return executor->slots().read_slot(static_cast<int>(first - extents.begin()));
 }
 
 }  // namespace gsnake::train

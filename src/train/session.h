@@ -7,6 +7,7 @@
 #include "device/device.h"
 #include "optim/optimizer.h"
 #include "runtime/executor.h"
+#include "train/numerics.h"
 #include "train/planning.h"
 #include "train/state_hashes.h"
 #include "train/torch_backend.h"
@@ -33,8 +34,11 @@ struct Session {
   void start(StartState state, runtime::Committer* committer);
   // Where updates go now: what the next commit names.
   [[nodiscard]] int next_slot() const;
+  // Where all state stands, while no update is under way.
+  [[nodiscard]] int state_slot() const;
 
   Config config;
+  Numerics numerics;
   Model model;
   ModelLayout layout;
   ComputeShape shape;

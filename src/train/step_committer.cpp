@@ -48,9 +48,12 @@ void StepCommitter::wait_for_readers() {
   }
 }
 
-void StepCommitter::commit(std::int64_t step, int slot) {
-  const RunState& state = states_[static_cast<std::size_t>(step) % states_.size()];
+void StepCommitter::commit(std::int64_t step, const runtime::Progress& progress, int slot) {
+  RunState& state = states_[static_cast<std::size_t>(step) % states_.size()];
   if (state.step != step) throw std::logic_error("commit: nothing is known of step " + std::to_string(step));
+  state.updates = progress.updates;
+  state.loss_scale = progress.loss_scale;
+  state.good_steps = progress.good_steps;
   for (std::size_t i = 0; i < extents_.size(); ++i) {
     const runtime::SlotTable::Checksum checksum = slots_->checksum(extents_[i]);
     if (!checksum.known) throw std::logic_error("commit: a piece of state was never written");

@@ -25,13 +25,13 @@ class StepCommitter final : public runtime::Committer {
   void set_parameters(std::uint64_t parameters) { parameters_ = parameters; }
   // Once, before the first step.
   void set_slots(const runtime::SlotTable& slots) { slots_ = &slots; }
-  // What is true after `state.step`; before that step is started. Kept until four more were.
+  // What is true after `state.step`, but for its progress; before that step is started. Kept until four more were.
   void expect(const RunState& state) { states_[static_cast<std::size_t>(state.step) % states_.size()] = state; }
   // False while another process reads the last commit, whose slot would be overwritten next: then later steps go on overwriting the other
   // one, and a later one is committed. On the commit lane.
   bool may_commit(std::int64_t step) override;
   // On the commit lane, or while no lane is at work.
-  void commit(std::int64_t step, int slot) override;
+  void commit(std::int64_t step, const runtime::Progress& progress, int slot) override;
   // Until the snapshot that is being made, if there is one, is complete. Throws what stopped it.
   void wait_for_snapshot();
 

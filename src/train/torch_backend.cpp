@@ -101,7 +101,7 @@ void TorchBackend::backward(const runtime::ComputeCall& call, const runtime::Ste
   model::backward(module_of(call.unit), hidden(call.input), gradient, &input_gradient, shape_.compute);
 }
 
-void TorchBackend::head(const runtime::ComputeCall& call, runtime::StepBatch& batch) {
+void TorchBackend::head(const runtime::ComputeCall& call, const runtime::StepBatch& batch) {
   auto& head = dynamic_cast<HeadUnit&>(module_of(call.unit));
   const torch::Tensor input = hidden(call.input);
   if (head_sink_) {
@@ -109,13 +109,12 @@ void TorchBackend::head(const runtime::ComputeCall& call, runtime::StepBatch& ba
     return;
   }
   const model::HeadPass pass{batch.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
-  double& loss = batch.losses[static_cast<std::size_t>(call.micro_batch)];
   if (call.op == Op::head_forward) {
-    loss = model::head_loss(head, input, ids(batch.labels, call.micro_batch), pass);
+    *call.loss = model::head_loss(head, input, ids(batch.labels, call.micro_batch), pass);
     return;
   }
   torch::Tensor input_gradient = hidden(call.output);
-  loss = model::head_forward_backward(head, input, ids(batch.labels, call.micro_batch), pass, input_gradient);
+  *call.loss = model::head_forward_backward(head, input, ids(batch.labels, call.micro_batch), pass, input_gradient);
 }
 
 // One unit forward and, in training, backward, on zeros that the meter does not count.
@@ -146,6 +145,7 @@ void TorchBackend::rehearse_unit(int unit, bool training) {
   call.input = slot(true, state, shape_.storage);
   call.output_gradient = slot(true, state, shape_.storage);
   call.output = slot(true, state, shape_.storage);
+  call.loss = batch.losses.data();
   run(call, batch);
   if (training && unit != last) {
     call.op = Op::backward;

@@ -62,7 +62,7 @@ class TorchBackend final : public runtime::ComputeBackend {
   void bind_tied(const runtime::ComputeCall& call);
   void forward(const runtime::ComputeCall& call, const runtime::StepBatch& batch);
   void backward(const runtime::ComputeCall& call, const runtime::StepBatch& batch);
-  void head(const runtime::ComputeCall& call, runtime::StepBatch& batch);
+  void head(const runtime::ComputeCall& call, const runtime::StepBatch& batch);
   void rehearse_unit(int unit, bool training);
 
   Model& model_;

@@ -10,8 +10,8 @@
 #include "core/log.h"
 #include "greedysnake/error.h"
 #include "memory/anonymous.h"
-#include "optim/learning_rate.h"
 #include "schedule/traffic.h"
+#include "train/compute_dtype.h"
 #include "train/initial_state.h"
 #include "train/run_state.h"
 #include "train/session.h"
@@ -21,15 +21,6 @@ namespace gsnake {
 namespace {
 
 using schedule::Lane;
-
-optim::LearningRateSchedule learning_rates(const OptimizerConfig& config) {
-  using Decay = optim::LearningRateSchedule::Decay;
-  const Decay decay = config.decay == "cosine"   ? Decay::cosine
-                      : config.decay == "linear" ? Decay::linear
-                      : config.decay == "wsd"    ? Decay::wsd
-                                                 : Decay::constant;
-  return {config.learning_rate, config.min_learning_rate, config.warmup_steps, config.decay_steps, decay};
-}
 
 std::int64_t counted(const std::vector<std::int64_t>& labels) {
   std::int64_t count = 0;
@@ -77,14 +68,13 @@ class Trainer::Impl {
  private:
   struct InFlight {
     runtime::Executor::Ticket ticket = -1;
-    Traffic traffic;
     Batch data;
     runtime::StepBatch batch;
     StepResult result;
   };
 
   void open(const TrainerOptions& options);
-  void make_committer() { committer = std::make_unique<train::StepCommitter>(session.config, session.program.map, *session.store); }
+  void make_committer();
   void make_report();
   void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
   double loss_of(const InFlight& step) const;
@@ -93,8 +83,9 @@ class Trainer::Impl {
   void protect_nothing();  // before state on SSD is overwritten
   [[nodiscard]] bool all_committed() const { return committer->committed() == state.step; }
   void throw_if_failed() const;
+  void judge(StepResult& result, const runtime::StepOutcome& outcome);
+  [[noreturn]] void fail(const StepResult& result, const std::string& what);
 
-  optim::LearningRateSchedule rates_;
   InFlight steps_[2];
   InFlight validation_;
   std::int64_t submitted_ = 0;  // by this process
@@ -108,7 +99,7 @@ class Trainer::Impl {
 };
 
 Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
-    : session((config.validate(), std::move(model)), config, train::Purpose::train), rates_(learning_rates(config.optimizer)) {
+    : session((config.validate(), std::move(model)), config, train::Purpose::train) {
   open(options);
   session.progress = options.progress;
   session.start(first_step_ > 0 || manifest_valid_ ? train::StartState::checked : train::StartState::fresh, committer.get());
@@ -141,7 +132,9 @@ void Trainer::Impl::open(const TrainerOptions& options) {
     const nlohmann::json& training = session.store->manifest()->training;
     train::refuse_changed_maths(train::config_from(training), session.config, options.allow_change);
     state = train::run_state_from(training);
-    train::refuse_changed_threads(state.compute_threads, at::get_num_threads(), options.allow_change);
+    train::refuse_changed_compute(state, at::get_num_threads(), train::dtype_name(session.shape.compute), options.allow_change);
+    const double scale = session.numerics.policy.dynamic_scale ? state.loss_scale : session.numerics.progress.loss_scale;
+    session.numerics.progress = {state.updates, scale, state.good_steps};
     if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + session.config.run.dir);
     first_step_ = completed = state.step;
     manifest_valid_ = true;
@@ -162,12 +155,18 @@ void Trainer::Impl::open(const TrainerOptions& options) {
   state = {};
   state.elements = session.problem.elements;
   state.compute_threads = at::get_num_threads();
+  state.compute_dtype = train::dtype_name(session.shape.compute);
   session.written.emplace(session.program.map);
-  train::write_initial_weights(session.model, session.layout, session.config.train.seed, *session.store, *session.written,
+  train::write_initial_weights(session.model, session.layout, session.numerics.optimizer.weights, session.config.train.seed, *session.store, *session.written,
                                [&](std::size_t unit, std::size_t units) {
                                  if (options.progress) options.progress(fmt::format("writing the initial weights of unit {} of {}", unit + 1, units), 0, 0);
                                });
   make_committer();
+}
+
+void Trainer::Impl::make_committer() {
+  committer = std::make_unique<train::StepCommitter>(session.config, session.program.map, *session.store);
+  if (session.problem.guard == schedule::Guard::speculative) committer->commit_every_time();
 }
 
 void Trainer::Impl::make_report() {
@@ -181,7 +180,9 @@ void Trainer::Impl::make_report() {
   for (std::size_t path = 0; path < session.store->ssd_paths().size(); ++path) {
     report.ssd_paths.push_back({session.store->ssd_paths()[path], io.bytes_per_path[path]});
   }
-  report.compute_dtype = "fp32";
+  report.compute_dtype = train::dtype_name(session.shape.compute);
+  report.formats = train::describe_formats(session.numerics);
+  report.guard = train::describe_guard(session.numerics);
   report.compute_threads = at::get_num_threads();
   report.delay = schedule::effective_delay(problem);
   report.order = problem.order == schedule::Order::snake ? "snake" : "ascending";
@@ -199,7 +200,7 @@ void Trainer::Impl::make_report() {
 
 Traffic Trainer::Impl::traffic_of(runtime::Executor::Ticket ticket) const {
   const schedule::Graph& graph = session.executor->graph(ticket);
-  const schedule::Conditions& conditions = session.executor->conditions(ticket);
+  const schedule::Conditions conditions = session.executor->conditions(ticket);
   Traffic bytes;
   bytes.ssd_read_bytes = graph.lane_bytes(Lane::ssd_read, conditions);
   bytes.ssd_write_bytes = graph.lane_bytes(Lane::ssd_write, conditions);
@@ -260,15 +261,11 @@ void Trainer::Impl::submit(const Batch& batch) {
   fill(step, batch, true, session.config.train.micro_batches);
   step.result = {};
   step.result.tokens = counted(step.data.labels);
-  step.result.learning_rate = rates_.at(state.updates);
   step.batch.step = state.step + 1;
   step.batch.loss_factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(step.result.tokens, 1)));
-  const optim::StepScalars scalars{step.result.learning_rate, state.updates + 1};
   step.result.step = ++state.step;
-  ++state.updates;
   committer->expect(state);
-  step.ticket = session.executor->train(step.batch, scalars, state.step % session.config.run.commit_every == 0);
-  step.traffic = traffic_of(step.ticket);
+  step.ticket = session.executor->train(step.batch, state.step % session.config.run.commit_every == 0);
   ++submitted_;
 }
 
@@ -279,21 +276,38 @@ StepResult Trainer::Impl::wait() {
   session.executor->wait_results(step.ticket);
   StepResult& result = step.result;
   result.loss = loss_of(step);
-  result.grad_norm = session.executor->gradient_norm(step.ticket);
+  const runtime::StepOutcome& outcome = session.executor->outcome(step.ticket);
+  result.grad_norm = outcome.verdict.gradient_norm;
+  result.learning_rate = outcome.verdict.scalars.learning_rate;
+  result.loss_scale = outcome.verdict.loss_scale;
+  result.redone = outcome.what.revised;
   const auto now = std::chrono::steady_clock::now();
   result.step_ms = std::chrono::duration<double, std::milli>(now - results_at_).count();
   result.tokens_per_second = result.step_ms > 0.0 ? static_cast<double>(result.tokens) / result.step_ms * 1e3 : 0.0;
   results_at_ = now;
   ++waited_;
   completed = result.step;
-  count(step.traffic);
-  if (!std::isfinite(result.loss) || !std::isfinite(result.grad_norm)) {
-    const std::string what = std::isfinite(result.loss) ? "gradient norm" : "loss";
-    failure_ = std::make_exception_ptr(NonFiniteError(
-        "the " + what + " of step " + std::to_string(result.step) + " is not finite; lower optimizer.learning_rate or check the data", result));
-    throw_if_failed();
-  }
+  count(traffic_of(step.ticket));
+  judge(result, outcome);
   return result;
+}
+
+void Trainer::Impl::judge(StepResult& result, const runtime::StepOutcome& outcome) {
+  if (const int object = session.executor->bad_weight(); object >= 0) fail(result, "a new weight of " + train::name_of_unit(session.model, object));
+  if (outcome.verdict.finite) return;
+  const bool of_loss = outcome.bad_gradient < 0 || !std::isfinite(result.loss);
+  const int unit = outcome.bad_gradient < 0 ? static_cast<int>(session.model.units.size()) - 1 : outcome.bad_gradient;
+  const std::string what = (of_loss ? "the loss, first seen in " : "the gradient of ") + train::name_of_unit(session.model, unit);
+  if (!session.numerics.policy.skips) fail(result, what);
+  result.skipped = true;
+  spdlog::warn("step {} is skipped: {} is not finite{}", result.step, what,
+               session.numerics.policy.dynamic_scale ? fmt::format("; the loss scale falls to {}", outcome.verdict.after.loss_scale) : "");
+}
+
+void Trainer::Impl::fail(const StepResult& result, const std::string& what) {
+  failure_ = std::make_exception_ptr(NonFiniteError(
+      fmt::format("{} is not finite in step {}; lower optimizer.learning_rate or check the data (the last commit stands)", what, result.step), result));
+  throw_if_failed();
 }
 
 double Trainer::Impl::validate(const Batch& batch) {
@@ -318,8 +332,8 @@ double Trainer::Impl::validate(const Batch& batch) {
     fill(validation_, pass, false, session.config.train.micro_batches);
     validation_.batch.loss_factor = factor;
     validation_.ticket = session.executor->validate(validation_.batch);
-    count(traffic_of(validation_.ticket));
     session.executor->wait_results(validation_.ticket);
+    count(traffic_of(validation_.ticket));
     loss += loss_of(validation_);
   }
   results_at_ = std::chrono::steady_clock::now();
@@ -336,12 +350,14 @@ void Trainer::Impl::commit() {
   count(traffic_of(last));
   session.executor->wait_end(last - 1);  // which may be committing
   session.executor->wait_end(last);
+  if (const int object = session.executor->bad_weight(); object >= 0) {
+    fail(steps_[(submitted_ - 1) % 2].result, "a new weight of " + train::name_of_unit(session.model, object));
+  }
   manifest_valid_ = true;  // from its first copy on, whether or not all copies can be written
   if (committer->committed() == state.step) return committer->wait_for_snapshot();
   // Nobody does it on the way: one slot, or no step was taken.
-  const bool declined = committer->declined() == state.step;
-  const int slot = session.problem.commits && !declined ? session.store->committed_slot() : session.next_slot();
-  committer->commit(state.step, slot);
+  const int slot = session.state_slot();
+  committer->commit(state.step, session.executor->progress(), slot);
   session.executor->slots().committed(slot);
   committer->wait_for_snapshot();
 }
@@ -349,11 +365,9 @@ void Trainer::Impl::commit() {
 std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
   if (!all_committed()) throw std::logic_error("Trainer::weights: call commit() first");
   const model::FlatLayout& flat = session.layout.units.at(static_cast<std::size_t>(unit));
-  const std::uint64_t bytes = schedule::padded_elements(flat.elements) * sizeof(float);
-  const memory::AnonymousMemory buffer(bytes);
-  session.store->read({store::Kind::weights, static_cast<std::uint32_t>(unit), 0, bytes}, session.store->committed_slot(), buffer.data());
-  const auto* floats = reinterpret_cast<const float*>(buffer.data());
-  return {floats, floats + flat.elements};
+  std::vector<float> master = train::read_master(*session.store, session.numerics.optimizer.weights, static_cast<std::uint32_t>(unit), session.store->committed_slot());
+  master.resize(flat.elements);
+  return master;
 }
 
 Traffic Trainer::Impl::take_traffic() {

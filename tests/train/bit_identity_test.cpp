@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstring>
 #include <optional>
 #include <set>
 
@@ -105,25 +104,6 @@ Config config_of(const Variation& run, const TempFolder& folder) {
   // Whether steps are committed while others run must not matter either.
   config.run.durability = (run[kDelay] + run[kPlacement] / 2 + run[kPaths]) % 2 == 0 ? "commit" : "off";
   return config;
-}
-
-void expect_equal(const std::vector<std::vector<float>>& streamed, const std::vector<std::vector<float>>& in_memory, const char* what) {
-  ASSERT_EQ(streamed.size(), in_memory.size()) << what;
-  for (std::size_t unit = 0; unit < in_memory.size(); ++unit) {
-    ASSERT_EQ(streamed[unit].size(), in_memory[unit].size()) << what << " of unit " << unit;
-    ASSERT_EQ(std::memcmp(streamed[unit].data(), in_memory[unit].data(), in_memory[unit].size() * sizeof(float)), 0) << what << " of unit " << unit;
-  }
-}
-
-void expect_equal(const Outcome& streamed, const Outcome& in_memory) {
-  ASSERT_EQ(streamed.losses.size(), in_memory.losses.size());
-  for (std::size_t i = 0; i < in_memory.losses.size(); ++i) {
-    ASSERT_EQ(streamed.losses[i], in_memory.losses[i]) << "loss of step " << i + 1;
-    ASSERT_NEAR(streamed.grad_norms[i], in_memory.grad_norms[i], 1e-9 * in_memory.grad_norms[i]) << "gradient norm of step " << i + 1;
-  }
-  ASSERT_NO_FATAL_FAILURE(expect_equal(streamed.weights, in_memory.weights, "weights"));
-  ASSERT_NO_FATAL_FAILURE(expect_equal(streamed.moment1, in_memory.moment1, "first moments"));
-  ASSERT_NO_FATAL_FAILURE(expect_equal(streamed.moment2, in_memory.moment2, "second moments"));
 }
 
 // Empty where io_uring is to be had, else what refuses it.

@@ -1,11 +1,16 @@
 #include "train/small_run.h"
 
+#include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstring>
+#include <map>
 #include <random>
 
 #include "memory/anonymous.h"
+#include "optim/formats.h"
 #include "store/store.h"
+#include "train/compute_dtype.h"
 #include "train/session.h"
 
 namespace gsnake::test {
@@ -104,12 +109,17 @@ std::vector<float> floats_of(const torch::Tensor& tensor) {
 std::vector<std::vector<float>> committed(const Config& config, store::Kind kind, const std::vector<std::vector<float>>& like) {
   const auto store = store::Store::open(train::store_options(config), {});
   std::vector<std::vector<float>> units;
+  if (store->layout().kinds[static_cast<std::size_t>(kind)].padded_bytes.empty()) return units;
   for (std::size_t unit = 0; unit < like.size(); ++unit) {
     const std::uint64_t bytes = store->layout().kinds[static_cast<std::size_t>(kind)].padded_bytes[unit];
     const memory::AnonymousMemory buffer(bytes);
     store->read({kind, static_cast<std::uint32_t>(unit), 0, bytes}, store->committed_slot(), buffer.data());
-    const auto* floats = reinterpret_cast<const float*>(buffer.data());
-    units.emplace_back(floats, floats + like[unit].size());
+    std::vector<float>& values = units.emplace_back(like[unit].size());
+    if (config.optimizer.moments == "bf16") {
+      optim::widen(optim::WeightFormat::bf16, {reinterpret_cast<const std::uint16_t*>(buffer.data()), values.size()}, values);
+    } else {
+      std::memcpy(values.data(), buffer.data(), values.size() * sizeof(float));
+    }
   }
   return units;
 }
@@ -124,6 +134,8 @@ Outcome train_streamed(const Config& config, const std::vector<Batch>& batches) 
       const StepResult result = trainer.wait();
       outcome.losses.push_back(result.loss);
       outcome.grad_norms.push_back(result.grad_norm);
+      outcome.skipped.push_back(result.skipped);
+      outcome.redone.push_back(result.redone);
     };
     for (std::size_t i = 0; i < batches.size(); ++i) {
       trainer.submit(batches[i]);
@@ -142,6 +154,18 @@ Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches,
   torch::set_num_threads(static_cast<int>(config.train.compute_threads));
   reference::Options options;
   options.hyper = {config.optimizer.beta1, config.optimizer.beta2, config.optimizer.epsilon, config.optimizer.weight_decay};
+  const std::map<std::string, reference::Rule> rules{
+      {"adamw", reference::Rule::adamw}, {"adam", reference::Rule::adam}, {"lion", reference::Rule::lion}, {"sgd", reference::Rule::sgd}};
+  options.rule = rules.at(config.optimizer.name);
+  options.bf16_moments = config.optimizer.moments == "bf16";
+  options.gradient_clipping = config.optimizer.gradient_clipping;
+  const bool fp16 = config.train.dtype == "fp16";
+  const bool skips = config.train.on_nonfinite == "skip" || (config.train.on_nonfinite == "auto" && fp16);
+  options.on_nonfinite = skips ? reference::OnNonfinite::skip : reference::OnNonfinite::stop;
+  options.dtype = train::dtype_of(config.train.dtype);
+  options.compute = train::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, train::cpu_has_bf16_units());
+  options.loss_scale.dynamic = config.train.loss_scale < 0.0;
+  if (!options.loss_scale.dynamic) options.loss_scale.initial = static_cast<float>(config.train.loss_scale);
   options.seed = config.train.seed;
   options.head_chunk = config.train.head_chunk;
   options.order = order;
@@ -152,13 +176,40 @@ Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches,
     const reference::StepResult result = loop.step(micro_batches, config.optimizer.learning_rate);
     outcome.losses.push_back(result.loss);
     outcome.grad_norms.push_back(result.grad_norm);
+    outcome.skipped.push_back(result.skipped);
+    outcome.factors.push_back(static_cast<double>(result.gradient_factor) * static_cast<double>(result.loss_scale));
   }
   for (std::int64_t unit = 0; unit < loop.units(); ++unit) {
     outcome.weights.push_back(floats_of(loop.weights(unit)));
     outcome.moment1.push_back(floats_of(loop.moment1(unit)));
-    outcome.moment2.push_back(floats_of(loop.moment2(unit)));
+    if (config.optimizer.name == "adamw" || config.optimizer.name == "adam") outcome.moment2.push_back(floats_of(loop.moment2(unit)));
   }
   return outcome;
+}
+
+namespace {
+
+void expect_equal(const std::vector<std::vector<float>>& streamed, const std::vector<std::vector<float>>& in_memory, const char* what) {
+  ASSERT_EQ(streamed.size(), in_memory.size()) << what;
+  for (std::size_t unit = 0; unit < in_memory.size(); ++unit) {
+    ASSERT_EQ(streamed[unit].size(), in_memory[unit].size()) << what << " of unit " << unit;
+    ASSERT_EQ(std::memcmp(streamed[unit].data(), in_memory[unit].data(), in_memory[unit].size() * sizeof(float)), 0) << what << " of unit " << unit;
+  }
+}
+
+}  // namespace
+
+void expect_equal(const Outcome& streamed, const Outcome& in_memory) {
+  ASSERT_EQ(streamed.losses.size(), in_memory.losses.size());
+  for (std::size_t i = 0; i < in_memory.losses.size(); ++i) {
+    ASSERT_EQ(streamed.losses[i], in_memory.losses[i]) << "loss of step " << i + 1;
+    ASSERT_EQ(streamed.skipped[i], in_memory.skipped[i]) << "step " << i + 1;
+    if (streamed.skipped[i]) continue;
+    ASSERT_EQ(streamed.grad_norms[i], in_memory.grad_norms[i]) << "gradient norm of step " << i + 1;
+  }
+  ASSERT_NO_FATAL_FAILURE(expect_equal(streamed.weights, in_memory.weights, "weights"));
+  ASSERT_NO_FATAL_FAILURE(expect_equal(streamed.moment1, in_memory.moment1, "first moments"));
+  ASSERT_NO_FATAL_FAILURE(expect_equal(streamed.moment2, in_memory.moment2, "second moments"));
 }
 
 }  // namespace gsnake::test

@@ -40,12 +40,18 @@ std::vector<reference::MicroBatch> micro_batches_of(const Batch& batch);
 struct Outcome {
   std::vector<double> losses;
   std::vector<double> grad_norms;
+  std::vector<bool> skipped;
+  std::vector<bool> redone;                 // of the streamed run alone
+  std::vector<double> factors;              // of gradients: clipping and the loss scale; of the run in memory alone
   std::vector<std::vector<float>> weights;  // by unit
   std::vector<std::vector<float>> moment1;
-  std::vector<std::vector<float>> moment2;
+  std::vector<std::vector<float>> moment2;  // empty where the optimizer has none
 };
 
 Outcome train_streamed(const Config& config, const std::vector<Batch>& batches);
 Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches, reference::Order order);
+
+// Losses, gradient norms, skipped steps, weights and moments are the same bits.
+void expect_equal(const Outcome& streamed, const Outcome& in_memory);
 
 }  // namespace gsnake::test

@@ -1,0 +1,217 @@
+// Half precision, clipping, skipped steps: the same bits as in memory, whatever else a run does; and what of it is refused.
+#include "train/numerics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <random>
+
+#include "greedysnake/error.h"
+#include "optim/target.h"
+#include "train/small_run.h"
+
+namespace gsnake::test {
+namespace {
+
+using schedule::Guard;
+using testing::HasSubstr;
+
+constexpr std::int64_t kSteps = 8;
+
+// Of the guard: what is asked for.
+struct Case {
+  const char* name;
+  const char* dtype;
+  const char* moments;
+  double clipping;       // so that some norms are above it and some below
+  const char* mode;      // of clipping
+  const char* on_nonfinite;
+  double delay;          // -1: auto
+  Guard guard;           // that comes of it
+};
+
+const std::array kCases{
+    Case{"fp32_clipped_deferred", "fp32", "fp32", 0.9, "auto", "auto", -1, Guard::deferred},
+    Case{"fp32_clipped_speculative", "fp32", "fp32", 0.9, "speculative", "auto", -1, Guard::speculative},
+    Case{"bf16", "bf16", "fp32", 0, "auto", "auto", 0.25, Guard::none},
+    Case{"bf16_all_delayed", "bf16", "bf16", 0, "auto", "auto", 1, Guard::none},
+    Case{"bf16_clipped_deferred", "bf16", "fp32", 0.9, "deferred", "auto", 1, Guard::deferred},
+    Case{"bf16_clipped_speculative", "bf16", "bf16", 0.9, "auto", "skip", 0.7, Guard::speculative},
+    Case{"fp16_deferred", "fp16", "fp32", 0, "auto", "auto", -1, Guard::deferred},
+    Case{"fp16_clipped_deferred", "fp16", "bf16", 0.9, "auto", "auto", 1, Guard::deferred},
+    Case{"fp16_clipped_speculative", "fp16", "fp32", 0.9, "speculative", "auto", 0.4, Guard::speculative},
+};
+
+// What must not matter, and some of the maths, at random.
+Config draw(const Case& tested, std::mt19937_64& random, const TempFolder& folder) {
+  const auto one_of = [&](auto list) { return *(list.begin() + static_cast<std::ptrdiff_t>(random() % list.size())); };
+  Config config = small_config(random() % 2 == 0 ? small_gpt2() : small_llama(), one_of(std::initializer_list<std::int64_t>{1, 2, 3}), folder);
+  config.train.dtype = tested.dtype;
+  config.train.compute_dtype = one_of(std::initializer_list<const char*>{"auto", "fp32"});
+  config.train.on_nonfinite = tested.on_nonfinite;
+  config.train.delay = tested.delay;
+  config.train.schedule = one_of(std::initializer_list<const char*>{"vertical", "vertical", "horizontal"});
+  config.train.order = config.train.schedule == "vertical" ? one_of(std::initializer_list<const char*>{"snake", "ascending"}) : "ascending";
+  config.optimizer.name = one_of(std::initializer_list<const char*>{"adamw", "adamw", "adam", "lion", "sgd"});
+  config.optimizer.moments = tested.moments;
+  config.optimizer.gradient_clipping = tested.clipping;
+  config.optimizer.clipping_mode = tested.mode;
+  config.placement.gradients.host = one_of(std::initializer_list<double>{0.0, 0.5, 1.0});
+  config.placement.activations = one_of(std::initializer_list<TierFractions>{{0, 0}, {0, 1}, {1.0 / 3, 1.0 / 3}});
+  config.run.durability = "commit";
+  if (tested.guard == Guard::speculative) return config;
+  config.placement.weights = config.placement.optimizer = one_of(std::initializer_list<TierFractions>{{0, 0}, {0, 1}, {1, 0}, {1.0 / 3, 1.0 / 3}});
+  config.run.durability = one_of(std::initializer_list<const char*>{"commit", "off"});
+  config.run.commit_every = config.run.durability == "commit" ? one_of(std::initializer_list<std::int64_t>{1, 3}) : 1;
+  return config;
+}
+
+// In two steps a single token counts, whose gradient overflows fp16 once it is scaled.
+std::vector<Batch> batches_of(const Config& config) {
+  std::vector<Batch> batches = random_batches(kSteps, config.train.micro_batches, config.model.vocab);
+  for (std::size_t step : {2U, 5U}) {
+    std::vector<std::int64_t>& labels = batches[step].labels;
+    const std::int64_t kept = 3;
+    std::fill(labels.begin(), labels.end(), kIgnoredLabel);
+    labels[1] = kept;
+  }
+  return batches;
+}
+
+class NumericsTest : public testing::TestWithParam<Case> {
+ protected:
+  ~NumericsTest() override { optim::force_target(""); }
+};
+
+TEST_P(NumericsTest, SameBitsAsInMemoryOnEveryInstructionSet) {
+  const Case& tested = GetParam();
+  std::mt19937_64 random(std::hash<std::string>()(tested.name));
+  std::size_t clipped = 0;
+  std::size_t unclipped = 0;
+  std::size_t skipped = 0;
+  std::size_t redone = 0;
+  for (const std::string& target : optim::supported_targets()) {
+    optim::force_target(target);
+    const TempFolder folder;
+    const Config config = draw(tested, random, folder);
+    SCOPED_TRACE(target + ": " + config.to_json());
+    const std::vector<Batch> batches = batches_of(config);
+    const bool snake = config.train.order == "snake";
+    const Outcome in_memory = train_in_memory(config, batches, snake ? reference::Order::snake : reference::Order::ascending);
+    const Outcome streamed = train_streamed(config, batches);
+    ASSERT_NO_FATAL_FAILURE(expect_equal(streamed, in_memory));
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      redone += streamed.redone[i] ? 1 : 0;
+      ++(in_memory.skipped[i] ? skipped : in_memory.factors[i] < 1.0 ? clipped : unclipped);
+    }
+  }
+  EXPECT_GT(unclipped, 0U);
+  EXPECT_EQ(clipped > 0, tested.clipping > 0.0);
+  EXPECT_EQ(skipped > 0, std::string(tested.dtype) == "fp16");
+  EXPECT_EQ(redone > 0, tested.guard == Guard::speculative);
+}
+
+TEST_P(NumericsTest, HasTheGuardThatItAsksFor) {
+  const TempFolder folder;
+  std::mt19937_64 random(1);
+  EXPECT_EQ(train::numerics_of(draw(GetParam(), random, folder)).guard, GetParam().guard);
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, NumericsTest, testing::ValuesIn(kCases), [](const auto& instance) { return instance.param.name; });
+
+std::string refusal(const std::function<void(Config&)>& change) {
+  const TempFolder folder;
+  Config config = small_config(small_gpt2(), 1, folder);
+  config.run.durability = "commit";
+  change(config);
+  try {
+    train::numerics_of(config);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    return error.what();
+  }
+  return {};
+}
+
+TEST(Numerics, RefuseADelayThatAnUpdateCannotHaveWhenItWaitsForTheNorm) {
+  const auto clipped = [](Config& config) {
+    config.optimizer.gradient_clipping = 1.0;
+    config.train.delay = 0.5;
+  };
+  EXPECT_EQ(refusal(clipped), "");
+  EXPECT_THAT(refusal([&](Config& config) {
+                clipped(config);
+                config.optimizer.clipping_mode = "deferred";
+              }),
+              HasSubstr("train.delay = 0.5"));
+  EXPECT_THAT(refusal([&](Config& config) {
+                clipped(config);
+                config.run.commit_every = 2;
+              }),
+              HasSubstr("run.commit_every is not 1"));
+  EXPECT_THAT(refusal([&](Config& config) {
+                clipped(config);
+                config.placement.optimizer.host = 0.5;
+              }),
+              HasSubstr("not wholly on SSD"));
+}
+
+TEST(Numerics, RefuseLossScalesThatNothingFindsOrUses) {
+  EXPECT_THAT(refusal([](Config& config) {
+                config.train.dtype = "fp16";
+                config.train.on_nonfinite = "stop";
+              }),
+              HasSubstr("train.loss_scale = \"dynamic\""));
+  EXPECT_THAT(refusal([](Config& config) { config.train.loss_scale = 128; }), HasSubstr("only train.dtype = \"fp16\""));
+}
+
+TEST(Numerics, SayWhyAnUpdateIsDeferredThatWasToBeSpeculative) {
+  const TempFolder folder;
+  Config config = small_config(small_gpt2(), 1, folder);  // durability is off
+  config.optimizer.gradient_clipping = 1.0;
+  config.optimizer.clipping_mode = "speculative";
+  config.train.delay = -1.0;
+  const train::Numerics numerics = train::numerics_of(config);
+  EXPECT_EQ(numerics.guard, Guard::deferred);
+  EXPECT_EQ(numerics.delay, 1.0);
+  EXPECT_THAT(train::describe_guard(numerics), HasSubstr("run.durability is not"));
+}
+
+// A gradient that is not finite ends a run that does not skip, names the unit and leaves the commit before.
+TEST(Numerics, AGradientThatIsNotFiniteEndsTheRunWithItsUnit) {
+  const TempFolder folder;
+  Config config = small_config(small_gpt2(), 1, folder);
+  config.run.durability = "commit";
+  config.train.dtype = "fp16";
+  config.train.on_nonfinite = "stop";
+  config.train.loss_scale = 1024.0;
+  config.train.delay = 0.5;
+  std::vector<Batch> batches = random_batches(3, 1, config.model.vocab);
+  {
+    Trainer trainer(models::make(config.model), config);
+    trainer.step(batches[0]);
+    trainer.step(batches[1]);
+    trainer.commit();
+  }
+  config.train.loss_scale = 1e30;
+  TrainerOptions options;
+  options.allow_change = {"train.loss_scale"};
+  {
+    Trainer trainer(models::make(config.model), config, options);
+    try {
+      trainer.step(batches[2]);
+      FAIL() << "it went on";
+    } catch (const NonFiniteError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("unit "));
+      EXPECT_THAT(error.what(), HasSubstr("step 3"));
+    }
+    EXPECT_EQ(trainer.committed_step(), 2);
+  }
+  config.train.loss_scale = 1024.0;
+  const Trainer resumed(models::make(config.model), config);
+  EXPECT_EQ(resumed.completed_steps(), 2);
+}
+
+}  // namespace
+}  // namespace gsnake::test
