@@ -8,29 +8,36 @@ namespace gsnake::train {
 
 using schedule::Op;
 
-TorchBackend::TorchBackend(Model& model, const ModelLayout& layout, const ComputeShape& shape) : model_(model), layout_(layout), shape_(shape) {
+TorchBackend::TorchBackend(Model& model, const ModelLayout& layout, const ComputeShape& shape)
+    : model_(model), layout_(layout), shape_(shape), widened_(layout, shape.storage, shape.compute) {
   for (const UnitKind& kind : model.kinds) parameters_.emplace_back(*kind.module);
 }
 
-TorchBackend::Views& TorchBackend::views(int unit, std::byte* base) {
-  const auto key = std::pair(model_.units[static_cast<std::size_t>(unit)], base);
+TorchBackend::Views& TorchBackend::views(int unit, std::byte* base, at::ScalarType dtype) {
+  const std::tuple key(model_.units[static_cast<std::size_t>(unit)], base, dtype);
   const auto found = views_.find(key);
   if (found != views_.end()) return found->second;
   const model::FlatLayout& flat = layout_.units[static_cast<std::size_t>(unit)];
-  auto* floats = reinterpret_cast<float*>(base);
-  Views made{model::views(floats, flat), torch::from_blob(floats, {static_cast<std::int64_t>(schedule::padded_elements(flat.elements))})};
+  Views made{model::views(base, flat, dtype),
+             torch::from_blob(base, {static_cast<std::int64_t>(schedule::padded_elements(flat.elements))}, dtype)};
   return views_.emplace(key, std::move(made)).first->second;
 }
 
-torch::Tensor& TorchBackend::tied_view(std::byte* base) {
-  const auto found = tied_views_.find(base);
+torch::Tensor& TorchBackend::tied_view(std::byte* base, at::ScalarType dtype) {
+  const std::pair key(base, dtype);
+  const auto found = tied_views_.find(key);
   if (found != tied_views_.end()) return found->second;
-  auto* floats = reinterpret_cast<float*>(base) + layout_.tied_offset;
-  return tied_views_.emplace(base, torch::from_blob(floats, layout_.tied_sizes)).first->second;
+  std::byte* first = base + layout_.tied_offset * c10::elementSize(dtype);
+  return tied_views_.emplace(key, torch::from_blob(first, layout_.tied_sizes, dtype)).first->second;
+}
+
+// Where an object's weights are in the compute dtype.
+std::byte* TorchBackend::computable(int object, std::byte* weights, bool opens) {
+  return widened_.active() ? widened_.widen(object, weights, opens) : weights;
 }
 
 torch::Tensor TorchBackend::hidden(std::byte* data) const {
-  return torch::from_blob(data, {shape_.rows, shape_.tokens, model_.hidden}, torch::kFloat32);
+  return torch::from_blob(data, {shape_.rows, shape_.tokens, model_.hidden}, shape_.storage);
 }
 
 torch::Tensor TorchBackend::ids(const std::int64_t* data, int micro_batch) const {
@@ -40,22 +47,26 @@ torch::Tensor TorchBackend::ids(const std::int64_t* data, int micro_batch) const
 
 void TorchBackend::bind(const runtime::ComputeCall& call) {
   model::ParameterSet& parameters = parameters_of(call.unit);
-  const Views& weights = views(call.unit, call.weights);
-  Views* gradients = call.gradients == nullptr ? nullptr : &views(call.unit, call.gradients);
+  const Views& weights = views(call.unit, computable(call.unit, call.weights, call.opens), shape_.compute);
+  Views* gradients = call.gradients == nullptr ? nullptr : &views(call.unit, call.gradients, torch::kFloat32);
   if (gradients != nullptr && call.first) gradients->flat.zero_();
   const model::FlatLayout& flat = layout_.units[static_cast<std::size_t>(call.unit)];
   for (std::size_t i = 0; i < flat.parameters.size(); ++i) {
     parameters.bind(flat.parameters[i].index, weights.parameters[i]);
     parameters.set_gradient(flat.parameters[i].index, gradients == nullptr ? torch::Tensor() : gradients->parameters[i]);
   }
-  if (call.tied_weights == nullptr) return;
-  parameters.bind(layout_.tied_head_index, tied_view(call.tied_weights));
+  if (call.tied_weights != nullptr) bind_tied(call);
+}
+
+void TorchBackend::bind_tied(const runtime::ComputeCall& call) {
+  model::ParameterSet& parameters = parameters_of(call.unit);
+  parameters.bind(layout_.tied_head_index, tied_view(computable(0, call.tied_weights, call.opens), shape_.compute));
   if (call.tied_gradients == nullptr) {
     parameters.set_gradient(layout_.tied_head_index, torch::Tensor());
     return;
   }
-  if (call.tied_first) views(0, call.tied_gradients).flat.zero_();
-  parameters.set_gradient(layout_.tied_head_index, tied_view(call.tied_gradients));
+  if (call.tied_first) views(0, call.tied_gradients, torch::kFloat32).flat.zero_();
+  parameters.set_gradient(layout_.tied_head_index, tied_view(call.tied_gradients, torch::kFloat32));
 }
 
 void TorchBackend::run(const runtime::ComputeCall& call, runtime::StepBatch& batch) {
@@ -63,7 +74,8 @@ void TorchBackend::run(const runtime::ComputeCall& call, runtime::StepBatch& bat
   bind(call);
   module_of(call.unit).train(batch.training);
   if (batch.training) {
-    model::seed_unit(shape_.seed, static_cast<std::uint64_t>(batch.step), static_cast<std::uint64_t>(call.unit), static_cast<std::uint64_t>(call.micro_batch));
+    model::seed_unit(shape_.seed, static_cast<std::uint64_t>(batch.step), static_cast<std::uint64_t>(call.unit),
+                     static_cast<std::uint64_t>(call.micro_batch));
   }
   if (call.op == Op::forward) {
     forward(call, batch);
@@ -76,27 +88,28 @@ void TorchBackend::run(const runtime::ComputeCall& call, runtime::StepBatch& bat
 
 void TorchBackend::forward(const runtime::ComputeCall& call, const runtime::StepBatch& batch) {
   torch::Tensor output = hidden(call.output);
-  model::forward(module_of(call.unit), call.unit == 0 ? ids(batch.inputs, call.micro_batch) : hidden(call.input), output);
+  const torch::Tensor input = call.unit == 0 ? ids(batch.inputs, call.micro_batch) : hidden(call.input);
+  model::forward(module_of(call.unit), input, output, shape_.compute);
 }
 
 void TorchBackend::backward(const runtime::ComputeCall& call, const runtime::StepBatch& batch) {
   const torch::Tensor gradient = hidden(call.output_gradient);
   if (call.unit == 0) {
-    model::backward(module_of(0), ids(batch.inputs, call.micro_batch), gradient, nullptr);
+    model::backward(module_of(0), ids(batch.inputs, call.micro_batch), gradient, nullptr, shape_.compute);
     return;
   }
   torch::Tensor input_gradient = hidden(call.output);
-  model::backward(module_of(call.unit), hidden(call.input), gradient, &input_gradient);
+  model::backward(module_of(call.unit), hidden(call.input), gradient, &input_gradient, shape_.compute);
 }
 
 void TorchBackend::head(const runtime::ComputeCall& call, runtime::StepBatch& batch) {
   auto& head = dynamic_cast<HeadUnit&>(module_of(call.unit));
   const torch::Tensor input = hidden(call.input);
   if (head_sink_) {
-    head_sink_(head, input);
+    head_sink_(head, input.to(shape_.compute));
     return;
   }
-  const model::HeadPass pass{batch.loss_factor, shape_.head_chunk};
+  const model::HeadPass pass{batch.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
   double& loss = batch.losses[static_cast<std::size_t>(call.micro_batch)];
   if (call.op == Op::head_forward) {
     loss = model::head_loss(head, input, ids(batch.labels, call.micro_batch), pass);
@@ -106,37 +119,53 @@ void TorchBackend::head(const runtime::ComputeCall& call, runtime::StepBatch& ba
   loss = model::head_forward_backward(head, input, ids(batch.labels, call.micro_batch), pass, input_gradient);
 }
 
-std::uint64_t TorchBackend::rehearse(bool training, double margin, std::uint64_t slack_bytes) {
-  std::vector<bool> seen(model_.kinds.size(), false);
-  const auto floats = [](std::uint64_t count) { return torch::zeros({static_cast<std::int64_t>(count)}); };
-  const auto data = [](torch::Tensor& tensor) { return tensor.defined() ? reinterpret_cast<std::byte*>(tensor.data_ptr<float>()) : nullptr; };
+// One unit forward and, in training, backward, on zeros that the meter does not count.
+void TorchBackend::rehearse_unit(int unit, bool training) {
+  const int last = static_cast<int>(model_.units.size()) - 1;
   const std::vector<std::int64_t> tokens(static_cast<std::size_t>(shape_.rows * shape_.tokens), 0);
   runtime::StepBatch batch;
   batch.training = training;
   batch.inputs = tokens.data();
   batch.labels = tokens.data();
   batch.losses.resize(1);
-  const int last = static_cast<int>(model_.units.size()) - 1;
-  for (int unit = 0; unit <= last; ++unit) {
-    const auto kind = static_cast<std::size_t>(model_.units[static_cast<std::size_t>(unit)]);
-    if (seen[kind]) continue;
-    seen[kind] = true;
-    const std::uint64_t own = schedule::padded_elements(layout_.units[static_cast<std::size_t>(unit)].elements);
-    const std::uint64_t shared = unit == last && layout_.tied ? schedule::padded_elements(layout_.units.front().elements) : 0;
-    const auto state = static_cast<std::uint64_t>(shape_.rows * shape_.tokens * model_.hidden);
-    torch::Tensor memory[7] = {floats(own), shared > 0 ? floats(shared) : torch::Tensor(), training ? floats(own) : torch::Tensor(),
-                               training && shared > 0 ? floats(shared) : torch::Tensor(), floats(state), floats(state), floats(state)};
-    runtime::ComputeCall call{unit == last ? (training ? Op::head : Op::head_forward) : Op::forward, unit, 0, true, true, data(memory[0]), data(memory[1]),
-                              data(memory[2]), data(memory[3]), data(memory[4]), data(memory[5]), data(memory[6])};
+  std::vector<memory::AnonymousMemory> slots;
+  const auto slot = [&](bool wanted, std::uint64_t elements, at::ScalarType dtype) {
+    return wanted ? slots.emplace_back(elements * c10::elementSize(dtype)).data() : nullptr;
+  };
+  const std::uint64_t own = schedule::padded_elements(layout_.units[static_cast<std::size_t>(unit)].elements);
+  const std::uint64_t shared = schedule::padded_elements(layout_.units.front().elements);
+  const bool is_tied = unit == last && layout_.tied;
+  const auto state = static_cast<std::uint64_t>(shape_.rows * shape_.tokens * model_.hidden);
+  runtime::ComputeCall call;
+  call.op = unit != last ? Op::forward : training ? Op::head : Op::head_forward;
+  call.unit = unit;
+  call.first = call.tied_first = true;
+  call.weights = slot(true, own, shape_.storage);
+  call.tied_weights = slot(is_tied, shared, shape_.storage);
+  call.gradients = slot(training, own, torch::kFloat32);
+  call.tied_gradients = slot(training && is_tied, shared, torch::kFloat32);
+  call.input = slot(true, state, shape_.storage);
+  call.output_gradient = slot(true, state, shape_.storage);
+  call.output = slot(true, state, shape_.storage);
+  run(call, batch);
+  if (training && unit != last) {
+    call.op = Op::backward;
     run(call, batch);
-    if (training && unit != last) {
-      call.op = Op::backward;
-      run(call, batch);
-    }
-    parameters_[kind].clear_gradients();
   }
+  parameters_of(unit).clear_gradients();
+}
+
+std::uint64_t TorchBackend::rehearse(bool training, double margin, std::uint64_t slack_bytes) {
+  std::vector<bool> seen(model_.kinds.size(), false);
+  for (std::size_t unit = 0; unit < model_.units.size(); ++unit) {
+    const auto kind = static_cast<std::size_t>(model_.units[unit]);
+    if (!seen[kind]) rehearse_unit(static_cast<int>(unit), training);
+    seen[kind] = true;
+  }
+  // They belong to memory that is gone.
   views_.clear();
   tied_views_.clear();
+  widened_.forget();
   meter_.cap_bytes = static_cast<std::int64_t>(static_cast<double>(meter_.peak_bytes) * margin) + static_cast<std::int64_t>(slack_bytes);
   return static_cast<std::uint64_t>(meter_.cap_bytes);
 }
