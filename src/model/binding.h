@@ -23,9 +23,9 @@ class ParameterSet {
   [[nodiscard]] std::size_t size() const noexcept { return parameters_.size(); }
   [[nodiscard]] const std::vector<ParameterInfo>& infos() const noexcept { return infos_; }
 
-  // Lets parameter `index` use the storage of `weight` (same sizes, contiguous, any floating dtype, which the parameter takes on). Whoever owns the memory behind `weight` keeps it alive
-  // until the parameter is bound elsewhere. A parameter built on the meta device becomes one of weight's device at its first binding.
-  // Throws Error(usage) naming the parameter when the sizes differ.
+  // Lets parameter `index` use the storage of `weight` (same sizes, contiguous, any floating dtype, which the parameter takes on). Whoever
+  // owns the memory behind `weight` keeps it alive until the parameter is bound elsewhere. A parameter built on the meta device becomes one
+  // of weight's device at its first binding. Throws Error(usage) naming the parameter when the sizes differ.
   void bind(std::size_t index, const torch::Tensor& weight);
   // Makes `gradient` (same sizes, fp32 whatever the parameter's dtype, same ownership rule) the parameter's .grad: backward then adds to it
   // in place, in fp32. An undefined tensor clears .grad. The parameter must have been bound before.
@@ -48,8 +48,8 @@ class ParameterSet {
 void bind_parameters(torch::nn::Module& module, std::span<const torch::Tensor> weights);
 void set_gradients(torch::nn::Module& module, std::span<const torch::Tensor> gradients);
 
-// One CPU tensor of `dtype` per entry of `layout.parameters`, over the flat vector at `base` (layout.elements of that dtype, 64-byte aligned,
-// owned by the caller, who outlives the tensors and whatever they are bound to).
+// One CPU tensor of `dtype` per entry of `layout.parameters`, over the flat vector at `base` (layout.elements of that dtype, 64-byte
+// aligned, owned by the caller, who outlives the tensors and whatever they are bound to).
 std::vector<torch::Tensor> views(void* base, const FlatLayout& layout, at::ScalarType dtype = torch::kFloat32);
 
 }  // namespace gsnake::model

@@ -1,5 +1,5 @@
-// A unit's parameters as one flat vector of elements, of whatever dtype: how the store, the optimizer and the gradient accumulators see them. Free of
-// Torch.
+// A unit's parameters as one flat vector of elements, of whatever dtype: how the store, the optimizer and the gradient accumulators see
+// them. Free of Torch.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,8 @@
 
 namespace gsnake::model {
 
-// Every parameter starts on a multiple of this many elements: in fp32 64 bytes, a cache line and the widest vector register; in 16 bits half
-// of that.
+// Every parameter starts on a multiple of this many elements: in fp32 64 bytes, a cache line and the widest vector register; in 16 bits
+// half of that.
 inline constexpr std::uint64_t kParameterAlignment = 16;
 
 // One parameter of a module, named as in named_parameters().

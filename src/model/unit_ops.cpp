@@ -93,7 +93,8 @@ double head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tenso
   const torch::Tensor flat_labels = labels.flatten();
   double loss_sum = 0.0;
   for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
-    const torch::Tensor loss = head.loss_sum(flat.narrow(0, first, count).to(pass.compute), flat_labels.narrow(0, first, count)) * pass.scale;
+    const torch::Tensor loss =
+        head.loss_sum(flat.narrow(0, first, count).to(pass.compute), flat_labels.narrow(0, first, count)) * pass.scale;
     loss_sum += loss.item<float>();
   });
   return loss_sum;

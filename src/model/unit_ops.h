@@ -28,7 +28,8 @@ void backward(torch::nn::Module& module, const torch::Tensor& input, const torch
               at::ScalarType compute = torch::kFloat32);
 
 // How the head is run: `scale` multiplies a chunk's loss sum (1/N in float, N the counted tokens of the step); `chunk_tokens` token rows of
-// the flattened (rows * tokens, hidden) have logits at once; backward starts from `loss_scale`, which multiplies every gradient and no loss.
+// the flattened (rows * tokens, hidden) have logits at once; backward starts from `loss_scale`, which multiplies every gradient and no
+// loss.
 struct HeadPass {
   float scale = 1.0F;
   std::int64_t chunk_tokens = 256;
@@ -37,8 +38,8 @@ struct HeadPass {
 };
 
 // Forward and backward of one micro-batch through the head, chunk by chunk; `labels` (rows, tokens) int64. The gradient with respect to
-// `hidden`, times loss_scale, goes to `grad_hidden`, which may be the memory of `hidden`. Returns the micro-batch's loss: the fp32 losses of the chunks, each
-// multiplied by scale in fp32, added in double in chunk order.
+// `hidden`, times loss_scale, goes to `grad_hidden`, which may be the memory of `hidden`. Returns the micro-batch's loss: the fp32 losses
+// of the chunks, each multiplied by scale in fp32, added in double in chunk order.
 double head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
                              torch::Tensor& grad_hidden);
 

@@ -18,7 +18,8 @@ TorchBackend::Views& TorchBackend::views(int unit, std::byte* base, at::ScalarTy
   const auto found = views_.find(key);
   if (found != views_.end()) return found->second;
   const model::FlatLayout& flat = layout_.units[static_cast<std::size_t>(unit)];
-  Views made{model::views(base, flat, dtype), torch::from_blob(base, {static_cast<std::int64_t>(schedule::padded_elements(flat.elements))}, dtype)};
+  Views made{model::views(base, flat, dtype),
+             torch::from_blob(base, {static_cast<std::int64_t>(schedule::padded_elements(flat.elements))}, dtype)};
   return views_.emplace(key, std::move(made)).first->second;
 }
 

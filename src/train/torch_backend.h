@@ -25,8 +25,8 @@ struct ComputeShape {
 };
 
 // On the CPU. Slots hold weights, hidden states and hidden gradients in the storage dtype, weight gradients in fp32. Outputs and hidden
-// gradients are rounded (to nearest, ties to even) where they enter a slot. Model and layout are borrowed. Tensors over a slot are made at its
-// first use.
+// gradients are rounded (to nearest, ties to even) where they enter a slot. Model and layout are borrowed. Tensors over a slot are made at
+// its first use.
 class TorchBackend final : public runtime::ComputeBackend {
  public:
   TorchBackend(Model& model, const ModelLayout& layout, const ComputeShape& shape);
@@ -51,8 +51,12 @@ class TorchBackend final : public runtime::ComputeBackend {
     torch::Tensor flat;
   };
 
-  torch::nn::Module& module_of(int unit) { return *model_.kinds[static_cast<std::size_t>(model_.units[static_cast<std::size_t>(unit)])].module; }
-  model::ParameterSet& parameters_of(int unit) { return parameters_[static_cast<std::size_t>(model_.units[static_cast<std::size_t>(unit)])]; }
+  torch::nn::Module& module_of(int unit) {
+    return *model_.kinds[static_cast<std::size_t>(model_.units[static_cast<std::size_t>(unit)])].module;
+  }
+  model::ParameterSet& parameters_of(int unit) {
+    return parameters_[static_cast<std::size_t>(model_.units[static_cast<std::size_t>(unit)])];
+  }
   Views& views(int unit, std::byte* base, at::ScalarType dtype);
   torch::Tensor& tied_view(std::byte* base, at::ScalarType dtype);
   std::byte* computable(int object, std::byte* weights, bool opens);

@@ -9,8 +9,8 @@
 
 namespace gsnake::train {
 
-// Up to two buffers, mapped at construction and touched at the first use: one for the widest of the objects that are used alone, and in a tied
-// model one for object 0, which the head uses beside its own. Widening is exact. One thread at a time.
+// Up to two buffers, mapped at construction and touched at the first use: one for the widest of the objects that are used alone, and in a
+// tied model one for object 0, which the head uses beside its own. Widening is exact. One thread at a time.
 class WidenedWeights {
  public:
   // Nothing to widen when the two dtypes are the same: no buffers, and widen() must not be called.
@@ -19,8 +19,8 @@ class WidenedWeights {
   [[nodiscard]] bool active() const { return storage_ != compute_; }
   [[nodiscard]] std::uint64_t bytes() const { return alone_.memory.bytes() + shared_.memory.bytes(); }
 
-  // The flat copy, in the compute dtype, of object `object`, whose weights in the storage dtype are at `weights`. Valid until another object of
-  // the same buffer is widened. Copies when `opens` (the bytes at `weights` may be new) or when the buffer holds anything else.
+  // The flat copy, in the compute dtype, of object `object`, whose weights in the storage dtype are at `weights`. Valid until another
+  // object of the same buffer is widened. Copies when `opens` (the bytes at `weights` may be new) or when the buffer holds anything else.
   std::byte* widen(int object, std::byte* weights, bool opens);
   // The next call of each buffer copies.
   void forget();

@@ -4,36 +4,13 @@
 #include <cmath>
 
 #include "bound_unit.h"
-#include "reference/plain_model.h"
-#include "reference/reference_loop.h"
+#include "reference_runs.h"
 
 namespace gsnake::reference {
 namespace {
 
 using test::small_gpt2;
 using test::small_llama;
-
-std::vector<MicroBatch> some_batches(const ModelConfig& config, std::size_t count, std::uint64_t seed) {
-  model::seed_unit(seed, 1, 1, 1);
-  std::vector<MicroBatch> batches;
-  for (std::size_t m = 0; m < count; ++m) {
-    const torch::Tensor tokens = torch::randint(config.vocab, {2, config.context + 1}, torch::kInt64);
-    batches.push_back({tokens.narrow(1, 0, config.context).contiguous(), tokens.narrow(1, 1, config.context).contiguous()});
-  }
-  return batches;
-}
-
-std::map<std::string, torch::Tensor> named_weights(const ReferenceLoop& loop) {
-  std::map<std::string, torch::Tensor> weights;
-  for (std::int64_t unit = 0; unit < loop.units(); ++unit) {
-    const auto& layout = loop.layout(unit);
-    const auto views = model::views(loop.weights(unit).data_ptr<float>(), layout);
-    for (std::size_t i = 0; i < views.size(); ++i) {
-      weights[std::to_string(unit) + "." + layout.parameters[i].info.name] = views[i].clone();
-    }
-  }
-  return weights;
-}
 
 Options options_of(Order order = Order::ascending) {
   Options options;
@@ -47,11 +24,6 @@ bool same_weights(const ReferenceLoop& a, const ReferenceLoop& b) {
     if (!torch::equal(a.weights(unit), b.weights(unit))) return false;
   }
   return true;
-}
-
-// |a - b| / |b - start| of one tensor.
-double update_error(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& start) {
-  return ((a - b).norm() / (b - start).norm()).item<double>();
 }
 
 // Adam divides a gradient by its own size: where the gradient is rounding alone (the key's bias, which softmax cannot see; a weight that
@@ -72,10 +44,9 @@ void expect_agreement(const ModelConfig& config, Order order) {
   PlainModel plain(config, start, hyper);
   for (std::uint64_t step = 1; step <= 20; ++step) {
     const auto batches = some_batches(config, 3, step);
-    std::vector<std::pair<torch::Tensor, torch::Tensor>> pairs;
-    for (const MicroBatch& batch : batches) pairs.emplace_back(batch.ids, batch.labels);
+    const auto pairs = pairs_of(batches);
     const double learning_rate = kLearningRate * std::min(1.0, static_cast<double>(step) / kWarmupSteps);
-    const double expected = plain.step(pairs, learning_rate);
+    const double expected = plain.step(pairs, learning_rate).loss;
     EXPECT_NEAR(loop.step(batches, learning_rate).loss, expected, 1e-6 * expected) << "step " << step;
   }
   const auto weights = named_weights(loop);

@@ -45,7 +45,10 @@ torch::Tensor rotate(const torch::Tensor& x, double theta) {
 }  // namespace
 
 PlainModel::PlainModel(const ModelConfig& config, const std::map<std::string, torch::Tensor>& weights, const PlainOptimizer& optimizer)
-    : config_(config) {
+    : config_(config),
+      options_(optimizer),
+      loss_scale_(torch::full({1}, optimizer.dtype == torch::kHalf ? optimizer.loss_scale : 1.0F)),
+      good_steps_(torch::zeros({1}, torch::kInt32)) {
   std::vector<torch::Tensor> decaying;
   std::vector<torch::Tensor> others;
   for (const auto& [name, value] : weights) {
@@ -63,13 +66,20 @@ PlainModel::PlainModel(const ModelConfig& config, const std::map<std::string, to
   optimizer_ = std::make_unique<torch::optim::AdamW>(groups, options);
 }
 
-const torch::Tensor& PlainModel::p(std::int64_t unit, const std::string& name) const {
-  return parameters_.at(std::to_string(unit) + "." + name);
+// The gradient goes straight through the rounding. w + (rounded - w) is exactly what was rounded to.
+torch::Tensor PlainModel::p(std::int64_t unit, const std::string& name) const {
+  const torch::Tensor& parameter = parameters_.at(std::to_string(unit) + "." + name);
+  if (options_.dtype == torch::kFloat32) return parameter;
+  const torch::Tensor fixed = parameter.detach();
+  return parameter + (fixed.to(options_.dtype).to(torch::kFloat32) - fixed);
 }
+
+// Both conversions have a backward, which rounds the gradient as well.
+torch::Tensor PlainModel::between_units(const torch::Tensor& x) const { return x.to(options_.dtype).to(torch::kFloat32); }
 
 torch::Tensor PlainModel::gpt2_hidden(const torch::Tensor& ids) const {
   const double epsilon = config_.norm_epsilon;
-  torch::Tensor x = p(0, "wte.weight").index({ids}) + p(0, "wpe.weight").slice(0, 0, ids.size(1));
+  torch::Tensor x = between_units(p(0, "wte.weight").index({ids}) + p(0, "wpe.weight").slice(0, 0, ids.size(1)));
   for (std::int64_t u = 1; u <= config_.layers; ++u) {
     const torch::Tensor normed = layer_norm(x, p(u, "ln_1.weight"), p(u, "ln_1.bias"), epsilon);
     const auto qkv = (project(normed, p(u, "attn.c_attn.weight")) + p(u, "attn.c_attn.bias")).split(config_.hidden, 2);
@@ -78,7 +88,7 @@ torch::Tensor PlainModel::gpt2_hidden(const torch::Tensor& ids) const {
     x = x + project(attended, p(u, "attn.c_proj.weight")) + p(u, "attn.c_proj.bias");
     const torch::Tensor second = layer_norm(x, p(u, "ln_2.weight"), p(u, "ln_2.bias"), epsilon);
     const torch::Tensor inner = gelu_tanh(project(second, p(u, "mlp.c_fc.weight")) + p(u, "mlp.c_fc.bias"));
-    x = x + project(inner, p(u, "mlp.c_proj.weight")) + p(u, "mlp.c_proj.bias");
+    x = between_units(x + project(inner, p(u, "mlp.c_proj.weight")) + p(u, "mlp.c_proj.bias"));
   }
   return layer_norm(x, p(config_.layers + 1, "ln_f.weight"), p(config_.layers + 1, "ln_f.bias"), epsilon);
 }
@@ -95,12 +105,12 @@ torch::Tensor PlainModel::llama_attention(std::int64_t u, const torch::Tensor& x
 
 torch::Tensor PlainModel::llama_hidden(const torch::Tensor& ids) const {
   const double epsilon = config_.norm_epsilon;
-  torch::Tensor x = p(0, "embed_tokens.weight").index({ids});
+  torch::Tensor x = between_units(p(0, "embed_tokens.weight").index({ids}));
   for (std::int64_t u = 1; u <= config_.layers; ++u) {
     x = x + llama_attention(u, rms_norm(x, p(u, "input_layernorm.weight"), epsilon));
     const torch::Tensor normed = rms_norm(x, p(u, "post_attention_layernorm.weight"), epsilon);
     const torch::Tensor gate = project(normed, p(u, "mlp.gate_proj.weight"));
-    x = x + project(gate * torch::sigmoid(gate) * project(normed, p(u, "mlp.up_proj.weight")), p(u, "mlp.down_proj.weight"));
+    x = between_units(x + project(gate * torch::sigmoid(gate) * project(normed, p(u, "mlp.up_proj.weight")), p(u, "mlp.down_proj.weight")));
   }
   return rms_norm(x, p(config_.layers + 1, "norm.weight"), epsilon);
 }
@@ -108,13 +118,24 @@ torch::Tensor PlainModel::llama_hidden(const torch::Tensor& ids) const {
 torch::Tensor PlainModel::logits(const torch::Tensor& ids) const {
   const bool is_gpt2 = config_.family == "gpt2";
   const torch::Tensor hidden = is_gpt2 ? gpt2_hidden(ids) : llama_hidden(ids);
-  const torch::Tensor& output = !config_.tie_embeddings ? p(config_.layers + 1, "lm_head.weight")
-                                : is_gpt2               ? p(0, "wte.weight")
-                                                        : p(0, "embed_tokens.weight");
+  const torch::Tensor output = !config_.tie_embeddings ? p(config_.layers + 1, "lm_head.weight")
+                               : is_gpt2               ? p(0, "wte.weight")
+                                                       : p(0, "embed_tokens.weight");
   return project(hidden, output);
 }
 
-double PlainModel::step(const std::vector<std::pair<torch::Tensor, torch::Tensor>>& micro_batches, double learning_rate) {
+// As GradScaler.unscale_() and update(). Whether all gradients were finite.
+bool PlainModel::unscale(const std::vector<torch::Tensor>& parameters) {
+  if (options_.dtype != torch::kHalf) return true;
+  std::vector<torch::Tensor> gradients;
+  for (const torch::Tensor& parameter : parameters) gradients.push_back(parameter.grad());
+  torch::Tensor found_inf = torch::zeros({1});
+  at::_amp_foreach_non_finite_check_and_unscale_(gradients, found_inf, loss_scale_.reciprocal());
+  at::_amp_update_scale_(loss_scale_, good_steps_, found_inf, 2.0, 0.5, options_.growth_interval);
+  return found_inf.item<float>() == 0.0F;
+}
+
+PlainStep PlainModel::step(const std::vector<std::pair<torch::Tensor, torch::Tensor>>& micro_batches, double learning_rate) {
   optimizer_->zero_grad();
   std::vector<torch::Tensor> ids;
   std::vector<torch::Tensor> labels;
@@ -123,10 +144,18 @@ double PlainModel::step(const std::vector<std::pair<torch::Tensor, torch::Tensor
     labels.push_back(batch_labels.flatten());
   }
   const torch::Tensor loss = torch::cross_entropy_loss(logits(torch::cat(ids)).flatten(0, 1), torch::cat(labels));
-  loss.backward();
+  PlainStep result;
+  result.loss = loss.item<double>();
+  result.loss_scale = loss_scale_.item<float>();
+  (loss * loss_scale_).backward();
+  std::vector<torch::Tensor> parameters;
+  for (const auto& [name, parameter] : parameters_) parameters.push_back(parameter);
+  result.skipped = !unscale(parameters);
+  if (result.skipped) return result;
+  if (options_.gradient_clipping > 0.0) result.grad_norm = torch::nn::utils::clip_grad_norm_(parameters, options_.gradient_clipping);
   for (auto& group : optimizer_->param_groups()) group.options().set_lr(learning_rate);
   optimizer_->step();
-  return loss.item<double>();
+  return result;
 }
 
 }  // namespace gsnake::reference

@@ -6,7 +6,7 @@
 #include <stdexcept>
 
 #include "model/seeding.h"
-#include "reference/adamw_loop.h"
+#include "reference/numbers.h"
 
 namespace gsnake::reference {
 namespace {
@@ -37,7 +37,8 @@ torch::Tensor run(torch::nn::Module& module, const torch::Tensor& input) {
 
 }  // namespace
 
-ReferenceLoop::ReferenceLoop(Model model, const Options& options) : model_(std::move(model)), options_(options) {
+ReferenceLoop::ReferenceLoop(Model model, const Options& options)
+    : model_(std::move(model)), options_(options), loss_scale_(options.loss_scale) {
   const std::int64_t count = static_cast<std::int64_t>(model_.units.size());
   for (std::int64_t u = 0; u < count; ++u) {
     UnitState unit;
@@ -46,6 +47,7 @@ ReferenceLoop::ReferenceLoop(Model model, const Options& options) : model_(std::
     const auto excluded = is_tied_head ? model_.tied[0].head_name : std::string();
     unit.layout = model::make_flat_layout(model::parameters_of(*unit.module), options_.decay_1d, excluded);
     unit.weights = torch::zeros(static_cast<std::int64_t>(unit.layout.elements));
+    unit.compute_weights = unit.weights;  // units are initialized in fp32
     unit.gradients = torch::zeros_like(unit.weights);
     unit.moment1 = torch::zeros_like(unit.weights);
     unit.moment2 = torch::zeros_like(unit.weights);
@@ -62,18 +64,40 @@ ReferenceLoop::ReferenceLoop(Model model, const Options& options) : model_(std::
     model::seed_initialization(options_.seed, static_cast<std::uint64_t>(u));
     model_.initialize(*units_[static_cast<std::size_t>(u)].module, u);
   }
+  round_weights();
+}
+
+float ReferenceLoop::loss_scale() const { return options_.dtype == torch::kHalf ? loss_scale_.value() : 1.0F; }
+
+// The compute weights from their masters.
+void ReferenceLoop::round_weights() {
+  if (options_.dtype == torch::kFloat32) return;
+  for (UnitState& unit : units_) {
+    torch::Tensor rounded = unit.weights.to(options_.dtype);  // fp16: nearest, ties to even
+    if (options_.dtype == torch::kBFloat16) {
+      const float* master = unit.weights.data_ptr<float>();
+      auto* stored = rounded.data_ptr<at::BFloat16>();
+      for (std::int64_t i = 0; i < rounded.numel(); ++i) stored[i].x = compute_weight_bf16(master[i]);
+    }
+    if (!rounded.isfinite().all().item<bool>()) throw std::runtime_error("a compute weight is not finite");
+    unit.compute_weights = rounded.to(options_.compute);
+  }
+}
+
+torch::Tensor ReferenceLoop::to_compute(const torch::Tensor& input) const {
+  return input.is_floating_point() ? input.to(options_.compute) : input;
 }
 
 void ReferenceLoop::bind(std::int64_t u, bool training) {
   const UnitState& unit = units_[static_cast<std::size_t>(u)];
   model::ParameterSet parameters(*unit.module);
   for (const model::FlatParameter& parameter : unit.layout.parameters) {
-    parameters.bind(parameter.index, slice(unit.weights, parameter));
+    parameters.bind(parameter.index, slice(unit.compute_weights, parameter));
     parameters.set_gradient(parameter.index, training ? slice(unit.gradients, parameter) : torch::Tensor());
   }
   if (u == units() - 1 && !model_.tied.empty()) {
     const UnitState& embedding = units_.front();
-    parameters.bind(tied_head_index_, slice(embedding.weights, embedding.layout.parameters[tied_embedding_entry_]));
+    parameters.bind(tied_head_index_, slice(embedding.compute_weights, embedding.layout.parameters[tied_embedding_entry_]));
     parameters.set_gradient(tied_head_index_, training ? tied_head_gradient_ : torch::Tensor());
   }
   unit.module->train(training);
@@ -98,6 +122,7 @@ ReferenceLoop::Pass ReferenceLoop::begin(std::span<const MicroBatch> micro_batch
   Pass pass;
   pass.micro_batches = micro_batches;
   pass.training = training;
+  pass.loss_scale = loss_scale();
   pass.scale = static_cast<float>(1.0 / static_cast<double>(counted_tokens(micro_batches)));
   pass.inputs.assign(units_.size(), std::vector<torch::Tensor>(micro_batches.size()));
   pass.grads.resize(micro_batches.size());
@@ -113,7 +138,7 @@ void ReferenceLoop::forward(Pass& pass) {
     for (const std::size_t m : visit(pass)) {
       seed(pass, u, m);
       const auto index = static_cast<std::size_t>(u);
-      pass.inputs[index + 1][m] = run(*units_[index].module, pass.inputs[index][m]);
+      pass.inputs[index + 1][m] = run(*units_[index].module, to_compute(pass.inputs[index][m])).to(options_.dtype);
     }
   }
 }
@@ -126,14 +151,14 @@ double ReferenceLoop::head_micro_batch(Pass& pass, HeadUnit& head, std::size_t m
   double loss_sum = 0.0;
   for (std::int64_t first = 0; first < hidden.size(0); first += options_.head_chunk) {
     const std::int64_t last = std::min(first + options_.head_chunk, hidden.size(0));
-    const torch::Tensor x = hidden.slice(0, first, last).detach().requires_grad_(pass.training);
+    const torch::Tensor x = to_compute(hidden.slice(0, first, last)).detach().requires_grad_(pass.training);
     const torch::Tensor loss = head.loss_sum(x, labels.slice(0, first, last)) * pass.scale;
     loss_sum += loss.item<float>();
     if (!pass.training) continue;
-    loss.backward();
+    (loss * pass.loss_scale).backward();
     grads.push_back(x.grad());
   }
-  if (pass.training) pass.grads[m] = torch::cat(grads).view(pass.inputs.back()[m].sizes());
+  if (pass.training) pass.grads[m] = torch::cat(grads).view(pass.inputs.back()[m].sizes()).to(options_.dtype);
   return loss_sum;
 }
 
@@ -152,9 +177,9 @@ void ReferenceLoop::backward(Pass& pass) {
     for (const std::size_t m : visit(pass)) {
       seed(pass, u, m);
       const auto index = static_cast<std::size_t>(u);
-      const torch::Tensor x = u == 0 ? pass.inputs[0][m] : pass.inputs[index][m].detach().requires_grad_();
-      run(*units_[index].module, x).backward(pass.grads[m]);
-      if (u > 0) pass.grads[m] = x.grad();
+      const torch::Tensor x = u == 0 ? pass.inputs[0][m] : to_compute(pass.inputs[index][m]).detach().requires_grad_();
+      run(*units_[index].module, x).backward(to_compute(pass.grads[m]));
+      if (u > 0) pass.grads[m] = x.grad().to(options_.dtype);
     }
   }
 }
@@ -166,24 +191,32 @@ void ReferenceLoop::merge_tied() {
   slice(embedding.gradients, embedding.layout.parameters[tied_embedding_entry_]).add_(tied_head_gradient_);
 }
 
-double ReferenceLoop::grad_norm() const {
+// Of the gradients as they are, times the loss scale; a tied weight's once.
+double ReferenceLoop::scaled_norm() const {
   double sum = 0.0;
   for (const UnitState& unit : units_) {
-    const float* gradient = unit.gradients.data_ptr<float>();
-    for (std::int64_t i = 0; i < unit.gradients.numel(); ++i) sum += static_cast<double>(gradient[i]) * gradient[i];
+    add_squares({unit.gradients.data_ptr<float>(), static_cast<std::size_t>(unit.gradients.numel())}, sum);
   }
   return std::sqrt(sum);
 }
 
-void ReferenceLoop::update(const optim::AdamWStep& step) {
+float ReferenceLoop::gradient_factor(double norm, float loss_scale) const {
+  const double limit = options_.gradient_clipping;
+  const double clip = limit > 0.0 ? std::min(1.0, limit / (norm + 1e-6)) : 1.0;
+  return static_cast<float>(clip / static_cast<double>(loss_scale));
+}
+
+void ReferenceLoop::update(const UpdateStep& step) {
+  const UpdateOptions options{options_.rule, options_.hyper, options_.bf16_moments};
   for (UnitState& unit : units_) {
     for (const model::FlatParameter& parameter : unit.layout.parameters) {
       const auto span = [&](const torch::Tensor& flat) {
         return std::span(flat.data_ptr<float>() + parameter.offset, parameter.info.numel);
       };
-      adamw_loop(step, parameter.decays, {span(unit.weights), span(unit.moment1), span(unit.moment2), span(unit.gradients)});
+      update_loop(options, step, parameter.decays, {span(unit.weights), span(unit.moment1), span(unit.moment2), span(unit.gradients)});
     }
   }
+  round_weights();
 }
 
 StepResult ReferenceLoop::step(std::span<const MicroBatch> micro_batches, double learning_rate) {
@@ -198,8 +231,13 @@ StepResult ReferenceLoop::step(std::span<const MicroBatch> micro_batches, double
   StepResult result;
   result.micro_batch_losses = pass.losses;
   result.loss = std::accumulate(pass.losses.begin(), pass.losses.end(), 0.0);
-  result.grad_norm = grad_norm();
-  update(optim::make_adamw_step(options_.hyper, learning_rate, step_));
+  result.loss_scale = pass.loss_scale;
+  result.grad_norm = scaled_norm() / static_cast<double>(pass.loss_scale);
+  result.skipped = !std::isfinite(result.loss) || !std::isfinite(result.grad_norm);
+  if (result.skipped && options_.on_nonfinite == OnNonfinite::stop) throw std::runtime_error("the step is not finite");
+  result.gradient_factor = result.skipped ? 0.0F : gradient_factor(result.grad_norm, pass.loss_scale);
+  if (!result.skipped) update({learning_rate, ++updates_, result.gradient_factor});
+  loss_scale_.record(!result.skipped);
   return result;
 }
 
