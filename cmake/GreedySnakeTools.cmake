@@ -65,11 +65,12 @@ function(gsnake_precompile_torch target)
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # or ccache would cache none of it
 endfunction()
 
-# gsnake_test(NAME [SERIAL] [PROCESSORS n] [DEPENDS module...] [LINK target...]): one program of every .cpp in the
-# current folder; each of its cases becomes a CTest test NAME.Suite.Case (tsan.NAME.Suite.Case in a ThreadSanitizer build) with the
-# label NAME. PROCESSORS: how many cores one case keeps busy. SERIAL: nothing else may run beside it (it compares rates).
+# gsnake_test(NAME [SERIAL] [PROCESSORS n] [SPLIT regex] [DEPENDS module...] [LINK target...]): one program of every .cpp in the current folder;
+# each of its suites becomes a CTest test NAME.Suite (tsan.NAME.Suite in a ThreadSanitizer build) with the label NAME, whose output names the
+# case that failed. SPLIT: suites whose name matches have a test for each case instead, NAME.Suite.Case: those whose cases take seconds, so
+# that they spread over the cores. PROCESSORS: how many cores one test keeps busy. SERIAL: nothing else may run beside it (it compares rates).
 function(gsnake_test name)
-  cmake_parse_arguments(ARG "SERIAL" "PROCESSORS" "DEPENDS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "PROCESSORS;SPLIT" "DEPENDS;LINK" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   if(NOT sources)
     return()
@@ -79,12 +80,20 @@ function(gsnake_test name)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(test_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main gsnake_warnings gsnake_sanitizer)
   # Tests run side by side: threads of OpenMP that spin while they wait would take the cores from one another.
-  set(properties TIMEOUT 600 LABELS ${name} ENVIRONMENT OMP_WAIT_POLICY=PASSIVE)
+  set(properties TIMEOUT 900 LABELS ${name} ENVIRONMENT OMP_WAIT_POLICY=PASSIVE)
   if(ARG_SERIAL)
     list(PREPEND properties RUN_SERIAL ON)
   endif()
   if(ARG_PROCESSORS)
     list(PREPEND properties PROCESSORS ${ARG_PROCESSORS})
   endif()
-  gtest_discover_tests(test_${name} TEST_PREFIX ${GSNAKE_TEST_PREFIX}${name}. DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120 PROPERTIES ${properties})
+  set(tests ${CMAKE_CURRENT_BINARY_DIR}/test_${name}_tests.cmake)
+  file(GENERATE OUTPUT ${tests} CONTENT "set(PROGRAM [==[$<TARGET_FILE:test_${name}>]==])
+set(PREFIX ${GSNAKE_TEST_PREFIX}${name}.)
+set(SPLIT [==[${ARG_SPLIT}]==])
+set(PROPERTIES [==[${properties}]==])
+set(LIST_FILE [==[${CMAKE_CURRENT_BINARY_DIR}/test_${name}_list.txt]==])
+include([==[${PROJECT_SOURCE_DIR}/cmake/DiscoverSuites.cmake]==])
+")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${tests})
 endfunction()

@@ -1,7 +1,6 @@
 // docs/config.md says of every key what the table of keys says.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <set>
 #include <string>
@@ -12,7 +11,7 @@ namespace gsnake::config {
 namespace {
 
 std::set<std::string> rows_of_the_documentation() {
-  const auto path = std::filesystem::path(__FILE__).parent_path() / "../../docs/config.md";
+  const std::string path = GSNAKE_CONFIG_DOCUMENTATION;
   std::ifstream file(path);
   EXPECT_TRUE(file) << path;
   std::set<std::string> rows;

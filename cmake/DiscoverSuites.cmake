@@ -1,0 +1,36 @@
+# Run by CTest when it reads its tests: adds those of one GoogleTest program, a test for each suite, named PREFIX + suite; for each case where the
+# suite's name matches SPLIT. Wants PROGRAM, PREFIX, SPLIT, PROPERTIES.
+if(NOT EXISTS ${PROGRAM})
+  add_test(${PREFIX}NOT_BUILT NOT_BUILT)
+  return()
+endif()
+
+# Asked once for each build of the program: its start-up may cost more than its tests.
+set(_list ${LIST_FILE})
+if(NOT EXISTS ${_list} OR ${PROGRAM} IS_NEWER_THAN ${_list})
+  execute_process(COMMAND ${PROGRAM} --gtest_list_tests OUTPUT_FILE ${_list}.new RESULT_VARIABLE _failed TIMEOUT 120)
+  if(_failed)
+    message(FATAL_ERROR "${PROGRAM} --gtest_list_tests: ${_failed}")
+  endif()
+  file(RENAME ${_list}.new ${_list})
+endif()
+
+# add(NAME FILTER)
+function(add name filter)
+  add_test(${PREFIX}${name} ${PROGRAM} --gtest_filter=${filter})
+  set_tests_properties(${PREFIX}${name} PROPERTIES ${PROPERTIES} ${ARGN})
+endfunction()
+
+file(STRINGS ${_list} _lines)
+foreach(_line IN LISTS _lines)
+  string(REGEX REPLACE " *#.*" "" _line "${_line}")
+  if(_line MATCHES "^([^ ].*)\\.$")
+    set(_suite ${CMAKE_MATCH_1})
+    if(NOT SPLIT OR NOT _suite MATCHES "${SPLIT}")
+      add(${_suite} ${_suite}.*)
+    endif()
+  elseif(_line MATCHES "^  " AND SPLIT AND _suite MATCHES "${SPLIT}")
+    string(STRIP "${_line}" _case)
+    add(${_suite}.${_case} ${_suite}.${_case} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+  endif()
+endforeach()
