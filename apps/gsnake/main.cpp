@@ -57,6 +57,7 @@ int run(int argc, char** argv) {
   gsnake::command::add_generate(app, action);
   gsnake::command::add_inspect(app, action);
   gsnake::command::add_summary(app, action);
+  gsnake::command::add_bench(app, action);
   try {
     app.parse(argc, argv);
     if (app.get_subcommands().empty()) throw CLI::RequiredError("A command");
