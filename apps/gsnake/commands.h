@@ -19,5 +19,8 @@ void add_bench(CLI::App& app, Action& action);
 void add_bench_optimizer(CLI::App& bench, Action& action);  // to the command `bench`
 void add_inspect(CLI::App& app, Action& action);
 void add_summary(CLI::App& app, Action& action);
+// `gsnake bench`, and what is below it.
+void add_bench(CLI::App& app, Action& action);
+void add_bench_ssd(CLI::App& bench, Action& action);
 
 }  // namespace gsnake::command

@@ -131,6 +131,11 @@ class Benchmark {
   std::vector<Contestant> chosen(Mode mode) {
     std::vector<Contestant> all{limit(mode)};
     for (const std::string& engine : options_.engines) all.push_back(best(mode, contestants_of(options_, engine)));
+    // fio draws reads and writes at random, the same ones at each run: the others then get as many.
+    if (mode == Mode::mix && all.front().engine == "fio") {
+      const double share = arena_.measure(mode, all.front()).read_share;
+      for (Contestant& contestant : all) contestant.setting.read_share = share;
+    }
     return all;
   }
 

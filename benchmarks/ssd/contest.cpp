@@ -1,12 +1,18 @@
 #include "ssd/contest.h"
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 #include "greedysnake/error.h"
 #include "ssd/fio.h"
 
 namespace gsnake::bench {
 namespace {
+
+// Of a sweep: a single measurement says little on a drive that others use too.
+constexpr std::size_t kFinalists = 4;
+constexpr unsigned kFinalRepeats = 3;
 
 template <typename Value>
 Spread spread_of(const std::vector<Sample>& samples, Value value) {
@@ -55,20 +61,22 @@ std::vector<Result> Arena::alternate(Mode mode, const std::vector<Contestant>& c
 }
 
 std::optional<Contestant> Arena::best(Mode mode, const std::vector<Contestant>& contestants, const Watcher& watcher) {
-  std::optional<Contestant> fastest;
-  double highest = 0.0;
+  std::vector<std::pair<double, Contestant>> ranking;
   for (const Contestant& contestant : contestants) {
+    double rate = 0.0;
     try {
-      const double rate = measure(mode, contestant).bytes_per_second;
-      watcher(contestant, rate);
-      if (rate <= highest) continue;
-      highest = rate;
-      fastest = contestant;
+      rate = measure(mode, contestant).bytes_per_second;
+      ranking.emplace_back(rate, contestant);
     } catch (const Error&) {
-      watcher(contestant, 0.0);
     }
+    watcher(contestant, rate);
   }
-  return fastest;
+  std::ranges::stable_sort(ranking, std::greater<>(), &std::pair<double, Contestant>::first);
+  std::vector<Contestant> finalists;
+  for (std::size_t i = 0; i < std::min(kFinalists, ranking.size()); ++i) finalists.push_back(ranking[i].second);
+  const std::vector<Result> results = alternate(mode, finalists, kFinalRepeats);
+  const auto fastest = std::ranges::max_element(results, {}, [](const Result& result) { return result.rate().median; });
+  return fastest == results.end() ? std::nullopt : std::optional(fastest->contestant);
 }
 
 }  // namespace gsnake::bench

@@ -42,7 +42,7 @@ class Arena {
   Sample measure(Mode mode, const Contestant& contestant);
   // One round to warm up, then `repeats` rounds; every other round goes backwards. A contestant that fails is left out with the reason.
   std::vector<Result> alternate(Mode mode, const std::vector<Contestant>& contestants, unsigned repeats);
-  // The fastest of these in one measurement each; those that fail are left out.
+  // The fastest of these: one measurement of each, then the fastest few in turns. Those that fail are left out.
   std::optional<Contestant> best(Mode mode, const std::vector<Contestant>& contestants, const Watcher& watcher);
 
   [[nodiscard]] const TestFiles& files() const noexcept { return files_; }

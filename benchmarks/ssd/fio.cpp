@@ -60,7 +60,7 @@ Sample measure_fio(Mode mode, const Setting& setting, const TestFiles& files) {
     }
     const double cpu_share = (job.at("usr_cpu").get<double>() + job.at("sys_cpu").get<double>()) / 100.0;
     const double cpu_seconds = cpu_share * job.at("job_runtime").get<double>() / 1000.0;
-    return {bytes / (milliseconds / 1000.0), cpu_seconds / (bytes / kGib)};
+    return {bytes / (milliseconds / 1000.0), cpu_seconds / (bytes / kGib), job.at("read").at("io_bytes").get<double>() / bytes};
   } catch (const std::exception& error) {
     core::throw_storage("measure with", "fio", fmt::format("{}: {}", error.what(), output.substr(0, 500)), "look at its output");
   }

@@ -36,7 +36,8 @@ nlohmann::json to_json(const Result& result, double limit) {
                       {"engine", result.contestant.engine},
                       {"block_bytes", setting.block_bytes},
                       {"depth", setting.depth},
-                      {"stripe_bytes", setting.stripe_bytes}};
+                      {"stripe_bytes", setting.stripe_bytes},
+                      {"read_share", result.samples.empty() ? setting.read_share : result.samples.front().read_share}};
   if (result.contestant.engine == "threads") {
     json["threads"] = setting.engine.threads;
     json["split_bytes"] = setting.engine.split_bytes;

@@ -29,23 +29,30 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-io::Op op_of(Mode mode, std::uint64_t block) {
-  if (mode != Mode::mix) return mode == Mode::read ? io::Op::read : io::Op::write;
-  return block % 7 % 2 == 0 ? io::Op::read : io::Op::write;
-}
+// Where a block belongs: of the blocks of its operation it is number `rank`.
+struct Turn {
+  io::Op op = io::Op::read;
+  std::uint64_t rank = 0;
+};
 
-// Of the blocks before `block`, those of its operation: where each operation stands in the files.
-std::uint64_t rank_of(Mode mode, std::uint64_t block) {
-  if (mode != Mode::mix) return block;
-  const std::uint64_t before = block % 7 / 2;
-  return op_of(mode, block) == io::Op::read ? block / 7 * 4 + before : block / 7 * 3 + before;
+Turn turn_of(double read_share, std::uint64_t block) {
+  const auto reads_before = static_cast<std::uint64_t>(static_cast<double>(block) * read_share);
+  const auto reads_after = static_cast<std::uint64_t>(static_cast<double>(block + 1) * read_share);
+  if (reads_after > reads_before) return {io::Op::read, reads_before};
+  return {io::Op::write, block - reads_before};
 }
 
 // Keeps `depth` blocks in flight, each completion submitting the next.
 class Stream {
  public:
   Stream(io::IoEngine& engine, Mode mode, const Setting& setting, const TestFiles& files, std::byte* memory)
-      : engine_(engine), mode_(mode), setting_(setting), files_(files.files().size()), blocks_(files.total_bytes() / setting.block_bytes) {
+      : engine_(engine),
+        read_share_(mode == Mode::mix    ? setting.read_share
+                    : mode == Mode::read ? 1.0
+                                         : 0.0),
+        setting_(setting),
+        files_(files.files().size()),
+        blocks_(files.total_bytes() / setting.block_bytes) {
     for (unsigned i = 0; i < setting.depth; ++i) lanes_.emplace_back(*this, memory + i * setting.block_bytes);
   }
 
@@ -60,7 +67,7 @@ class Stream {
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     const auto bytes = static_cast<double>(blocks_ * setting_.block_bytes);
-    return {bytes / seconds.count(), (cpu_seconds() - cpu) / (bytes / kGib)};
+    return {bytes / seconds.count(), (cpu_seconds() - cpu) / (bytes / kGib), static_cast<double>(reads_) / static_cast<double>(blocks_)};
   }
 
  private:
@@ -94,10 +101,12 @@ class Stream {
 
   [[nodiscard]] std::uint64_t piece_bytes() const { return setting_.stripe_bytes == 0 ? setting_.block_bytes : setting_.stripe_bytes; }
 
-  void plan(std::uint64_t block, std::byte* memory, io::Completion& completion, std::vector<io::Request>& requests) const {
-    const std::uint64_t first = rank_of(mode_, block) * requests.size();
+  void plan(std::uint64_t block, std::byte* memory, io::Completion& completion, std::vector<io::Request>& requests) {
+    const Turn turn = turn_of(read_share_, block);
+    if (turn.op == io::Op::read) ++reads_;
+    const std::uint64_t first = turn.rank * requests.size();
     for (std::size_t i = 0; i < requests.size(); ++i) {
-      requests[i] = {.op = op_of(mode_, block),
+      requests[i] = {.op = turn.op,
                      .file = static_cast<int>((first + i) % files_),
                      .offset = (first + i) / files_ * piece_bytes(),
                      .data = memory + i * piece_bytes(),
@@ -117,11 +126,12 @@ class Stream {
   }
 
   io::IoEngine& engine_;
-  const Mode mode_;
+  const double read_share_;
   const Setting& setting_;
   const std::uint64_t files_;
   const std::uint64_t blocks_;
   std::atomic<std::uint64_t> next_{0};
+  std::atomic<std::uint64_t> reads_{0};
   std::deque<Lane> lanes_;
   std::mutex mutex_;
   std::condition_variable over_;
@@ -133,23 +143,26 @@ class Stream {
 
 std::string_view name_of(Mode mode) noexcept { return mode == Mode::read ? "read" : mode == Mode::write ? "write" : "mix"; }
 
+// From the delegation on, the destructor runs whatever is thrown.
 TestFiles::TestFiles(const std::vector<std::string>& directories, unsigned per_directory, std::uint64_t total_bytes, io::DirectIo direct)
-    : file_bytes_(core::round_up(core::ceil_div(total_bytes, directories.size() * per_directory), kFileMultiple)) {
-  // A preallocated block that was never written is read without asking the drive.
+    : TestFiles(core::round_up(core::ceil_div(total_bytes, directories.size() * per_directory), kFileMultiple)) {
   io::AlignedBuffer content(kFileMultiple);
   std::uint64_t state = 0x9E3779B97F4A7C15ULL;
   for (std::byte& value : content.span()) value = static_cast<std::byte>((state = state * 6364136223846793005ULL + 1) >> 56);
   for (unsigned i = 0; i < per_directory; ++i) {
-    for (const std::string& directory : directories) {
-      const io::File& file = files_.emplace_back(io::File::create(io::temporary_path(directory), file_bytes_, direct));
-      const auto engine = io::make_thread_engine({});
-      engine->add_file(file);
-      for (std::uint64_t offset = 0; offset < file_bytes_; offset += kFileMultiple) {
-        io::transfer(*engine, file, {.op = io::Op::write, .file = 0, .offset = offset, .data = content.data(), .size = kFileMultiple});
-      }
-      file.sync_data();
-    }
+    for (const std::string& directory : directories) add(directory, direct, content);
   }
+}
+
+// Writes all of it: a preallocated block that was never written is read without asking the drive.
+void TestFiles::add(const std::string& directory, io::DirectIo direct, io::AlignedBuffer& content) {
+  const io::File& file = files_.emplace_back(io::File::create(io::temporary_path(directory), file_bytes_, direct));
+  const auto engine = io::make_thread_engine({});
+  engine->add_file(file);
+  for (std::uint64_t offset = 0; offset < file_bytes_; offset += kFileMultiple) {
+    io::transfer(*engine, file, {.op = io::Op::write, .file = 0, .offset = offset, .data = content.data(), .size = kFileMultiple});
+  }
+  file.sync_data();
 }
 
 TestFiles::~TestFiles() {

@@ -12,20 +12,25 @@
 
 namespace gsnake::bench {
 
-// mix: four reads to three writes, the bytes of a training step in fp32 (16 read and 12 written a parameter).
+// mix: reads and writes by Setting::read_share.
 enum class Mode : std::uint8_t { read, write, mix };
 [[nodiscard]] std::string_view name_of(Mode mode) noexcept;
 
+// Of a training step in fp32: 16 bytes read and 12 written a parameter.
+inline constexpr double kStepReadShare = 4.0 / 7.0;
+
 struct Setting {
   std::uint64_t block_bytes = 4ULL << 20;
-  unsigned depth = 16;             // blocks in flight
-  std::uint64_t stripe_bytes = 0;  // a block is cut into pieces of this size that go to the files in turn; 0: blocks go whole
-  io::EngineOptions engine{};      // depth is set from the above
+  unsigned depth = 16;                 // blocks in flight
+  std::uint64_t stripe_bytes = 0;      // a block is cut into pieces of this size that go to the files in turn; 0: blocks go whole
+  double read_share = kStepReadShare;  // of the blocks of a mix
+  io::EngineOptions engine{};          // depth is set from the above
 };
 
 struct Sample {
   double bytes_per_second = 0.0;
   double cpu_seconds_per_gib = 0.0;  // of the whole process, kernel threads that work for it included
+  double read_share = 1.0;           // of the blocks
 };
 
 // Files of equal size for the time of a benchmark, preallocated, written once, and removed at the end.
@@ -45,6 +50,9 @@ class TestFiles {
   void drop_cache() const;
 
  private:
+  explicit TestFiles(std::uint64_t file_bytes) : file_bytes_(file_bytes) {}
+  void add(const std::string& directory, io::DirectIo direct, io::AlignedBuffer& content);
+
   std::uint64_t file_bytes_;
   std::vector<io::File> files_;
 };
