@@ -71,7 +71,7 @@ Json to_json(const bench::OptimizerReport& report) {
           {"warm_up", 1},
           {"repeats", report.options.repeats},
           {"time", report.options.cpu_time ? "CPU time of the slowest thread" : "clock"},
-          {"limit", "same arrays and threads, same bytes read and written, hardly any arithmetic; the faster of two forms"},
+          {"limit", "same arrays and threads, same bytes read and written, hardly any arithmetic; the fastest of three forms"},
           {"results", std::move(results)}};
 }
 
