@@ -25,7 +25,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20U;
-constexpr std::size_t kLimitAhead = 64;
+constexpr std::array<std::size_t, 3> kLimitAhead{0, 64, 256};  // elements
 
 // One array on huge pages where the kernel has them, as the library's arena is.
 class Array {
@@ -163,12 +163,12 @@ OptimizerResult measure(const OptimizerOptions& options, const optim::Optimizer&
   std::vector<double> limits;
   std::vector<double> ratios;
   for (int repeat = -1; repeat < options.repeats; ++repeat) {  // the first round warms up
-    const double plain = limit(0);
+    double most = limit(kLimitAhead[0]);
     const double updated = rate(update);
-    const double asking_ahead = limit(kLimitAhead);
+    for (const std::size_t ahead : {kLimitAhead[1], kLimitAhead[2]}) most = std::max(most, limit(ahead));
     if (repeat < 0) continue;
     updates.push_back(updated);
-    limits.push_back(std::max(plain, asking_ahead));
+    limits.push_back(most);
     ratios.push_back(updated / limits.back());
   }
   result.update = spread(std::move(updates));

@@ -51,9 +51,9 @@ struct OptimizerReport {
   std::vector<OptimizerResult> results;
 };
 
-// Blocks for the whole run. One warm-up, then `repeats` rounds of: the limit, the update, the limit asking for its data ahead. The limit is a
-// loop over the same arrays on the same threads that reads and writes what the update reads and writes and hardly computes; of its two forms
-// the faster counts, round by round. Every thread has a contiguous part, on huge pages where the kernel has them. Throws Error(usage) for an
+// Blocks for the whole run. One warm-up, then `repeats` rounds of: the limit, the update, the limit asking for its data ahead, by two
+// distances. The limit is a loop over the same arrays on the same threads that reads and writes what the update reads and writes and hardly
+// computes; of its three forms the fastest counts, round by round. Every thread has a contiguous part, on huge pages where the kernel has them. Throws Error(usage) for an
 // unknown optimizer or target, or no parameters.
 OptimizerReport bench_optimizer(OptimizerOptions options);
 
