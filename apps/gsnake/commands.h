@@ -15,12 +15,11 @@ struct Action {
 // Adds the command to `app`. When the command line names it, `action` is set; the arguments live as long as `action.run`.
 void add_train(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
-void add_bench(CLI::App& app, Action& action);
-void add_bench_optimizer(CLI::App& bench, Action& action);  // to the command `bench`
 void add_inspect(CLI::App& app, Action& action);
 void add_summary(CLI::App& app, Action& action);
 // `gsnake bench`, and what is below it.
 void add_bench(CLI::App& app, Action& action);
 void add_bench_ssd(CLI::App& bench, Action& action);
+void add_bench_optimizer(CLI::App& bench, Action& action);
 
 }  // namespace gsnake::command
