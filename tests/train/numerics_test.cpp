@@ -9,6 +9,7 @@
 
 #include "greedysnake/error.h"
 #include "optim/target.h"
+#include "train/model_layout.h"
 #include "train/small_run.h"
 
 namespace gsnake::test {
@@ -176,6 +177,49 @@ TEST(Numerics, SayWhyAnUpdateIsDeferredThatWasToBeSpeculative) {
   EXPECT_EQ(numerics.guard, Guard::deferred);
   EXPECT_EQ(numerics.delay, 1.0);
   EXPECT_THAT(train::describe_guard(numerics), HasSubstr("run.durability is not"));
+}
+
+struct Bytes {
+  const char* dtype;
+  const char* moments;
+  std::uint64_t block_read;  // per parameter and step
+  std::uint64_t edge_read;   // of an untied embedding, and of the head
+  std::uint64_t written;
+};
+
+// The table of the design, in the metrics: everything on SSD but activations, at any delay and number of micro-batches.
+TEST(Numerics, MovesTheDesignsBytesAParameter) {
+  for (const Bytes& row : {Bytes{"fp32", "fp32", 16, 12, 12}, Bytes{"bf16", "fp32", 14, 12, 12}, Bytes{"bf16", "bf16", 10, 8, 8}}) {
+    for (const double delay : {0.0, 0.5, 1.0}) {
+      for (const std::int64_t micro_batches : {1, 3}) {
+        SCOPED_TRACE(std::string(row.dtype) + ", " + row.moments + " moments, delay " + std::to_string(delay) + ", M " + std::to_string(micro_batches));
+        const TempFolder folder;
+        Config config = small_config(small_llama(), micro_batches, folder);
+        config.train.dtype = row.dtype;
+        config.optimizer.moments = row.moments;
+        config.train.delay = delay;
+        config.placement.activations = {1.0, 0.0};
+        config.placement.gradients.host = 1.0;
+        const train::ModelLayout layout = train::make_model_layout(models::make(config.model), false);
+        std::uint64_t read = 0;
+        std::uint64_t written = 0;
+        for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
+          const std::uint64_t elements = schedule::padded_elements(layout.units[unit].elements);
+          const bool edge = unit == 0 || unit + 1 == layout.units.size();
+          read += elements * (edge ? row.edge_read : row.block_read);
+          written += elements * row.written;
+        }
+        Trainer trainer(models::make(config.model), config);
+        for (const Batch& batch : random_batches(3, micro_batches, config.model.vocab)) {
+          trainer.take_traffic();
+          trainer.step(batch);
+        }
+        const Traffic steady = trainer.take_traffic();
+        EXPECT_EQ(steady.ssd_read_bytes, read);
+        EXPECT_EQ(steady.ssd_write_bytes, written);
+      }
+    }
+  }
 }
 
 // A gradient that is not finite ends a run that does not skip, names the unit and leaves the commit before.
