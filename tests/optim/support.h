@@ -204,7 +204,7 @@ inline void expect_same(const State& actual, const State& expected) {
   expect_same(actual.masters(), masters, "master");
   const auto compare = [&](const std::vector<std::byte>& a, const std::vector<std::byte>& b, const char* what) {
     ASSERT_EQ(a.size(), b.size());
-    if (masters.empty()) return;
+    if (a.empty()) return;
     const std::size_t bytes = a.size() / masters.size();
     for (std::size_t i = 0; i < masters.size(); ++i) {
       if (std::isnan(masters[i])) continue;
