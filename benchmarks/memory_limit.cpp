@@ -32,9 +32,12 @@ template <std::size_t kWeight, bool kReadsWeight, std::size_t kMaster, std::size
 
 template <std::size_t kMoment0, std::size_t kMoment1>
 [[gnu::always_inline]] inline void move_with(const Streams& streams, std::size_t elements, std::size_t ahead, std::uint32_t mask) {
-  if (!streams.reads_weight) move<16, false, 32, kMoment0, kMoment1>(streams, elements, ahead, mask);
-  else if (streams.master.element_bytes == 2) move<16, true, 16, kMoment0, kMoment1>(streams, elements, ahead, mask);
-  else move<32, true, 0, kMoment0, kMoment1>(streams, elements, ahead, mask);
+  if (!streams.reads_weight)
+    move<16, false, 32, kMoment0, kMoment1>(streams, elements, ahead, mask);
+  else if (streams.master.element_bytes == 2)
+    move<16, true, 16, kMoment0, kMoment1>(streams, elements, ahead, mask);
+  else
+    move<32, true, 0, kMoment0, kMoment1>(streams, elements, ahead, mask);
 }
 
 // Written once, compiled for each width of vectors: a build for the oldest x86 would hold the limit down.
@@ -43,10 +46,14 @@ __attribute__((target_clones("avx512f", "avx2", "default"), optimize("O3")))
 #endif
 void move_all(const Streams& streams, std::size_t elements, std::size_t ahead, std::uint32_t mask) {
   const bool two = streams.moments[1].element_bytes != 0;
-  if (streams.moments[0].element_bytes == 4 && two) move_with<32, 32>(streams, elements, ahead, mask);
-  else if (streams.moments[0].element_bytes == 4) move_with<32, 0>(streams, elements, ahead, mask);
-  else if (two) move_with<16, 16>(streams, elements, ahead, mask);
-  else move_with<16, 0>(streams, elements, ahead, mask);
+  if (streams.moments[0].element_bytes == 4 && two)
+    move_with<32, 32>(streams, elements, ahead, mask);
+  else if (streams.moments[0].element_bytes == 4)
+    move_with<32, 0>(streams, elements, ahead, mask);
+  else if (two)
+    move_with<16, 16>(streams, elements, ahead, mask);
+  else
+    move_with<16, 0>(streams, elements, ahead, mask);
 }
 
 // Zero, but not for the compiler: what is added to the arrays must not be optimised away, nor change them.

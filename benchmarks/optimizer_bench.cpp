@@ -7,8 +7,8 @@
 #include <array>
 #include <barrier>
 #include <chrono>
-#include <ctime>
 #include <cstdlib>
+#include <ctime>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -49,9 +49,14 @@ class Array {
 class Arrays {
  public:
   Arrays(const optim::Optimizer& optimizer, std::uint64_t parameters)
-      : format_(optimizer.weight_format()), states_(optimizer.state_bytes()), weight_(parameters * optim::weight_bytes(format_)),
-        master_(parameters * optim::master_bytes(format_)), state0_(parameters * states_[0]), state1_(states_.size() > 1 ? parameters * states_[1] : 0),
-        gradient_(parameters * sizeof(float)), partials_(parameters / optim::kNormBlock) {}
+      : format_(optimizer.weight_format()),
+        states_(optimizer.state_bytes()),
+        weight_(parameters * optim::weight_bytes(format_)),
+        master_(parameters * optim::master_bytes(format_)),
+        state0_(parameters * states_[0]),
+        state1_(states_.size() > 1 ? parameters * states_[1] : 0),
+        gradient_(parameters * sizeof(float)),
+        partials_(parameters / optim::kNormBlock) {}
 
   [[nodiscard]] optim::UpdateChunk chunk(std::uint64_t begin, std::uint64_t end, bool norm) {
     optim::UpdateChunk chunk;
@@ -80,7 +85,9 @@ class Arrays {
   // Zeros and small positive gradients: after any number of passes nothing is denormal, infinite or the root of a negative number.
   void fill(std::uint64_t begin, std::uint64_t end) {
     const optim::UpdateChunk own = chunk(begin, end, false);
-    const auto clear = [&](std::byte* data, std::uint64_t bytes) { std::fill_n(data, data == nullptr ? 0 : bytes * own.elements, std::byte{0}); };
+    const auto clear = [&](std::byte* data, std::uint64_t bytes) {
+      std::fill_n(data, data == nullptr ? 0 : bytes * own.elements, std::byte{0});
+    };
     clear(own.weight, optim::weight_bytes(format_));
     clear(own.master, optim::master_bytes(format_));
     for (std::size_t i = 0; i < states_.size(); ++i) clear(own.states[i], states_[i]);
@@ -143,7 +150,8 @@ OptimizerResult measure(const OptimizerOptions& options, const optim::Optimizer&
   result.threads = threads;
   const std::uint64_t kept = optim::weight_bytes(result.format) + optim::master_bytes(result.format);
   for (const std::uint64_t state : optimizer.state_bytes()) result.written_bytes += state;
-  result.read_bytes = result.written_bytes + sizeof(float) + (result.format == optim::WeightFormat::fp16 ? optim::master_bytes(result.format) : kept);
+  result.read_bytes =
+      result.written_bytes + sizeof(float) + (result.format == optim::WeightFormat::fp16 ? optim::master_bytes(result.format) : kept);
   result.written_bytes += kept;
 
   Arrays arrays(optimizer, options.parameters);
@@ -158,7 +166,9 @@ OptimizerResult measure(const OptimizerOptions& options, const optim::Optimizer&
     const Seconds took = time_pass(options.parameters, threads, work);
     return static_cast<double>(options.parameters) * result.bytes() / 1e9 / (options.cpu_time ? took.cpu : took.clock);
   };
-  const auto limit = [&](std::size_t ahead) { return rate([&, ahead](std::uint64_t begin, std::uint64_t end) { move_bytes(arrays.streams(begin), end - begin, ahead); }); };
+  const auto limit = [&](std::size_t ahead) {
+    return rate([&, ahead](std::uint64_t begin, std::uint64_t end) { move_bytes(arrays.streams(begin), end - begin, ahead); });
+  };
   std::vector<double> updates;
   std::vector<double> limits;
   std::vector<double> ratios;
@@ -204,7 +214,8 @@ class ForcedTarget {
 OptimizerReport bench_optimizer(OptimizerOptions options) {
   const ForcedTarget forced(options.target);
   options.parameters = options.parameters / optim::kNormBlock * optim::kNormBlock;
-  if (options.parameters == 0 || options.repeats < 1) throw Error(ErrorKind::usage, "bench optimizer: measure 2048 parameters or more, once or more");
+  if (options.parameters == 0 || options.repeats < 1)
+    throw Error(ErrorKind::usage, "bench optimizer: measure 2048 parameters or more, once or more");
   OptimizerReport report;
   report.cores = std::max(1U, std::thread::hardware_concurrency());
   if (options.threads.empty()) options.threads = report.cores > 1 ? std::vector<unsigned>{1, 2} : std::vector<unsigned>{1};

@@ -13,12 +13,12 @@ struct OptimizerOptions {
   std::string optimizer = "adamw";
   std::vector<optim::WeightFormat> formats{optim::WeightFormat::fp32, optim::WeightFormat::bf16, optim::WeightFormat::fp16};
   optim::MomentFormat moments = optim::MomentFormat::fp32;
-  bool norm = true;                              // take the gradient's norm partials in the same pass, as a training step does
-  std::vector<unsigned> threads;                 // empty: 1 and 2, as far as there are cores
-  std::uint64_t parameters = 32ULL << 20U;       // take more than the last-level cache holds
+  bool norm = true;                         // take the gradient's norm partials in the same pass, as a training step does
+  std::vector<unsigned> threads;            // empty: 1 and 2, as far as there are cores
+  std::uint64_t parameters = 32ULL << 20U;  // take more than the last-level cache holds
   int repeats = 15;
-  bool cpu_time = false;                         // of the slowest thread, instead of time on the clock: leaves out waits for a core that others use
-  std::string target;                            // a SIMD target instead of the best one
+  bool cpu_time = false;  // of the slowest thread, instead of time on the clock: leaves out waits for a core that others use
+  std::string target;     // a SIMD target instead of the best one
 };
 
 struct Spread {
@@ -53,8 +53,8 @@ struct OptimizerReport {
 
 // Blocks for the whole run. One warm-up, then `repeats` rounds of: the limit, the update, the limit asking for its data ahead, by two
 // distances. The limit is a loop over the same arrays on the same threads that reads and writes what the update reads and writes and hardly
-// computes; of its three forms the fastest counts, round by round. Every thread has a contiguous part, on huge pages where the kernel has them. Throws Error(usage) for an
-// unknown optimizer or target, or no parameters.
+// computes; of its three forms the fastest counts, round by round. Every thread has a contiguous part, on huge pages where the kernel has
+// them. Throws Error(usage) for an unknown optimizer or target, or no parameters.
 OptimizerReport bench_optimizer(OptimizerOptions options);
 
 }  // namespace gsnake::bench

@@ -21,7 +21,8 @@ using Json = nlohmann::ordered_json;
 using optim::MomentFormat;
 using optim::WeightFormat;
 
-const std::map<std::string, WeightFormat> kWeightFormats{{"fp32", WeightFormat::fp32}, {"bf16", WeightFormat::bf16}, {"fp16", WeightFormat::fp16}};
+const std::map<std::string, WeightFormat> kWeightFormats{
+    {"fp32", WeightFormat::fp32}, {"bf16", WeightFormat::bf16}, {"fp16", WeightFormat::fp16}};
 const std::map<std::string, MomentFormat> kMomentFormats{{"fp32", MomentFormat::fp32}, {"bf16", MomentFormat::bf16}};
 
 struct Arguments {
@@ -83,17 +84,21 @@ std::string spread_text(const bench::Spread& spread, int digits) {
 }
 
 std::string to_text(const bench::OptimizerReport& report) {
-  std::string text = fmt::format("{}\n{}, {} cores, last-level cache {}, load {:.1f}; target {}\n", command_line(), report.cpu, report.cores,
-                                 core::format_bytes(static_cast<std::uint64_t>(report.last_level_cache_bytes)), report.load_average, report.target);
+  std::string text =
+      fmt::format("{}\n{}, {} cores, last-level cache {}, load {:.1f}; target {}\n", command_line(), report.cpu, report.cores,
+                  core::format_bytes(static_cast<std::uint64_t>(report.last_level_cache_bytes)), report.load_average, report.target);
   text += fmt::format("{}, {} moments{}; {} parameters; 1 warm-up, {} repeats{}; median (lowest..highest)\n", report.options.optimizer,
-                      name_of(kMomentFormats, report.options.moments), report.options.norm ? ", norm partials" : "", report.options.parameters,
-                      report.options.repeats, report.options.cpu_time ? ", CPU time" : "");
-  text += "limit: a loop over the same arrays, on the same threads, with the same reads and writes and hardly any arithmetic, before and after\n";
-  text += fmt::format("{:<7} {:>7} {:>10} {:>9}  {:<24} {:<24} {}\n", "weights", "threads", "B/param", "Mparam/s", "GB/s", "limit GB/s", "ratio");
+                      name_of(kMomentFormats, report.options.moments), report.options.norm ? ", norm partials" : "",
+                      report.options.parameters, report.options.repeats, report.options.cpu_time ? ", CPU time" : "");
+  text +=
+      "limit: a loop over the same arrays, on the same threads, with the same reads and writes and hardly any arithmetic, before and "
+      "after\n";
+  text += fmt::format("{:<7} {:>7} {:>10} {:>9}  {:<24} {:<24} {}\n", "weights", "threads", "B/param", "Mparam/s", "GB/s", "limit GB/s",
+                      "ratio");
   for (const bench::OptimizerResult& result : report.results) {
     text += fmt::format("{:<7} {:>7} {:>10} {:>9.0f}  {:<24} {:<24} {}\n", name_of(kWeightFormats, result.format), result.threads,
-                        fmt::format("{}R + {}W", result.read_bytes, result.written_bytes), result.mega_parameters(), spread_text(result.update, 2),
-                        spread_text(result.limit, 2), spread_text(result.ratio, 3));
+                        fmt::format("{}R + {}W", result.read_bytes, result.written_bytes), result.mega_parameters(),
+                        spread_text(result.update, 2), spread_text(result.limit, 2), spread_text(result.ratio, 3));
   }
   return text;
 }
@@ -128,7 +133,8 @@ void add_bench_optimizer(CLI::App& bench, Action& action) {
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   command->add_flag("!--without-norm", options.norm, "leave out the gradient's norm, which a training step takes in the same pass");
-  command->add_flag("--cpu-time", options.cpu_time, "count the threads' CPU time instead of the clock's, on a machine that others keep busy");
+  command->add_flag("--cpu-time", options.cpu_time,
+                    "count the threads' CPU time instead of the clock's, on a machine that others keep busy");
   command->add_flag("--json", arguments->json, "print JSON");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
 }

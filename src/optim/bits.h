@@ -16,7 +16,8 @@ constexpr std::uint32_t unstorable_magnitude(WeightFormat format) {
   return format == WeightFormat::fp32 ? 0x7f800000 : format == WeightFormat::bf16 ? 0x7f7f8000 : 0x477ff000;
 }
 
-// To nearest, ties away from zero: 16 bits of remainder then tell all masters of one bf16 apart (bf16 +- 0x8000 would be both ties to even).
+// To nearest, ties away from zero: 16 bits of remainder then tell all masters of one bf16 apart (bf16 +- 0x8000 would be both ties to
+// even).
 constexpr std::uint16_t split_weight(std::uint32_t master) { return static_cast<std::uint16_t>((master + 0x8000U) >> 16U); }
 // What the weight leaves over has the master's own lower half as its bits, because the weight's lower half is zero.
 constexpr std::uint16_t split_remainder(std::uint32_t master) { return static_cast<std::uint16_t>(master); }
@@ -26,7 +27,9 @@ constexpr std::uint32_t join_bits(std::uint16_t weight, std::uint16_t remainder)
 }
 
 // To nearest, ties to even; a NaN may become anything.
-constexpr std::uint16_t round_bf16(std::uint32_t bits) { return static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16U) & 1U)) >> 16U); }
+constexpr std::uint16_t round_bf16(std::uint32_t bits) {
+  return static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16U) & 1U)) >> 16U);
+}
 constexpr std::uint32_t widen_bf16(std::uint16_t bits) { return static_cast<std::uint32_t>(bits) << 16U; }
 
 // To nearest, ties to even.

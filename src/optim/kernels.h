@@ -44,7 +44,8 @@ using UpdateKernel = std::uint32_t (*)(const RuleStep& step, float decay, const 
 // Every rule with every format of weights and moments: of all tables the same ones, made from one template.
 using UpdateKernels = std::array<UpdateKernel, kRules * kWeightFormats * kMomentFormats>;
 constexpr std::size_t update_index(Rule rule, WeightFormat weights, MomentFormat moments) {
-  return (static_cast<std::size_t>(rule) * kWeightFormats + static_cast<std::size_t>(weights)) * kMomentFormats + static_cast<std::size_t>(moments);
+  return (static_cast<std::size_t>(rule) * kWeightFormats + static_cast<std::size_t>(weights)) * kMomentFormats +
+         static_cast<std::size_t>(moments);
 }
 constexpr Rule rule_at(std::size_t index) { return static_cast<Rule>(index / (kWeightFormats * kMomentFormats)); }
 constexpr WeightFormat weights_at(std::size_t index) { return static_cast<WeightFormat>(index / kMomentFormats % kWeightFormats); }
@@ -65,14 +66,21 @@ struct Kernels {
   void (*widen_fp16)(const std::uint16_t* weight, float* wide, std::size_t count);
 };
 
-// The piece without its first `offset` elements.
+// The piece without its first `offset` elements, and without its sums.
 template <WeightFormat W, MomentFormat M>
 Piece skip(const Piece& piece, std::size_t offset) {
   constexpr std::size_t kWeight = W == WeightFormat::fp32 ? 4 : 2;
   constexpr std::size_t kMaster = W == WeightFormat::fp32 ? 0 : W == WeightFormat::bf16 ? 2 : 4;
   constexpr std::size_t kMoment = M == MomentFormat::fp32 ? 4 : 2;
-  return {piece.weight + kWeight * offset, piece.master + kMaster * offset, piece.state0 + kMoment * offset, piece.state1 + kMoment * offset,
-          piece.gradient + offset,         piece.count - offset};  // and without its sums
+  Piece rest = piece;
+  rest.weight += kWeight * offset;
+  rest.master += kMaster * offset;
+  rest.state0 += kMoment * offset;
+  if (rest.state1 != nullptr) rest.state1 += kMoment * offset;
+  rest.gradient += offset;
+  rest.count -= offset;
+  rest.sums = nullptr;
+  return rest;
 }
 
 // The sums of any elements, the first of which belongs to `lane`.

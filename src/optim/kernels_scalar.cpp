@@ -137,14 +137,10 @@ void widen_fp16s(const std::uint16_t* weight, float* wide, std::size_t count) {
 }  // namespace
 
 const Kernels& scalar_kernels() {
-  static constexpr Kernels kKernels{"scalar",
-                                    make_updates(std::make_index_sequence<std::tuple_size_v<UpdateKernels>>()),
-                                    add_squares,
-                                    add_in_place,
-                                    split_master,
-                                    join_master,
-                                    to_fp16,
-                                    widen_bf16s,
+  static constexpr Kernels kKernels{"scalar",     make_updates(std::make_index_sequence<std::tuple_size_v<UpdateKernels>>()),
+                                    add_squares,  add_in_place,
+                                    split_master, join_master,
+                                    to_fp16,      widen_bf16s,
                                     widen_fp16s};
   return kKernels;
 }

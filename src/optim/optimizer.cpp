@@ -75,7 +75,8 @@ Piece RuleOptimizer::piece(const UpdateChunk& chunk, std::uint64_t begin, std::u
 void RuleOptimizer::check(const UpdateChunk& chunk) const {
   bool complete = chunk.weight != nullptr && chunk.gradient != nullptr && (chunk.master != nullptr || spec_.weights == WeightFormat::fp32);
   for (std::size_t i = 0; i < state_count(rule_); ++i) complete = complete && chunk.states[i] != nullptr;
-  if (!complete && chunk.elements > 0) throw Error(ErrorKind::usage, "optimizer " + spec_.name + ": the chunk lacks one of its arrays; set them all");
+  if (!complete && chunk.elements > 0)
+    throw Error(ErrorKind::usage, "optimizer " + spec_.name + ": the chunk lacks one of its arrays; set them all");
   check_sizes(chunk.partials == nullptr || chunk.elements % kNormBlock == 0, "optimizer update with norm partials");
 }
 
@@ -96,7 +97,8 @@ bool RuleOptimizer::update(const StepScalars& scalars, const UpdateChunk& chunk)
     const float decay = part.decays ? step.decay : step.no_decay;
     const std::uint64_t aligned = std::min(end, (begin + kLineElements - 1) / kLineElements * kLineElements);
     SumLanes* const sums = chunk.partials == nullptr ? nullptr : &lanes;
-    greatest = std::max({greatest, scalar(step, decay, piece(chunk, begin, aligned, sums)), simd(step, decay, piece(chunk, aligned, end, sums))});
+    greatest =
+        std::max({greatest, scalar(step, decay, piece(chunk, begin, aligned, sums)), simd(step, decay, piece(chunk, aligned, end, sums))});
     if (chunk.partials != nullptr && end % kNormBlock == 0) {
       chunk.partials[end / kNormBlock - 1] = fold_lanes(lanes);
       lanes = {};
@@ -108,7 +110,8 @@ bool RuleOptimizer::update(const StepScalars& scalars, const UpdateChunk& chunk)
 void RuleOptimizer::restore_weight(const UpdateChunk& chunk) const {
   if (spec_.weights != WeightFormat::fp16) return;
   check(chunk);
-  to_fp16({reinterpret_cast<const float*>(chunk.master), chunk.elements}, {reinterpret_cast<std::uint16_t*>(chunk.weight), chunk.elements}, target_);
+  to_fp16({reinterpret_cast<const float*>(chunk.master), chunk.elements}, {reinterpret_cast<std::uint16_t*>(chunk.weight), chunk.elements},
+          target_);
 }
 
 Rule rule_named(const std::string& name) {
@@ -118,7 +121,8 @@ Rule rule_named(const std::string& name) {
   const std::string nearest = core::nearest(name, names);
   std::string known;
   for (const std::string& one : names) known += (known.empty() ? "" : ", ") + one;
-  throw Error(ErrorKind::usage, "optimizer \"" + name + "\" is unknown" + (nearest.empty() ? "" : " (did you mean " + nearest + "?)") + "; choose one of " + known);
+  throw Error(ErrorKind::usage, "optimizer \"" + name + "\" is unknown" + (nearest.empty() ? "" : " (did you mean " + nearest + "?)") +
+                                    "; choose one of " + known);
 }
 
 void check_range(bool inside, const char* what, double value, const char* range) {

@@ -34,8 +34,8 @@ struct DecayRun {
 // kNormBlock elements and 64-byte alignment are fastest. No two arrays overlap. Elements that no run covers (padding) do not decay; padding
 // that is zero everywhere stays zero (adam and adamw: if epsilon > 0).
 struct UpdateChunk {
-  std::byte* weight = nullptr;                // the compute weights; of fp16 ones what stood there is not read
-  std::byte* master = nullptr;                // bf16: the remainders; fp16: the master weights; fp32: null
+  std::byte* weight = nullptr;                  // the compute weights; of fp16 ones what stood there is not read
+  std::byte* master = nullptr;                  // bf16: the remainders; fp16: the master weights; fp32: null
   std::array<std::byte*, kMaxStates> states{};  // as many as state_bytes() has
   const float* gradient = nullptr;
   std::uint64_t elements = 0;
@@ -55,10 +55,11 @@ class Optimizer {
   [[nodiscard]] virtual WeightFormat weight_format() const = 0;
   [[nodiscard]] virtual std::vector<std::uint64_t> state_bytes() const = 0;  // per element, of each state; the master is not among them
   // False: a new master weight is not storable() in the weight's format (not finite, or so large that the bf16 or fp16 would not be). The
-  // chunk's content is then unusable and the caller ends the run; `partials` are valid. Throws Error(usage) for a chunk that lacks an array,
-  // or whose partials do not fit its elements.
+  // chunk's content is then unusable and the caller ends the run; `partials` are valid. Throws Error(usage) for a chunk that lacks an
+  // array, or whose partials do not fit its elements.
   [[nodiscard]] virtual bool update(const StepScalars& scalars, const UpdateChunk& chunk) const = 0;
-  // Recomputes `weight` from `master` where the weight is derived (fp16); nothing otherwise: what a skipped step does in place of an update.
+  // Recomputes `weight` from `master` where the weight is derived (fp16); nothing otherwise: what a skipped step does in place of an
+  // update.
   virtual void restore_weight(const UpdateChunk& chunk) const = 0;
 };
 

@@ -6,8 +6,7 @@ namespace gsnake::optim {
 namespace {
 
 RuleStep adam_step(const OptimizerSpec& spec, const StepScalars& scalars) {
-  const AdamWStep adam =
-      make_adamw_step({spec.beta1, spec.beta2, spec.epsilon, spec.weight_decay}, scalars.learning_rate, scalars.updates);
+  const AdamWStep adam = make_adamw_step({spec.beta1, spec.beta2, spec.epsilon, spec.weight_decay}, scalars.learning_rate, scalars.updates);
   RuleStep step;
   step.beta2 = adam.beta2;
   step.one_minus_beta1 = adam.one_minus_beta1;

@@ -26,7 +26,7 @@ struct RuleStep {
   float step_size = 0.0F;
   float inverse_sqrt_correction2 = 0.0F;
   float epsilon = 0.0F;
-  float decay = 0.0F;     // for elements that decay: a factor of the weight (adamw, lion), or the weight's factor in the gradient (adam, sgd)
+  float decay = 0.0F;  // for elements that decay: a factor of the weight (adamw, lion), or the weight's factor in the gradient (adam, sgd)
   float no_decay = 0.0F;  // for the others
 };
 

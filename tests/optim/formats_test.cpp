@@ -48,7 +48,8 @@ std::size_t wrong_splits(std::uint32_t first, std::span<const std::uint16_t> wei
   for (std::uint32_t i = 0; i < weight.size(); ++i) {
     const std::uint32_t bits = first + i;
     const std::uint32_t low = bits & 0xffffU;
-    const auto nearest = static_cast<std::uint16_t>((bits >> 16U) + (low >= 0x8000U ? 1U : 0U));  // of the magnitude, so ties go away from zero
+    const auto nearest =
+        static_cast<std::uint16_t>((bits >> 16U) + (low >= 0x8000U ? 1U : 0U));  // of the magnitude, so ties go away from zero
     const auto left = static_cast<std::int32_t>(low) - (low >= 0x8000U ? 0x10000 : 0);
     wrong += weight[i] != nearest || remainder[i] != left ? 1U : 0U;
   }
@@ -102,7 +103,8 @@ TEST_P(FormatsOnEveryTarget, WidenedValuesAreThoseThatTheBitsMean) {
     const int exponent = static_cast<int>(magnitude >> static_cast<unsigned>(significand_bits));
     const double scale = std::ldexp(1.0, (exponent == 0 ? 1 : exponent) - bias - significand_bits);
     const double value = (significand + (exponent == 0 ? 0.0 : std::ldexp(1.0, significand_bits))) * scale;
-    if (exponent == 2 * bias + 1) return significand == 0.0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+    if (exponent == 2 * bias + 1)
+      return significand == 0.0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
     return value;
   };
   for (std::uint32_t i = 0; i < kBlock; ++i) {
@@ -170,7 +172,8 @@ TEST(ToFp16, NeverFallsWhereTheMasterRises) {
     fill(master, first);
     to_fp16(master, weight, Target::scalar);
     const std::size_t numbers = (first & 0x7fffffffU) == 0x7f800000U ? 1 : kBlock;
-    return std::is_sorted(weight.begin(), weight.begin() + static_cast<std::ptrdiff_t>(numbers)) && (weight[0] & 0x8000U) == (first >> 16U & 0x8000U);
+    return std::is_sorted(weight.begin(), weight.begin() + static_cast<std::ptrdiff_t>(numbers)) &&
+           (weight[0] & 0x8000U) == (first >> 16U & 0x8000U);
   });
 }
 
@@ -179,7 +182,8 @@ TEST(Storable, EndsWhereTheWeightWouldBecomeInfinite) {
     WeightFormat format;
     float beyond;
   };
-  for (const Edge& edge : {Edge{WeightFormat::fp32, std::numeric_limits<float>::infinity()}, Edge{WeightFormat::bf16, 0x1.ffp127F}, Edge{WeightFormat::fp16, 65520.0F}}) {
+  for (const Edge& edge : {Edge{WeightFormat::fp32, std::numeric_limits<float>::infinity()}, Edge{WeightFormat::bf16, 0x1.ffp127F},
+                           Edge{WeightFormat::fp16, 65520.0F}}) {
     for (const float sign : {1.0F, -1.0F}) {
       EXPECT_TRUE(storable(edge.format, std::array{0.0F, sign * std::nextafter(edge.beyond, 0.0F)}));
       EXPECT_FALSE(storable(edge.format, std::array{0.0F, sign * edge.beyond}));

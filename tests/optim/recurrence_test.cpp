@@ -15,15 +15,18 @@ struct Constants {
 Constants exact_constants(const OptimizerSpec& spec, double rate, int t) {
   const double correction1 = 1.0 - std::pow(spec.beta1, t);
   const double correction2 = 1.0 - std::pow(spec.beta2, t);
-  return {spec.beta1, spec.beta2, 1.0 - spec.beta1, 1.0 - spec.beta2, rate / correction1, 1.0 / std::sqrt(correction2), spec.epsilon, spec.weight_decay, rate};
+  return {spec.beta1,        spec.beta2, 1.0 - spec.beta1, 1.0 - spec.beta2, rate / correction1, 1.0 / std::sqrt(correction2), spec.epsilon,
+          spec.weight_decay, rate};
 }
 
 // As fp32 arithmetic has them, torch's included.
 Constants rounded_constants(const OptimizerSpec& spec, double rate, int t) {
   const AdamWStep step = make_adamw_step({spec.beta1, spec.beta2, spec.epsilon, spec.weight_decay}, rate, t);
   const auto round = [](double value) { return static_cast<double>(static_cast<float>(value)); };
-  const double decay = spec.name == "adamw" || spec.name == "lion" ? (1.0 - round(1.0 - rate * spec.weight_decay)) / round(rate) : round(spec.weight_decay);
-  return {step.beta1, step.beta2, step.one_minus_beta1, step.one_minus_beta2, step.step_size, step.inverse_sqrt_correction2, step.epsilon, decay, round(rate)};
+  const double decay =
+      spec.name == "adamw" || spec.name == "lion" ? (1.0 - round(1.0 - rate * spec.weight_decay)) / round(rate) : round(spec.weight_decay);
+  return {step.beta1,   step.beta2, step.one_minus_beta1, step.one_minus_beta2, step.step_size, step.inverse_sqrt_correction2,
+          step.epsilon, decay,      round(rate)};
 }
 
 struct DoubleState {
@@ -90,8 +93,12 @@ double worst_error(const OptimizerSpec& spec, Constants (*constants)(const Optim
   return worst;
 }
 
-OptimizerSpec language_model(const std::string& name) { return {.name = name, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1}; }
-OptimizerSpec torch_defaults(const std::string& name) { return {.name = name, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01}; }
+OptimizerSpec language_model(const std::string& name) {
+  return {.name = name, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1};
+}
+OptimizerSpec torch_defaults(const std::string& name) {
+  return {.name = name, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01};
+}
 
 TEST(AgainstDouble, EveryRuleAgreesToRoundingOver200Steps) {
   for (const char* name : {"adamw", "adam", "sgd"}) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -147,7 +148,7 @@ class State {
     if (spec_.weights == WeightFormat::bf16) {
       join_master(view<std::uint16_t>(weight), view<std::int16_t>(master), values, Target::scalar);
     } else {
-      std::memcpy(values.data(), (spec_.weights == WeightFormat::fp32 ? weight : master).data(), size_ * sizeof(float));
+      copy(view<float>(spec_.weights == WeightFormat::fp32 ? weight : master), values);
     }
     return values;
   }
@@ -156,7 +157,7 @@ class State {
     if (spec_.moments == MomentFormat::bf16) {
       widen(WeightFormat::bf16, view<std::uint16_t>(states[which]), values, Target::scalar);
     } else {
-      std::memcpy(values.data(), states[which].data(), size_ * sizeof(float));
+      copy(view<float>(states[which]), values);
     }
     return values;
   }
@@ -166,13 +167,14 @@ class State {
   }
 
  private:
+  static void copy(std::span<const float> from, std::vector<float>& to) { std::ranges::copy(from, to.begin()); }
   void put_master(const std::vector<float>& values) {
     auto* halves = reinterpret_cast<std::uint16_t*>(weight.data());
     if (spec_.weights == WeightFormat::bf16) {
       split_master(values, {halves, size_}, {reinterpret_cast<std::int16_t*>(master.data()), size_}, Target::scalar);
       return;
     }
-    std::memcpy((spec_.weights == WeightFormat::fp32 ? weight : master).data(), values.data(), size_ * sizeof(float));
+    std::ranges::copy(std::as_bytes(std::span(values)), (spec_.weights == WeightFormat::fp32 ? weight : master).begin());
     if (spec_.weights == WeightFormat::fp16) to_fp16(values, {halves, size_}, Target::scalar);
   }
   // A bf16 moment keeps the upper half of the value.
@@ -180,8 +182,10 @@ class State {
     std::vector<std::byte>& state = states.emplace_back(size_ * moment_bytes(spec_.moments));
     for (std::size_t i = 0; i < size_; ++i) {
       const auto upper = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(values[i]) >> 16U);
-      if (spec_.moments == MomentFormat::fp32) std::memcpy(state.data() + i * sizeof(float), &values[i], sizeof(float));
-      else std::memcpy(state.data() + i * sizeof upper, &upper, sizeof upper);
+      if (spec_.moments == MomentFormat::fp32)
+        std::memcpy(state.data() + i * sizeof(float), &values[i], sizeof(float));
+      else
+        std::memcpy(state.data() + i * sizeof upper, &upper, sizeof upper);
     }
   }
 
@@ -200,7 +204,7 @@ inline void expect_same(const State& actual, const State& expected) {
   expect_same(actual.masters(), masters, "master");
   const auto compare = [&](const std::vector<std::byte>& a, const std::vector<std::byte>& b, const char* what) {
     ASSERT_EQ(a.size(), b.size());
-    if (masters.empty()) return;
+    if (a.empty()) return;
     const std::size_t bytes = a.size() / masters.size();
     for (std::size_t i = 0; i < masters.size(); ++i) {
       if (std::isnan(masters[i])) continue;

@@ -1,5 +1,5 @@
-// What every rule and format has in common: the same bits on every target and however an object is cut, decay where it belongs, norms on the
-// way, and the refusal of weights that can't be stored.
+// What every rule and format has in common: the same bits on every target and however an object is cut, decay where it belongs, norms on
+// the way, and the refusal of weights that can't be stored.
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -202,7 +202,9 @@ TEST_P(UpdateOnEveryTarget, PartialsAreTheSquareSumsOfTheGradientBeforeItsFactor
 
 // The greatest master that a format takes, and the next float.
 std::array<float, 2> edge(WeightFormat format) {
-  const float beyond = format == WeightFormat::fp32 ? std::numeric_limits<float>::infinity() : format == WeightFormat::bf16 ? 0x1.ffp127F : 65520.0F;
+  const float beyond = format == WeightFormat::fp32   ? std::numeric_limits<float>::infinity()
+                       : format == WeightFormat::bf16 ? 0x1.ffp127F
+                                                      : 65520.0F;
   return {std::nextafter(beyond, 0.0F), beyond};
 }
 
@@ -275,8 +277,10 @@ TEST(WeightFormats, ShareTheMasterAndRoundItIntoTheWeight) {
     if (spec.weights == WeightFormat::fp32) continue;
     std::vector<std::uint16_t> rounded(kSize);
     std::vector<std::int16_t> remainder(kSize);
-    if (spec.weights == WeightFormat::fp16) to_fp16(masters, rounded, Target::scalar);
-    else split_master(masters, rounded, remainder, Target::scalar);
+    if (spec.weights == WeightFormat::fp16)
+      to_fp16(masters, rounded, Target::scalar);
+    else
+      split_master(masters, rounded, remainder, Target::scalar);
     EXPECT_THAT(State::view<std::uint16_t>(state.weight), ::testing::ElementsAreArray(rounded));
   }
 }
