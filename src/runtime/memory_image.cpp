@@ -1,6 +1,7 @@
 #include "runtime/memory_image.h"
 
 #include "core/bytes.h"
+#include "memory/arena.h"
 
 namespace gsnake::runtime {
 namespace {
@@ -18,13 +19,14 @@ std::uint64_t total(const schedule::Map& map, schedule::Space space) {
 std::uint64_t MemoryImage::host_bytes(const schedule::Map& map) { return total(map, schedule::Space::host); }
 std::uint64_t MemoryImage::device_bytes(const schedule::Map& map) { return total(map, schedule::Space::device); }
 
+// Just what the plan charged, to the byte: carve() aborts where that was added up wrong.
 MemoryImage::MemoryImage(const schedule::Map& map, device::Device& device)
-    : host_(device.host_alloc(host_bytes(map) + kAlignment)), device_(device.device_alloc(device_bytes(map) + kAlignment)) {
-  std::byte* next[2] = {host_.data(), device_.data()};
+    : host_(device.host_alloc(host_bytes(map))), device_(device.device_alloc(device_bytes(map))) {
+  memory::Arena host(host_.data(), host_bytes(map));
+  memory::Arena on_device(device_.data(), device_bytes(map));
   for (const schedule::Buffer& buffer : map.buffers) {
-    std::byte*& cursor = next[buffer.space == schedule::Space::host ? 0 : 1];
-    addresses_.push_back(cursor);
-    cursor += core::round_up(buffer.bytes, kAlignment);
+    memory::Arena& arena = buffer.space == schedule::Space::host ? host : on_device;
+    addresses_.push_back(arena.carve(core::round_up(buffer.bytes, kAlignment), kAlignment));
   }
 }
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -98,6 +99,33 @@ TEST_F(FullDiskTest, IsRefusedBeforeTheFirstStep) {
   expect_refused({"ssd.paths=small/ssd"}, 4, "small");
 }
 
+// No folder of a run can be made here, nor a file written.
+class ReadOnlyTest : public FullDiskTest {};
+
+TEST_F(ReadOnlyTest, AReadOnlyFileSystemIsNamed) {
+  const std::filesystem::path small = folder_ / "small";
+  std::filesystem::create_directory(small);
+  if (::mount("tmpfs", small.c_str(), "tmpfs", MS_RDONLY, "size=1m") != 0) GTEST_SKIP() << "a read-only tmpfs can't be mounted: " << std::strerror(errno);
+  expect_refused({"ssd.paths=small/ssd"}, 4, "small");
+  expect_refused({"run.dir=small/run"}, 4, "small");
+  expect_refused({"run.metrics=" + (small / "metrics.jsonl").string()}, 4, "run.metrics");
+}
+
+TEST_F(ReadOnlyTest, AFolderWithoutPermissionIsNamed) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  const std::filesystem::path closed = folder_ / "closed";
+  std::filesystem::create_directory(closed);
+  std::filesystem::permissions(closed, std::filesystem::perms(0555));
+  std::filesystem::permissions(folder_, std::filesystem::perms(0777));
+  const Surroundings nobody{{}, [] {
+                              if (::setgid(65534) != 0 || ::setuid(65534) != 0) ::_exit(126);
+                            }};
+  const std::vector<std::string> before = files();
+  expect_one_error_line(train({"ssd.paths=closed/ssd"}, {"--log-level", "warn"}, nobody), 4, "closed");
+  expect_one_error_line(train({"run.dir=closed/run"}, {"--log-level", "warn"}, nobody), 4, "closed");
+  EXPECT_EQ(files(), before);
+}
+
 class UsageTest : public CommandTest {};
 
 TEST_F(UsageTest, EveryCommandHasHelpAndVersion) {
@@ -119,6 +147,8 @@ TEST_F(UsageTest, WrongCallsAreOneLine) {
   expect_one_error_line(run({"train", "config.toml", "--fast"}), 2, "--fast");
   expect_one_error_line(run({"train", "config.toml", "--resume", "maybe"}), 2, "--resume");
   expect_one_error_line(run({"train", "config.toml", "--log-level", "loud"}), 2, "loud");
+  expect_one_error_line(run({"generate", "--model", "hf", "--prompt", "a"}), 2, "--model hf");
+  expect_one_error_line(run({"generate", "--prompt", "a"}), 2, "--run");
 }
 
 TEST_F(UsageTest, AConfigThatIsMissingIsAnInputFile) { expect_one_error_line(run({"train", "absent.toml"}), 5, "absent.toml"); }
