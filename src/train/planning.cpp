@@ -59,7 +59,7 @@ std::vector<MemoryItem> charge(const schedule::Problem& problem, const schedule:
   std::vector<MemoryItem> items;
   std::map<std::pair<std::string, std::string>, std::uint64_t> homes;
   for (const schedule::Buffer& buffer : map.buffers) {
-    if (buffer.pool < 0) homes[{buffer.space == schedule::Space::host ? "host" : "device", buffer.name}] += core::round_up(buffer.bytes, 4096);
+    if (buffer.pool < 0) homes[{buffer.space == schedule::Space::host ? "host" : "device", buffer.name}] += runtime::MemoryImage::bytes_of(buffer);
   }
   for (const auto& [key, bytes] : homes) items.push_back({key.first, key.second, bytes, "kept there by placement"});
   for (const schedule::Pool& pool : map.pools) {
