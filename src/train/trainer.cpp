@@ -307,7 +307,7 @@ void Trainer::Impl::judge(StepResult& result, const runtime::StepOutcome& outcom
 void Trainer::Impl::fail(const StepResult& result, const std::string& what) {
   failure_ = std::make_exception_ptr(NonFiniteError(
       fmt::format("{} is not finite in step {}; lower optimizer.learning_rate or check the data (the last commit stands)", what, result.step), result));
-  throw_if_failed();
+  std::rethrow_exception(failure_);
 }
 
 double Trainer::Impl::validate(const Batch& batch) {
