@@ -341,6 +341,7 @@ void Trainer::Impl::commit() {
   // Nobody does it on the way: one slot, or no step was taken.
   const bool declined = committer->declined() == state.step;
   const int slot = session.problem.commits && !declined ? session.store->committed_slot() : session.next_slot();
+  static_cast<void>(committer->may_commit(state.step));  // it may: see commit_beside_readers() above
   committer->commit(state.step, slot);
   session.executor->slots().committed(slot);
   committer->wait_for_snapshot();
