@@ -16,7 +16,9 @@ struct SamplingOptions {
   std::uint64_t seed = 1;
 };
 
-// Opens a run's last commit for reading, also while it is trained: until this ends, the trainer commits no other. Weights stream from SSD for every token; nothing but slots is held in memory.
+// Opens a run's last commit for reading, also while it is trained: until this ends, its trainer commits no other step on its way, and waits
+// for it when it has to (the first step after a Trainer::commit() that came meanwhile; every run that overwrites its one slot). Weights
+// stream from SSD for every token; nothing but slots is held in memory.
 class Generator {
  public:
   // Throws Error(storage) when run_dir holds no commit, Error(budget) when the config's budgets are too small.

@@ -138,7 +138,10 @@ void Store::commit(const Commit& commit) {
 
 void Store::retract_manifest() {
   impl_->require_writable("retract the commit of");
-  for (const std::string& directory : impl_->directories()) remove_manifests(*impl_->sync, directory);
+  // run_dir's last: a kill on the way leaves the copy by which the run is found, and nothing was overwritten yet.
+  std::vector<std::string> directories = impl_->directories();
+  std::reverse(directories.begin(), directories.end());
+  for (const std::string& directory : directories) remove_manifests(*impl_->sync, directory);
 }
 
 }  // namespace gsnake::store

@@ -33,7 +33,7 @@ std::vector<Growth> plan_growth(const StoreState& state, const Layout& before, s
       const bool present = ::stat(name.c_str(), &status) == 0;
       const auto size = static_cast<std::uint64_t>(status.st_size);
       // A file that is too short is damaged, and is refused when it is opened.
-      if ((present && (size >= wanted || size < had)) || (!present && had > 0)) continue;
+      if ((present && (size >= wanted || size < had)) || (!present && (had > 0 || wanted == 0))) continue;
       growths.push_back({state.ssd_paths[path], name, present ? size : 0, wanted});
       needs.push_back({state.ssd_paths[path], wanted - size, 0});
     }

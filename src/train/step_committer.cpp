@@ -24,9 +24,13 @@ StepCommitter::~StepCommitter() {
 }
 
 bool StepCommitter::may_commit(std::int64_t step) {
-  if (beside_readers_.load(std::memory_order_acquire) == step) return true;
-  if (waits_) wait_for_readers();
+  const bool beside_readers = beside_readers_.load(std::memory_order_acquire) == step;
+  if (waits_ && !beside_readers) wait_for_readers();
   if (store_.exclude_readers()) return true;
+  if (beside_readers) {
+    overtaken_.store(true, std::memory_order_release);
+    return true;
+  }
   if (declined_.exchange(step, std::memory_order_acq_rel) <= committed()) {
     spdlog::info("another process reads the commit of step {} of {}: no step is committed until it ends", std::max<std::int64_t>(0, committed()),
                  config_.run.dir);
@@ -35,7 +39,7 @@ bool StepCommitter::may_commit(std::int64_t step) {
 }
 
 void StepCommitter::make_way() {
-  if (beside_readers_.exchange(-1, std::memory_order_acq_rel) < 0) return;
+  if (!overtaken_.exchange(false, std::memory_order_acq_rel)) return;
   wait_for_readers();
   store_.admit_readers();
 }

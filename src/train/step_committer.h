@@ -35,11 +35,11 @@ class StepCommitter final : public runtime::Committer {
   // Until the snapshot that is being made, if there is one, is complete. Throws what stopped it.
   void wait_for_snapshot();
 
-  // Step `step` is committed even if the commit before it is being read: no later step is started before make_way().
+  // Step `step` is committed even if the commit before it is being read: make_way() comes before any later step.
   void commit_beside_readers(std::int64_t step) { beside_readers_.store(step, std::memory_order_release); }
   // For a trainer whose steps count on the commit before each: may_commit() waits instead of saying no.
   void commit_every_time() { waits_ = true; }
-  // Waits for those who still read what commit_beside_readers() has replaced; before another step is started.
+  // Waits for those who still read a commit that was replaced all the same.
   void make_way();
   // Until nobody reads the last commit; then nobody begins to until the store admits readers.
   void wait_for_readers();
@@ -66,6 +66,7 @@ class StepCommitter final : public runtime::Committer {
   std::atomic<std::int64_t> committed_{-1};
   std::atomic<std::int64_t> declined_{-1};
   std::atomic<std::int64_t> beside_readers_{-1};
+  std::atomic<bool> overtaken_{false};
   bool waits_ = false;
   bool hashes_ = true;
   std::uint64_t parameters_ = 0;

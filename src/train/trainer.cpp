@@ -357,6 +357,7 @@ void Trainer::Impl::commit() {
   if (committer->committed() == state.step) return committer->wait_for_snapshot();
   // Nobody does it on the way: one slot, or no step was taken.
   const int slot = session.state_slot();
+  static_cast<void>(committer->may_commit(state.step));  // it may: see commit_beside_readers() above
   committer->commit(state.step, session.executor->progress(), slot);
   session.executor->slots().committed(slot);
   committer->wait_for_snapshot();

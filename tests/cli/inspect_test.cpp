@@ -75,7 +75,9 @@ class ReaderCommandTest : public InspectTest, public testing::WithParamInterface
 };
 
 TEST_P(ReaderCommandTest, GenerateAndVerifyWorkBesideARunThatEndsAsIfAlone) {
-  Process trains(folder_, "trains", train_arguments(changes("1000000"), {}));
+  std::vector<std::string> slow = changes("1000000");  // so that the run alone, which repeats it, does not take long
+  slow.push_back("emulate.ssd_write=\"20 MB\"");
+  Process trains(folder_, "trains", train_arguments(slow, {}));
   ASSERT_NO_FATAL_FAILURE(wait_for_steps(trains, 3));
   std::set<int> verified;
   std::string text;

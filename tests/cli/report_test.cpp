@@ -86,13 +86,13 @@ TEST_F(ReportTest, InspectNamesWhatTheDriveHasChanged) {
   expect_one_error_line(run({"inspect", "run", "--verify"}), 4, "of moment1 object 0");
 }
 
-TEST_F(ReportTest, InspectLooksAtARunInUseButDoesNotVerifyIt) {
+TEST_F(ReportTest, InspectLooksAtARunInUseAndATrainerIsRefused) {
   const Process training(folder_, "training", train_arguments({"train.steps=100000", "run.commit_every=1"}, {}));
   wait_for_steps(training, 5);
   const Outcome shown = run({"inspect", "run"});
   EXPECT_EQ(shown.status, 0) << shown.err;
   EXPECT_THAT(shown.out, HasSubstr("at step "));
-  expect_one_error_line(run({"inspect", "run", "--verify"}), 4, "in use by process " + std::to_string(training.pid()));
+  expect_one_error_line(train({}, {"--log-level", "warn"}), 4, "in use by process " + std::to_string(training.pid()));
 }
 
 TEST_F(ReportTest, InspectTellsAMissingFile) {

@@ -62,7 +62,18 @@ TEST_P(Fault, AFlippedBitIsFoundByItsChecksum) {
   expect_failure_then_recovery("pread,weights.bin,60,flip", {"weights of object", "weights.bin", "checksum"});
 }
 TEST_P(Fault, ABitThatFlipsOnItsWayToTheDriveIsFoundByItsChecksum) {
-  expect_failure_then_recovery("pwrite,weights.bin,40,flip", {"weights of object", "weights.bin", "checksum"});
+  const Outcome outcome = train_among("pwrite,weights.bin,20,flip");
+  EXPECT_EQ(outcome.status, 4) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("cannot use what was read of weights of object "));
+  // The step may have been committed before its bytes were read again: then no start trusts it, rather than train on with them.
+  const Outcome again = train(engine());
+  if (again.status == 0) {
+    train_undisturbed(engine());
+    expect_as_undisturbed();
+  } else {
+    EXPECT_EQ(again.status, 4) << again.err;
+    EXPECT_THAT(again.err, HasSubstr("go back to a snapshot (--resume-from)"));
+  }
 }
 // The first writes of all: a new run's weights, which nothing but memory knows.
 TEST_P(Fault, ABitOfTheInitialWeightsThatFlipsOnItsWayToTheDriveIsFound) {

@@ -96,7 +96,7 @@ TEST_F(ResumeTest, APathThatIsAddedIsRefusedWithTheRemedy) {
 }
 
 TEST_F(ResumeTest, APathThatIsTakenAwayIsAskedForWithWhatItHeld) {
-  expect_refused(resume("\"one\""), {"cannot find SSD path " + (folder_ / "two").string() + ": it is not among ssd.paths and held a share of ", "(weights 0",
+  expect_refused(resume("\"one\""), {"cannot find SSD path " + (folder_ / "two").string() + ": it is not among ssd.paths and held a share of ", "(weights ",
                                      "mount its drive, or name the folder that it is now in ssd.paths"});
 }
 

@@ -29,6 +29,10 @@ class StopTest : public FaultTest {
       std::this_thread::sleep_for(milliseconds(20));
     }
   }
+  // Until it has begun to open or to make the run.
+  void wait_for_lock() const {
+    while (!std::filesystem::exists(folder_ / "run/lock")) std::this_thread::sleep_for(milliseconds(5));
+  }
   // Until the shim sleeps in a call that the heartbeat would report only later.
   void wait_for_the_sleep(const Process& process) const {
     wait_for_steps(process, 2);
@@ -61,9 +65,10 @@ TEST_F(StopTest, ASignalDuringVerificationEndsTheStartAndLeavesTheRunAsItWas) {
   const std::vector<std::string> before = files();
   const std::string was = state("run");
   const std::size_t lines = metrics().size();
-  // Each read takes half a second: the verification would take longer than this test waits.
-  Process process(folder_, "verifies", train_arguments({"ssd.engine=threads", "train.steps=9"}, {}), among("pread,moment,4+,sleep500"));
-  std::this_thread::sleep_for(milliseconds(2000));
+  // Two reads are the probes for O_DIRECT; each of the others takes four seconds.
+  Process process(folder_, "verifies", train_arguments({"ssd.engine=threads", "train.steps=9"}, {}), among("pread,moment,2+,sleep4000"));
+  wait_for_lock();
+  std::this_thread::sleep_for(milliseconds(1000));
   const auto began = std::chrono::steady_clock::now();
   process.signal(SIGINT);
   const Outcome outcome = process.wait();
@@ -82,7 +87,8 @@ TEST_F(StopTest, ASignalDuringVerificationEndsTheStartAndLeavesTheRunAsItWas) {
 TEST_F(StopTest, ASignalDuringACreationLeavesNothing) {
   const std::vector<std::string> before = files();
   Process process(folder_, "creates", train_arguments({}, {}), among("fallocate,.bin,0+,sleep1500"));
-  std::this_thread::sleep_for(milliseconds(2500));
+  wait_for_lock();
+  std::this_thread::sleep_for(milliseconds(1000));
   process.signal(SIGTERM);
   const Outcome outcome = process.wait();
   EXPECT_EQ(outcome.status, 143) << outcome.err;

@@ -72,7 +72,7 @@ class PowerCutTest : public ::testing::Test {
   void before_every_call(StoreOptions where, const Work& prepare, const Work& work, int trials, const After& after) {
     std::mt19937_64 random(11);
     bool done = false;
-    for (std::size_t calls = 0; !done; ++calls) {
+    for (std::size_t calls = 0; !done && !HasFatalFailure(); ++calls) {
       for (int trial = 0; trial < trials && !HasFatalFailure(); ++trial) {
         SCOPED_TRACE("ended before call " + std::to_string(calls) + ", trial " + std::to_string(trial));
         for (const std::string& folder : folders_of(where)) {
@@ -88,7 +88,9 @@ class PowerCutTest : public ::testing::Test {
         done = true;
         try {
           work(where);
-        } catch (const Error&) {
+        } catch (const Error& error) {
+          // The end of a process looks like an error of the drive; anything else is a fault of this test.
+          ASSERT_NE(std::string(error.what()).find("Input/output error"), std::string::npos) << error.what();
           done = false;
         }
         disk.cut_power(random);
@@ -127,10 +129,11 @@ TEST_F(PowerCutTest, OfAReplacementLeavesTheOldRunOrNoneOrTheNewOne) {
     std::set<std::int64_t> seen;
     before_every_call(options("replaced", one_folder), old_run, replace, 6, [&](const Remains& remains, bool done) {
       ASSERT_EQ(remains.fault, "");
-      ASSERT_TRUE(done ? remains.step == 1 : remains.step == 8 || remains.step == -1 || remains.step == 1) << remains.step;
+      // Of the old run's last two commits, the names may go in any order: the one before is still whole.
+      ASSERT_TRUE(remains.step == 1 || (!done && (remains.step == 8 || remains.step == 7 || remains.step == -1))) << remains.step;
       seen.insert(remains.step);
     });
-    EXPECT_EQ(seen, (std::set<std::int64_t>{-1, 1, 8}));
+    EXPECT_THAT(seen, ::testing::IsSupersetOf({-1, 1, 8}));
   }
 }
 
@@ -164,7 +167,7 @@ bool ends_with(const std::string& path, const std::string& end) {
   return path.size() >= end.size() && path.compare(path.size() - end.size(), end.size(), end) == 0;
 }
 
-class DroppedSync : public PowerCutTest, public testing::WithParamInterface<Dropped> {
+class DroppedSync : public PowerCutTest, public ::testing::WithParamInterface<Dropped> {
  protected:
   // Three steps and a power cut; whether what is left breaks a promise.
   bool breaks(StoreOptions where, const Dropped* dropped, std::mt19937_64& random) {
@@ -211,7 +214,7 @@ const Dropped kDropped[] = {
     {"Folder", [](const std::string& path) { return path.find('.', path.rfind('/')) == std::string::npos; }},
     {"FolderOfARetraction", [](const std::string& path) { return path.find('.', path.rfind('/')) == std::string::npos; }, true},
 };
-INSTANTIATE_TEST_SUITE_P(Each, DroppedSync, testing::ValuesIn(kDropped), [](const auto& instance) { return instance.param.name; });
+INSTANTIATE_TEST_SUITE_P(Each, DroppedSync, ::testing::ValuesIn(kDropped), [](const auto& instance) { return instance.param.name; });
 
 }  // namespace
 }  // namespace gsnake::store
