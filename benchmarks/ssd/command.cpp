@@ -104,9 +104,7 @@ class Benchmark {
     report.buffered_reason = files_.buffered_reason();
     report.files = files_.files().size();
     report.bytes = files_.total_bytes();
-    report.limit = options_.options             ? "the first line"
-                   : has_fio_ && whole_blocks() ? fio_version() + ", io_uring, in turns with the others"
-                                                : "our io_uring at its best block and depth" + why_not_fio();
+    report.limit = limit_in_words();
     for (const std::string& op : options_.ops) {
       const Mode mode = op == "read" ? Mode::read : op == "write" ? Mode::write : Mode::mix;
       const std::vector<Contestant> contestants =
@@ -125,7 +123,12 @@ class Benchmark {
     return most;
   }
   [[nodiscard]] bool whole_blocks() const { return options_.stripe.empty(); }
-  [[nodiscard]] std::string why_not_fio() const { return has_fio_ ? " (fio knows no stripes)" : " (fio is not installed)"; }
+  [[nodiscard]] std::string limit_in_words() const {
+    if (options_.options) return "the first line";
+    if (!whole_blocks()) return "io_uring with whole blocks, which go to the files in turn";
+    return has_fio_ ? fio_version() + ", io_uring, in turns with the others"
+                    : "our io_uring at its best block and depth (fio is not installed)";
+  }
 
   // The limit first, then the engines, each at its best.
   std::vector<Contestant> chosen(Mode mode) {
@@ -141,10 +144,14 @@ class Benchmark {
 
   Contestant limit(Mode mode) {
     if (has_fio_ && whole_blocks()) return best(mode, contestants_of(options_, "fio"));
+    if (!whole_blocks()) {
+      Contestant whole{"io_uring, whole blocks", "io_uring", settings_of(options_).front()};
+      whole.setting.stripe_bytes = 0;
+      return whole;
+    }
     SsdOptions wide = options_;
     wide.blocks = {"1 MiB", "4 MiB", "16 MiB"};
     wide.depths = {8, 16};
-    wide.stripe.clear();
     Contestant fastest = best(mode, contestants_of(wide, "io_uring"));
     fastest.name = "io_uring at its best";
     return fastest;

@@ -49,7 +49,7 @@ struct UringOptions {
 
 struct EngineOptions {
   unsigned depth = 64;          // requests in flight at most
-  unsigned threads = 4;         // of the thread-pool engine
+  unsigned threads = 16;        // of the thread-pool engine
   std::size_t split_bytes = 0;  // a larger request is split into transfers of this size; 0: the engine's default
   UringOptions uring{};
 };

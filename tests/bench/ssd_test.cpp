@@ -105,7 +105,7 @@ TEST_F(BenchSsd, MeasuresStripesOverSeveralFilesAndThroughThePageCache) {
   EXPECT_EQ(report["files"], 2);
   EXPECT_EQ(report["page_cache"], true);
   EXPECT_EQ(report["buffered_reason"], "asked for");
-  EXPECT_THAT(report["limit"].get<std::string>(), HasSubstr("our io_uring at its best"));
+  EXPECT_THAT(report["limit"].get<std::string>(), HasSubstr("io_uring with whole blocks"));
   EXPECT_EQ(report["results"]["mix"][1]["stripe_bytes"], 16 << 10);
 }
 
