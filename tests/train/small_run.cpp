@@ -5,6 +5,7 @@
 #include <random>
 
 #include "memory/anonymous.h"
+#include "reference/config_options.h"
 #include "store/store.h"
 #include "train/session.h"
 
@@ -140,10 +141,7 @@ Outcome train_streamed(const Config& config, const std::vector<Batch>& batches) 
 
 Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches, reference::Order order) {
   torch::set_num_threads(static_cast<int>(config.train.compute_threads));
-  reference::Options options;
-  options.hyper = {config.optimizer.beta1, config.optimizer.beta2, config.optimizer.epsilon, config.optimizer.weight_decay};
-  options.seed = config.train.seed;
-  options.head_chunk = config.train.head_chunk;
+  reference::Options options = reference::options_of(config);
   options.order = order;
   reference::ReferenceLoop loop(models::make(config.model), options);
   Outcome outcome;
