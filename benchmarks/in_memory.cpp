@@ -3,9 +3,12 @@
 // Ends with 1 where a loss, a weight or a moment differs in a bit.
 #include <fmt/format.h>
 #include <torch/torch.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -18,7 +21,7 @@
 #include "greedysnake/models.h"
 #include "memory/anonymous.h"
 #include "optim/learning_rate.h"
-#include "reference/reference_loop.h"
+#include "reference/config_options.h"
 #include "store/store.h"
 #include "train/machine.h"
 #include "train/run_summary.h"
@@ -35,17 +38,6 @@ optim::LearningRateSchedule learning_rates(const OptimizerConfig& config) {
                       : config.decay == "wsd"    ? Decay::wsd
                                                  : Decay::constant;
   return {config.learning_rate, config.min_learning_rate, config.warmup_steps, config.decay_steps, decay};
-}
-
-reference::Options options_of(const Config& config) {
-  const bool ascending = config.train.schedule == "horizontal" || config.train.order == "ascending";
-  reference::Options options;
-  options.hyper = {config.optimizer.beta1, config.optimizer.beta2, config.optimizer.epsilon, config.optimizer.weight_decay};
-  options.decay_1d = config.optimizer.decay_1d;
-  options.seed = config.train.seed;
-  options.head_chunk = config.train.head_chunk;
-  options.order = ascending ? reference::Order::ascending : reference::Order::snake;
-  return options;
 }
 
 void append(std::vector<reference::MicroBatch>& all, const data::Batch& batch, const TrainConfig& train) {
@@ -116,7 +108,7 @@ int compare(const Config& config) {
   const train::RunHistory history = train::read_history(config.run.dir);
   const std::int64_t threads = config.train.compute_threads > 0 ? config.train.compute_threads : std::thread::hardware_concurrency();
   at::set_num_threads(static_cast<int>(threads));
-  reference::ReferenceLoop loop(models::make(config.model), options_of(config));
+  reference::ReferenceLoop loop(models::make(config.model), reference::options_of(config));
   data::BatchStream stream = data::open_training(config);
   const optim::LearningRateSchedule rates = learning_rates(config.optimizer);
   Comparison comparison(history.steps.size());
@@ -147,6 +139,8 @@ int compare(const Config& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // As the command does: libgomp looks once, when it is loaded, and its threads would else spin while they wait.
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr && ::setenv("OMP_WAIT_POLICY", "passive", 1) == 0) ::execv("/proc/self/exe", argv);
   CLI::App app("Trains in memory what a run trained from SSD, and compares");
   std::string path;
   std::vector<std::string> overrides;

@@ -4,13 +4,12 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <map>
 #include <random>
 
 #include "memory/anonymous.h"
 #include "optim/formats.h"
+#include "reference/config_options.h"
 #include "store/store.h"
-#include "train/compute_dtype.h"
 #include "train/session.h"
 
 namespace gsnake::test {
@@ -152,22 +151,7 @@ Outcome train_streamed(const Config& config, const std::vector<Batch>& batches) 
 
 Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches, reference::Order order) {
   torch::set_num_threads(static_cast<int>(config.train.compute_threads));
-  reference::Options options;
-  options.hyper = {config.optimizer.beta1, config.optimizer.beta2, config.optimizer.epsilon, config.optimizer.weight_decay};
-  const std::map<std::string, reference::Rule> rules{
-      {"adamw", reference::Rule::adamw}, {"adam", reference::Rule::adam}, {"lion", reference::Rule::lion}, {"sgd", reference::Rule::sgd}};
-  options.rule = rules.at(config.optimizer.name);
-  options.bf16_moments = config.optimizer.moments == "bf16";
-  options.gradient_clipping = config.optimizer.gradient_clipping;
-  const bool fp16 = config.train.dtype == "fp16";
-  const bool skips = config.train.on_nonfinite == "skip" || (config.train.on_nonfinite == "auto" && fp16);
-  options.on_nonfinite = skips ? reference::OnNonfinite::skip : reference::OnNonfinite::stop;
-  options.dtype = train::dtype_of(config.train.dtype);
-  options.compute = train::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, train::cpu_has_bf16_units());
-  options.loss_scale.dynamic = config.train.loss_scale < 0.0;
-  if (!options.loss_scale.dynamic) options.loss_scale.initial = static_cast<float>(config.train.loss_scale);
-  options.seed = config.train.seed;
-  options.head_chunk = config.train.head_chunk;
+  reference::Options options = reference::options_of(config);
   options.order = order;
   reference::ReferenceLoop loop(models::make(config.model), options);
   Outcome outcome;
