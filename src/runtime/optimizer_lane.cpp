@@ -149,7 +149,8 @@ void OptimizerLane::decide(Flight& flight) {
   if (map_.problem.guard == schedule::Guard::none) return;
   const StepOutcome& previous = *flight.before;
   outcome.what.skipped = !outcome.verdict.finite;
-  outcome.what.revised = outcome.verdict.finite && outcome.verdict.scalars.gradient_factor != unclipped(options_.policy, before).gradient_factor;
+  outcome.what.revised = map_.problem.guard == schedule::Guard::speculative && outcome.verdict.finite &&
+                         outcome.verdict.scalars.gradient_factor != unclipped(options_.policy, before).gradient_factor;
   outcome.what.unsaved = outcome.verdict.finite || (previous.what.unsaved && !previous.commits);
 }
 

@@ -45,7 +45,7 @@ struct StepOutcome {
   std::int64_t number = -1;            // of the training step
   Progress before;                     // where its update does not wait for its outcome, and of the first one
   bool commits = false;                // it is to be committed; false again once it turns out that it is not
-  schedule::Outcome what;              // written by conclude where updates wait for it
+  schedule::Outcome what;              // written by conclude where updates wait for it; revised: under a speculative guard alone
   Verdict verdict;                     // written by conclude
   int bad_gradient = -1;               // object whose gradient is not finite, the first of them
   std::atomic<int> bad_weight{-1};     // object with a new master weight that its format can't store

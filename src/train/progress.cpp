@@ -74,8 +74,10 @@ std::vector<std::string> start_text(const Config& config, const RunReport& repor
   lines.push_back(fmt::format("{} parameters; {} x {} x {} tokens a step; training in memory would hold {}",
                               format_count(static_cast<double>(report.parameters)), train.micro_batches, train.micro_batch_size,
                               train.sequence_length, core::format_bytes(report.in_memory_bytes)));
-  lines.push_back(fmt::format("schedule {}, order {}, delay {:.4g}; {} on {} threads", train.schedule, report.order, report.delay,
+  lines.push_back(fmt::format("schedule {}, order {}, delay {:.4g}; computes in {} on {} threads", train.schedule, report.order, report.delay,
                               report.compute_dtype, report.compute_threads));
+  lines.push_back(report.formats);
+  if (!report.guard.empty()) lines.push_back(report.guard);
   lines.push_back(fmt::format("I/O by {}; {}", report.io_reason,
                               report.direct_io ? "O_DIRECT" : fmt::format("through the page cache ({})", report.buffered_reason)));
   for (const SsdPathUse& use : report.ssd_paths) lines.push_back(fmt::format("SSD {}: {} preallocated", use.path, core::format_bytes(use.bytes)));
