@@ -18,7 +18,7 @@
 
 namespace gsnake::store {
 
-// One file per kind and path. Weights and moments are state: they have one or two slots (A, B). Gradients (those that wait for the delayed
+// One file per kind and path. Weights, what the fp32 master is beside them, and moments are state: they have one or two slots (A, B). Gradients (those that wait for the delayed
 // part) and activations (checkpoints and their gradients) are scratch: one slot, no meaning after the run.
 enum class Kind : std::uint8_t { weights, moment1, moment2, gradients, activations, master };
 inline constexpr int kKindCount = 6;
