@@ -17,6 +17,7 @@
 #include "greedysnake/error.h"
 #include "io/harmless_faults.h"
 #include "io/test_support.h"
+#include "io/traffic.h"
 
 namespace gsnake::io {
 namespace {
@@ -24,6 +25,7 @@ namespace {
 using testing::fill;
 using testing::same;
 using testing::TemporaryDirectory;
+using testing::Traffic;
 using testing::Waiter;
 
 constexpr std::size_t kBlock = 4096;
@@ -325,42 +327,6 @@ TEST_P(IoEngineConformance, RegisteredAndOtherMemoryWorkAlike) {
   EXPECT_TRUE(same(first, second, first.size()));
   EXPECT_TRUE(same(first, other, first.size()));
 }
-
-// Writes and reads back, again and again, until it is destroyed.
-class Traffic {
- public:
-  Traffic(IoEngine& engine, const File& file, std::uint64_t offset) : engine_(engine), file_(file), offset_(offset) {
-    thread_ = std::thread([this] { run(); });
-  }
-  ~Traffic() {
-    stop_ = true;
-    thread_.join();
-    EXPECT_TRUE(same(out_, in_, in_.size()));
-    EXPECT_GT(rounds_.load(), 0);
-  }
-  void wait_for_rounds(int rounds) const {
-    for (const int until = rounds_ + rounds; rounds_ < until;) std::this_thread::yield();
-  }
-
- private:
-  void run() {
-    do {
-      fill(out_, static_cast<std::uint64_t>(rounds_));
-      transfer(engine_, file_, {.op = Op::write, .file = 0, .offset = offset_, .data = out_.data(), .size = out_.size()});
-      transfer(engine_, file_, {.op = Op::read, .file = 0, .offset = offset_, .data = in_.data(), .size = in_.size()});
-      ++rounds_;
-    } while (!stop_ && same(out_, in_, in_.size()));
-  }
-
-  IoEngine& engine_;
-  const File& file_;
-  const std::uint64_t offset_;
-  AlignedBuffer out_{24 * kBlock};
-  AlignedBuffer in_{24 * kBlock};
-  std::atomic<bool> stop_{false};
-  std::atomic<int> rounds_{0};
-  std::thread thread_;
-};
 
 TEST_P(IoEngineConformance, MemoryAndFilesMayBeAddedAfterAndDuringTransfers) {
   AlignedBuffer early(32 * kBlock);
