@@ -66,6 +66,8 @@ struct RunReport {
   std::string io_reason;
   bool direct_io = false;
   std::string buffered_reason;
+  bool io_registered = false;        // transfers to and from slots need no pinning of memory
+  std::string unregistered_reason;  // why not
   std::vector<SsdPathUse> ssd_paths;
   std::string compute_dtype;
   std::string formats;  // how weights and moments are stored, and the optimizer

@@ -26,7 +26,7 @@ struct ExecutorOptions {
   bool hash_writes = true;                               // of state, into slots(); false only to measure what it costs
 };
 
-inline constexpr std::size_t kSsdTasksInFlight = 8;  // by lane
+inline constexpr std::size_t kSsdTasksInFlight = 16;  // by lane (docs/io.md has what it buys)
 
 // Since the executor was made.
 struct LaneTotals {

@@ -59,6 +59,8 @@ Json describe_run(const Config& config, const RunReport& report) {
         {"reason", report.io_reason},
         {"direct", report.direct_io},
         {"buffered_reason", report.buffered_reason},
+        {"registered", report.io_registered},
+        {"unregistered_reason", report.unregistered_reason},
         {"paths", paths_of(report)}}},
       {"compute_dtype", report.compute_dtype},
       {"formats", report.formats},

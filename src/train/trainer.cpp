@@ -177,6 +177,9 @@ void Trainer::Impl::make_report() {
   report.io_reason = io.engine.reason;
   report.direct_io = io.direct;
   report.buffered_reason = io.buffered_reason;
+  const io::RegistrationReport registration = session.store->engine().registration();
+  report.io_registered = registration.ok;
+  if (!registration.ok) report.unregistered_reason = io::describe(registration);
   for (std::size_t path = 0; path < session.store->ssd_paths().size(); ++path) {
     report.ssd_paths.push_back({session.store->ssd_paths()[path], io.bytes_per_path[path]});
   }

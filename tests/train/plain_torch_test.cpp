@@ -123,7 +123,7 @@ Difference difference_of(const Config& config) {
     std::vector<std::pair<torch::Tensor, torch::Tensor>> pairs;
     for (const auto& batch : micro_batches_of(batches[step])) pairs.emplace_back(batch.ids, batch.labels);
     const double warmup = std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(config.optimizer.warmup_steps));
-    const double expected = plain.step(pairs, config.optimizer.learning_rate * warmup);
+    const double expected = plain.step(pairs, config.optimizer.learning_rate * warmup).loss;
     loss_error = std::max(loss_error, std::abs(streamed.losses[step] / expected - 1.0));
     note_clear_gradients(plain, clear);
   }
