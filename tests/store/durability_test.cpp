@@ -18,12 +18,6 @@ namespace {
 
 using namespace testing;
 
-// Thousands of runs are opened here, and no drive is asked to keep anything.
-std::string in_memory() {
-  const char* shared_memory = "/dev/shm";
-  return ::access(shared_memory, W_OK) == 0 ? shared_memory : std::filesystem::temp_directory_path().string();
-}
-
 class DurabilityTest : public ::testing::Test {
  protected:
   StoreOptions options(SyncOps* sync = nullptr) const {

@@ -13,11 +13,6 @@ namespace {
 using namespace testing;
 namespace fs = std::filesystem;
 
-std::string in_memory() {
-  const char* shared_memory = "/dev/shm";
-  return ::access(shared_memory, W_OK) == 0 ? shared_memory : fs::temp_directory_path().string();
-}
-
 // What stands after a power cut.
 struct Remains {
   std::int64_t step = -1;  // -1: no commit

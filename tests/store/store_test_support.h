@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -39,6 +40,12 @@ class TemporaryDirectory {
  private:
   std::string path_;
 };
+
+// Where a test opens thousands of runs, and asks no drive to keep anything.
+inline std::string in_memory() {
+  const char* shared_memory = "/dev/shm";
+  return ::access(shared_memory, W_OK) == 0 ? shared_memory : std::filesystem::temp_directory_path().string();
+}
 
 // The message of the Error of that kind that `work` must throw.
 inline std::string message_of(ErrorKind kind, const std::function<void()>& work) {
