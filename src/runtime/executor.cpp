@@ -151,6 +151,7 @@ void Executor::begin_step(Flight& next, bool commits) {
   outcome.verdict = {};
   outcome.bad_gradient = -1;
   outcome.bad_weight.store(-1, std::memory_order_relaxed);
+  outcome.early_bad_weight.store(-1, std::memory_order_relaxed);
 }
 
 void Executor::set_up(Flight& next, const PreparedGraph& graph, const PreparedJoin* join, const Flight* previous) {

@@ -123,7 +123,9 @@ void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
   if (late && outcome.what.skipped) return optimizer_->restore_weight(update);
   const bool decided = late && map_.problem.guard != schedule::Guard::none;
   const optim::StepScalars scalars = decided ? outcome.verdict.scalars : unclipped(options_.policy, late ? outcome.before : progress_of(flight));
-  if (!optimizer_->update(scalars, update)) outcome.bad_weight.store(chunk.object, std::memory_order_relaxed);
+  if (optimizer_->update(scalars, update)) return;
+  const bool provisional = !late && map_.problem.guard == schedule::Guard::speculative;
+  (provisional ? outcome.early_bad_weight : outcome.bad_weight).store(chunk.object, std::memory_order_relaxed);
 }
 
 // The losses are the batch's from here on.
@@ -151,6 +153,8 @@ void OptimizerLane::decide(Flight& flight) {
   outcome.what.skipped = !outcome.verdict.finite;
   outcome.what.revised = map_.problem.guard == schedule::Guard::speculative && outcome.verdict.finite &&
                          outcome.verdict.scalars.gradient_factor != unclipped(options_.policy, before).gradient_factor;
+  const bool stands = !outcome.what.skipped && !outcome.what.revised;
+  if (const int object = outcome.early_bad_weight.load(std::memory_order_relaxed); stands && object >= 0) outcome.bad_weight.store(object, std::memory_order_relaxed);
   outcome.what.unsaved = outcome.verdict.finite || (previous.what.unsaved && !previous.commits);
 }
 

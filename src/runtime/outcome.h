@@ -49,6 +49,7 @@ struct StepOutcome {
   Verdict verdict;                     // written by conclude
   int bad_gradient = -1;               // object whose gradient is not finite, the first of them
   std::atomic<int> bad_weight{-1};     // object with a new master weight that its format can't store
+  std::atomic<int> early_bad_weight{-1};  // likewise, of an update that may yet be done over or undone
 };
 
 }  // namespace gsnake::runtime

@@ -84,6 +84,7 @@ class Trainer::Impl {
   [[nodiscard]] bool all_committed() const { return committer->committed() == state.step; }
   void throw_if_failed() const;
   void judge(StepResult& result, const runtime::StepOutcome& outcome);
+  void skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome);
   [[noreturn]] void fail(const StepResult& result, const std::string& what);
 
   InFlight steps_[2];
@@ -296,8 +297,11 @@ StepResult Trainer::Impl::wait() {
 }
 
 void Trainer::Impl::judge(StepResult& result, const runtime::StepOutcome& outcome) {
+  if (!outcome.verdict.finite) skip_or_fail(result, outcome);
   if (const int object = session.executor->bad_weight(); object >= 0) fail(result, "a new weight of " + train::name_of_unit(session.model, object));
-  if (outcome.verdict.finite) return;
+}
+
+void Trainer::Impl::skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome) {
   const bool of_loss = outcome.bad_gradient < 0 || !std::isfinite(result.loss);
   const int unit = outcome.bad_gradient < 0 ? static_cast<int>(session.model.units.size()) - 1 : outcome.bad_gradient;
   const std::string what = (of_loss ? "the loss, first seen in " : "the gradient of ") + train::name_of_unit(session.model, unit);
