@@ -73,6 +73,7 @@ struct RunReport {
   std::string formats;  // how weights and moments are stored, and the optimizer
   std::string guard;    // what updates wait for; empty: nothing
   int compute_threads = 0;
+  int optimizer_threads = 0;
   double delay = 0.0;            // effective, after rounding
   std::string order;             // snake or ascending
   std::uint64_t parameters = 0;  // tied ones once

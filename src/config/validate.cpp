@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -76,6 +77,18 @@ void check_train(const Config& config) {
           "train.order = \"snake\": the horizontal schedule is ascending by nature; set train.order = \"ascending\" or \"auto\"");
 }
 
+// The update computes in fp32.
+void check_floats(const Config& config) {
+  const OptimizerConfig& o = config.optimizer;
+  const auto as_float = [](double value) { return static_cast<float>(value); };
+  require(std::isnormal(as_float(o.epsilon)), fmt::format("optimizer.epsilon = {}: is zero or infinite in fp32", o.epsilon));
+  require(std::isfinite(as_float(o.learning_rate)), fmt::format("optimizer.learning_rate = {}: is infinite in fp32", o.learning_rate));
+  require(as_float(o.beta1) < 1.0F && as_float(o.beta2) < 1.0F, fmt::format("optimizer.betas = [{}, {}]: are not below 1 in fp32", o.beta1, o.beta2));
+  const double scale = config.train.loss_scale;
+  require(scale < 0.0 || (std::isnormal(as_float(scale)) && std::isnormal(as_float(1.0 / scale))),
+          fmt::format("train.loss_scale = {}: it or its inverse is zero or infinite in fp32", scale));
+}
+
 void check_optimizer(const OptimizerConfig& optimizer) {
   require(optimizer.decay == "constant" || optimizer.decay_steps > optimizer.warmup_steps,
           fmt::format("optimizer.decay_steps = {}: must be above optimizer.warmup_steps = {}, since it counts the warm-up",
@@ -125,6 +138,7 @@ void Config::validate() const {
   check_data(*this);
   check_train(*this);
   check_optimizer(optimizer);
+  check_floats(*this);
   check_placement(placement);
   check_folders(*this);
   config::refuse_unsupported(*this);

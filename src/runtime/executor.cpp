@@ -150,7 +150,6 @@ void Executor::begin_step(Flight& next, bool commits) {
   outcome.what = {};
   outcome.verdict = {};
   outcome.bad_gradient = -1;
-  outcome.bad_weight.store(-1, std::memory_order_relaxed);
   outcome.early_bad_weight.store(-1, std::memory_order_relaxed);
 }
 
@@ -197,7 +196,31 @@ void Executor::settle(Flight& flight, TaskId task) {
   }
 }
 
-void Executor::pass_over(Flight& flight, TaskId id) {
+namespace {
+
+// Tasks that this thread has yet to pass over: a list through the flights, since a chain of them may be longer than a stack is deep.
+struct PassedOver {
+  Link first;
+  bool at_work = false;
+};
+thread_local PassedOver passed_over;
+
+}  // namespace
+
+void Executor::pass_over(Flight& flight, TaskId task) {
+  flight.links[static_cast<std::size_t>(task)] = passed_over.first;
+  passed_over.first = {&flight, task};
+  if (passed_over.at_work) return;
+  passed_over.at_work = true;
+  while (passed_over.first.flight != nullptr) {
+    const Link link = passed_over.first;
+    passed_over.first = link.flight->links[static_cast<std::size_t>(link.task)];
+    pass_over_one(*link.flight, link.task);
+  }
+  passed_over.at_work = false;
+}
+
+void Executor::pass_over_one(Flight& flight, TaskId id) {
   const schedule::Task& task = flight.task(id);
   if (task.when == schedule::When::revised && task.op == schedule::Op::write && flight.before->what.skipped) {
     slots_.undo(flight.graph().find(task, schedule::Role::destination)->resource - static_cast<int>(program_.map.buffers.size()));
@@ -234,7 +257,7 @@ void Executor::commit(Flight& flight, TaskId task) {
   const bool own = flight.task(task).step_offset == 0;
   const std::int64_t step = own ? flight.own.step : flight.previous.step;
   StepOutcome& outcome = own ? *flight.outcome : *flight.before;
-  const bool sound = outcome.verdict.finite ? outcome.bad_weight.load(std::memory_order_relaxed) < 0 : options_.policy.skips;
+  const bool sound = (outcome.verdict.finite || options_.policy.skips) && bad_weight() < 0;
   outcome.commits = sound && options_.committer->may_commit(step);
   if (!outcome.commits) return;
   const int slot = outcome.what.unsaved ? 1 - slots_.committed_slot() : slots_.committed_slot();
@@ -301,6 +324,11 @@ schedule::Conditions Executor::conditions(Ticket ticket) const {
   schedule::Conditions conditions = flight.conditions;
   conditions.previous = flight.before->what;
   return conditions;
+}
+
+void Executor::committed(int slot) {
+  slots_.committed(slot);
+  outcome_of(last_.number).commits = true;
 }
 
 int Executor::bad_weight() const {

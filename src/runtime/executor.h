@@ -66,7 +66,9 @@ class Executor final : private TaskSink {
   void wait_end(Ticket ticket);
   // After the last training step, once its results are there.
   [[nodiscard]] const Progress& progress() const { return outcomes_[static_cast<std::size_t>(last_.number + 1) % outcomes_.size()].verdict.after; }
-  // An object whose new master weights could not be stored, in an update of the last steps; -1: none.
+  // The last training step stands in `slot`, and was made durable by the caller, while no lane is at work.
+  void committed(int slot);
+  // An object whose new master weights could not be stored, in any update so far: nothing is committed any more; -1: none.
   [[nodiscard]] int bad_weight() const;
   // Whether the previous step's delayed updates are still to be applied.
   [[nodiscard]] bool pending() const { return pending_; }
@@ -97,6 +99,7 @@ class Executor final : private TaskSink {
   void attach(Flight& previous, Flight& flight, const PreparedJoin& join);
   void settle(Flight& flight, TaskId task);
   void pass_over(Flight& flight, TaskId task);
+  void pass_over_one(Flight& flight, TaskId task);
   void left(Flight& flight);
   void notify();
   [[nodiscard]] StepOutcome& outcome_of(std::int64_t number) { return outcomes_[static_cast<std::size_t>(number + 1) % outcomes_.size()]; }

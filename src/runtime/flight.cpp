@@ -51,7 +51,7 @@ PreparedJoin prepare_join(const schedule::Graph& previous, const schedule::Graph
 }
 
 Flight::Flight(std::size_t tasks, std::size_t buffers, device::Device& device)
-    : physical(buffers), times(tasks), waiting(new std::atomic<std::int32_t>[tasks]), join_state(new std::atomic<std::uint8_t>[tasks]) {
+    : physical(buffers), times(tasks), links(tasks), waiting(new std::atomic<std::int32_t>[tasks]), join_state(new std::atomic<std::uint8_t>[tasks]) {
   for (std::size_t i = 0; i < tasks; ++i) events.push_back(device.make_event());
 }
 

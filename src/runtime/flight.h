@@ -55,6 +55,14 @@ struct TaskTimes {
   std::int64_t end_ns = 0;
 };
 
+class Flight;
+
+// A task of a flight, as an element of a list.
+struct Link {
+  Flight* flight = nullptr;
+  TaskId task = -1;
+};
+
 // Allocated once for the largest graph; two of them take turns.
 class Flight {
  public:
@@ -72,6 +80,7 @@ class Flight {
   bool guarded = false;                    // the problem's updates wait for their step's outcome
   std::vector<std::int32_t> physical;      // which buffer of the map each buffer of the graph is
   std::vector<TaskTimes> times;            // by task
+  std::vector<Link> links;                 // by task: what follows it in a list of tasks that are passed over
   std::vector<std::unique_ptr<device::Event>> events;       // by task; used by those on device lanes
   std::unique_ptr<std::atomic<std::int32_t>[]> waiting;     // by task: edges still open
   std::unique_ptr<std::atomic<std::uint8_t>[]> join_state;  // by task: see kOpen

@@ -141,8 +141,12 @@ void OptimizerLane::decide(Flight& flight) {
   double sum = 0.0;
   for (const schedule::Chunk& chunk : map_.chunks) {
     const auto* partials = reinterpret_cast<const double*>(memory_.address(chunk.norm_home));
-    for (std::uint64_t i = 0; i < chunk.elements / optim::kNormBlock; ++i) sum += partials[i];
-    if (outcome.bad_gradient < 0 && !std::isfinite(sum)) outcome.bad_gradient = chunk.object;
+    bool finite = true;
+    for (std::uint64_t i = 0; i < chunk.elements / optim::kNormBlock; ++i) {
+      sum += partials[i];
+      finite = finite && std::isfinite(partials[i]);
+    }
+    if (!finite) outcome.bad_gradient = chunk.object;
   }
   const auto& losses = flight.batch->losses;
   const bool finite = std::all_of(losses.begin(), losses.end(), [](double loss) { return std::isfinite(loss); });

@@ -47,8 +47,8 @@ struct StepOutcome {
   bool commits = false;                // it is to be committed; false again once it turns out that it is not
   schedule::Outcome what;              // written by conclude where updates wait for it; revised: under a speculative guard alone
   Verdict verdict;                     // written by conclude
-  int bad_gradient = -1;               // object whose gradient is not finite, the first of them
-  std::atomic<int> bad_weight{-1};     // object with a new master weight that its format can't store
+  int bad_gradient = -1;               // object whose gradient is not finite; the last of them, where backward met it first
+  std::atomic<int> bad_weight{-1};     // object with a new master weight that its format can't store; for good
   std::atomic<int> early_bad_weight{-1};  // likewise, of an update that may yet be done over or undone
 };
 

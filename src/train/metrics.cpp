@@ -66,6 +66,7 @@ Json describe_run(const Config& config, const RunReport& report) {
       {"formats", report.formats},
       {"guard", report.guard},
       {"compute_threads", report.compute_threads},
+      {"optimizer_threads", report.optimizer_threads},
       {"delay", report.delay},
       {"order", report.order},
       {"parameters", report.parameters},

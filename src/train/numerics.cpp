@@ -76,7 +76,9 @@ void set_guard(Numerics& numerics, const Config& config) {
                        config.train.delay, numerics.policy.clip_norm > 0.0 ? "optimizer.gradient_clipping" : "train.on_nonfinite",
                        obstacle.empty() ? "" : ", and can't be speculative: " + obstacle));
   }
-  if (mode == "speculative" && !obstacle.empty()) numerics.guard_reason = "it can't be speculative: " + obstacle;
+  if (mode == "speculative" && !speculative) {
+    numerics.guard_reason = obstacle.empty() ? "with train.delay = 1 nothing is left to speculate on" : "they can't be speculative: " + obstacle;
+  }
   numerics.guard = speculative ? Guard::speculative : Guard::deferred;
   numerics.delay = speculative ? (automatic ? 0.0 : config.train.delay) : 1.0;
 }

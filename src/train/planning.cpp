@@ -48,8 +48,8 @@ std::uint64_t table_bytes(const schedule::Program& program) {
     bytes += graph.tasks.capacity() * sizeof(schedule::Task) + graph.access_list.capacity() * sizeof(schedule::Access) +
              graph.successors.capacity() * sizeof(schedule::TaskId) + graph.boundaries.capacity() * sizeof(schedule::Boundary);
   }
-  constexpr std::uint64_t kPerTaskInFlight = 96;
-  constexpr std::uint64_t kPerExtent = 80;  // its slot, and its checksum there and in the commit
+  constexpr std::uint64_t kPerTaskInFlight = 112;
+  constexpr std::uint64_t kPerExtent = 160;  // its slot and checksums there, and its checksums in the next commit, the last one and its table
   return bytes + 2 * most * kPerTaskInFlight + program.map.chunks.size() * sizeof(schedule::Chunk) + join_bytes(program) +
          program.map.extents.size() * kPerExtent;
 }

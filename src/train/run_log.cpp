@@ -34,6 +34,8 @@ void RunLog::step(const StepResult& result, const Traffic& traffic, const StepCo
   step_ = result.step;
   ++steps_here_;
   tokens_ += result.tokens;
+  skipped_ += result.skipped ? 1 : 0;
+  redone_ += result.redone ? 1 : 0;
   ssd_read_bytes_ += traffic.ssd_read_bytes;
   ssd_write_bytes_ += traffic.ssd_write_bytes;
   loss_ = line["loss"];
@@ -70,6 +72,8 @@ Json RunLog::totals(int exit_status) const {
       {"loss", loss_},
       {"validation_loss", validation_loss_},
       {"steps", steps_here_},
+      {"skipped", skipped_},
+      {"redone", redone_},
       {"tokens", tokens_},
       {"seconds", nine_digits(elapsed.count())},
       {"ssd_read_bytes", ssd_read_bytes_},

@@ -31,6 +31,8 @@ class RunLog {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   std::int64_t step_;
   std::int64_t steps_here_ = 0;
+  std::int64_t skipped_ = 0;
+  std::int64_t redone_ = 0;
   std::int64_t tokens_ = 0;
   std::uint64_t ssd_read_bytes_ = 0;
   std::uint64_t ssd_write_bytes_ = 0;

@@ -10,7 +10,7 @@ namespace gsnake::train {
 namespace {
 
 // Keys of [train] that are part of the maths; of [model], [data] and [optimizer], all are.
-constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequence_length", "dtype", "compute_dtype", "compute_threads", "seed", "head_chunk", "loss_scale", "on_nonfinite"};
+constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequence_length", "dtype", "compute_threads", "seed", "head_chunk", "loss_scale", "on_nonfinite"};
 
 bool part_of_maths(const std::string& section, const std::string& key) {
   if (section == "optimizer") return key != "clipping_mode";
@@ -41,8 +41,8 @@ nlohmann::json to_json(const RunState& state, const Config& config) {
 
 RunState run_state_from(const nlohmann::json& training) {
   try {
-    return {training.at("step"), training.at("updates"), training.at("loss_scale"), training.at("good_steps"), training.at("data_cursor"),
-            training.at("compute_threads"), training.at("compute_dtype"), training.at("elements")};
+    return {training.at("step"), training.at("updates"), training.value("loss_scale", 1.0), training.value("good_steps", std::int64_t{0}), training.at("data_cursor"),
+            training.at("compute_threads"), training.value("compute_dtype", "fp32"), training.at("elements")};
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::storage, std::string("the manifest does not describe a training run: ") + error.what());
   }
@@ -70,7 +70,10 @@ Config parse_config(const nlohmann::json& config) {
 
 void refuse_changed_compute(const RunState& before, int threads, const std::string& dtype, const std::vector<std::string>& allowed) {
   refuse("train.compute_threads", before.compute_threads, threads, allowed);
-  refuse("train.compute_dtype", before.compute_dtype, dtype, allowed);
+  if (before.compute_dtype == dtype || std::find(allowed.begin(), allowed.end(), "train.compute_dtype") != allowed.end()) return;
+  throw Error(ErrorKind::usage, "the run was computed in " + before.compute_dtype + ", and this machine would compute in " + dtype + ", which changes the maths; " +
+                                    (before.compute_dtype == "fp32" ? "set train.compute_dtype = \"fp32\"" : "resume on a CPU with bf16 units") +
+                                    ", or pass --allow-change train.compute_dtype");
 }
 
 void refuse_changed_maths(const nlohmann::json& before, const Config& config, const std::vector<std::string>& allowed) {

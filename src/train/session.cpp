@@ -89,12 +89,14 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
 
 void Session::start(StartState state, runtime::Committer* committer) {
   const std::vector<KnownChecksum> checksums = find_checksums(state);  // first: hashing takes memory that the budgets give to slots
+  written.reset();
   malloc_trim(0);  // what planning took goes back
   runtime::ExecutorOptions options;
   const EmulateConfig& rates = config.emulate;
   options.emulated_rates = {rates.compute, rates.h2d, rates.d2h, rates.ssd_read, rates.ssd_write, rates.optimizer, rates.collective};
   options.decay_runs = decay_runs(layout);
   options.committer = problem.commits ? committer : nullptr;
+  options.optimizer_threads = optimizer_threads();
   options.policy = numerics.policy;
   options.progress = numerics.progress;
   options.verify_reads = config.ssd.verify == "always";
@@ -144,6 +146,8 @@ std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
   for (std::size_t i = 0; i < unknown.size(); ++i) all.push_back({unknown[i], hashed[i]});
   return all;
 }
+
+unsigned optimizer_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
 
 int Session::next_slot() const {
   const int slots = store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots;

@@ -66,6 +66,8 @@ struct Session {
 };
 
 store::StoreOptions store_options(const Config& config);
+// Of the optimizer lane, beside the compute lane's: half of the cores, as updates are bound by memory, not by arithmetic.
+unsigned optimizer_threads();
 std::uint64_t resident_bytes();
 // False for benchmarks/checksum_cost alone, whose runs have commits that can't be resumed from.
 bool hashes_state();

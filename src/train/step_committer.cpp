@@ -46,7 +46,7 @@ void StepCommitter::make_way() {
 
 void StepCommitter::wait_for_readers() {
   constexpr std::chrono::milliseconds kPause{20};
-  for (bool told = false; !store_.exclude_readers(); told = true) {
+  for (bool told = false; !gives_up_.load(std::memory_order_acquire) && !store_.exclude_readers(); told = true) {
     if (!told) spdlog::info("another process reads a commit of {}; waiting for its end", config_.run.dir);
     std::this_thread::sleep_for(kPause);
   }

@@ -41,6 +41,8 @@ class StepCommitter final : public runtime::Committer {
   void commit_every_time() { waits_ = true; }
   // Waits for those who still read a commit that was replaced all the same.
   void make_way();
+  // Waits for no readers any more: the run ends.
+  void give_up() { gives_up_.store(true, std::memory_order_release); }
   // Until nobody reads the last commit; then nobody begins to until the store admits readers.
   void wait_for_readers();
   // The newest step that may_commit() said no to; -1: none.
@@ -68,6 +70,7 @@ class StepCommitter final : public runtime::Committer {
   std::atomic<std::int64_t> beside_readers_{-1};
   std::atomic<bool> overtaken_{false};
   bool waits_ = false;
+  std::atomic<bool> gives_up_{false};
   bool hashes_ = true;
   std::uint64_t parameters_ = 0;
   std::int64_t last_snapshot_ = 0;  // step

@@ -130,8 +130,13 @@ class TrainLoop {
   // What follows a step before its line is written: the line's bytes are those of everything since the line before.
   void finish(const StepResult& result, bool last, bool stopping) {
     std::optional<double> validation_loss;
-    if (validates_now(result.step, stopping)) validation_loss = validate();
-    if (last) commit(stopping);
+    try {
+      if (validates_now(result.step, stopping)) validation_loss = validate();
+      if (last) commit(stopping);
+    } catch (const NonFiniteError&) {  // in the part of the update that these complete
+      report(result, validation_loss);
+      throw;
+    }
     // A step's last writes run on after its results are known: the next step's results tell that they are over.
     if (recording_ && (last || result.step > config_.run.trace_last)) write_trace();
     report(result, validation_loss);

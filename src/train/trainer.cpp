@@ -46,7 +46,10 @@ class Trainer::Impl {
  public:
   Impl(Model model, const Config& config, const TrainerOptions& options);
   // The lanes may still be at work on a step that nobody waited for: they end before its batch does.
-  ~Impl() { session.executor.reset(); }
+  ~Impl() {
+    if (committer) committer->give_up();
+    session.executor.reset();
+  }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
@@ -85,6 +88,7 @@ class Trainer::Impl {
   void throw_if_failed() const;
   void judge(StepResult& result, const runtime::StepOutcome& outcome);
   void skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome);
+  void check_weights(const StepResult& result);
   [[noreturn]] void fail(const StepResult& result, const std::string& what);
 
   InFlight steps_[2];
@@ -188,6 +192,7 @@ void Trainer::Impl::make_report() {
   report.formats = train::describe_formats(session.numerics);
   report.guard = train::describe_guard(session.numerics);
   report.compute_threads = at::get_num_threads();
+  report.optimizer_threads = static_cast<int>(train::optimizer_threads());
   report.delay = schedule::effective_delay(problem);
   report.order = problem.order == schedule::Order::snake ? "snake" : "ascending";
   report.parameters = session.layout.parameters();
@@ -298,22 +303,31 @@ StepResult Trainer::Impl::wait() {
 
 void Trainer::Impl::judge(StepResult& result, const runtime::StepOutcome& outcome) {
   if (!outcome.verdict.finite) skip_or_fail(result, outcome);
-  if (const int object = session.executor->bad_weight(); object >= 0) fail(result, "a new weight of " + train::name_of_unit(session.model, object));
+  check_weights(result);
 }
 
 void Trainer::Impl::skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome) {
+  // A loss that is not finite makes every gradient so.
   const bool of_loss = outcome.bad_gradient < 0 || !std::isfinite(result.loss);
-  const int unit = outcome.bad_gradient < 0 ? static_cast<int>(session.model.units.size()) - 1 : outcome.bad_gradient;
-  const std::string what = (of_loss ? "the loss, first seen in " : "the gradient of ") + train::name_of_unit(session.model, unit);
-  if (!session.numerics.policy.skips) fail(result, what);
+  const std::string what = of_loss ? "the loss" : "the gradient of " + train::name_of_unit(session.model, outcome.bad_gradient);
+  const runtime::Policy& policy = session.numerics.policy;
+  if (!policy.skips) fail(result, what + " is not finite");
+  constexpr double kLeastScale = 1.0 / 16384.0;
+  const double scale = outcome.verdict.after.loss_scale;
+  if (policy.dynamic_scale && scale < kLeastScale) fail(result, fmt::format("{} is not finite, at whatever loss scale (now {:.2g}),", what, scale));
   result.skipped = true;
-  spdlog::warn("step {} is skipped: {} is not finite{}", result.step, what,
-               session.numerics.policy.dynamic_scale ? fmt::format("; the loss scale falls to {}", outcome.verdict.after.loss_scale) : "");
+  spdlog::warn("step {} is skipped: {} is not finite{}", result.step, what, policy.dynamic_scale ? fmt::format("; the loss scale falls to {}", scale) : "");
+}
+
+void Trainer::Impl::check_weights(const StepResult& result) {
+  const int object = session.executor->bad_weight();
+  if (object >= 0) fail(result, "a new weight of " + train::name_of_unit(session.model, object) + " is not finite, or too large for train.dtype,");
 }
 
 void Trainer::Impl::fail(const StepResult& result, const std::string& what) {
+  const std::string commit = committer->committed() > 0 ? fmt::format("; step {} is committed", committer->committed()) : "";
   failure_ = std::make_exception_ptr(NonFiniteError(
-      fmt::format("{} is not finite in step {}; lower optimizer.learning_rate or check the data (the last commit stands)", what, result.step), result));
+      fmt::format("{} in step {}; lower optimizer.learning_rate or train.loss_scale, or check the data{}", what, result.step, commit), result));
   std::rethrow_exception(failure_);
 }
 
@@ -343,6 +357,7 @@ double Trainer::Impl::validate(const Batch& batch) {
     count(traffic_of(validation_.ticket));
     loss += loss_of(validation_);
   }
+  if (submitted_ > 0) check_weights(steps_[(submitted_ - 1) % 2].result);
   results_at_ = std::chrono::steady_clock::now();
   return loss;
 }
@@ -357,16 +372,14 @@ void Trainer::Impl::commit() {
   count(traffic_of(last));
   session.executor->wait_end(last - 1);  // which may be committing
   session.executor->wait_end(last);
-  if (const int object = session.executor->bad_weight(); object >= 0) {
-    fail(steps_[(submitted_ - 1) % 2].result, "a new weight of " + train::name_of_unit(session.model, object));
-  }
+  if (submitted_ > 0) check_weights(steps_[(submitted_ - 1) % 2].result);
   manifest_valid_ = true;  // from its first copy on, whether or not all copies can be written
   if (committer->committed() == state.step) return committer->wait_for_snapshot();
   // Nobody does it on the way: one slot, or no step was taken.
   const int slot = session.state_slot();
   static_cast<void>(committer->may_commit(state.step));  // it may: see commit_beside_readers() above
   committer->commit(state.step, session.executor->progress(), slot);
-  session.executor->slots().committed(slot);
+  session.executor->committed(slot);
   committer->wait_for_snapshot();
 }
 

@@ -92,6 +92,7 @@ class Journey {
       if (!step.skipped) applied_.insert(oldest.batch.step);
       if (problem_.commits) after_[steps_ = oldest.batch.step] = reference_.objects();
       const StepOutcome& outcome = rig_.executor().outcome(oldest.ticket);
+      EXPECT_EQ(rig_.executor().bad_weight(), -1);
       EXPECT_EQ(outcome.verdict.finite, !step.skipped) << "step " << oldest.batch.step;
       if (!step.skipped) {
         EXPECT_EQ(outcome.verdict.gradient_norm, step.gradient_norm) << "step " << oldest.batch.step;
