@@ -13,6 +13,7 @@
 #include "schedule/traffic.h"
 #include "train/compute_dtype.h"
 #include "train/initial_state.h"
+#include "train/run_report.h"
 #include "train/run_state.h"
 #include "train/session.h"
 #include "train/step_committer.h"
@@ -77,8 +78,9 @@ class Trainer::Impl {
   };
 
   void open(const TrainerOptions& options);
+  void resume(const TrainerOptions& options, const store::StoreOptions& store_options);
+  void create(const TrainerOptions& options, const store::StoreOptions& store_options);
   void make_committer();
-  void make_report();
   void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
   double loss_of(const InFlight& step) const;
   [[nodiscard]] Traffic traffic_of(runtime::Executor::Ticket ticket) const;
@@ -111,7 +113,8 @@ Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& opt
   committer->set_slots(session.executor->slots());
   if (!train::hashes_state()) committer->leave_out_checksums();
   committer->set_parameters(session.layout.parameters());
-  make_report();
+  report = train::report_of(session);
+  report.resumed_step = first_step_;
   count(traffic_of(session.load_ticket));
   results_at_ = std::chrono::steady_clock::now();
 }
@@ -133,29 +136,37 @@ void Trainer::Impl::open(const TrainerOptions& options) {
   store_options.progress = options.progress;
   store_options.snapshot_places = train::snapshot_places(session.config);
   if (exists && options.resume != Resume::never) {
-    session.store = store::Store::open(store_options, train::scratch_layout(session.store_layout));
-    const nlohmann::json& training = session.store->manifest()->training;
-    train::refuse_changed_maths(train::config_from(training), session.config, options.allow_change);
-    state = train::run_state_from(training);
-    train::refuse_changed_compute(state, at::get_num_threads(), train::dtype_name(session.shape.compute), options.allow_change);
-    const double scale = session.numerics.policy.dynamic_scale ? state.loss_scale : session.numerics.progress.loss_scale;
-    session.numerics.progress = {state.updates, scale, state.good_steps};
-    if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + session.config.run.dir);
-    first_step_ = completed = state.step;
-    manifest_valid_ = true;
-    if (session.problem.commits && session.store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots < 2) {
-      throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + session.config.run.dir +
-                                        " was made: its files have room for one copy of the state; set it back to \"off\"");
-    }
-    session.store->verify([&, log = verification_progress()](std::uint64_t done, std::uint64_t total) {
-      log(done, total);
-      if (options.progress) options.progress("checking the state against its checksums", done, total);
-    });
-    make_committer();
-    committer->resume_at(state.step);
-    return;
+    resume(options, store_options);
+  } else {
+    store_options.overwrite = options.overwrite;
+    create(options, store_options);
   }
-  store_options.overwrite = options.overwrite;
+  make_committer();
+  if (manifest_valid_) committer->resume_at(state.step);
+}
+
+void Trainer::Impl::resume(const TrainerOptions& options, const store::StoreOptions& store_options) {
+  session.store = store::Store::open(store_options, train::scratch_layout(session.store_layout));
+  const nlohmann::json& training = session.store->manifest()->training;
+  train::refuse_changed_maths(train::config_from(training), session.config, options.allow_change);
+  state = train::run_state_from(training);
+  train::refuse_changed_compute(state, at::get_num_threads(), train::dtype_name(session.shape.compute), options.allow_change);
+  const double scale = session.numerics.policy.dynamic_scale ? state.loss_scale : session.numerics.progress.loss_scale;
+  session.numerics.progress = {state.updates, scale, state.good_steps};
+  if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + session.config.run.dir);
+  first_step_ = completed = state.step;
+  manifest_valid_ = true;
+  if (session.problem.commits && session.store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots < 2) {
+    throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + session.config.run.dir +
+                                      " was made: its files have room for one copy of the state; set it back to \"off\"");
+  }
+  session.store->verify([&, log = verification_progress()](std::uint64_t done, std::uint64_t total) {
+    log(done, total);
+    if (options.progress) options.progress("checking the state against its checksums", done, total);
+  });
+}
+
+void Trainer::Impl::create(const TrainerOptions& options, const store::StoreOptions& store_options) {
   session.store = store::Store::create(store_options, session.store_layout);
   state = {};
   state.elements = session.problem.elements;
@@ -166,45 +177,11 @@ void Trainer::Impl::open(const TrainerOptions& options) {
                                [&](std::size_t unit, std::size_t units) {
                                  if (options.progress) options.progress(fmt::format("writing the initial weights of unit {} of {}", unit + 1, units), 0, 0);
                                });
-  make_committer();
 }
 
 void Trainer::Impl::make_committer() {
   committer = std::make_unique<train::StepCommitter>(session.config, session.program.map, *session.store);
   if (session.problem.guard == schedule::Guard::speculative) committer->commit_every_time();
-}
-
-void Trainer::Impl::make_report() {
-  const store::StoreReport& io = session.store->report();
-  const schedule::Problem& problem = session.problem;
-  report.run_id = session.store->run_id();
-  report.io_engine = io.engine.name;
-  report.io_reason = io.engine.reason;
-  report.direct_io = io.direct;
-  report.buffered_reason = io.buffered_reason;
-  const io::RegistrationReport registration = session.store->engine().registration();
-  report.io_registered = registration.ok;
-  if (!registration.ok) report.unregistered_reason = io::describe(registration);
-  for (std::size_t path = 0; path < session.store->ssd_paths().size(); ++path) {
-    report.ssd_paths.push_back({session.store->ssd_paths()[path], io.bytes_per_path[path]});
-  }
-  report.compute_dtype = train::dtype_name(session.shape.compute);
-  report.formats = train::describe_formats(session.numerics);
-  report.guard = train::describe_guard(session.numerics);
-  report.compute_threads = at::get_num_threads();
-  report.optimizer_threads = static_cast<int>(train::optimizer_threads());
-  report.delay = schedule::effective_delay(problem);
-  report.order = problem.order == schedule::Order::snake ? "snake" : "ascending";
-  report.parameters = session.layout.parameters();
-  report.host_bytes = session.memory.host_bytes;
-  report.device_bytes = session.memory.device_bytes;
-  report.base_bytes = session.base_bytes;
-  report.memory = session.memory.items;
-  const schedule::Bytes formula = schedule::training_traffic(problem).total();
-  report.formula_ssd_read_bytes = formula.ssd_read;
-  report.formula_ssd_write_bytes = formula.ssd_write;
-  report.in_memory_bytes = train::in_memory_bytes(problem);
-  report.resumed_step = first_step_;
 }
 
 Traffic Trainer::Impl::traffic_of(runtime::Executor::Ticket ticket) const {
@@ -302,7 +279,9 @@ StepResult Trainer::Impl::wait() {
 }
 
 void Trainer::Impl::judge(StepResult& result, const runtime::StepOutcome& outcome) {
-  if (!outcome.verdict.finite) skip_or_fail(result, outcome);
+  // A weight that the step before spoilt is why this one is not finite.
+  const bool spoilt_before = session.executor->bad_weight() >= 0 && outcome.bad_weight.load(std::memory_order_relaxed) < 0;
+  if (!outcome.verdict.finite && !spoilt_before) skip_or_fail(result, outcome);
   check_weights(result);
 }
 

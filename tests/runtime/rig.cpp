@@ -122,6 +122,18 @@ std::string describe(const Setup& setup) {
          (setup.blows_up ? ", blows up" : "") + (setup.policy.dynamic_scale ? ", dynamic scale" : "");
 }
 
+bool ReadingCommitter::may_commit(std::int64_t step) {
+  if (!declines_ || step % 3 != 0) return true;
+  const std::lock_guard lock(mutex_);
+  declined_.insert(step);
+  return false;
+}
+
+std::set<std::int64_t> ReadingCommitter::declined() {
+  const std::lock_guard lock(mutex_);
+  return declined_;
+}
+
 void ReadingCommitter::commit(std::int64_t step, const Progress& progress, int slot) {
   Commit made{step, progress, slot, read_(slot)};
   const std::lock_guard lock(mutex_);

@@ -1,10 +1,12 @@
 // Everything that an executor needs to train the toy model, in a temporary folder.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -46,11 +48,15 @@ struct Started {
   StepBatch batch;
 };
 
-// Keeps what was committed last, read back from SSD at that moment.
+// Keeps what was committed, read back from SSD at that moment; says no to some steps if asked to, as while somebody reads the last commit.
 class ReadingCommitter final : public Committer {
  public:
   explicit ReadingCommitter(std::function<std::vector<ToyObject>(int slot)> read) : read_(std::move(read)) {}
+  bool may_commit(std::int64_t step) override;
   void commit(std::int64_t step, const Progress& progress, int slot) override;
+  void decline_some(bool declines) { declines_ = declines; }
+  // Steps that it said no to. Thread-safe.
+  [[nodiscard]] std::set<std::int64_t> declined();
 
   struct Commit {
     std::int64_t step = 0;
@@ -65,6 +71,8 @@ class ReadingCommitter final : public Committer {
   std::function<std::vector<ToyObject>(int slot)> read_;
   std::mutex mutex_;
   std::vector<Commit> commits_;
+  std::set<std::int64_t> declined_;
+  std::atomic<bool> declines_{false};
 };
 
 class Rig {

@@ -236,6 +236,76 @@ TEST(Numerics, MovesTheDesignsBytesAParameter) {
   }
 }
 
+// What a stopped run must remember: the loss scale, its good steps, how many updates there were.
+TEST(Numerics, GoOnAfterSkippedStepsWhereTheRunStopped) {
+  for (const char* mode : {"deferred", "speculative"}) {
+    SCOPED_TRACE(mode);
+    const TempFolder folder;
+    Config config = small_config(small_gpt2(), 2, folder);
+    config.run.durability = "commit";
+    config.train.dtype = "fp16";
+    config.train.delay = -1.0;
+    config.optimizer.warmup_steps = 6;
+    config.optimizer.clipping_mode = mode;
+    const std::vector<Batch> batches = batches_of(config);
+    std::vector<StepResult> whole;
+    std::vector<std::vector<float>> weights;
+    {
+      Config other = config;
+      other.run.dir = folder / "whole";
+      other.ssd.paths = {folder / "whole-ssd"};
+      Trainer trainer(models::make(config.model), other);
+      for (const Batch& batch : batches) whole.push_back(trainer.step(batch));
+      trainer.commit();
+      for (std::int64_t unit = 0; unit < config.model.layers + 2; ++unit) weights.push_back(trainer.weights(unit));
+    }
+    std::size_t skipped = 0;
+    for (std::size_t i = 0; i < batches.size(); ++i) {  // one process a step
+      Trainer trainer(models::make(config.model), config);
+      const StepResult step = trainer.step(batches[i]);
+      EXPECT_EQ(step.loss, whole[i].loss) << i;
+      EXPECT_EQ(step.learning_rate, whole[i].learning_rate) << i;
+      EXPECT_EQ(step.loss_scale, whole[i].loss_scale) << i;
+      EXPECT_EQ(step.skipped, whole[i].skipped) << i;
+      skipped += step.skipped ? 1 : 0;
+      trainer.commit();
+      if (i + 1 < batches.size()) continue;
+      for (std::int64_t unit = 0; unit < config.model.layers + 2; ++unit) EXPECT_EQ(trainer.weights(unit), weights[static_cast<std::size_t>(unit)]);
+    }
+    EXPECT_GT(skipped, 0U);
+  }
+}
+
+TEST(Numerics, AWeightThatItsFormatCannotHoldEndsTheRunAndIsNeverCommitted) {
+  for (const double delay : {0.0, 0.5, 1.0}) {
+    SCOPED_TRACE(delay);
+    const TempFolder folder;
+    Config config = small_config(small_gpt2(), 1, folder);
+    config.run.durability = "commit";
+    config.train.dtype = "bf16";
+    config.train.delay = delay;
+    const std::vector<Batch> batches = random_batches(4, 1, config.model.vocab);
+    {
+      Trainer trainer(models::make(config.model), config);
+      trainer.step(batches[0]);
+      trainer.commit();
+    }
+    config.optimizer.learning_rate = 3e38;
+    TrainerOptions options;
+    options.allow_change = {"optimizer.learning_rate"};
+    Trainer trainer(models::make(config.model), config, options);
+    try {
+      for (std::size_t i = 1; i < batches.size(); ++i) trainer.step(batches[i]);
+      trainer.commit();
+      FAIL() << "it went on";
+    } catch (const NonFiniteError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("a new weight of unit "));
+      EXPECT_THAT(error.what(), HasSubstr("step 1 is committed"));
+    }
+    EXPECT_EQ(trainer.committed_step(), 1);
+  }
+}
+
 // A gradient that is not finite ends a run that does not skip, names the unit and leaves the commit before.
 TEST(Numerics, AGradientThatIsNotFiniteEndsTheRunWithItsUnit) {
   const TempFolder folder;
