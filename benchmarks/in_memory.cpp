@@ -20,25 +20,16 @@
 #include "greedysnake/error.h"
 #include "greedysnake/models.h"
 #include "memory/anonymous.h"
-#include "optim/learning_rate.h"
 #include "reference/config_options.h"
 #include "store/store.h"
 #include "train/machine.h"
+#include "train/numerics.h"
 #include "train/run_summary.h"
 #include "train/session.h"
 
 namespace {
 
 using namespace gsnake;
-
-optim::LearningRateSchedule learning_rates(const OptimizerConfig& config) {
-  using Decay = optim::LearningRateSchedule::Decay;
-  const Decay decay = config.decay == "cosine"   ? Decay::cosine
-                      : config.decay == "linear" ? Decay::linear
-                      : config.decay == "wsd"    ? Decay::wsd
-                                                 : Decay::constant;
-  return {config.learning_rate, config.min_learning_rate, config.warmup_steps, config.decay_steps, decay};
-}
 
 void append(std::vector<reference::MicroBatch>& all, const data::Batch& batch, const TrainConfig& train) {
   const auto shaped = [&](const std::vector<std::int64_t>& ids) {
@@ -110,7 +101,7 @@ int compare(const Config& config) {
   at::set_num_threads(static_cast<int>(threads));
   reference::ReferenceLoop loop(models::make(config.model), reference::options_of(config));
   data::BatchStream stream = data::open_training(config);
-  const optim::LearningRateSchedule rates = learning_rates(config.optimizer);
+  const auto learning_rate = train::numerics_of(config).policy.learning_rate;
   Comparison comparison(history.steps.size());
   std::chrono::duration<double> training{};
   data::Batch batch;
@@ -119,7 +110,7 @@ int compare(const Config& config) {
     stream.next(batch);
     append(micro_batches, batch, config.train);
     const auto begin = std::chrono::steady_clock::now();
-    const double loss = loop.step(micro_batches, rates.at(point.step - 1)).loss;
+    const double loss = loop.step(micro_batches, learning_rate(point.step - 1)).loss;
     training += std::chrono::steady_clock::now() - begin;
     comparison.loss(point.step, point.loss, loss);
     if (!point.validation_loss) continue;

@@ -25,6 +25,7 @@ struct StepResult {
   std::int64_t tokens = 0;  // counted
   double step_ms = 0.0;     // since the step before had its results, or since the start
   double tokens_per_second = 0.0;
+  std::array<double, kLanes> lanes{};  // milliseconds in which each lane had at least one task, since the step before had its results
 };
 
 // Thrown for the step whose loss or gradient norm is not finite, with what else is known of it.

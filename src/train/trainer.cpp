@@ -102,7 +102,8 @@ class Trainer::Impl {
   std::exception_ptr failure_;  // that the executor does not know of
   std::chrono::steady_clock::time_point results_at_ = std::chrono::steady_clock::now();
   Traffic traffic_;
-  runtime::LaneTotals seen_;
+  runtime::LaneTotals seen_;             // by take_traffic()
+  runtime::LaneTotals seen_at_results_;  // by wait()
 };
 
 Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
@@ -271,6 +272,9 @@ StepResult Trainer::Impl::wait() {
   result.step_ms = std::chrono::duration<double, std::milli>(now - results_at_).count();
   result.tokens_per_second = result.step_ms > 0.0 ? static_cast<double>(result.tokens) / result.step_ms * 1e3 : 0.0;
   results_at_ = now;
+  const runtime::LaneTotals totals = session.executor->totals();
+  for (std::size_t lane = 0; lane < kLanes; ++lane) result.lanes[lane] = totals.busy_ms[lane] - seen_at_results_.busy_ms[lane];
+  seen_at_results_ = totals;
   ++waited_;
   completed = result.step;
   count(traffic_of(step.ticket));

@@ -18,7 +18,7 @@
 namespace gsnake::train {
 namespace {
 
-StepResult example_step() { return {7, 2.718281828459045, 0.5, 1e-3, 65536.0, true, false, 4096, 250.0, 16384.0}; }
+StepResult example_step() { return {7, 2.718281828459045, 0.5, 1e-3, 65536.0, true, false, 4096, 250.0, 16384.0, {}}; }
 
 Traffic example_traffic() {
   Traffic traffic;

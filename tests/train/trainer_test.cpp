@@ -209,5 +209,23 @@ TEST(TrainerTest, TheNextStepsReadsBeginBeforeTheLastWritesOfAStepEnd) {
   }
 }
 
+TEST(TrainerTest, AStepTellsHowLongEachLaneWasBusyInIt) {
+  const TempFolder folder;
+  const Config config = small_config(small_gpt2(), 2, folder);
+  Trainer trainer(models::make(config.model), config);
+  double before = 0.0;
+  for (const Batch& batch : random_batches(3, 2, config.model.vocab)) {
+    const StepResult step = trainer.step(batch);
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const std::string name = lane_name(lane);
+      const double busy = step.lanes[static_cast<std::size_t>(lane)];
+      const bool works = name != "collective" && name != "commit";
+      EXPECT_EQ(busy > 0.0, works) << name;
+      EXPECT_LE(busy, step.step_ms + before + 1.0) << name;  // work of a step's interval may have begun before it
+    }
+    before = step.step_ms;
+  }
+}
+
 }  // namespace
 }  // namespace gsnake::test
