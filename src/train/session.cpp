@@ -51,7 +51,11 @@ ComputeShape compute_shape(const Config& config, Purpose purpose) {
 
 }  // namespace
 
-bool hashes_state() { return std::getenv("GSNAKE_BENCH_WITHOUT_CHECKSUMS") == nullptr; }
+bool hashes_state() {
+  if (std::getenv("GSNAKE_BENCH_WITHOUT_CHECKSUMS") == nullptr) return true;
+  spdlog::warn("GSNAKE_BENCH_WITHOUT_CHECKSUMS is set: commits hold no checksums, and such a run can't be resumed");
+  return false;
+}
 
 std::uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");

@@ -20,7 +20,9 @@ StepCommitter::StepCommitter(const Config& config, const schedule::Map& map, sto
 }
 
 StepCommitter::~StepCommitter() {
-  if (snapshot_.joinable()) snapshot_.join();
+  if (!snapshot_.joinable()) return;
+  snapshot_.join();
+  if (snapshot_error_) spdlog::warn("the last snapshot was not completed");
 }
 
 bool StepCommitter::may_commit(std::int64_t step) {
@@ -53,7 +55,7 @@ void StepCommitter::wait_for_readers() {
 }
 
 void StepCommitter::commit(std::int64_t step, const runtime::Progress& progress, int slot) {
-  RunState& state = states_[static_cast<std::size_t>(step) % states_.size()];
+  RunState state = states_[static_cast<std::size_t>(step) % states_.size()];  // a copy: the trainer may set the next one's meanwhile
   if (state.step != step) throw std::logic_error("commit: nothing is known of step " + std::to_string(step));
   state.updates = progress.updates;
   state.loss_scale = progress.loss_scale;

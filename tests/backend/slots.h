@@ -97,6 +97,7 @@ class Slots {
     call.input = bytes_of(input);
     call.output = bytes_of(gradient);
     call.loss_scale = loss_scale;
+    call.loss = &batch.losses[static_cast<std::size_t>(micro_batch)];
     backend_.run(call, batch);
     return gradient;
   }
