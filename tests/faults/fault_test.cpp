@@ -170,7 +170,7 @@ void lock_little_memory() {
     data[0].inheritable &= ~kBit;
     syscall(SYS_capset, &header, data);
   }
-  const rlimit little{64 * 1024, 64 * 1024};
+  const rlimit little{1 << 20, 1 << 20};  // enough for the ring itself, too little for the slots
   setrlimit(RLIMIT_MEMLOCK, &little);
 }
 
@@ -180,8 +180,8 @@ TEST_F(Refusal, WithLittleLockableMemoryItTrainsAllTheSame) {
   const Json io = metrics().front()["io"];
   if (io["engine"] != "io_uring") GTEST_SKIP() << "no io_uring here: " << io["reason"];
   EXPECT_FALSE(io["registered"].get<bool>());
-  EXPECT_THAT(io["unregistered_reason"].get<std::string>(), HasSubstr("RLIMIT_MEMLOCK is 64.00 KiB"));
-  EXPECT_THAT(outcome.err, HasSubstr("RLIMIT_MEMLOCK is 64.00 KiB"));
+  EXPECT_THAT(io["unregistered_reason"].get<std::string>(), HasSubstr("RLIMIT_MEMLOCK is 1.00 MiB"));
+  EXPECT_THAT(outcome.err, HasSubstr("RLIMIT_MEMLOCK is 1.00 MiB"));
   train_undisturbed({});
   expect_as_undisturbed();
 }
