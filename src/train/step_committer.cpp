@@ -54,12 +54,18 @@ void StepCommitter::wait_for_readers() {
   }
 }
 
-void StepCommitter::commit(std::int64_t step, const runtime::Progress& progress, int slot) {
-  RunState state = states_[static_cast<std::size_t>(step) % states_.size()];  // a copy: the trainer may set the next one's meanwhile
+RunState StepCommitter::state_after(std::int64_t step, const runtime::Progress& progress) {
+  const std::lock_guard lock(states_mutex_);
+  RunState state = states_[static_cast<std::size_t>(step) % states_.size()];
   if (state.step != step) throw std::logic_error("commit: nothing is known of step " + std::to_string(step));
   state.updates = progress.updates;
   state.loss_scale = progress.loss_scale;
   state.good_steps = progress.good_steps;
+  return state;
+}
+
+void StepCommitter::commit(std::int64_t step, const runtime::Progress& progress, int slot) {
+  const RunState state = state_after(step, progress);
   for (std::size_t i = 0; i < extents_.size(); ++i) {
     const runtime::SlotTable::Checksum checksum = slots_->checksum(extents_[i]);
     if (!checksum.known) throw std::logic_error("commit: a piece of state was never written");

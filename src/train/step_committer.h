@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <exception>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -26,7 +27,10 @@ class StepCommitter final : public runtime::Committer {
   // Once, before the first step.
   void set_slots(const runtime::SlotTable& slots) { slots_ = &slots; }
   // What is true after `state.step`, but for its progress; before that step is started. Kept until four more were.
-  void expect(const RunState& state) { states_[static_cast<std::size_t>(state.step) % states_.size()] = state; }
+  void expect(const RunState& state) {
+    const std::lock_guard lock(states_mutex_);
+    states_[static_cast<std::size_t>(state.step) % states_.size()] = state;
+  }
   // False while another process reads the last commit, whose slot would be overwritten next: then later steps go on overwriting the other
   // one, and a later one is committed. On the commit lane.
   bool may_commit(std::int64_t step) override;
@@ -58,11 +62,14 @@ class StepCommitter final : public runtime::Committer {
 
  private:
   void start_snapshot(std::int64_t step);
+  // What was expected of `step`, with what came of it.
+  [[nodiscard]] RunState state_after(std::int64_t step, const runtime::Progress& progress);
 
   const Config& config_;
   store::Store& store_;
   const runtime::SlotTable* slots_ = nullptr;
-  std::array<RunState, 4> states_;
+  std::mutex states_mutex_;
+  std::array<RunState, 4> states_;            // under states_mutex_
   std::vector<int> extents_;                  // of state, in the map's numbering
   std::vector<store::Checksum> checksums_;    // of each of them
   std::atomic<std::int64_t> committed_{-1};

@@ -349,6 +349,7 @@ void Trainer::Impl::commit() {
   throw_if_failed();
   if (submitted_ != waited_) throw std::logic_error("Trainer::commit: steps are waiting; call wait() first");
   if (all_committed()) return committer->wait_for_snapshot();
+  committer->expect(state);  // the data cursor may be another
   committer->commit_beside_readers(state.step);
   const runtime::Executor::Ticket last = session.executor->finish();
   count(traffic_of(last));
@@ -358,7 +359,6 @@ void Trainer::Impl::commit() {
   manifest_valid_ = true;  // from its first copy on, whether or not all copies can be written
   if (committer->committed() == state.step) return committer->wait_for_snapshot();
   // Nobody does it on the way: one slot, or no step was taken.
-  committer->expect(state);  // not before: the commit lane may have been at work on the same step
   const int slot = session.state_slot();
   static_cast<void>(committer->may_commit(state.step));  // it may: see commit_beside_readers() above
   committer->commit(state.step, session.executor->progress(), slot);
