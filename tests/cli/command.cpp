@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <map>
@@ -93,6 +94,14 @@ void CommandTest::SetUp() {
   std::ofstream corpus(folder_ / "corpus.txt");
   for (int i = 0; i < 2000; ++i) corpus << "line " << i << " of a text that is only here to be learnt\n";
   std::ofstream(folder_ / "config.toml") << kConfig;
+}
+
+void CommandTest::TearDown() {
+  if (HasFailure()) {
+    std::fprintf(stderr, "left as it failed: %s\n", folder_.c_str());
+  } else {
+    std::filesystem::remove_all(folder_);
+  }
 }
 
 Outcome CommandTest::run(const std::vector<std::string>& arguments, const Surroundings& surroundings) {

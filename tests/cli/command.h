@@ -49,7 +49,8 @@ class Process {
 class CommandTest : public testing::Test {
  protected:
   void SetUp() override;
-  void TearDown() override { std::filesystem::remove_all(folder_); }
+  // What a failure left is kept to be looked at.
+  void TearDown() override;
 
   Outcome run(const std::vector<std::string>& arguments, const Surroundings& surroundings = {});
   // gsnake train config.toml, with each of `changes` behind a --set.

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <iterator>
 #include <random>
 #include <set>
 #include <thread>
@@ -216,7 +217,9 @@ class KillEveryCallTest : public FaultTest {
   // As it stands in run.dir, of which each resume checks all.
   [[nodiscard]] int step() const {
     std::ifstream file(folder_ / "run/manifest.json");
-    const Json manifest = Json::parse(file, nullptr, false);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const Json manifest = Json::parse(text, nullptr, false);
+    EXPECT_TRUE(manifest.is_object() || text.empty()) << "torn: " << text;
     return manifest.is_object() ? manifest["training"]["step"].get<int>() : -1;
   }
 
