@@ -85,6 +85,8 @@ class Trainer::Impl {
   double loss_of(const InFlight& step) const;
   [[nodiscard]] Traffic traffic_of(runtime::Executor::Ticket ticket) const;
   void count(const Traffic& bytes);
+  // Milliseconds by lane since `seen`, which becomes now.
+  std::array<double, kLanes> busy_since(runtime::LaneTotals& seen) const;
   void protect_nothing();  // before state on SSD is overwritten
   [[nodiscard]] bool all_committed() const { return committer->committed() == state.step; }
   void throw_if_failed() const;
@@ -272,9 +274,7 @@ StepResult Trainer::Impl::wait() {
   result.step_ms = std::chrono::duration<double, std::milli>(now - results_at_).count();
   result.tokens_per_second = result.step_ms > 0.0 ? static_cast<double>(result.tokens) / result.step_ms * 1e3 : 0.0;
   results_at_ = now;
-  const runtime::LaneTotals totals = session.executor->totals();
-  for (std::size_t lane = 0; lane < kLanes; ++lane) result.lanes[lane] = totals.busy_ms[lane] - seen_at_results_.busy_ms[lane];
-  seen_at_results_ = totals;
+  result.lanes = busy_since(seen_at_results_);
   ++waited_;
   completed = result.step;
   count(traffic_of(step.ticket));
@@ -374,11 +374,17 @@ std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
   return master;
 }
 
-Traffic Trainer::Impl::take_traffic() {
+std::array<double, kLanes> Trainer::Impl::busy_since(runtime::LaneTotals& seen) const {
   const runtime::LaneTotals totals = session.executor->totals();
+  std::array<double, kLanes> busy{};
+  for (std::size_t lane = 0; lane < busy.size(); ++lane) busy[lane] = totals.busy_ms[lane] - seen.busy_ms[lane];
+  seen = totals;
+  return busy;
+}
+
+Traffic Trainer::Impl::take_traffic() {
   Traffic taken = traffic_;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) taken.busy_ms[lane] = totals.busy_ms[lane] - seen_.busy_ms[lane];
-  seen_ = totals;
+  taken.busy_ms = busy_since(seen_);
   traffic_ = {};
   return taken;
 }
