@@ -143,7 +143,6 @@ void Executor::begin_step(Flight& next, bool commits) {
   next.own = last_;
   StepOutcome& outcome = outcome_of(last_.number);
   next.outcome = &outcome;
-  outcome.number = last_.number;
   outcome.before = before;
   if (next.previous.number >= 0) ++outcome.before.updates;  // as nothing is skipped where this counts
   outcome.commits = commits && options_.committer != nullptr;

@@ -42,7 +42,6 @@ optim::StepScalars unclipped(const Policy& policy, const Progress& before);
 
 // A step's entry in the executor's ring.
 struct StepOutcome {
-  std::int64_t number = -1;            // of the training step
   Progress before;                     // where its update does not wait for its outcome, and of the first one
   bool commits = false;                // it is to be committed; false again once it turns out that it is not
   schedule::Outcome what;              // written by conclude where updates wait for it; revised: under a speculative guard alone

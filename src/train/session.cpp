@@ -52,9 +52,12 @@ ComputeShape compute_shape(const Config& config, Purpose purpose) {
 }  // namespace
 
 bool hashes_state() {
-  if (std::getenv("GSNAKE_BENCH_WITHOUT_CHECKSUMS") == nullptr) return true;
-  spdlog::warn("GSNAKE_BENCH_WITHOUT_CHECKSUMS is set: commits hold no checksums, and such a run can't be resumed");
-  return false;
+  static const bool hashes = [] {  // once: it is asked for twice a run
+    if (std::getenv("GSNAKE_BENCH_WITHOUT_CHECKSUMS") == nullptr) return true;
+    spdlog::warn("GSNAKE_BENCH_WITHOUT_CHECKSUMS is set: commits hold no checksums, and such a run can't be resumed");
+    return false;
+  }();
+  return hashes;
 }
 
 std::uint64_t resident_bytes() {
