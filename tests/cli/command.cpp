@@ -30,8 +30,8 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 // In the child: nothing that could wait for a lock of the parent's other threads.
-[[noreturn]] void become(const char* folder, const char* out, const char* err, std::vector<char*>& arguments, std::vector<char*>& environment,
-                         void (*before)()) {
+[[noreturn]] void become(const char* folder, const char* out, const char* err, std::vector<char*>& arguments,
+                         std::vector<char*>& environment, void (*before)()) {
   const int out_fd = ::open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   const int err_fd = ::open(err, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (out_fd < 0 || err_fd < 0 || ::dup2(out_fd, STDOUT_FILENO) < 0 || ::dup2(err_fd, STDERR_FILENO) < 0) ::_exit(126);
@@ -47,7 +47,8 @@ std::string name_of(const std::string& variable) { return variable.substr(0, var
 std::vector<char*> variables(std::vector<std::string>& changed) {
   std::vector<char*> all;
   for (char** variable = environ; *variable != nullptr; ++variable) {
-    const bool kept = std::none_of(changed.begin(), changed.end(), [&](const std::string& own) { return name_of(own) == name_of(*variable); });
+    const bool kept =
+        std::none_of(changed.begin(), changed.end(), [&](const std::string& own) { return name_of(own) == name_of(*variable); });
     if (kept) all.push_back(*variable);
   }
   for (std::string& variable : changed) {
@@ -59,7 +60,8 @@ std::vector<char*> variables(std::vector<std::string>& changed) {
 
 }  // namespace
 
-Process::Process(const std::filesystem::path& folder, const std::string& name, const std::vector<std::string>& arguments, const Surroundings& surroundings)
+Process::Process(const std::filesystem::path& folder, const std::string& name, const std::vector<std::string>& arguments,
+                 const Surroundings& surroundings)
     : out_(folder / (name + ".stdout")), err_(folder / (name + ".stderr")) {
   std::vector<std::string> words{"gsnake"};
   words.insert(words.end(), arguments.begin(), arguments.end());
@@ -82,7 +84,17 @@ void Process::signal(int number) const { ASSERT_EQ(::kill(pid_, number), 0); }
 
 Outcome Process::wait() {
   int status = 0;
-  ::waitpid(pid_, &status, 0);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(5);
+  while (::waitpid(pid_, &status, WNOHANG) == 0) {
+    if (std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      continue;
+    }
+    ADD_FAILURE() << "killed, as it had not ended after five minutes; it printed " << err_;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, &status, 0);
+    break;
+  }
   pid_ = -1;
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out_), read_file(err_)};
 }
@@ -115,7 +127,8 @@ std::vector<std::string> CommandTest::train_arguments(const std::vector<std::str
   return arguments;
 }
 
-Outcome CommandTest::train(const std::vector<std::string>& changes, const std::vector<std::string>& options, const Surroundings& surroundings) {
+Outcome CommandTest::train(const std::vector<std::string>& changes, const std::vector<std::string>& options,
+                           const Surroundings& surroundings) {
   return run(train_arguments(changes, options), surroundings);
 }
 

@@ -37,6 +37,7 @@ class Process {
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   void signal(int number) const;
+  // One that has not ended after five minutes is killed, which fails the test.
   Outcome wait();
 
  private:
@@ -54,7 +55,8 @@ class CommandTest : public testing::Test {
 
   Outcome run(const std::vector<std::string>& arguments, const Surroundings& surroundings = {});
   // gsnake train config.toml, with each of `changes` behind a --set.
-  Outcome train(const std::vector<std::string>& changes = {}, const std::vector<std::string>& options = {}, const Surroundings& surroundings = {});
+  Outcome train(const std::vector<std::string>& changes = {}, const std::vector<std::string>& options = {},
+                const Surroundings& surroundings = {});
   // One error line, which is the whole of stderr, and nothing on stdout.
   static void expect_one_error_line(const Outcome& outcome, int status, const std::string& part);
   // Everything in the test's folder, but for what the commands printed.

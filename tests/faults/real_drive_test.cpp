@@ -1,11 +1,13 @@
 // Runs on real file systems that fill up, break, go read-only, refuse O_DIRECT or have large sectors.
-#include <atomic>
 #include <gmock/gmock.h>
 
 #include <chrono>
 #include <fstream>
+#include <functional>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "faults/fault_case.h"
 #include "faults/real_drive.h"
@@ -40,6 +42,14 @@ class RealDriveTest : public FaultTest, public testing::WithParamInterface<const
     EXPECT_EQ(std::count(error.begin(), error.end(), '\n'), 1) << outcome.err;
     EXPECT_EQ(metrics().back()["exit_status"], 4) << "the metrics end with the failure";
     return error;
+  }
+
+  // A file that was cut is as long as before after a write beyond its end, and a run that had everything in memory at that instant
+  // misses nothing: cut it until the run has met it, which is when the thread goes.
+  static std::jthread again_and_again(std::function<void()> cut) {
+    return std::jthread([cut = std::move(cut)](const std::stop_token& stop) {
+      for (; !stop.stop_requested(); std::this_thread::sleep_for(std::chrono::milliseconds(1))) cut();
+    });
   }
 
   void expect_recovery(const RealDrive& drive) {
@@ -79,7 +89,8 @@ TEST_P(RealDriveTest, ThatGoesReadOnlyEndsTheRunAtItsLastCommit) {
 TEST_P(RealDriveTest, ThatBreaksEndsTheRunWithOperationPathOffsetObjectAndErrno) {
   const RealDrive drive = RealDrive::ext4(folder_, 32);
   SKIP_WITHOUT(drive);
-  const std::string error = ends_when(drive, [&] { drive.break_down(); });
+  std::jthread breaks;
+  const std::string error = ends_when(drive, [&] { breaks = again_and_again([&] { drive.break_down(); }); });
   EXPECT_THAT(error, testing::AnyOf(HasSubstr("Input/output error"), HasSubstr("checksum"), HasSubstr("Read-only file system")));
   EXPECT_THAT(error, HasSubstr(drive / "ssd/"));
   EXPECT_THAT(error, testing::AnyOf(HasSubstr(" of object "), HasSubstr("manifest"), HasSubstr("sync"))) << "what was lost, or the commit";
@@ -89,18 +100,11 @@ TEST_P(RealDriveTest, AStateFileThatIsCutUnderARunIsAnErrorAndNoResumeTrustsIt) 
   const std::filesystem::path file = folder_ / "ssd/moment1.bin";
   Process process(folder_, "cut", train_arguments({engine(), "train.steps=1000000"}, {}));
   ASSERT_NO_FATAL_FAILURE(wait_for_steps(process, 3));
-  // A write beyond the end makes the file longer again: cut it until the run has met it.
   Outcome outcome;
-  std::atomic<bool> ended{false};
-  std::thread waits([&] {
+  {
+    const std::jthread cuts = again_and_again([&] { std::filesystem::resize_file(file, 4096); });
     outcome = process.wait();
-    ended = true;
-  });
-  while (!ended) {
-    std::filesystem::resize_file(file, 4096);
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  waits.join();
   EXPECT_EQ(outcome.status, 4) << outcome.err;
   EXPECT_THAT(outcome.err, testing::AnyOf(HasSubstr("no progress: the file ends there"), HasSubstr("its checksum is")));
   EXPECT_THAT(outcome.err, HasSubstr("moment1 of object "));
@@ -133,9 +137,8 @@ TEST_P(RealDriveTest, ThatTakesNoDirectTransfersIsUsedThroughThePageCacheAndThat
   expect_as_undisturbed();
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, RealDriveTest, testing::Values("threads", "io_uring"), [](const auto& instance) {
-  return std::string(instance.param) == "threads" ? "Threads" : "IoUring";
-});
+INSTANTIATE_TEST_SUITE_P(Engines, RealDriveTest, testing::Values("threads", "io_uring"),
+                         [](const auto& instance) { return std::string(instance.param) == "threads" ? "Threads" : "IoUring"; });
 
 class DriveTest : public FaultTest {};
 
@@ -145,7 +148,8 @@ TEST_F(DriveTest, TooSmallForTheStateIsRefusedWithNeedAndFreeAndLeavesNothing) {
   const std::vector<std::string> before = files();
   const Outcome outcome = train({"ssd.paths=[\"" + (drive / "ssd") + "\"]"}, {"--log-level", "warn"});
   expect_one_error_line(outcome, 4, "preallocate ");
-  EXPECT_THAT(outcome.err, testing::ContainsRegex("preallocate [0-9.]+ MiB in " + (drive / "ssd") + ": only [0-9.]+ [KM]iB are free there"));
+  EXPECT_THAT(outcome.err,
+              testing::ContainsRegex("preallocate [0-9.]+ MiB in " + (drive / "ssd") + ": only [0-9.]+ [KM]iB are free there"));
   EXPECT_EQ(files(), before);
 }
 

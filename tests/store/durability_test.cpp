@@ -174,7 +174,7 @@ TEST_F(DurabilityTest, APowerCutAfterAnyCallOfACommitLeavesTheStepBeforeOrThisOn
   PowerCutDisk disk;
   for (const char* name : {"run", "a", "b"}) disk.add_directory(directory_ / name);
   std::uint64_t step = 1;
-  for (int trial = 0; trial < 2; ++trial) {
+  for (int trial = 0; trial < trials(2); ++trial) {
     bool committed = false;
     for (std::size_t calls = 0; !committed; ++calls) {
       SCOPED_TRACE("trial " + std::to_string(trial) + ", power cut before call " + std::to_string(calls));
@@ -258,7 +258,7 @@ class History {
 
 // In one folder nothing else makes up for what it lost; of three, each may be the one that is ahead.
 TEST_F(DurabilityTest, NoSequenceOfKillsAndPowerCutsLosesAStepThatWasCommitted) {
-  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+  for (std::uint64_t seed = 0; seed < static_cast<std::uint64_t>(trials(10)) + 1; ++seed) {
     const TemporaryDirectory fresh(in_memory());
     StoreOptions where = seed % 2 == 0 ? options() : one_folder(fresh / "a");
     if (seed % 2 == 0) {
@@ -282,10 +282,10 @@ class SecondCommit {
 
   SecondCommit(std::string pristine, StoreOptions where) : pristine_(std::move(pristine)), where_(std::move(where)) {}
 
-  void before_every_call(int trials, const After& after) const {
+  void before_every_call(const After& after) const {
     bool committed = false;
     for (std::size_t calls = 0; !committed; ++calls) {
-      for (int trial = 0; trial < trials && !::testing::Test::HasFatalFailure(); ++trial) {
+      for (int trial = 0; trial < trials(8) && !::testing::Test::HasFatalFailure(); ++trial) {
         SCOPED_TRACE("ended before call " + std::to_string(calls) + ", trial " + std::to_string(trial));
         std::filesystem::remove_all(where_.run_dir);
         std::filesystem::copy(pristine_, where_.run_dir);
@@ -321,7 +321,7 @@ TEST_F(DurabilityTest, APowerCutAfterAnyCallOfTheSecondCommitLeavesTheFirstOrThe
   { commit_step(*Store::create(one_folder(directory_ / "first"), small_layout(2)), 1); }
   std::mt19937_64 random(2);
   SecondCommit(directory_ / "first", one_folder(directory_ / "copy"))
-      .before_every_call(8, [&](PowerCutDisk& disk, const StoreOptions& where, bool committed) {
+      .before_every_call([&](PowerCutDisk& disk, const StoreOptions& where, bool committed) {
         disk.cut_power(random);
         ASSERT_NO_THROW(expect_whole(where.run_dir));
         const auto store = Store::open(where, no_scratch());
@@ -335,7 +335,7 @@ TEST_F(DurabilityTest, AKillAtAnyCallAndAPowerCutInTheNextStepLeaveTheStepThatTh
   { commit_step(*Store::create(one_folder(directory_ / "first"), small_layout(2)), 1); }
   std::mt19937_64 random(3);
   SecondCommit(directory_ / "first", one_folder(directory_ / "copy"))
-      .before_every_call(8, [&](PowerCutDisk& disk, const StoreOptions& where, bool /*committed*/) {
+      .before_every_call([&](PowerCutDisk& disk, const StoreOptions& where, bool /*committed*/) {
         std::uint64_t step = 0;
         {
           const auto store = Store::open(where, no_scratch());

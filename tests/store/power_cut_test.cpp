@@ -64,11 +64,11 @@ class PowerCutTest : public ::testing::Test {
   // `work`, ended before each of its calls in turn, and then the power is cut; `after` sees what is left. `prepare` makes the folders anew.
   using Work = std::function<void(const StoreOptions& where)>;
   using After = std::function<void(const Remains& remains, bool done)>;
-  void before_every_call(StoreOptions where, const Work& prepare, const Work& work, int trials, const After& after) {
+  void before_every_call(StoreOptions where, const Work& prepare, const Work& work, const After& after) {
     std::mt19937_64 random(11);
     bool done = false;
     for (std::size_t calls = 0; !done && !HasFatalFailure(); ++calls) {
-      for (int trial = 0; trial < trials && !HasFatalFailure(); ++trial) {
+      for (int trial = 0; trial < trials(6) && !HasFatalFailure(); ++trial) {
         SCOPED_TRACE("ended before call " + std::to_string(calls) + ", trial " + std::to_string(trial));
         for (const std::string& folder : folders_of(where)) {
           fs::remove_all(folder);
@@ -103,10 +103,12 @@ class PowerCutTest : public ::testing::Test {
 TEST_F(PowerCutTest, OfACreationAndItsFirstCommitLeavesNoCommitOrThatOne) {
   for (const bool one_folder : {true, false}) {
     const auto create = [](const StoreOptions& where) { commit_step(*Store::create(where, small_layout(2)), 1); };
-    before_every_call(options("made", one_folder), [](const StoreOptions&) {}, create, 6, [](const Remains& remains, bool done) {
-      ASSERT_EQ(remains.fault, "");
-      ASSERT_TRUE(remains.step == 1 || (!done && remains.step == -1)) << remains.step;
-    });
+    before_every_call(
+        options("made", one_folder), [](const StoreOptions&) {}, create,
+        [](const Remains& remains, bool done) {
+          ASSERT_EQ(remains.fault, "");
+          ASSERT_TRUE(remains.step == 1 || (!done && remains.step == -1)) << remains.step;
+        });
     EXPECT_GT(calls_, one_folder ? 15U : 30U);
   }
 }
@@ -122,7 +124,7 @@ TEST_F(PowerCutTest, OfAReplacementLeavesTheOldRunOrNoneOrTheNewOne) {
       commit_step(*Store::create(where, small_layout(2)), 1);
     };
     std::set<std::int64_t> seen;
-    before_every_call(options("replaced", one_folder), old_run, replace, 6, [&](const Remains& remains, bool done) {
+    before_every_call(options("replaced", one_folder), old_run, replace, [&](const Remains& remains, bool done) {
       ASSERT_EQ(remains.fault, "");
       // Of the old run's last two commits, the names may go in any order: the one before is still whole.
       ASSERT_TRUE(remains.step == 1 || (!done && (remains.step == 8 || remains.step == 7 || remains.step == -1))) << remains.step;
@@ -143,7 +145,7 @@ TEST_F(PowerCutTest, OfAGrowthLeavesTheCommitWhole) {
       where.snapshot_places = 6;
       Store::open(where, no_scratch());
     };
-    before_every_call(options("grown"), make, grow, 6, [](const Remains& remains, bool) {
+    before_every_call(options("grown"), make, grow, [](const Remains& remains, bool) {
       ASSERT_EQ(remains.fault, "");
       ASSERT_EQ(remains.step, 1);
     });
@@ -196,7 +198,7 @@ class DroppedSync : public PowerCutTest, public ::testing::WithParamInterface<Dr
 TEST_P(DroppedSync, IsFoundByTheModelAndNothingIsWithoutIt) {
   std::mt19937_64 random(5);
   const StoreOptions where = options("dropped", true);
-  for (int trial = 0; trial < 30; ++trial) ASSERT_FALSE(breaks(where, nullptr, random)) << "with every sync, trial " << trial;
+  for (int trial = 0; trial < trials(30); ++trial) ASSERT_FALSE(breaks(where, nullptr, random)) << "with every sync, trial " << trial;
   int trial = 0;
   while (trial < 300 && !breaks(where, &GetParam(), random)) ++trial;
   EXPECT_LT(trial, 300) << "a drive that was not told of these syncs lost nothing in 300 power cuts";
