@@ -26,7 +26,7 @@ std::string output_of(const std::string& command) {
 
 std::string command_of(Mode mode, const Setting& setting, const TestFiles& files) {
   std::vector<std::string> names;
-  for (const io::File& file : files.files()) names.push_back(file.path());
+  for (const io::File& file : files.files()) names.push_back(fmt::format("/proc/{}/fd/{}", ::getpid(), file.fd()));
   const char* pattern = mode == Mode::read ? "--rw=read" : mode == Mode::write ? "--rw=write" : "--rw=rw --rwmixread=57";
   return fmt::format(
       "GLIBC_TUNABLES=glibc.malloc.hugetlb=1 fio --name=x --ioengine=io_uring --mem=malloc --fixedbufs=1 --registerfiles=1 {} "

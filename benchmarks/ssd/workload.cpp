@@ -143,7 +143,6 @@ class Stream {
 
 std::string_view name_of(Mode mode) noexcept { return mode == Mode::read ? "read" : mode == Mode::write ? "write" : "mix"; }
 
-// From the delegation on, the destructor runs whatever is thrown.
 TestFiles::TestFiles(const std::vector<std::string>& directories, unsigned per_directory, std::uint64_t total_bytes, io::DirectIo direct)
     : TestFiles(core::round_up(core::ceil_div(total_bytes, directories.size() * per_directory), kFileMultiple)) {
   io::AlignedBuffer content(kFileMultiple);
@@ -156,17 +155,13 @@ TestFiles::TestFiles(const std::vector<std::string>& directories, unsigned per_d
 
 // Writes all of it: a preallocated block that was never written is read without asking the drive.
 void TestFiles::add(const std::string& directory, io::DirectIo direct, io::AlignedBuffer& content) {
-  const io::File& file = files_.emplace_back(io::File::create(io::temporary_path(directory), file_bytes_, direct));
+  const io::File& file = files_.emplace_back(io::make_nameless_file(directory, file_bytes_, direct));
   const auto engine = io::make_thread_engine({});
   engine->add_file(file);
   for (std::uint64_t offset = 0; offset < file_bytes_; offset += kFileMultiple) {
     io::transfer(*engine, file, {.op = io::Op::write, .file = 0, .offset = offset, .data = content.data(), .size = kFileMultiple});
   }
   file.sync_data();
-}
-
-TestFiles::~TestFiles() {
-  for (const io::File& file : files_) static_cast<void>(::unlink(file.path().c_str()));
 }
 
 bool TestFiles::direct() const noexcept { return std::ranges::all_of(files_, &io::File::direct); }

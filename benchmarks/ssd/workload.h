@@ -36,11 +36,8 @@ struct Sample {
 // Files of equal size for the time of a benchmark, preallocated, written once, and removed at the end.
 class TestFiles {
  public:
-  // `per_directory` files in each, of `total_bytes` together (rounded up to 16 MiB each). Throws Error(storage).
+  // `per_directory` nameless files in each, of `total_bytes` together (rounded up to 16 MiB each). Throws Error(storage).
   TestFiles(const std::vector<std::string>& directories, unsigned per_directory, std::uint64_t total_bytes, io::DirectIo direct);
-  TestFiles(const TestFiles&) = delete;
-  TestFiles& operator=(const TestFiles&) = delete;
-  ~TestFiles();
 
   [[nodiscard]] const std::vector<io::File>& files() const noexcept { return files_; }
   [[nodiscard]] std::uint64_t total_bytes() const noexcept { return file_bytes_ * files_.size(); }

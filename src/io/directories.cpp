@@ -103,4 +103,11 @@ std::string temporary_path(const std::string& directory) {
   return fmt::format("{}/.gsnake-{}-{}", directory, ::getpid(), counter.fetch_add(1, std::memory_order_relaxed));
 }
 
+File make_nameless_file(const std::string& directory, std::uint64_t size_bytes, DirectIo direct) {
+  const std::string path = temporary_path(directory);
+  File file = File::create(path, size_bytes, direct);
+  if (::unlink(path.c_str()) != 0) throw_storage("remove", path, errno_code(), "remove it by hand");
+  return file;
+}
+
 }  // namespace gsnake::io

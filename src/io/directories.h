@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "io/file.h"
+
 namespace gsnake::io {
 
 // Makes `path` and the folders above it that are missing (mode 0777 less the umask). Returns those newly made, outermost first, for
@@ -27,5 +29,8 @@ void require_writable_directory(const std::string& path);
 
 // "DIRECTORY/.gsnake-PID-N", another at each call: for files that live for a moment.
 [[nodiscard]] std::string temporary_path(const std::string& directory);
+
+// A new file in the folder that has no name any more: whatever happens, nothing is left of it. Throws Error(storage).
+[[nodiscard]] File make_nameless_file(const std::string& directory, std::uint64_t size_bytes, DirectIo direct);
 
 }  // namespace gsnake::io

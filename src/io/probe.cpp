@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -42,19 +41,6 @@ class BlockingCompletion final : public Completion {
   std::optional<std::error_code> result_;
 };
 
-class TemporaryFile {
- public:
-  TemporaryFile(const std::string& directory, std::uint64_t size_bytes)
-      : file_(File::create(temporary_path(directory), size_bytes, DirectIo::automatic)) {}
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() { static_cast<void>(::unlink(file_.path().c_str())); }
-  [[nodiscard]] const File& get() const noexcept { return file_; }
-
- private:
-  File file_;
-};
-
 // Writes a pattern through a small io_uring engine and reads it back; throws where anything of it is refused.
 void probe_uring(const File& file, const UringOptions& options) {
   AlignedBuffer written(kProbeBytes);
@@ -79,9 +65,9 @@ std::unique_ptr<IoEngine> make_engine(EngineChoice choice, const std::string& pr
   if (choice == EngineChoice::threads) {
     found.reason = "threads: asked for";
   } else {
-    const TemporaryFile file(probe_dir, kProbeBytes);
+    const File file = make_nameless_file(probe_dir, kProbeBytes, DirectIo::automatic);
     try {
-      probe_uring(file.get(), options.uring);
+      probe_uring(file, options.uring);
       engine = make_uring_engine(options);
       found.reason = fmt::format("io_uring: probed with a real transfer in {}", probe_dir);
     } catch (const Error& error) {

@@ -28,18 +28,10 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// A probe file that has no name any more: nothing to clean up, whatever happens.
-io::File make_nameless_file(const std::string& directory, io::DirectIo direct) {
-  const std::string path = io::temporary_path(directory);
-  io::File file = io::File::create(path, kFileBytes, direct);
-  if (::unlink(path.c_str()) != 0) core::throw_storage("remove", path, core::errno_code(), "remove it by hand");
-  return file;
-}
-
 class Probe {
  public:
   Probe(const std::string& directory, io::DirectIo direct)
-      : file_(make_nameless_file(directory, direct)),
+      : file_(io::make_nameless_file(directory, kFileBytes, direct)),
         engine_(io::make_thread_engine({})),
         file_id_(engine_->add_file(file_)),
         memory_(kFileBytes) {
