@@ -147,8 +147,8 @@ void ssd_keys(std::vector<Key>& keys) {
   ssd.reals("weights", &SsdConfig::weights, above(0), "each path's share of the stripes, one per path; empty: as measured bandwidth gives");
   ssd.choice("engine", &SsdConfig::engine, {"auto", "io_uring", "threads"}, "how reads and writes are issued");
   ssd.choice("verify", &SsdConfig::verify, {"always", "resume"},
-             "what is checked against the checksum of what was written; always: every read of weights and optimizer state; resume: the state "
-             "that a run goes on from");
+             "what is checked against the checksum of what was written; always: every read; resume: the state that a run goes on "
+             "from");
 }
 
 void run_keys(std::vector<Key>& keys) {

@@ -22,8 +22,8 @@ struct ExecutorOptions {
   Policy policy;
   Progress progress;                                     // of the steps before
   Committer* committer = nullptr;                        // borrowed; for a problem whose steps can be committed
-  bool verify_reads = true;                              // of state, against the checksums in slots()
-  bool hash_writes = true;                               // of state, into slots(); false only to measure what it costs
+  bool verify_reads = true;                              // against the checksums in slots()
+  bool hash_writes = true;                               // into slots(), of scratch where reads are verified; false only to measure what it costs
 };
 
 inline constexpr std::size_t kSsdTasksInFlight = 16;  // by lane (docs/io.md has what it buys)

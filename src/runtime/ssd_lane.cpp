@@ -140,7 +140,7 @@ void SsdLane::begin(Operation& operation) {
   flight.times[static_cast<std::size_t>(operation.task)].begin_ns = now;
   operation.due_ns = throttle_.occupy(now, static_cast<double>(task.bytes));
   const schedule::Extent& extent = map_.extents[static_cast<std::size_t>(operation.extent)];
-  if (!reads && options_.hash && is_state(extent)) operation.checksum = store::checksum_of({operation.data, extent.bytes});
+  if (!reads && hashed(extent)) operation.checksum = store::checksum_of({operation.data, extent.bytes});
   operation.count = store_.plan(reads ? io::Op::read : io::Op::write, store_extent(extent), operation.slot, operation.data, nullptr, operation.requests);
   for (std::size_t i = 0; i < operation.count; ++i) {
     operation.requests[i].completion = &operation.parts[i];
@@ -189,8 +189,11 @@ void SsdLane::report(const Operation& operation, std::size_t part, std::error_co
   }
 }
 
+// What no commit names needs a checksum only for its own reads.
+bool SsdLane::hashed(const schedule::Extent& extent) const { return options_.hash && (is_state(extent) || options_.verify); }
+
 bool SsdLane::to_be_verified(const Operation& operation) const {
-  return options_.verify && options_.lane == Lane::ssd_read && is_state(map_.extents[static_cast<std::size_t>(operation.extent)]) &&
+  return options_.verify && options_.lane == Lane::ssd_read && hashed(map_.extents[static_cast<std::size_t>(operation.extent)]) &&
          slots_.checksum(operation.extent, operation.slot).known;
 }
 

@@ -20,8 +20,8 @@ class SsdLane final : public LaneRunner {
     double emulated_rate = 0.0;    // bytes/s; 0: not capped
     std::size_t most_in_flight = 8;  // tasks
     std::size_t most_ready = 0;      // tasks that can be ready at once
-    bool verify = true;              // reads of state against the checksums of what was written
-    bool hash = true;                // writes of state
+    bool verify = true;              // reads against the checksums of what was written
+    bool hash = true;                // writes
   };
   SsdLane(const Options& options, const schedule::Map& map, store::Store& store, SlotTable& slots, const MemoryImage& memory, TaskSink& sink);
   ~SsdLane() override { stop(); }
@@ -61,6 +61,7 @@ class SsdLane final : public LaneRunner {
   void finish_due(std::unique_lock<std::mutex>& lock);
   void begin(Operation& operation);
   [[nodiscard]] bool to_be_verified(const Operation& operation) const;
+  [[nodiscard]] bool hashed(const schedule::Extent& extent) const;
   void verify(const Operation& operation) noexcept;
   [[noreturn]] void fail_verification(const Operation& operation, std::uint64_t expected, std::uint64_t found) const;
   void submit(Operation& operation);

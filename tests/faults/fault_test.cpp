@@ -76,6 +76,15 @@ TEST_P(Fault, ABitThatFlipsOnItsWayToTheDriveIsFoundByItsChecksum) {
     EXPECT_THAT(again.err, HasSubstr("go back to a snapshot (--resume-from)"));
   }
 }
+// What waits on the drive within a step is checked as well as what outlives it.
+TEST_P(Fault, AFlippedBitOfAGradientOrACheckpointIsFoundByItsChecksum) {
+  for (const char* kind : {"gradients", "activations"}) {
+    const Outcome outcome = train_among(std::string("pread,") + kind + ".bin,3,flip", {"--resume", "never", "--overwrite"});
+    EXPECT_EQ(outcome.status, 4) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(std::string("cannot use what was read of ") + kind + " of object "));
+    EXPECT_THAT(outcome.err, HasSubstr(std::string(kind) + ".bin: its checksum is "));
+  }
+}
 // The first writes of all: a new run's weights, which nothing but memory knows.
 TEST_P(Fault, ABitOfTheInitialWeightsThatFlipsOnItsWayToTheDriveIsFound) {
   // The first write is the probe for O_DIRECT.
