@@ -47,14 +47,15 @@ inline std::string in_memory() {
   return ::access(shared_memory, W_OK) == 0 ? shared_memory : std::filesystem::temp_directory_path().string();
 }
 
-// How often a random end is tried at one place: sanitizers slow this code down by an order of magnitude, and it has one thread.
-inline constexpr int trials(int count) {
+// Sanitizers slow the trials of these protocols, which have one thread, down by an order of magnitude: there, fewer random ends at a
+// place, and an end before every fifth call only.
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-  return (count + 9) / 10;
+inline constexpr int kCallStride = 5;
+constexpr int trials(int count) { return (count + 9) / 10; }
 #else
-  return count;
+inline constexpr int kCallStride = 1;
+constexpr int trials(int count) { return count; }
 #endif
-}
 
 // The message of the Error of that kind that `work` must throw.
 inline std::string message_of(ErrorKind kind, const std::function<void()>& work) {
