@@ -63,6 +63,10 @@ const std::vector<Shape>& shapes() {
       {"two_paths", {"train.delay=0.5", "ssd.paths=[\"one\", \"two\"]"}},
       {"snapshots", {"train.delay=0.5", "run.snapshot_every=1", "run.snapshot_keep=2"}},
       {"dropout", {"train.delay=0.5", "model.dropout=0.1"}},
+      {"bf16_with_bf16_moments", {"train.delay=0.5", "train.dtype=bf16", "optimizer.moments=bf16"}},
+      {"fp16", {"train.dtype=fp16", "optimizer.warmup_steps=20"}},
+      {"clipped_deferred", {"train.delay=1", "optimizer.gradient_clipping=0.5", "optimizer.clipping_mode=deferred"}},
+      {"clipped_speculative", {"train.delay=0.3", "optimizer.gradient_clipping=0.5", "optimizer.clipping_mode=speculative", "train.dtype=bf16"}},
   };
   return all;
 }

@@ -236,6 +236,55 @@ TEST(Numerics, MovesTheDesignsBytesAParameter) {
   }
 }
 
+struct GuardedBytes {
+  const char* dtype;
+  const char* mode;  // of clipping; empty: none
+  double delay;
+  double read;  // per parameter of a block and step, gradients that wait on SSD included
+  double written;
+};
+
+// The same where an update waits for the norm, and where the master is whole. Tied and untied, what the run was told to expect is what it moved.
+TEST(Numerics, MovesTheDesignsBytesAParameterUnderGuards) {
+  for (const GuardedBytes& row : {GuardedBytes{"fp16", "", 1.0, 18, 18}, GuardedBytes{"fp16", "speculative", 0.0, 16, 18},
+                                  GuardedBytes{"bf16", "deferred", 1.0, 18, 16}, GuardedBytes{"bf16", "speculative", 0.0, 14, 16},
+                                  GuardedBytes{"bf16", "speculative", 0.5, 16, 16}, GuardedBytes{"fp32", "deferred", 1.0, 20, 16}}) {
+    for (const bool tied : {false, true}) {
+      SCOPED_TRACE(std::string(row.dtype) + ", clipping " + row.mode + ", delay " + std::to_string(row.delay) + (tied ? ", tied" : ""));
+      std::uint64_t block = 0;  // elements
+      const auto steady = [&](std::int64_t layers) {
+        const TempFolder folder;
+        Config config = small_config(small_llama(), 2, folder);
+        config.model.layers = layers;
+        config.model.tie_embeddings = tied;
+        config.run.durability = "commit";
+        config.train.dtype = row.dtype;
+        config.train.delay = row.delay;
+        config.placement.activations = {1.0, 0.0};
+        if (*row.mode != 0) {
+          config.optimizer.gradient_clipping = 1e9;
+          config.optimizer.clipping_mode = row.mode;
+        }
+        if (std::string(row.dtype) == "fp16") config.train.loss_scale = 1.0;
+        block = schedule::padded_elements(train::make_model_layout(models::make(config.model), false).units[1].elements);
+        Trainer trainer(models::make(config.model), config);
+        for (const Batch& batch : random_batches(3, 2, config.model.vocab)) {
+          trainer.take_traffic();
+          EXPECT_FALSE(trainer.step(batch).redone);
+        }
+        const Traffic traffic = trainer.take_traffic();
+        EXPECT_EQ(traffic.ssd_read_bytes, trainer.report().formula_ssd_read_bytes);
+        EXPECT_EQ(traffic.ssd_write_bytes, trainer.report().formula_ssd_write_bytes);
+        return traffic;
+      };
+      const Traffic shallow = steady(2);
+      const Traffic deep = steady(3);
+      EXPECT_DOUBLE_EQ(static_cast<double>(deep.ssd_read_bytes - shallow.ssd_read_bytes) / static_cast<double>(block), row.read);
+      EXPECT_DOUBLE_EQ(static_cast<double>(deep.ssd_write_bytes - shallow.ssd_write_bytes) / static_cast<double>(block), row.written);
+    }
+  }
+}
+
 // What a stopped run must remember: the loss scale, its good steps, how many updates there were.
 TEST(Numerics, GoOnAfterSkippedStepsWhereTheRunStopped) {
   for (const char* mode : {"deferred", "speculative"}) {
