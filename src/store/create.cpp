@@ -39,6 +39,17 @@ void refuse_existing_run(const StoreState& state) {
   }
 }
 
+// Whichever of the folders was the earlier run's first.
+std::vector<Pin> exclude_readers_of_earlier_run(const StoreState& state) {
+  std::vector<Pin> pins;
+  for (const std::string& directory : state.directories()) {
+    if (!holds_manifest(directory)) continue;
+    pins.push_back(Pin::open(directory));
+    pins.back().exclude_readers(state.waits_for_readers());
+  }
+  return pins;
+}
+
 // From here on the earlier run is gone: its manifests first, so that no kill leaves one that describes other bytes.
 void discard_earlier_run(const StoreState& state) {
   for (const std::string& directory : state.directories()) {
@@ -63,14 +74,15 @@ std::unique_ptr<Store> Store::create(const StoreOptions& options, const Layout& 
                                                           : round_to_sixteenths(options.stripe_weights));
   check_space_for(*impl, kAllKinds);
   impl->start_engine(options);
+  const std::vector<Pin> pins = exclude_readers_of_earlier_run(*impl);
   discard_earlier_run(*impl);
   for (const Kind kind : kAllKinds) impl->create_files(kind, options.direct);
   // Of a first commit that fails.
   for (const std::string& directory : impl->directories()) {
     for (const char* table : kTableNames) impl->footprint.add_state_file(directory + "/" + table);
   }
-  impl->footprint.add_state_file(impl->run_dir + "/" + kPinName);
-  impl->pin = Pin::open(impl->run_dir);
+  impl->footprint.add_state_file(impl->ssd_paths[0] + "/" + kPinName);
+  impl->pin = Pin::open(impl->ssd_paths[0]);
   for (const std::string& path : impl->ssd_paths) sync_directory(*impl->sync, path);
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }

@@ -84,27 +84,30 @@ bool make_room_for_snapshots(StoreState& state, int places) {
   return true;
 }
 
-// The slot that the next steps overwrite may be what a reader still reads, of a commit before the last.
-void wait_for_readers(StoreState& state) {
-  constexpr std::chrono::milliseconds kPause{50};
-  state.pin = Pin::open(state.run_dir);
-  for (bool told = false; !state.pin->try_exclude_readers(); told = true) {
-    if (!told) spdlog::info("{} is being read by another process (generate, export, inspect --verify); waiting for its end", state.run_dir);
-    if (state.progress) state.progress("waiting for a process that reads the run", 0, 0);
-    std::this_thread::sleep_for(kPause);
-  }
-}
-
 struct Found {
   std::vector<Copy> copies;
   Choice choice;
 };
 
-// Which commit counts, and where its files are now.
-Found find_commit(StoreState& state, const Layout& scratch) {
+std::vector<Copy> read_present_copies(const StoreState& state) {
   std::vector<std::string> present = state.directories();
   std::erase_if(present, [](const std::string& directory) { return !exists(directory); });
-  Found found{read_copies(present), {}};
+  return read_copies(present);
+}
+
+// The run's first SSD path, wherever it is now; any manifest tells, be it of a commit that is no more.
+void share_pin(StoreState& state, const StoreOptions& options) {
+  const std::vector<Copy> copies = read_present_copies(state);
+  const auto any = std::find_if(copies.begin(), copies.end(), [](const Copy& copy) { return copy.any() != nullptr; });
+  if (any == copies.end()) return;  // which find_commit() refuses
+  take_geometry(state, *any->any(), parse_geometry(*any->any(), state.run_dir), {}, copies);
+  state.pin = Pin::share(state.ssd_paths[0]);
+  state.resolve(options);
+}
+
+// Which commit counts, and where its files are now.
+Found find_commit(StoreState& state, const Layout& scratch) {
+  Found found{read_present_copies(state), {}};
   found.choice = choose(found.copies, state.run_dir);
   take_geometry(state, found.choice.manifest, parse_geometry(found.choice.manifest, state.run_dir), scratch, found.copies);
   check_choice(found.choice, state.layout);
@@ -134,7 +137,9 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   impl->resolve(options);
   lock_existing(*impl);
   const Found found = find_commit(*impl, scratch);
-  wait_for_readers(*impl);
+  // The slot that the next steps overwrite may be what a reader still reads, of a commit before the last.
+  impl->pin = Pin::open(impl->ssd_paths[0]);
+  impl->pin->exclude_readers(impl->waits_for_readers());
 
   impl->start_engine(options);
   const bool layout_changed = make_room_for_snapshots(*impl, options.snapshot_places);
@@ -153,7 +158,7 @@ std::unique_ptr<Store> Store::open_reader(const StoreOptions& options) {
   impl->reads_only = true;
   impl->resolve(options);
   require_run_dir(*impl);
-  impl->pin = Pin::share(impl->run_dir);
+  share_pin(*impl, options);
   const Found found = find_commit(*impl, {});
   start_reading_engine(*impl, options);
   for (const Kind kind : kStateKinds) impl->open_files(kind, options.direct);

@@ -123,7 +123,7 @@ void Store::snapshot(int place) {
     sync_directory(*impl_->sync, directory);
   }
   const int slot = 2 + place;
-  const std::vector<Checksum> copied = copy_state(*this, *commit, {commit->slot, slot, true}, {});
+  const std::vector<Checksum> copied = copy_state(*this, *commit, {commit->slot, slot, impl_->stream_blocks, true}, {});
   sync_state(*impl_);
   const Commit made{slot, commit->manifest.training, copied};
   const std::shared_ptr<const Committed> snapshot = make_record(*impl_, commit->manifest.generation, made, snapshot_table(place));
@@ -146,7 +146,7 @@ void Store::go_back(std::int64_t step) {
   }
   if (!wanted) throw_unknown_step(*this, step);
   const int slot = 1 - last->slot;
-  const std::vector<Checksum> copied = copy_state(*this, *wanted, {wanted->slot, slot, false}, progress("going back: copying the snapshot"));
+  const std::vector<Checksum> copied = copy_state(*this, *wanted, {wanted->slot, slot, impl_->stream_blocks}, progress("going back: copying the snapshot"));
   commit({slot, wanted->manifest.training, copied});
   spdlog::info("run {} goes back from commit {} to the snapshot of step {}", run_id(), last->manifest.generation, step);
 }

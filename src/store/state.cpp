@@ -10,6 +10,7 @@
 #include "core/errors.h"
 #include "core/log.h"
 #include "store/space.h"
+#include "store/stream.h"
 
 namespace gsnake::store {
 namespace {
@@ -81,10 +82,18 @@ void StoreState::require_writable(const char* operation) const {
   if (reads_only) throw Error(ErrorKind::usage, fmt::format("cannot {} run {}: it was opened for reading", operation, run_id));
 }
 
+std::function<void()> StoreState::waits_for_readers() const {
+  return [this] {
+    if (progress) progress("waiting for a process that reads the run", 0, 0);
+  };
+}
+
 void StoreState::resolve(const StoreOptions& options) {
   if (options.sync != nullptr) sync = options.sync;
   progress = options.progress;
+  stream_blocks = std::max<std::size_t>(2, options.stream_bytes / kStreamBlockBytes);
   if (options.ssd_paths.empty()) throw Error(ErrorKind::usage, "ssd.paths is empty; name at least one folder");
+  ssd_paths.clear();
   run_dir = absolute(options.run_dir);
   for (const std::string& given : options.ssd_paths) {
     const std::string path = absolute(given);

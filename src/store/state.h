@@ -54,6 +54,7 @@ struct StoreState {
   bool reads_only = false;  // of open_reader(): takes no folder's lock, writes nothing
   std::optional<Pin> pin;   // a reader's is shared while the store lives
   Activity activity;
+  std::size_t stream_blocks = 2;  // StreamTarget
   std::mutex sync_mutex;                                // one sync of the state at a time: the kernel tells an error once only
   std::uint64_t generation = 0;                         // of the last commit
   std::atomic<bool> poisoned{false};                    // nothing more is committed
@@ -80,6 +81,8 @@ struct StoreState {
   void start_engine(const StoreOptions& options);
   void create_files(Kind kind, io::DirectIo direct);
   void open_files(Kind kind, io::DirectIo direct);
+  // What Pin::exclude_readers() calls.
+  [[nodiscard]] std::function<void()> waits_for_readers() const;
   // Throws Error(usage) for a store that open_reader() made.
   void require_writable(const char* operation) const;
 

@@ -87,6 +87,7 @@ struct StoreOptions {
   std::optional<std::int64_t> from_step;  // open() makes the snapshot whose training["step"] this is the last commit
   int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
   SetUpProgress progress;                 // may be empty
+  std::uint64_t stream_bytes = 32ULL << 20;  // memory for reading long runs of state (verify(), hash(), snapshot()); 2 MiB at the least
   SyncOps* sync = nullptr;                // borrowed; nullptr: the kernel's
   // Of tests: what stands between the store and the engine that it has made, or in that engine's place.
   std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine;
@@ -164,14 +165,14 @@ class Store {
   [[nodiscard]] const std::vector<Checksum>& checksums() const noexcept;
   [[nodiscard]] int committed_slot() const noexcept;  // 0 before
 
-  // Reads all state of the committed slot and compares it with its checksums; 32 MiB of memory. Throws Error(storage) that names kind,
+  // Reads all state of the committed slot and compares it with its checksums, in stream_bytes of memory. Throws Error(storage) that names kind,
   // object, files, offset, length and both checksums, or that the commit holds none. Not beside a commit().
   void verify(const Progress& progress);
-  // The checksums of these pieces as they stand in `slot`, for a resume that cuts state into other pieces. 32 MiB of memory.
+  // The checksums of these pieces as they stand in `slot`, for a resume that cuts state into other pieces, in stream_bytes of memory.
   std::vector<std::uint64_t> hash(std::span<const Extent> extents, int slot, const Progress& progress = {});
 
   // Copies the committed slot, checked against its checksums, into the slot of `place`, syncs it and gives it a manifest of its own. What
-  // the place held before is gone from the start. Blocking, for a thread of its own: it leaves room in the engine and takes 32 MiB; commits
+  // the place held before is gone from the start. Blocking, for a thread of its own: it leaves room in the engine and takes stream_bytes; commits
   // may go on, but the committed slot must not be overwritten before it returns. Throws Error(storage), Error(usage) for no such place; the
   // place is then empty.
   void snapshot(int place);

@@ -161,7 +161,7 @@ class Stream {
   Stream(Store& store, std::span<const Extent> extents, const StreamTarget& target)
       : extents_(extents),
         target_(target),
-        blocks_(std::min(kStreamBlocks, std::max<std::size_t>(2, blocks_of(extents)))),
+        blocks_(std::max<std::size_t>(2, std::min(target.blocks, blocks_of(extents)))),
         // A block that is being copied is read again only half a round later, so that its write has time.
         ahead_(target.copy_slot ? blocks_ / 2 : blocks_),
         window_(store, blocks_, target.leaves_room ? store.engine().capacity() / 4 : store.engine().capacity()) {}

@@ -10,11 +10,11 @@
 namespace gsnake::store {
 
 inline constexpr std::size_t kStreamBlockBytes = 1 << 20;
-inline constexpr std::size_t kStreamBlocks = 32;  // memory: 32 MiB
 
 struct StreamTarget {
   int slot = 0;                  // read
   std::optional<int> copy_slot;  // written, each block after it was visited; another one than `slot`
+  std::size_t blocks = 2;        // memory, of kStreamBlockBytes each; at least 2
   bool leaves_room = false;      // takes a quarter of the engine's capacity at most, for the sake of those who use it meanwhile
 };
 

@@ -37,7 +37,7 @@ std::vector<std::uint64_t> Store::hash(std::span<const Extent> extents, int slot
   std::uint64_t total = 0;
   for (const Extent& extent : extents) total += extent.bytes;
   std::uint64_t done = 0;
-  stream_extents(*this, extents, {slot, std::nullopt, false}, [&](std::size_t i, std::uint64_t xxh3) {
+  stream_extents(*this, extents, {slot, std::nullopt, impl_->stream_blocks}, [&](std::size_t i, std::uint64_t xxh3) {
     hashes[i] = xxh3;
     done += extents[i].bytes;
     if (progress) progress(done, total);
@@ -54,7 +54,7 @@ void Store::verify(const Progress& progress) {
   std::uint64_t total = 0;
   for (const Checksum& checksum : commit->checksums) total += checksum.extent.bytes;
   std::uint64_t done = 0;
-  stream_extents(*this, extents_of(commit->checksums), {commit->slot, std::nullopt, false}, [&](std::size_t i, std::uint64_t xxh3) {
+  stream_extents(*this, extents_of(commit->checksums), {commit->slot, std::nullopt, impl_->stream_blocks}, [&](std::size_t i, std::uint64_t xxh3) {
     const Checksum& expected = commit->checksums[i];
     if (xxh3 != expected.xxh3) throw_mismatch(*this, expected, commit->slot, xxh3);
     done += expected.extent.bytes;

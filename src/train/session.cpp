@@ -22,7 +22,6 @@ namespace {
 // LibTorch's temporaries of a unit repeat from call to call; a little more covers what varies with alignment.
 constexpr double kTemporariesMargin = 1.1;
 constexpr std::uint64_t kTemporariesSlack = 1ULL << 20;
-constexpr std::uint64_t kSnapshotBuffers = 32ULL << 20;  // store::Store::snapshot()
 
 int compute_threads(const Config& config) {
   if (config.train.compute_threads > 0) return static_cast<int>(config.train.compute_threads);
@@ -78,6 +77,10 @@ store::StoreOptions store_options(const Config& config) {
                                                     : io::EngineChoice::automatic;
   // Both lanes' tasks in flight, each in as many pieces as stripes may cut it into.
   options.engine_options.depth = 512;
+  // Used before there are slots, when the host budget is free, and for snapshots, to which it is charged.
+  constexpr std::uint64_t kLeastStream = 2ULL << 20;
+  constexpr std::uint64_t kMostStream = 32ULL << 20;
+  options.stream_bytes = std::clamp(config.memory.host_budget / 4, kLeastStream, kMostStream);
   return options;
 }
 
@@ -87,7 +90,7 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
   const bool training = purpose == Purpose::train;
   temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
-  memory = plan_memory(config, problem, {temporaries, backend.widened_bytes(), training && snapshot_places(config) > 0 ? kSnapshotBuffers : 0});
+  memory = plan_memory(config, problem, {temporaries, backend.widened_bytes(), training && snapshot_places(config) > 0 ? store_options(config).stream_bytes : 0});
   program = schedule::build_program(problem, memory.pools);
   store_layout = make_store_layout(config, layout, problem);
   if (training) optimizer = optim::make_optimizer(numerics.optimizer);

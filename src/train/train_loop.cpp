@@ -245,7 +245,7 @@ RunOutcome run_training(const Config& config, const RunRequest& request) {
   } catch (const Stopped& stopped) {
     spdlog::info("{}", stopped.what());
     const int status = exit_status_of(signals.requested());
-    return {status, {{"event", "end"}, {"exit_status", status}, {"step", 0}, {"loss", nullptr}, {"validation_loss", nullptr}, {"steps", 0}}};
+    return {status, {{"event", "end"}, {"exit_status", status}, {"step", nullptr}, {"loss", nullptr}, {"validation_loss", nullptr}, {"steps", 0}}};
   }
 }
 

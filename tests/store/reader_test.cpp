@@ -101,27 +101,45 @@ TEST_F(ReaderTest, NeverSeesTwoStepsMixed) {
   EXPECT_GT(declined, 0) << "and was held off";
 }
 
+// Whichever way a trainer starts, and whichever of the run's folders the reader was given.
 TEST_F(ReaderTest, TrainersThatStartWaitUntilItHasEnded) {
-  trainer().reset();
-  auto reader = Store::open_reader(options());
-  std::atomic<int> told{0};
-  StoreOptions starting = options();
-  starting.progress = [&](const std::string& what, std::uint64_t, std::uint64_t) {
-    if (what.find("reads the run") != std::string::npos) ++told;
-  };
-  auto opened = std::async(std::launch::async, [&] { return Store::open(starting, no_scratch()); });
-  while (told == 0) ASSERT_EQ(opened.wait_for(milliseconds(5)), std::future_status::timeout) << "it did not wait";
-  reader.reset();
-  EXPECT_EQ(committed_step(*opened.get()), 1U);
+  for (const bool discards : {false, true}) {
+    for (const char* name : {"run", "b"}) {
+      SCOPED_TRACE(std::string(discards ? "a new run over one that is read from " : "a resume of one that is read from ") + name);
+      StoreOptions starting = options();
+      starting.overwrite = true;
+      { commit_step(*Store::create(starting, small_layout(2)), 1); }
+      StoreOptions reading = options();
+      reading.run_dir = directory_ / name;
+      auto reader = Store::open_reader(reading);
+      std::atomic<int> told{0};
+      starting.progress = [&](const std::string& what, std::uint64_t, std::uint64_t) {
+        if (what.find("reads the run") != std::string::npos) ++told;
+      };
+      auto started = std::async(std::launch::async, [&] {
+        return discards ? Store::create(starting, small_layout(2)) : Store::open(starting, no_scratch());
+      });
+      while (told == 0) ASSERT_EQ(started.wait_for(milliseconds(5)), std::future_status::timeout) << "it did not wait";
+      reader->verify({});
+      expect_step(*reader, reader->committed_slot(), 1);
+      reader.reset();
+      const auto store = started.get();
+      EXPECT_EQ(store->manifest() == nullptr, discards);
+    }
+  }
 }
 
 TEST_F(ReaderTest, AStartThatWaitsForItCanBeStopped) {
   trainer().reset();
   const auto reader = Store::open_reader(options());
   StoreOptions starting = options();
+  starting.overwrite = true;
   starting.progress = [](const std::string&, std::uint64_t, std::uint64_t) { throw std::runtime_error("stopped"); };
   EXPECT_THROW(Store::open(starting, no_scratch()), std::runtime_error);
   EXPECT_FALSE(fs::exists(directory_ / "run/lock"));
+  EXPECT_THROW(Store::create(starting, small_layout(2)), std::runtime_error);
+  EXPECT_FALSE(fs::exists(directory_ / "run/lock"));
+  reader->verify({});
 }
 
 TEST_F(ReaderTest, WritesNothing) {

@@ -222,7 +222,9 @@ TEST(Store, MeasuresStripeWeightsOfSeveralPathsAndKeepsThem) {
     EXPECT_GE(weight, 1.0 / 16.0);
   }
   EXPECT_EQ(tree(directory / "a").count("weights.bin"), 1U);
-  EXPECT_EQ(tree(directory / "a"), tree(directory / "b"));
+  std::set<std::string> first = tree(directory / "a");
+  EXPECT_EQ(first.erase("pin"), 1U);
+  EXPECT_EQ(first, tree(directory / "b"));
   EXPECT_EQ(Store::open(options, no_scratch())->report().stripe_weights, measured);
 }
 
