@@ -32,6 +32,7 @@ struct TrainConfig {
   std::int64_t validate_every = 0;
   std::int64_t validation_batches = 16;
   std::string on_nonfinite = "auto";
+  std::string pin_threads = "never";
   double loss_scale = -1.0;       // -1: dynamic
   std::int64_t head_chunk = 256;  // tokens whose logits exist at once; part of the maths (the head's gradient sums)
 };

@@ -80,6 +80,8 @@ void train_keys(std::vector<Key>& keys) {
                "what the CPU device computes in; auto: `train.dtype` where the CPU has units for it");
   train.integer("compute_threads", &TrainConfig::compute_threads, between(0, 1024),
                 "intra-op threads, 0: all cores; part of the maths (the order of LayerNorm's sums)");
+  train.choice("pin_threads", &TrainConfig::pin_threads, {"never", "apart"},
+               "apart: the compute lane's and the optimizer's threads keep to cores of their own (docs/optimizer.md has what that buys)");
   train.choice("schedule", &TrainConfig::schedule, {"vertical", "horizontal"},
                "vertical: all micro-batches of a unit, then the next unit; horizontal: a micro-batch through all units");
   train.choice("order", &TrainConfig::order, {"auto", "snake", "ascending"},

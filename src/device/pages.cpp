@@ -8,6 +8,7 @@
 #include "core/bytes.h"
 #include "core/errors.h"
 #include "core/log.h"
+#include "core/topology.h"
 
 namespace gsnake::device {
 namespace {
@@ -50,6 +51,7 @@ Memory map_pages(std::size_t bytes, std::string_view tier) {
   if (room > 0) begin = trim(begin, length, room);
   // Advice only: a kernel without transparent huge pages answers EINVAL and serves small ones.
   if (room > 0) static_cast<void>(::madvise(begin, length, MADV_HUGEPAGE));
+  core::Topology::machine().interleave(begin, length);
   // Touched now, so that no step stops for a page fault and what is resident is known from the start.
   for (std::size_t offset = 0; offset < length; offset += kPageBytes) *reinterpret_cast<volatile std::byte*>(begin + offset) = std::byte{0};
   return {begin, bytes, unmap};

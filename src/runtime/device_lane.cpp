@@ -74,6 +74,7 @@ bool DeviceLane::wait_until_ready(Flight& flight, TaskId task) {
 void DeviceLane::feed() {
   core::set_thread_name(std::string("gs-") + schedule::kLaneNames[static_cast<std::size_t>(options_.lane)]);
   core::block_signals();
+  core::keep_to(options_.cpus);
   try {
     while (Flight* flight = next_flight()) {
       for (TaskId task : flight->prepared->lane_tasks[static_cast<std::size_t>(options_.lane)]) {

@@ -4,6 +4,7 @@
 #include <deque>
 #include <thread>
 
+#include "core/topology.h"
 #include "runtime/lane.h"
 #include "runtime/memory_image.h"
 
@@ -14,6 +15,7 @@ class DeviceLane final : public LaneRunner {
   struct Options {
     Lane lane = Lane::compute;
     double emulated_rate = 0.0;  // bytes/s; FLOP/s for compute; 0: not capped
+    core::Cpus cpus;             // that its thread, and with it what the device computes on the CPU, keeps to; empty: any
   };
   DeviceLane(const Options& options, device::Device& device, const MemoryImage& memory, ComputeBackend& backend, TaskSink& sink);
   ~DeviceLane() override { stop(); }

@@ -44,9 +44,10 @@ Executor::Executor(const schedule::Program& program, device::Device& device, sto
 void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend, const optim::Optimizer* optimizer) {
   const auto rate = [&](Lane lane) { return options_.emulated_rates[static_cast<std::size_t>(lane)]; };
   const std::size_t most_ready = 2 * most_tasks(program_);
+  const core::CoreSplit cores = options_.cores.value_or(core::CoreSplit());
   TaskSink& sink = *this;
   for (Lane lane : kInOrderLanes) {
-    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<DeviceLane>(DeviceLane::Options{lane, rate(lane)}, device, memory_, backend, sink);
+    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<DeviceLane>(DeviceLane::Options{lane, rate(lane), lane == Lane::compute ? cores.compute : core::Cpus()}, device, memory_, backend, sink);
   }
   for (Lane lane : {Lane::ssd_read, Lane::ssd_write}) {
     lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready, options_.verify_reads && options_.hash_writes, options_.hash_writes}, program_.map, store,
@@ -56,7 +57,7 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
     const auto carry_out = [this](Flight& flight, TaskId task) { commit(flight, task); };
     lanes_[static_cast<std::size_t>(Lane::commit)] = std::make_unique<CommitLane>(std::size_t{4}, carry_out, sink);
   }
-  OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.decay_runs, options_.policy};
+  OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.decay_runs, options_.policy, cores.optimizer};
   lanes_[static_cast<std::size_t>(Lane::optimizer)] = std::make_unique<OptimizerLane>(std::move(own), program_.map, optimizer, memory_, sink);
 }
 

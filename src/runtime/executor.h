@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "core/topology.h"
 #include "device/device.h"
 #include "runtime/commit_lane.h"
 #include "runtime/lane.h"
@@ -18,6 +19,7 @@ namespace gsnake::runtime {
 struct ExecutorOptions {
   std::array<double, schedule::kLaneCount> emulated_rates{};  // by lane: bytes/s, compute FLOP/s; 0: not capped
   unsigned optimizer_threads = 1;
+  std::optional<core::CoreSplit> cores;                  // that the compute and the optimizer lane keep to
   std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
   Policy policy;
   Progress progress;                                     // of the steps before

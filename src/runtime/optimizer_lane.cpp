@@ -50,6 +50,7 @@ std::optional<InHand> OptimizerLane::oldest() {
 void OptimizerLane::work(unsigned index) {
   core::set_thread_name("gs-optim-" + std::to_string(index));
   core::block_signals();
+  if (index < options_.cpus.size()) core::keep_to(options_.cpus[index]);
   try {
     std::unique_lock lock(mutex_);
     while (true) {

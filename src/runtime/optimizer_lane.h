@@ -3,6 +3,7 @@
 
 #include <thread>
 
+#include "core/topology.h"
 #include "runtime/lane.h"
 #include "runtime/memory_image.h"
 
@@ -16,6 +17,7 @@ class OptimizerLane final : public LaneRunner {
     unsigned threads = 1;
     std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
     Policy policy;
+    std::vector<core::Cpus> cpus;  // by thread; empty: any
   };
   // optimizer: null where nothing is updated.
   OptimizerLane(Options options, const schedule::Map& map, const optim::Optimizer* optimizer, const MemoryImage& memory, TaskSink& sink);

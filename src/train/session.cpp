@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "core/log.h"
+#include "core/topology.h"
 #include "greedysnake/error.h"
 #include "memory/anonymous.h"
 #include "train/compute_dtype.h"
@@ -107,6 +108,7 @@ void Session::start(StartState state, runtime::Committer* committer) {
   options.decay_runs = decay_runs(layout);
   options.committer = problem.commits ? committer : nullptr;
   options.optimizer_threads = optimizer_threads();
+  options.cores = cores_apart(config);
   options.policy = numerics.policy;
   options.progress = numerics.progress;
   options.verify_reads = config.ssd.verify == "always";
@@ -157,7 +159,18 @@ std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
   return all;
 }
 
-unsigned optimizer_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
+unsigned optimizer_threads() { return std::max(1U, core::Topology::machine().cores() / 2); }
+
+std::optional<core::CoreSplit> cores_apart(const Config& config) {
+  if (config.train.pin_threads == "never") return std::nullopt;
+  const auto computing = static_cast<unsigned>(compute_threads(config));
+  std::optional<core::CoreSplit> split = core::Topology::machine().split(computing, optimizer_threads());
+  if (!split) {
+    spdlog::warn("train.pin_threads = \"apart\": {} compute threads and {} of the optimizer's want a core each, and there are {}; nothing is pinned (lower "
+                 "train.compute_threads)", computing, optimizer_threads(), core::Topology::machine().cores());
+  }
+  return split;
+}
 
 int Session::next_slot() const {
   const int slots = store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "core/topology.h"
 #include "device/device.h"
 #include "optim/optimizer.h"
 #include "runtime/executor.h"
@@ -68,6 +69,8 @@ struct Session {
 store::StoreOptions store_options(const Config& config);
 // Of the optimizer lane, beside the compute lane's: half of the cores, as updates are bound by memory, not by arithmetic.
 unsigned optimizer_threads();
+// What train.pin_threads asks for; nothing, with a reason in the log, where there are too few cores.
+std::optional<core::CoreSplit> cores_apart(const Config& config);
 std::uint64_t resident_bytes();
 // False for benchmarks/checksum_cost alone, whose runs have commits that can't be resumed from.
 bool hashes_state();

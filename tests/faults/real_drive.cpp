@@ -36,28 +36,56 @@ std::string errno_text(const char* call) { return std::string(call) + ": " + std
 
 }  // namespace
 
+void RealDrive::attach(const std::filesystem::path& folder, int megabytes, int sector_bytes) {
+  why_.clear();
+  backing_ = folder / "drive.img";
+  const int fd = ::open(backing_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(megabytes) << 20) != 0) why_ = errno_text("the backing file");
+  if (fd >= 0) ::close(fd);
+  if (!why_.empty()) return;
+  device_ = output_of("losetup --find --show --sector-size " + std::to_string(sector_bytes) + " " + backing_.string(), why_);
+  if (!why_.empty()) device_.clear();
+}
+
+void RealDrive::make_file_system(const std::filesystem::path& folder, const std::string& device) {
+  std::filesystem::create_directories(folder / "drive");
+  output_of("mkfs.ext4 -q -m 0 " + device, why_);
+  if (!why_.empty()) return;
+  if (::mount(device.c_str(), (folder / "drive").c_str(), "ext4", 0, "") != 0) {
+    why_ = errno_text("mount");
+  } else {
+    mounted_ = folder / "drive";
+  }
+}
+
 RealDrive RealDrive::ext4(const std::filesystem::path& folder, int megabytes, int sector_bytes) {
   RealDrive drive;
-  drive.why_.clear();
-  drive.backing_ = folder / "drive.img";
-  std::filesystem::create_directories(folder / "drive");
-  const int fd = ::open(drive.backing_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(megabytes) << 20) != 0) drive.why_ = errno_text("the backing file");
-  if (fd >= 0) ::close(fd);
-  if (!drive.why_.empty()) return drive;
-  drive.device_ = output_of("losetup --find --show --sector-size " + std::to_string(sector_bytes) + " " + drive.backing_.string(), drive.why_);
-  if (!drive.why_.empty()) {
-    drive.device_.clear();
-    return drive;
-  }
-  output_of("mkfs.ext4 -q -m 0 " + drive.device_, drive.why_);
-  if (!drive.why_.empty()) return drive;
-  if (::mount(drive.device_.c_str(), (folder / "drive").c_str(), "ext4", 0, "") != 0) {
-    drive.why_ = errno_text("mount");
-  } else {
-    drive.mounted_ = folder / "drive";
-  }
+  drive.attach(folder, megabytes, sector_bytes);
+  if (drive.why_.empty()) drive.make_file_system(folder, drive.device_);
   return drive;
+}
+
+RealDrive RealDrive::mapped(const std::filesystem::path& folder, int megabytes) {
+  RealDrive drive;
+  drive.attach(folder, megabytes, 512);
+  if (!drive.why_.empty()) return drive;
+  const std::string name = "gsnake-test-" + std::to_string(::getpid());
+  const std::string sectors = std::to_string(megabytes * 2048);
+  output_of("dmsetup create " + name + " --table '0 " + sectors + " linear " + drive.device_ + " 0'", drive.why_);
+  if (!drive.why_.empty()) return drive;
+  drive.mapping_ = name;
+  drive.make_file_system(folder, "/dev/mapper/" + name);
+  return drive;
+}
+
+bool RealDrive::fail_everything() const {
+  std::string why;
+  const std::string sectors = std::to_string(std::filesystem::file_size(backing_) / 512);
+  for (const std::string& command :
+       {"suspend --noflush --nolockfs " + mapping_, "load " + mapping_ + " --table '0 " + sectors + " error'", "resume " + mapping_}) {
+    output_of("dmsetup " + command, why);
+  }
+  return why.empty();
 }
 
 RealDrive RealDrive::in_memory(const std::filesystem::path& folder, const std::string& type, const std::string& options) {
@@ -77,12 +105,14 @@ RealDrive::RealDrive(RealDrive&& other) noexcept
       mounted_(std::exchange(other.mounted_, {})),
       aside_(std::exchange(other.aside_, {})),
       device_(std::exchange(other.device_, {})),
+      mapping_(std::exchange(other.mapping_, {})),
       why_(std::move(other.why_)) {}
 
 RealDrive::~RealDrive() {
   if (!aside_.empty()) ::umount2(aside_.c_str(), MNT_DETACH);
   if (!mounted_.empty()) ::umount2(mounted_.c_str(), MNT_DETACH);
   std::string ignored;
+  if (!mapping_.empty()) output_of("dmsetup remove --retry " + mapping_, ignored);
   if (!device_.empty()) output_of("losetup --detach " + device_, ignored);
 }
 

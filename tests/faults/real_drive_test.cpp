@@ -96,6 +96,14 @@ TEST_P(RealDriveTest, ThatBreaksEndsTheRunWithOperationPathOffsetObjectAndErrno)
   EXPECT_THAT(error, testing::AnyOf(HasSubstr(" of object "), HasSubstr("manifest"), HasSubstr("sync"))) << "what was lost, or the commit";
 }
 
+TEST_P(RealDriveTest, ThatAnswersNothingButErrorsEndsTheRun) {
+  const RealDrive drive = RealDrive::mapped(folder_, 32);
+  SKIP_WITHOUT(drive);
+  const std::string error = ends_when(drive, [&] { ASSERT_TRUE(drive.fail_everything()); });
+  EXPECT_THAT(error, testing::AnyOf(HasSubstr("Input/output error"), HasSubstr("Read-only file system")));
+  EXPECT_THAT(error, HasSubstr(drive / "ssd"));
+}
+
 TEST_P(RealDriveTest, AStateFileThatIsCutUnderARunIsAnErrorAndNoResumeTrustsIt) {
   const std::filesystem::path file = folder_ / "ssd/moment1.bin";
   Process process(folder_, "cut", train_arguments({engine(), "train.steps=1000000"}, {}));

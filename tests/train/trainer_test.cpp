@@ -4,7 +4,10 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 
+#include "core/topology.h"
 #include "train/small_run.h"
 
 namespace gsnake::test {
@@ -162,6 +165,39 @@ TEST(TrainerTest, ALossThatIsNotFiniteIsAnErrorThatNamesTheStep) {
       },
       ErrorKind::non_finite);
   EXPECT_NE(message.find("step "), std::string::npos) << message;
+}
+
+// The processors that the threads of that name may run on: "0-3,8".
+std::set<std::string> processors_of(const std::string& name) {
+  std::set<std::string> found;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::string comm;
+    std::getline(std::ifstream(task.path() / "comm"), comm);
+    if (comm.rfind(name, 0) != 0) continue;
+    std::ifstream status(task.path() / "status");
+    for (std::string line; std::getline(status, line);) {
+      if (line.rfind("Cpus_allowed_list:", 0) == 0) found.insert(line.substr(line.find_last_of("\t ") + 1));
+    }
+  }
+  return found;
+}
+
+TEST(TrainerTest, KeepsTheLanesThreadsApartWhereThatIsAskedFor) {
+  const unsigned cores = core::Topology::machine().cores();
+  for (const bool apart : {false, true}) {
+    const TempFolder folder;
+    Config config = delayed_config(folder);
+    config.train.compute_threads = 1;
+    config.train.pin_threads = apart ? "apart" : "never";
+    const Trainer trainer(models::make(config.model), config);
+    const std::set<std::string> compute = processors_of("gs-compute");
+    const std::set<std::string> optimizer = processors_of("gs-optim");
+    ASSERT_FALSE(compute.empty());
+    ASSERT_FALSE(optimizer.empty());
+    const bool pinned = apart && cores >= 1 + std::max(1U, cores / 2);
+    EXPECT_EQ(compute != optimizer, pinned) << *compute.begin() << " and " << *optimizer.begin();
+    EXPECT_EQ(optimizer.size(), pinned ? std::max(1U, cores / 2) : 1U);
+  }
 }
 
 TEST(TrainerTest, SteadyTrafficEqualsTheClosedFormula) {

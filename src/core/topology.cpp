@@ -1,0 +1,101 @@
+#include "core/topology.h"
+
+#include <hwloc.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <stdexcept>
+
+#include "core/errors.h"
+#include "core/log.h"
+
+namespace gsnake::core {
+namespace {
+
+hwloc_topology* made() {
+  hwloc_topology_t topology = nullptr;
+  if (hwloc_topology_init(&topology) != 0) throw std::runtime_error("hwloc can't start");
+  return topology;
+}
+
+}  // namespace
+
+const Topology& Topology::machine() {
+  static const Topology topology;
+  return topology;
+}
+
+Topology::Topology() : topology_(made(), hwloc_topology_destroy) {
+  hwloc_topology_set_flags(topology_.get(), HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING);
+  load();
+}
+
+Topology::Topology(const std::string& synthetic) : topology_(made(), hwloc_topology_destroy) {
+  if (hwloc_topology_set_synthetic(topology_.get(), synthetic.c_str()) != 0) {
+    throw std::runtime_error("hwloc does not understand \"" + synthetic + "\"");
+  }
+  load();
+}
+
+Topology::~Topology() = default;
+
+void Topology::load() {
+  hwloc_topology_t topology = topology_.get();
+  if (hwloc_topology_load(topology) != 0) throw std::runtime_error("hwloc can't read the machine's topology");
+  nodes_ = static_cast<unsigned>(std::max(1, hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE)));
+  // A machine that tells of no cores has processors all the same.
+  const hwloc_obj_type_t type = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
+  for (hwloc_obj_t object = nullptr; (object = hwloc_get_next_obj_by_type(topology, type, object)) != nullptr;) {
+    Core core;
+    for (unsigned node = 0; node < nodes_; ++node) {
+      const hwloc_obj_t memory = hwloc_get_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node);
+      if (memory != nullptr && hwloc_bitmap_isincluded(object->cpuset, memory->cpuset) != 0) core.node = node;
+    }
+    for (int cpu = hwloc_bitmap_first(object->cpuset); cpu >= 0; cpu = hwloc_bitmap_next(object->cpuset, cpu)) {
+      core.cpus.push_back(static_cast<unsigned>(cpu));
+    }
+    if (!core.cpus.empty()) cores_.push_back(std::move(core));
+  }
+  std::stable_sort(cores_.begin(), cores_.end(), [](const Core& a, const Core& b) { return a.node < b.node; });
+}
+
+std::optional<CoreSplit> Topology::split(unsigned compute_threads, unsigned optimizer_threads) const {
+  if (optimizer_threads == 0 || compute_threads + optimizer_threads > cores()) return std::nullopt;
+  std::vector<Core> left = cores_;
+  CoreSplit split;
+  for (unsigned node = 0; split.optimizer.size() < optimizer_threads; node = (node + 1) % nodes_) {
+    const auto last = std::find_if(left.rbegin(), left.rend(), [&](const Core& core) { return core.node == node; });
+    if (last == left.rend()) continue;  // a node without cores, or with none left
+    split.optimizer.push_back(std::move(last->cpus));
+    left.erase(std::next(last).base());
+  }
+  for (const Core& core : left) split.compute.insert(split.compute.end(), core.cpus.begin(), core.cpus.end());
+  return split;
+}
+
+void Topology::interleave(std::byte* data, std::size_t bytes) const noexcept {
+  if (nodes_ < 2 || bytes == 0 || hwloc_topology_is_thissystem(topology_.get()) == 0) return;
+  const int flags = HWLOC_MEMBIND_BYNODESET;
+  if (hwloc_set_area_membind(topology_.get(), data, bytes, hwloc_topology_get_allowed_nodeset(topology_.get()), HWLOC_MEMBIND_INTERLEAVE,
+                             flags) != 0) {
+    spdlog::debug("memory is not spread over the {} nodes: {}", nodes_, errno_code().message());
+  }
+}
+
+void keep_to(const Cpus& cpus) noexcept {
+  if (cpus.empty()) return;
+  const unsigned most = *std::max_element(cpus.begin(), cpus.end()) + 1;
+  cpu_set_t* set = CPU_ALLOC(most);
+  if (set == nullptr) return;
+  const std::size_t size = CPU_ALLOC_SIZE(most);
+  CPU_ZERO_S(size, set);
+  for (const unsigned cpu : cpus) CPU_SET_S(cpu, size, set);
+  if (const int error = pthread_setaffinity_np(pthread_self(), size, set); error != 0) {
+    spdlog::debug("a thread is not kept to its cores: {}", errno_code(error).message());
+  }
+  CPU_FREE(set);
+}
+
+}  // namespace gsnake::core
