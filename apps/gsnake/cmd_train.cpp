@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -24,7 +25,8 @@ std::string describe(const train::Json& end, const Config& config) {
   if (end["steps"] == 0) return fmt::format("step {} of {}: no step was trained", end["step"].get<std::int64_t>(), config.train.steps);
   const auto loss = [&](const char* key) { return end[key].is_number() ? fmt::format("{:.4f}", end[key].get<double>()) : "none"; };
   return fmt::format("step {} of {}: loss {}{}; committed in {}", end["step"].get<std::int64_t>(), config.train.steps, loss("loss"),
-                     end["validation_loss"].is_number() ? ", validation " + loss("validation_loss") : "", config.run.dir);
+                     end["validation_loss"].is_number() ? ", validation " + loss("validation_loss") + fmt::format(" (perplexity {:.4g})", std::exp(end["validation_loss"].get<double>())) : "",
+                     config.run.dir);
 }
 
 int run(const Arguments& arguments) {

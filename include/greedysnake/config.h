@@ -3,18 +3,33 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "greedysnake/model_config.h"
 
 namespace gsnake {
 
+// A file of text or tokens; a plain path is one as well.
+struct DataFile {
+  std::string path;
+  double weight = 0.0;  // its share of the rows, relative to the other files'; 0: none is given
+  std::string mask;     // the file that says which of its tokens the loss counts; "": all
+
+  DataFile() = default;
+  DataFile(std::string file) : path(std::move(file)) {}  // NOLINT: a path is a file
+  DataFile(const char* file) : path(file) {}             // NOLINT
+  bool operator==(const DataFile&) const = default;
+};
+
 struct DataConfig {
-  std::vector<std::string> train;
-  std::vector<std::string> validation;
+  std::vector<DataFile> train;
+  std::vector<DataFile> validation;
   std::string tokenizer = "bytes";
   std::string order = "shuffled";
   std::int64_t separator = -1;
+  std::string documents = "auto";
+  double validation_split = 0.0;  // of data.train's windows, the last ones
 };
 
 struct TrainConfig {

@@ -58,14 +58,21 @@ void rope_scaling_keys(std::vector<Key>& keys) {
 void data_keys(std::vector<Key>& keys) {
   SectionKeys data(
       keys, "data.", [](auto& config) -> auto& { return config.data; });
-  data.paths("train", &DataConfig::train,
-             "files of text (.txt, bytes) or tokens (.bin of nanoGPT or llm.c), read as one sequence in this order");
-  data.paths("validation", &DataConfig::validation, "files whose loss is measured every `train.validate_every` steps");
+  data.files("train", &DataConfig::train,
+             "files of text (bytes), tokens (.bin of nanoGPT, llm.c or Megatron) or examples (.jsonl), read as one sequence in this order; "
+             "with weights, each by itself");
+  data.files("validation", &DataConfig::validation, "files whose loss is measured every `train.validate_every` steps");
+  data.real("validation_split", &DataConfig::validation_split, Range{.low = 0, .high = 1, .open_high = true},
+            "in place of `data.validation`: the fraction of the rows of `data.train`, the last ones, that is held out; 0: none");
   data.path("tokenizer", &DataConfig::tokenizer, "bytes", "\"bytes\", or the path of a tokenizer.json", false,
             "how text becomes token ids; `bytes`: a byte's id is its value");
   data.choice("order", &DataConfig::order, {"shuffled", "sequential"},
               "of the windows; shuffled by `train.seed`, anew in each pass over the data");
-  data.integer("separator", &DataConfig::separator, between(-1, 2147483647), "token id put between files; -1: none");
+  data.integer("separator", &DataConfig::separator, between(-1, 2147483647),
+               "token id put between files, and with which documents end inside them; -1: none");
+  data.choice("documents", &DataConfig::documents, {"auto", "joined", "masked", "separate"},
+              "joined: rows go on over their ends; masked: so they do, but the first token of a document is no label; separate: a row holds one "
+              "document; auto: separate for .jsonl, else joined");
 }
 
 void train_keys(std::vector<Key>& keys) {

@@ -113,6 +113,18 @@ class SectionKeys {
   }
 
   template <typename Section>
+  void files(const char* name, std::vector<DataFile> Section::*field, const char* meaning) {
+    add(name, field, "a list of paths, none of them empty, or of tables such as { path = \"a.bin\", weight = 0.7, mask = \"a.mask\" }",
+        meaning, data_files_of, json_of_files, [](const std::vector<DataFile>&) { return true; });
+    keys_.back().rebase = [get = member(field)](Config& config, const std::filesystem::path& base) {
+      for (auto& file : get(config)) {
+        file.path = rebased(file.path, base);
+        file.mask = rebased(file.mask, base);
+      }
+    };
+  }
+
+  template <typename Section>
   void reals(const char* name, std::vector<double> Section::*field, Range range, const char* meaning) {
     add(name, field, "a list, each " + describe("a number", range), meaning, reals_of, to_json_as_is<std::vector<double>>,
         [range](const std::vector<double>& values) {

@@ -35,8 +35,6 @@ constexpr std::array kUnsupported{
                 "this build has biases on q, k and v in gpt2 only; set model.qkv_bias = false"},
     Unsupported{"model.qk_norm", [](const Config& c) { return c.model.qk_norm; },
                 "this build does not normalise q and k; set model.qk_norm = false"},
-    Unsupported{"data.tokenizer", [](const Config& c) { return c.data.tokenizer != "bytes"; },
-                "this build reads text as bytes only; set data.tokenizer = \"bytes\""},
     Unsupported{"placement.weights", [](const Config& c) { return c.placement.weights.automatic; },
                 "this build has no planner; give fractions, as { device = 0.0, host = 0.0 }"},
     Unsupported{"placement.optimizer", [](const Config& c) { return c.placement.optimizer.automatic; },

@@ -57,9 +57,21 @@ void check_model(const ModelConfig& model) {
 
 void check_data(const Config& config) {
   require(!config.data.train.empty(), "data.train = []: name at least one file of text or tokens");
-  require(config.train.validate_every == 0 || !config.data.validation.empty(),
-          fmt::format("train.validate_every = {}: data.validation names no file; add one or set train.validate_every = 0",
-                      config.train.validate_every));
+  require(config.train.validate_every == 0 || !config.data.validation.empty() || config.data.validation_split > 0.0,
+          fmt::format(
+              "train.validate_every = {}: data.validation names no file; add one, set data.validation_split or train.validate_every = 0",
+              config.train.validate_every));
+  require(config.data.validation_split == 0.0 || config.data.validation.empty(),
+          fmt::format("data.validation_split = {}: data.validation names files to validate on; set it to 0 or name none",
+                      config.data.validation_split));
+  const auto weighted = [](const DataFile& file) { return file.weight > 0.0; };
+  const auto& train = config.data.train;
+  const auto plain = std::find_if_not(train.begin(), train.end(), weighted);
+  require(plain == train.end() || std::none_of(train.begin(), train.end(), weighted),
+          fmt::format("data.train: \"{}\" has no weight and others have one; give each file a weight, or none",
+                      plain == train.end() ? "" : plain->path));
+  require(std::none_of(config.data.validation.begin(), config.data.validation.end(), weighted),
+          "data.validation: its files have no weights, since they are read in their order; leave weight out");
   require(config.data.separator < config.model.vocab,
           fmt::format("data.separator = {}: must be below model.vocab = {}", config.data.separator, config.model.vocab));
 }
@@ -83,7 +95,8 @@ void check_floats(const Config& config) {
   const auto as_float = [](double value) { return static_cast<float>(value); };
   require(std::isnormal(as_float(o.epsilon)), fmt::format("optimizer.epsilon = {}: is zero or infinite in fp32", o.epsilon));
   require(std::isfinite(as_float(o.learning_rate)), fmt::format("optimizer.learning_rate = {}: is infinite in fp32", o.learning_rate));
-  require(as_float(o.beta1) < 1.0F && as_float(o.beta2) < 1.0F, fmt::format("optimizer.betas = [{}, {}]: are not below 1 in fp32", o.beta1, o.beta2));
+  require(as_float(o.beta1) < 1.0F && as_float(o.beta2) < 1.0F,
+          fmt::format("optimizer.betas = [{}, {}]: are not below 1 in fp32", o.beta1, o.beta2));
   const double scale = config.train.loss_scale;
   require(scale < 0.0 || (std::isnormal(as_float(scale)) && std::isnormal(as_float(1.0 / scale))),
           fmt::format("train.loss_scale = {}: it or its inverse is zero or infinite in fp32", scale));

@@ -108,6 +108,50 @@ std::optional<double> flop_rate_of(const toml::node& node) {
   return number * factor;
 }
 
+namespace {
+
+std::optional<DataFile> data_file_of(const toml::node& node) {
+  if (auto path = text_of(node)) return path->empty() ? std::nullopt : std::optional<DataFile>(std::move(*path));
+  const auto* table = node.as_table();
+  if (table == nullptr) return std::nullopt;
+  DataFile file;
+  for (const auto& [key, value] : *table) {
+    const auto text = text_of(value);
+    const auto number = real_of(value);
+    if (key == "path" && text && !text->empty()) {
+      file.path = *text;
+    } else if (key == "mask" && text && !text->empty()) {
+      file.mask = *text;
+    } else if (key == "weight" && number && std::isfinite(*number) && *number > 0.0) {
+      file.weight = *number;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return file.path.empty() ? std::nullopt : std::optional(std::move(file));
+}
+
+}  // namespace
+
+std::optional<std::vector<DataFile>> data_files_of(const toml::node& node) {
+  if (!node.is_array()) {
+    auto file = data_file_of(node);
+    return file ? std::optional(std::vector{std::move(*file)}) : std::nullopt;
+  }
+  return list_of<DataFile>(node, data_file_of);
+}
+
+nlohmann::ordered_json json_of_files(const std::vector<DataFile>& files) {
+  auto list = nlohmann::ordered_json::array();
+  for (const auto& file : files) {
+    nlohmann::ordered_json entry = {{"path", file.path}};
+    if (file.weight > 0.0) entry["weight"] = file.weight;
+    if (!file.mask.empty()) entry["mask"] = file.mask;
+    list.push_back(entry.size() == 1 ? entry["path"] : entry);
+  }
+  return list;
+}
+
 bool none_empty(const std::vector<std::string>& texts) {
   return std::none_of(texts.begin(), texts.end(), [](const std::string& text) { return text.empty(); });
 }

@@ -1,45 +1,54 @@
 #include "data/batches.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <numeric>
+#include <span>
 #include <utility>
-
-#include "greedysnake/error.h"
 
 namespace gsnake::data {
 
 namespace {
 
-std::uint64_t count_windows(const TokenSource& tokens, std::int64_t sequence_length) {
-  if (tokens.size() < sequence_length + 1) {
-    throw Error(ErrorKind::input,
-                fmt::format("{}: {} tokens do not fill one row; train.sequence_length = {} needs {}: add text or lower it",
-                            tokens.describe(), tokens.size(), sequence_length, sequence_length + 1));
-  }
-  return static_cast<std::uint64_t>((tokens.size() - 1) / sequence_length);
+std::vector<Part> whole(TokenSource tokens, std::int64_t sequence_length) {
+  std::vector<Part> parts;
+  parts.push_back({Windows(std::move(tokens), sequence_length, Documents::joined), 0, 0, 1.0});
+  parts.front().count = parts.front().windows.count();
+  return parts;
 }
+
+std::vector<double> weights_of(const std::vector<Part>& parts) {
+  std::vector<double> weights;
+  for (const auto& part : parts) weights.push_back(part.weight);
+  return weights;
+}
+
+// The first part's orders are those of a single one.
+std::uint64_t seed_of(std::uint64_t seed, std::size_t part) { return seed + part * 0x9e3779b97f4a7c15; }
 
 }  // namespace
 
 BatchStream::BatchStream(TokenSource tokens, BatchShape shape, WindowOrder order, std::uint64_t seed)
-    : tokens_(std::move(tokens)),
-      shape_(shape),
-      order_(order),
-      seed_(seed),
-      windows_(count_windows(tokens_, shape.sequence_length)),
-      permutation_(windows_, seed, 0),
-      window_(static_cast<std::size_t>(shape.sequence_length) + 1) {}
+    : BatchStream(whole(std::move(tokens), shape.sequence_length), shape, order, seed) {}
 
-std::uint64_t BatchStream::window_at(std::uint64_t cursor) {
-  const auto epoch = cursor / windows_;
-  const auto index = cursor % windows_;
-  if (order_ == WindowOrder::sequential) return index;
-  if (epoch != epoch_) {
-    permutation_ = Permutation(windows_, seed_, epoch);
-    epoch_ = epoch;
+BatchStream::BatchStream(std::vector<Part> parts, BatchShape shape, WindowOrder order, std::uint64_t seed)
+    : mixture_(weights_of(parts), seed), shape_(shape), order_(order) {
+  sources_.reserve(parts.size());
+  for (auto& part : parts) {
+    const auto own_seed = seed_of(seed, sources_.size());
+    const auto count = part.count;
+    sources_.push_back({std::move(part), own_seed, 0, Permutation(count, own_seed, 0)});
   }
-  return permutation_(index);
+}
+
+std::uint64_t BatchStream::window_at(Source& source, std::uint64_t index) {
+  const auto pass = index / source.part.count;
+  const auto place = index % source.part.count;
+  if (order_ == WindowOrder::sequential) return source.part.first + place;
+  if (pass != source.pass) {
+    source.permutation = Permutation(source.part.count, source.seed, pass);
+    source.pass = pass;
+  }
+  return source.part.first + source.permutation(place);
 }
 
 void BatchStream::next(Batch& batch) {
@@ -48,12 +57,26 @@ void BatchStream::next(Batch& batch) {
   batch.inputs.resize(rows * length);
   batch.labels.resize(rows * length);
   for (std::uint64_t row = 0; row < rows; ++row) {
-    tokens_.read(static_cast<std::int64_t>(window_at(cursor_ + row)) * shape_.sequence_length, window_);
-    const auto at = static_cast<std::ptrdiff_t>(row * length);
-    std::copy(window_.begin(), window_.end() - 1, batch.inputs.begin() + at);
-    std::copy(window_.begin() + 1, window_.end(), batch.labels.begin() + at);
+    const auto draw = mixture_(cursor_ + row);
+    auto& source = sources_[draw.source];
+    source.part.windows.read(window_at(source, draw.index), std::span(batch.inputs).subspan(row * length, length),
+                             std::span(batch.labels).subspan(row * length, length));
   }
   cursor_ += rows;
+}
+
+std::uint64_t BatchStream::windows() const noexcept {
+  return std::accumulate(sources_.begin(), sources_.end(), std::uint64_t{0},
+                         [](std::uint64_t sum, const Source& source) { return sum + source.part.count; });
+}
+
+std::uint64_t BatchStream::windows_once(std::uint64_t wanted) {
+  if (sources_.size() == 1) return std::min(wanted, windows());
+  for (std::uint64_t draws = 0; draws < wanted; ++draws) {
+    const auto draw = mixture_(draws);
+    if (draw.index >= sources_[draw.source].part.count) return draws;
+  }
+  return wanted;
 }
 
 }  // namespace gsnake::data

@@ -4,8 +4,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "data/mixture.h"
 #include "data/permutation.h"
-#include "data/token_source.h"
+#include "data/windows.h"
 
 namespace gsnake::data {
 
@@ -17,20 +18,29 @@ struct BatchShape {
   std::int64_t sequence_length = 1;  // tokens a row
 };
 
-// One step's tokens: (micro_batches, rows, sequence_length), row-major. labels[i] is the token that follows inputs[i].
+// One step's tokens: (micro_batches, rows, sequence_length), row-major. labels[i] is the token that follows inputs[i], or kNotCounted.
 struct Batch {
   std::vector<std::int64_t> inputs;
   std::vector<std::int64_t> labels;
 };
 
-// Window w of a sequence is its tokens w x sequence_length, ..., with as many labels, shifted by one: it shares one token with window w
-// + 1. What is left at the end and fills no window is not used. Batches take windows one after another: rows first, then micro-batches,
-// then steps. When the data ends it starts over, in the middle of a batch too: sequential from the start, shuffled in another order, a
-// permutation by (seed, pass over the data). Not safe from several threads at once.
+// Windows that are passed over by themselves: windows first, ..., first + count - 1 of `windows`.
+struct Part {
+  Windows windows;
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+  double weight = 1.0;  // its share of the rows, relative to the other parts'
+};
+
+// Batches take windows one after another: rows first, then micro-batches, then steps; from several parts, in the shares of their weights. A
+// part that ends starts over, in the middle of a batch too: sequential from the start, shuffled in another order, a permutation by (seed,
+// pass over the part). Not safe from several threads at once.
 class BatchStream {
  public:
-  // Throws Error(input) when the tokens do not fill one window (sequence_length + 1).
+  // Of one part: all windows of joined documents. Throws Error(input) when there is none.
   BatchStream(TokenSource tokens, BatchShape shape, WindowOrder order, std::uint64_t seed);
+  // At least one part, each of at least one window.
+  BatchStream(std::vector<Part> parts, BatchShape shape, WindowOrder order, std::uint64_t seed);
 
   // Fills `batch`, whose memory it allocates at the first call only. Blocks on the drive. Throws what TokenSource::read throws; the stream
   // then stands where it stood.
@@ -40,21 +50,33 @@ class BatchStream {
   [[nodiscard]] std::uint64_t cursor() const noexcept { return cursor_; }
   void seek(std::uint64_t cursor) noexcept { cursor_ = cursor; }
 
-  // Windows in one pass over the data, at least 1.
-  [[nodiscard]] std::uint64_t windows() const noexcept { return windows_; }
+  // Windows of all parts, at least 1.
+  [[nodiscard]] std::uint64_t windows() const noexcept;
+  // Of `wanted` windows from the start, how many there are before one comes a second time.
+  [[nodiscard]] std::uint64_t windows_once(std::uint64_t wanted);
+
+  [[nodiscard]] std::size_t parts() const noexcept { return sources_.size(); }
+  [[nodiscard]] const Part& part(std::size_t index) const { return sources_[index].part; }
+  // Of all rows.
+  [[nodiscard]] double share(std::size_t index) const {
+    return static_cast<double>(mixture_.quota(index)) / static_cast<double>(mixture_.block());
+  }
 
  private:
-  [[nodiscard]] std::uint64_t window_at(std::uint64_t cursor);
+  struct Source {
+    Part part;
+    std::uint64_t seed = 0;
+    std::uint64_t pass = 0;  // whose order `permutation` is
+    Permutation permutation;
+  };
 
-  TokenSource tokens_;
+  [[nodiscard]] std::uint64_t window_at(Source& source, std::uint64_t index);
+
+  std::vector<Source> sources_;
+  Mixture mixture_;
   BatchShape shape_;
   WindowOrder order_;
-  std::uint64_t seed_;
-  std::uint64_t windows_;
   std::uint64_t cursor_ = 0;
-  std::uint64_t epoch_ = 0;  // whose order permutation_ is
-  Permutation permutation_;
-  std::vector<std::int64_t> window_;  // sequence_length + 1 tokens
 };
 
 }  // namespace gsnake::data

@@ -3,52 +3,47 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "core/unique_fd.h"
+#include "data/token_file.h"
 
 namespace gsnake::data {
 
-// What the kernel may expect of the reads to come.
-enum class Access { sequential, random };
-
-// The tokens of several files, in their order, with `separator` (where it is not -1) between two files. A file's name says what is in it:
-// .bin is little-endian uint16 tokens, either nothing else (nanoGPT) or behind llm.c's header of 1024 bytes; any other file is text, whose
-// bytes are the tokens. Nothing is loaded or mapped: tokens are read through the page cache when they are asked for, so that a corpus of
-// any size costs no heap and no resident memory, and a file that is cut short meanwhile is an error and not a signal.
+// The tokens of several files, in their order, with `separator` (where it is not -1) between two files. Nothing is loaded or mapped: tokens
+// are read through the page cache when they are asked for, so that a corpus of any size costs no resident memory beyond what token_file.h
+// and its neighbours say of each format.
 class TokenSource {
  public:
   // Throws Error(input) when a file is missing, empty, not a regular file, or malformed.
-  TokenSource(const std::vector<std::string>& paths, std::int64_t vocab, std::int64_t separator, Access access);
+  TokenSource(const std::vector<DataFile>& files, std::int64_t vocab, std::int64_t separator, Access access);
 
   // Tokens, separators included.
   [[nodiscard]] std::int64_t size() const noexcept { return size_; }
+  [[nodiscard]] std::int64_t separator() const noexcept { return separator_; }
 
-  // Tokens first, first + 1, ... into `out`; first >= 0 and first + out.size() <= size(). Blocks. Safe from several threads at once.
-  // Throws Error(input), naming file and byte offset, for a token that is not below `vocab` and for a failed or short read.
-  void read(std::int64_t first, std::span<std::int64_t> out) const;
+  // Tokens first, first + 1, ... into `ids`; first >= 0 and first + ids.size() <= size(). counted[i], where there are any: whether the loss
+  // counts token i as a label; separators count. Blocks. Safe from several threads at once. Throws Error(input), naming file and byte
+  // offset, for a token that is not below `vocab` and for a failed or short read.
+  void read(std::int64_t first, std::span<std::int64_t> ids, std::span<std::uint8_t> counted = {}) const;
+
+  // The files, and where the first token of each is in the sequence.
+  [[nodiscard]] std::size_t files() const noexcept { return files_.size(); }
+  [[nodiscard]] const TokenFile& file(std::size_t index) const { return *files_[index].tokens; }
+  [[nodiscard]] std::int64_t first_of(std::size_t index) const { return files_[index].first; }
 
   // "a.txt" or "a.txt and 3 more files", for messages.
   [[nodiscard]] std::string describe() const;
 
  private:
   struct File {
-    std::string path;
-    core::UniqueFd fd;
+    std::unique_ptr<TokenFile> tokens;
     std::int64_t first = 0;  // position of its first token in the sequence
-    std::int64_t tokens = 0;
-    std::int64_t data_offset = 0;  // bytes before the first token
-    std::int64_t token_bytes = 1;  // 1 or 2
   };
 
-  static File open(const std::string& path, Access access);
-  void read_file(const File& file, std::int64_t first, std::span<std::int64_t> out) const;
-  void check(const File& file, std::int64_t first, std::span<const std::int64_t> tokens) const;
-
   std::vector<File> files_;
-  std::int64_t vocab_;
   std::int64_t separator_;
   std::int64_t size_ = 0;
 };

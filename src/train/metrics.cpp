@@ -104,7 +104,10 @@ Json step_line(const StepResult& result, const Traffic& traffic, const RunReport
       {"committed_step", context.committed_step},
       {"delay", report.delay},
   };
-  if (context.validation_loss) line["validation_loss"] = nine_digits(*context.validation_loss);
+  if (context.validation_loss) {
+    line["validation_loss"] = nine_digits(*context.validation_loss);
+    line["validation_perplexity"] = nine_digits(std::exp(*context.validation_loss));
+  }
   return line;
 }
 

@@ -15,7 +15,7 @@ constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequenc
 bool part_of_maths(const std::string& section, const std::string& key) {
   if (section == "optimizer") return key != "clipping_mode";
   if (section == "model") return true;
-  if (section == "data") return key != "validation";
+  if (section == "data") return key != "validation" && key != "tokenizer";
   return section == "train" && std::find(kMathsOfTrain.begin(), kMathsOfTrain.end(), key) != kMathsOfTrain.end();
 }
 
@@ -53,13 +53,27 @@ nlohmann::json config_from(const nlohmann::json& training) {
   return training.at("config");
 }
 
+namespace {
+
+// JSON's texts, numbers and lists are TOML as they stand; objects are not.
+std::string toml_of(const nlohmann::json& value) {
+  if (!value.is_array() && !value.is_object()) return value.dump();
+  std::string text;
+  for (const auto& [key, inner] : value.items()) {
+    text += (text.empty() ? "" : ", ") + (value.is_object() ? nlohmann::json(key).dump() + " = " : std::string()) + toml_of(inner);
+  }
+  return value.is_array() ? "[" + text + "]" : "{" + text + "}";
+}
+
+}  // namespace
+
 Config parse_config(const nlohmann::json& config) {
   // Every leaf is a TOML value as it stands; keys are dotted.
   std::vector<std::string> settings;
   const std::function<void(const std::string&, const nlohmann::json&)> collect = [&](const std::string& name, const nlohmann::json& value) {
     if (value.is_null()) return;
     if (!value.is_object()) {
-      settings.push_back(name + "=" + value.dump());
+      settings.push_back(name + "=" + toml_of(value));
       return;
     }
     for (const auto& [key, inner] : value.items()) collect(name.empty() ? key : name + "." + key, inner);
@@ -78,10 +92,13 @@ void refuse_changed_compute(const RunState& before, int threads, const std::stri
 
 void refuse_changed_maths(const nlohmann::json& before, const Config& config, const std::vector<std::string>& allowed) {
   const nlohmann::json now = nlohmann::json::parse(config.to_json());
+  const Config unset;
+  const nlohmann::json defaults = nlohmann::json::parse(unset.to_json());  // what keys meant that the run's version had not
   for (const auto& [section, keys] : now.items()) {
     for (const auto& [key, value] : keys.items()) {
       if (!part_of_maths(section, key)) continue;
-      const nlohmann::json old = before.contains(section) && before.at(section).contains(key) ? before.at(section).at(key) : nlohmann::json();
+      const bool known = before.contains(section) && before.at(section).contains(key);
+      const nlohmann::json old = known ? before.at(section).at(key) : defaults.at(section).value(key, nlohmann::json());
       refuse(section + "." + key, old, value, allowed);
     }
   }

@@ -32,6 +32,8 @@ Resume parse_resume(const std::string& name) {
   throw Error(ErrorKind::usage, fmt::format("--resume {}: must be auto, never or must", name));
 }
 
+static_assert(data::kNotCounted == kIgnoredLabel);
+
 // Everything that a run reads. Opened before anything is made, so that a missing file leaves nothing behind.
 struct Inputs {
   explicit Inputs(const Config& config) : training(data::open_training(config)) {
@@ -73,6 +75,8 @@ class TrainLoop {
     inputs_.training.seek(trainer_.data_cursor());
     submitted_ = trainer_.completed_steps();
     for (const std::string& line : start_text(config_, trainer_.report())) spdlog::info("{}", line);
+    const auto rows = static_cast<std::uint64_t>(config_.train.steps * config_.train.micro_batches * config_.train.micro_batch_size);
+    for (const std::string& line : data::describe(inputs_.training, rows)) spdlog::info("data: {}", line);
   }
 
   // Keeps one step ahead of the one that is waited for, so that its reads begin while the other's last writes run.

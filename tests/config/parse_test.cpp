@@ -110,6 +110,19 @@ TEST(ConfigParse, RelativePathsFollowTheFileAndAbsoluteOnesStay) {
   EXPECT_EQ(config.model.from, "");
 }
 
+TEST(ConfigParse, DataFilesMayHaveWeightsAndMasks) {
+  const std::string files = "data.train = [{ path = \"a.bin\", weight = 0.5, mask = \"a.mask\" }, { path = \"/b.bin\", weight = 2 }]";
+  const auto config = Config::parse(files, "/conf");
+  ASSERT_EQ(config.data.train.size(), 2U);
+  EXPECT_EQ(config.data.train[0].path, "/conf/a.bin");
+  EXPECT_EQ(config.data.train[0].mask, "/conf/a.mask");
+  EXPECT_EQ(config.data.train[0].weight, 0.5);
+  EXPECT_EQ(config.data.train[1].path, "/b.bin");
+  EXPECT_EQ(config.data.train[1].weight, 2.0);
+  EXPECT_THAT(config.to_json(), HasSubstr(R"([{"path":"/conf/a.bin","weight":0.5,"mask":"/conf/a.mask"},{"path":"/b.bin","weight":2.0}])"));
+  EXPECT_THROW(Config::parse("data.train = [{ path = \"a.bin\", weight = 0.5 }, \"b.bin\"]"), Error) << "all have a weight or none";
+}
+
 TEST(ConfigOverride, PathsFollowTheCurrentFolder) {
   const auto config = Config::parse(minimal(), "/conf", {"run.dir=./new", "ssd.paths=[\"a\", \"b\"]"});
   EXPECT_EQ(config.run.dir, here("new"));

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <set>
 
-#include "data/open.h"
 #include "greedysnake/error.h"
 #include "temp_files.h"
 
@@ -143,6 +143,62 @@ TEST_F(BatchStreamTest, StandsWhereItStoodAfterAFailedRead) {
   EXPECT_EQ(stream.cursor(), 1u);
 }
 
+class PartsTest : public BatchStreamTest {
+ protected:
+  // Parts of 12, 5 and 3 windows of one token, drawn 5 : 3 : 2; a token tells its part and window.
+  BatchStream weighted(WindowOrder order, BatchShape shape = {1, 1, 1}) {
+    std::vector<Part> parts;
+    constexpr std::array<double, 3> kWeights{5, 3, 2};
+    constexpr std::array<int, 3> kWindows{12, 5, 3};
+    for (std::size_t part = 0; part < kWeights.size(); ++part) {
+      std::vector<int> ids;
+      for (int i = 0; i <= kWindows[part]; ++i) ids.push_back(static_cast<int>(part) * 100 + i);
+      const auto path = tokens("part" + std::to_string(part) + ".bin", ids);
+      parts.push_back({Windows(TokenSource({path}, 65536, -1, Access::random), 1, Documents::joined), 0, 0, kWeights[part]});
+      parts.back().count = parts.back().windows.count();
+    }
+    return {std::move(parts), shape, order, 1};
+  }
+};
+
+TEST_F(PartsTest, RowsAreDrawnByWeightAndEachPartIsPassedOverAtItsOwnPace) {
+  for (const auto order : {WindowOrder::sequential, WindowOrder::shuffled}) {
+    auto stream = weighted(order);
+    const auto drawn = first_tokens(stream, 240);
+    std::vector<std::vector<std::int64_t>> by_part(3);
+    for (const auto token : drawn) by_part[static_cast<std::size_t>(token / 100)].push_back(token % 100);
+    EXPECT_EQ(by_part[0].size(), 120U);
+    EXPECT_EQ(by_part[1].size(), 72U);
+    EXPECT_EQ(by_part[2].size(), 48U);
+    for (std::int64_t window = 0; window < 12; ++window) EXPECT_EQ(std::ranges::count(by_part[0], window), 10) << "ten whole passes";
+    for (std::int64_t window = 0; window < 3; ++window) EXPECT_EQ(std::ranges::count(by_part[2], window), 16);
+  }
+}
+
+TEST_F(PartsTest, SeekEqualsContinuing) {
+  for (const auto order : {WindowOrder::sequential, WindowOrder::shuffled}) {
+    constexpr BatchShape kShape{3, 1, 1};
+    auto straight = weighted(order, kShape);
+    for (int step = 0; step < 40; ++step) {
+      auto resumed = weighted(order, kShape);
+      resumed.seek(straight.cursor());
+      Batch expected;
+      Batch got;
+      straight.next(expected);
+      resumed.next(got);
+      ASSERT_EQ(got.inputs, expected.inputs) << "step " << step;
+    }
+  }
+}
+
+TEST_F(PartsTest, WindowsOnceEndsWithTheFirstRepeat) {
+  auto stream = weighted(WindowOrder::sequential);
+  const auto once = stream.windows_once(1000);
+  const auto tokens_drawn = first_tokens(stream, static_cast<int>(once) + 1);
+  EXPECT_EQ(std::set<std::int64_t>(tokens_drawn.begin(), tokens_drawn.end()).size(), once);
+  EXPECT_EQ(stream.windows_once(4), 4U);
+}
+
 TEST_F(BatchStreamTest, NextAllocatesAtTheFirstCallOnly) {
   auto stream = counting(401, {2, 2, 4}, WindowOrder::shuffled);
   Batch batch;
@@ -150,49 +206,6 @@ TEST_F(BatchStreamTest, NextAllocatesAtTheFirstCallOnly) {
   const auto* inputs = batch.inputs.data();
   stream.next(batch);
   EXPECT_EQ(batch.inputs.data(), inputs);
-}
-
-class OpenTest : public BatchStreamTest {
- protected:
-  Config config() {
-    Config config;
-    config.data.train = {text("train.txt", "abcdefghijklmnopqrstuvwxyz")};
-    config.data.validation = {text("validation.txt", "ABCDEFGHIJ")};
-    config.model.vocab = 256;
-    config.train.micro_batches = 2;
-    config.train.micro_batch_size = 2;
-    config.train.sequence_length = 3;
-    return config;
-  }
-};
-
-TEST_F(OpenTest, TrainingFollowsTheConfig) {
-  auto settings = config();
-  settings.data.order = "sequential";
-  auto stream = open_training(settings);
-  Batch batch;
-  stream.next(batch);
-  EXPECT_EQ(std::string(batch.inputs.begin(), batch.inputs.end()), "abcdefghijkl");
-  settings.data.order = "shuffled";
-  auto shuffled = open_training(settings);
-  shuffled.next(batch);
-  EXPECT_NE(std::string(batch.inputs.begin(), batch.inputs.end()), "abcdefghijkl");
-}
-
-TEST_F(OpenTest, ValidationIsTheSameFirstBatchesEachTime) {
-  auto settings = config();
-  settings.train.micro_batch_size = 1;
-  settings.train.validation_batches = 2;
-  auto validation = open_validation(settings);
-  EXPECT_EQ(validation.batches, 2);
-  for (int time = 0; time < 2; ++time) {
-    validation.stream.seek(0);
-    EXPECT_THAT(first_tokens(validation.stream, 2), ElementsAre('A', 'D'));
-  }
-}
-
-TEST_F(OpenTest, ValidationTakesNoWindowTwice) {
-  EXPECT_EQ(open_validation(config()).batches, 1) << "3 windows make one whole batch of 2 rows";
 }
 
 }  // namespace

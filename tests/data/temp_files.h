@@ -38,6 +38,34 @@ class TempFiles : public testing::Test {
     return text(name, bytes);
   }
 
+  // The lowest `width` bytes of each value, lowest first.
+  static std::string little_endian(const std::vector<std::int64_t>& values, int width) {
+    std::string bytes;
+    for (const auto value : values) {
+      for (int shift = 0; shift < 8 * width; shift += 8) bytes.push_back(static_cast<char>(value >> shift & 0xff));
+    }
+    return bytes;
+  }
+
+  // NAME.bin and NAME.idx of Megatron with a document a list, one sequence each; the path of the .bin. Type code 4 is int32.
+  std::string megatron(const std::string& name, const std::vector<std::vector<std::int64_t>>& documents, int code = 4, int width = 4) {
+    std::string bin;
+    std::string sizes;
+    std::string offsets;
+    std::string bounds;
+    for (const auto& document : documents) {
+      bounds += little_endian({static_cast<std::int64_t>(sizes.size() / 4)}, 8);
+      sizes += little_endian({static_cast<std::int64_t>(document.size())}, 4);
+      offsets += little_endian({static_cast<std::int64_t>(bin.size())}, 8);
+      bin += little_endian(document, width);
+    }
+    const auto count = static_cast<std::int64_t>(documents.size());
+    bounds += little_endian({count}, 8);
+    text(name + ".idx", std::string("MMIDIDX\0\0", 9) + little_endian({1}, 8) + little_endian({code}, 1) +
+                            little_endian({count, count + 1}, 8) + sizes + offsets + bounds);
+    return text(name + ".bin", bin);
+  }
+
   static std::string llmc_header(std::uint32_t magic, std::uint32_t version, std::uint32_t count) {
     std::string bytes;
     for (const auto word : {magic, version, count}) {

@@ -20,8 +20,8 @@ using testing::HasSubstr;
 
 class TokenSourceTest : public test::TempFiles {
  protected:
-  static TokenSource open(const std::vector<std::string>& paths, std::int64_t vocab = 65536, std::int64_t separator = -1) {
-    return {paths, vocab, separator, Access::sequential};
+  static TokenSource open(const std::vector<DataFile>& files, std::int64_t vocab = 65536, std::int64_t separator = -1) {
+    return {files, vocab, separator, Access::sequential};
   }
 
   static std::vector<std::int64_t> all(const TokenSource& source) {
@@ -114,12 +114,26 @@ TEST_F(TokenSourceTest, RefusesMalformedBinFiles) {
   EXPECT_THAT(refusal([&] { open({tokens("odd_llmc.bin", {1}, llmc_header(20240520, 1, 1) + "x")}); }), HasSubstr("is it cut short?"));
   EXPECT_THAT(refusal([&] { open({tokens("none.bin", {}, llmc_header(20240520, 1, 0))}); }), HasSubstr("it is empty"));
   EXPECT_THAT(refusal([&] { open({tokens("version.bin", {1}, llmc_header(20240520, 2, 1))}); }), HasSubstr("version 2"));
-  EXPECT_THAT(refusal([&] { open({tokens("wide.bin", {1, 0}, llmc_header(20240801, 7, 1))}); }), HasSubstr("uint32 tokens"));
+  EXPECT_THAT(refusal([&] {
+                open({tokens("wide.bin", {1, 0}, llmc_header(20240801, 1, 1))});
+              }),
+              HasSubstr("version 1; behind magic 20240801 version 7"));
+  EXPECT_THAT(refusal([&] { open({tokens("lie.bin", {1}, llmc_header(20240801, 7, 0xffffffff))}); }),
+              HasSubstr("counts 4294967295 tokens"));
 }
 
-TEST_F(TokenSourceTest, RefusesMegatronRatherThanMisreadIt) {
-  text("m.idx", "MMIDIDX");
-  EXPECT_THAT(refusal([&] { open({tokens("m.bin", {1, 2})}); }), HasSubstr("Megatron"));
+TEST_F(TokenSourceTest, LlmcTokensMayBeUint32) {
+  const auto path = text("a.bin", llmc_header(20240801, 7, 3) + little_endian({70000, 1, 128255}, 4));
+  EXPECT_THAT(all(open({path}, 128256)), ElementsAre(70000, 1, 128255));
+  EXPECT_THAT(refusal([&] { all(open({path}, 128255)); }), HasSubstr("token id 128255 at offset 1032 is not below model.vocab = 128255"));
+}
+
+TEST_F(TokenSourceTest, RefusesWhatItsNameSaysNothingOf) {
+  EXPECT_THAT(refusal([&] { open({text("a.bin", std::string("\x93NUMPY\1\0", 8))}); }), HasSubstr("a NumPy array"));
+  EXPECT_THAT(refusal([&] { open({text("a.txt", "\x1f\x8b--")}); }), HasSubstr("compressed by gzip"));
+  EXPECT_THAT(refusal([&] { open({tokens("a.tokens", {1}, llmc_header(20240520, 1, 1))}); }),
+              HasSubstr("give it a name that ends in .bin"));
+  EXPECT_THAT(refusal([&] { open({text("lone.bin", std::string("MMIDIDX\0\0", 9) + "-")}); }), HasSubstr("name the .bin beside it"));
 }
 
 TEST_F(TokenSourceTest, RefusesATokenOutsideTheVocabularyWithFileAndOffset) {

@@ -1,0 +1,59 @@
+// Examples for fine-tuning: a JSON object of token ids a line.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/input_file.h"
+#include "data/token_file.h"
+
+namespace gsnake::data {
+
+// {"tokens": [ids], "mask": [0 or 1 each]}, or as Hugging Face's data sets have it {"input_ids": [ids], "labels": [id or -100 each]}: a
+// label counts where the mask is 1, or where it is the id and not -100; without mask and labels, all count. Other keys and empty lines are
+// passed over. Every line is parsed when the file is opened, and again when it is read; what is kept is 4 bytes a line and 24 more
+// every 16.
+class JsonlFile final : public TokenFile {
+ public:
+  // Throws Error(input), naming line and offset, for a line that is not as above or has an id outside the vocabulary.
+  JsonlFile(const std::string& path, std::int64_t vocab, Access access);
+
+  [[nodiscard]] const std::string& path() const override { return file_.path(); }
+  [[nodiscard]] std::string format() const override { return "JSONL"; }
+  [[nodiscard]] std::int64_t tokens() const override { return tokens_; }
+  [[nodiscard]] bool lists_documents() const override { return true; }
+  [[nodiscard]] bool holds_examples() const override { return true; }
+  [[nodiscard]] std::int64_t documents() const override { return static_cast<std::int64_t>(sizes_.size()); }
+  void read_documents(std::int64_t first, std::span<Document> out) const override;
+  void read(std::int64_t first, std::span<std::int64_t> ids, std::span<std::uint8_t> counted) const override;
+
+ private:
+  struct Place {
+    std::int64_t offset = 0;  // of a line
+    std::int64_t line = 0;    // its number, from 1
+  };
+  struct Block {
+    Place place;              // of its first example
+    std::int64_t tokens = 0;  // before it
+  };
+  struct Example {
+    std::vector<std::int64_t> ids;
+    std::vector<std::uint8_t> counted;
+  };
+
+  [[nodiscard]] Example parse(const std::string& text, const Place& place) const;
+  void add(const std::string& text, const Place& place);
+  [[nodiscard]] std::size_t example_of(std::int64_t token, std::int64_t& first) const;  // first: its first token
+  [[nodiscard]] std::vector<std::pair<std::string, Place>> lines_of(std::size_t block) const;
+
+  InputFile file_;
+  std::int64_t vocab_;
+  std::int64_t tokens_ = 0;
+  std::vector<std::uint32_t> sizes_;  // of examples, in tokens
+  std::vector<Block> blocks_;
+};
+
+}  // namespace gsnake::data

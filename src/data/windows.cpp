@@ -1,0 +1,140 @@
+#include "data/windows.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "greedysnake/error.h"
+
+namespace gsnake::data {
+
+namespace {
+
+constexpr std::int64_t kBlock = 1024;  // documents
+
+// Documents `first`, ... of a file, as far as they are in one block.
+std::vector<Document> block_of(const TokenFile& file, std::int64_t first) {
+  std::vector<Document> documents(static_cast<std::size_t>(std::min(kBlock, file.documents() - first)));
+  file.read_documents(first, documents);
+  return documents;
+}
+
+// The first document that starts at or behind `token`; documents() where none does.
+std::int64_t document_from(const TokenFile& file, std::int64_t token) {
+  std::int64_t low = 0;
+  std::int64_t high = file.documents();
+  while (low < high) {
+    const auto middle = low + (high - low) / 2;
+    Document document;
+    file.read_documents(middle, {&document, 1});
+    if (document.first >= token) {
+      high = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
+}
+
+}  // namespace
+
+Windows::Windows(TokenSource tokens, std::int64_t length, Documents documents)
+    : tokens_(std::move(tokens)),
+      length_(length),
+      documents_(documents),
+      ids_(static_cast<std::size_t>(length) + 1),
+      counted_(static_cast<std::size_t>(length) + 1) {
+  if (documents_ == Documents::separate) {
+    count_documents();
+  } else if (tokens_.size() > length_) {
+    count_ = static_cast<std::uint64_t>((tokens_.size() - 1) / length_);
+  }
+  if (count_ > 0) return;
+  if (documents_ == Documents::separate) {
+    throw Error(ErrorKind::input,
+                fmt::format("{}: no document has the two tokens that a row needs at least; add others", tokens_.describe()));
+  }
+  throw Error(ErrorKind::input, fmt::format("{}: {} tokens do not fill one row; train.sequence_length = {} needs {}: add text or lower it",
+                                            tokens_.describe(), tokens_.size(), length_, length_ + 1));
+}
+
+std::uint64_t Windows::windows_of(const Document& document) const {
+  return document.tokens < 2 ? 0 : static_cast<std::uint64_t>((document.tokens - 2) / length_ + 1);
+}
+
+void Windows::count_documents() {
+  for (std::size_t f = 0; f < tokens_.files(); ++f) {
+    const auto& file = tokens_.file(f);
+    if (!file.lists_documents()) {
+      throw Error(ErrorKind::usage, fmt::format("data.documents = \"separate\": {} ({}) does not say where its documents begin; set it to "
+                                                "\"masked\" with data.separator, or write Megatron's .bin and .idx",
+                                                file.path(), file.format()));
+    }
+    for (std::int64_t first = 0; first < file.documents(); first += kBlock) {
+      blocks_.push_back({f, first, count_});
+      for (const auto& document : block_of(file, first)) {
+        count_ += windows_of(document);
+        longer_ += document.tokens > length_ + 1 ? 1 : 0;
+      }
+    }
+  }
+}
+
+Windows::Piece Windows::piece_of(std::uint64_t window) const {
+  auto block = std::upper_bound(blocks_.begin(), blocks_.end(), window, [](std::uint64_t w, const Block& b) { return w < b.windows; });
+  --block;
+  auto left = window - block->windows;
+  for (const auto& document : block_of(tokens_.file(block->file), block->document)) {
+    const auto own = windows_of(document);
+    if (left < own) return {block->file, document, left};
+    left -= own;
+  }
+  refuse(tokens_.file(block->file).path(), "its documents are not those of before; do not change it during a run");
+}
+
+std::uint64_t Windows::boundary_from(std::uint64_t window) const {
+  if (documents_ != Documents::separate || window >= count_) return window;
+  const auto piece = piece_of(window);
+  return piece.index == 0 ? window : window - piece.index + windows_of(piece.document);
+}
+
+// Labels that begin a document are not counted: `first` is the position of ids_[0].
+void Windows::mark_starts(std::int64_t first) {
+  const auto end = first + static_cast<std::int64_t>(ids_.size());
+  for (std::size_t f = 0; f < tokens_.files(); ++f) {
+    const auto& file = tokens_.file(f);
+    const auto begin = tokens_.first_of(f);
+    if (begin >= end || begin + file.tokens() <= first) continue;
+    for (auto d = document_from(file, std::max<std::int64_t>(first - begin, 0)); d < file.documents(); ++d) {
+      Document document;
+      file.read_documents(d, {&document, 1});
+      const auto position = begin + document.first - first;
+      if (position >= static_cast<std::int64_t>(ids_.size())) break;
+      if (position >= 0) counted_[static_cast<std::size_t>(position)] = 0;
+    }
+  }
+  for (std::size_t i = 0; i + 1 < ids_.size(); ++i) {
+    if (tokens_.separator() >= 0 && ids_[i] == tokens_.separator()) counted_[i + 1] = 0;
+  }
+}
+
+void Windows::read(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels) {
+  auto valid = ids_.size();
+  if (documents_ == Documents::separate) {
+    const auto piece = piece_of(window);
+    const auto begin = static_cast<std::int64_t>(piece.index) * length_;
+    valid = static_cast<std::size_t>(std::min(length_ + 1, piece.document.tokens - begin));
+    std::fill(ids_.begin(), ids_.end(), std::max<std::int64_t>(tokens_.separator(), 0));
+    std::fill(counted_.begin(), counted_.end(), std::uint8_t{0});
+    tokens_.file(piece.file).read(piece.document.first + begin, std::span(ids_).first(valid), std::span(counted_).first(valid));
+  } else {
+    const auto first = static_cast<std::int64_t>(window) * length_;
+    tokens_.read(first, ids_, counted_);
+    if (documents_ == Documents::masked) mark_starts(first);
+  }
+  std::copy(ids_.begin(), ids_.end() - 1, inputs.begin());
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = counted_[i + 1] != 0 ? ids_[i + 1] : kNotCounted;
+}
+
+}  // namespace gsnake::data

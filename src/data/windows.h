@@ -1,0 +1,70 @@
+// A sequence of tokens cut into the rows that a model is trained on.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "data/token_source.h"
+
+namespace gsnake::data {
+
+// A label that the loss does not count; gsnake::kIgnoredLabel, which needs Torch's headers.
+inline constexpr std::int64_t kNotCounted = -100;
+
+// What the ends of documents mean for rows.
+enum class Documents {
+  joined,    // nothing: documents lie end to end, a row goes on with the next one
+  masked,    // the same rows, but no label is counted that is the first token of a document
+  separate,  // no row holds tokens of two documents
+};
+
+// Window w of a joined or masked sequence is its tokens w x length, ..., with as many labels, shifted by one: it shares one token with
+// window w + 1. What is left at the end and fills no window is not used. Separate documents are cut alike, each by itself, and their last
+// windows are filled up with labels that do not count; a document of one token has none. Where a window lies is found from a count that is
+// kept of every 1024th document alone.
+class Windows {
+ public:
+  // Throws Error(input) when there is no window; Error(usage) when documents are to be separate and a file does not list them.
+  Windows(TokenSource tokens, std::int64_t length, Documents documents);
+
+  [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
+  [[nodiscard]] const TokenSource& tokens() const noexcept { return tokens_; }
+  [[nodiscard]] Documents documents() const noexcept { return documents_; }
+  [[nodiscard]] std::int64_t longer_documents() const noexcept { return longer_; }  // than a row, so that they are cut; separate alone
+
+  // Inputs and labels of a window, `length` each. Blocks; not safe from several threads at once. Throws what TokenSource::read throws.
+  void read(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels);
+
+  // The first window from `window` on that does not go on with a document of the one before it; `window` itself unless documents are
+  // separate.
+  [[nodiscard]] std::uint64_t boundary_from(std::uint64_t window) const;
+
+ private:
+  struct Block {
+    std::size_t file = 0;
+    std::int64_t document = 0;  // the first one
+    std::uint64_t windows = 0;  // before it
+  };
+  struct Piece {
+    std::size_t file = 0;
+    Document document;
+    std::uint64_t index = 0;  // of the document's windows
+  };
+
+  [[nodiscard]] std::uint64_t windows_of(const Document& document) const;
+  void count_documents();
+  [[nodiscard]] Piece piece_of(std::uint64_t window) const;
+  void mark_starts(std::int64_t first);
+
+  TokenSource tokens_;
+  std::int64_t length_;
+  Documents documents_;
+  std::uint64_t count_ = 0;
+  std::int64_t longer_ = 0;
+  std::vector<Block> blocks_;      // of separate documents
+  std::vector<std::int64_t> ids_;  // of the window that is read, and the token behind it
+  std::vector<std::uint8_t> counted_;
+};
+
+}  // namespace gsnake::data
