@@ -1,0 +1,191 @@
+#include "tokenizer/tokenizer.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <optional>
+#include <sstream>
+#include <system_error>
+#include <utility>
+
+#include "greedysnake/error.h"
+#include "tokenizer/file.h"
+#include "tokenizer/models.h"
+#include "tokenizer/pieces.h"
+#include "tokenizer/unicode.h"
+
+namespace gsnake::tokenizer {
+
+namespace {
+
+class Bytes final : public Tokenizer {
+ public:
+  [[nodiscard]] std::vector<std::int64_t> encode(std::string_view text) const override {
+    std::vector<std::int64_t> ids;
+    for (const char byte : text) ids.push_back(static_cast<unsigned char>(byte));
+    return ids;
+  }
+  [[nodiscard]] std::string decode(std::int64_t id) const override {
+    return id >= 0 && id < size() ? std::string(1, static_cast<char>(static_cast<unsigned char>(id))) : std::string(kReplacement);
+  }
+  [[nodiscard]] std::int64_t size() const override { return 256; }
+};
+
+class HuggingFace final : public Tokenizer {
+ public:
+  HuggingFace(const std::string& path, const Json& json) : path_(path), cutter_(path, json) {
+    const auto& model = at(path, json, "model");
+    const auto type = text_or_nothing(model, "type");
+    if (type == "BPE" && cutter_.is_byte_level()) {
+      model_ = make_bpe(path, model);
+    } else if (type == "Unigram" && !cutter_.is_byte_level()) {
+      model_ = make_unigram(path, model);
+    } else {
+      refuse_unknown(path, type == "BPE" ? "BPE that is not byte-level" : fmt::format("a model of type \"{}\"", type));
+    }
+    for (const auto& [token, id] : model_->vocabulary()) set_token(id, bytes_of(token));
+    if (json.contains("added_tokens") && json["added_tokens"].is_array()) add_tokens(json["added_tokens"]);
+    if (json.contains("post_processor") && !json["post_processor"].is_null()) add_template(json["post_processor"]);
+  }
+
+  [[nodiscard]] std::vector<std::int64_t> encode(std::string_view text) const override {
+    std::vector<std::int64_t> ids = before_;
+    bool is_first = true;
+    while (!text.empty()) {
+      const auto [begin, added] = next_added(text);
+      if (begin > 0) {
+        for (const auto& piece : cutter_.cut(std::string(text.substr(0, begin)), is_first)) model_->encode(piece, ids);
+      }
+      is_first = false;
+      if (added == nullptr) break;
+      ids.push_back(added->second);
+      text.remove_prefix(begin + added->first.size());
+    }
+    ids.insert(ids.end(), behind_.begin(), behind_.end());
+    return ids;
+  }
+
+  [[nodiscard]] std::string decode(std::int64_t id) const override {
+    const bool known = id >= 0 && id < size() && tokens_[static_cast<std::size_t>(id)];
+    return known ? *tokens_[static_cast<std::size_t>(id)] : std::string(kReplacement);
+  }
+
+  [[nodiscard]] std::int64_t size() const override { return static_cast<std::int64_t>(tokens_.size()); }
+
+ private:
+  using Added = std::pair<std::string, std::int64_t>;
+
+  void set_token(std::int64_t id, std::string bytes) {
+    constexpr std::size_t kMostTokens = 1 << 24;
+    const auto index = static_cast<std::size_t>(id);
+    if (index >= kMostTokens) refuse(path_, fmt::format("token id {} is more than any vocabulary has", id));
+    if (index >= tokens_.size()) tokens_.resize(index + 1);
+    tokens_[index] = std::move(bytes);
+  }
+
+  // What a token of the model's vocabulary stands for.
+  [[nodiscard]] std::string bytes_of(const std::string& token) const {
+    std::string bytes;
+    if (cutter_.is_byte_level()) {
+      static const auto bytes_by_character = [] {
+        Vocabulary inverse;
+        for (std::size_t byte = 0; byte < 256; ++byte) inverse.emplace(byte_characters()[byte], static_cast<std::int64_t>(byte));
+        return inverse;
+      }();
+      for (std::string_view rest = token; !rest.empty();) {
+        const auto character = std::string(rest.substr(0, character_bytes(rest)));
+        const auto byte = bytes_by_character.find(character);
+        bytes += byte == bytes_by_character.end() ? character : std::string(1, static_cast<char>(byte->second));
+        rest.remove_prefix(character.size());
+      }
+      return bytes;
+    }
+    unsigned byte = 0;
+    if (token.size() == 6 && token.starts_with("<0x") && token.ends_with(">") && std::sscanf(token.c_str(), "<0x%2X>", &byte) == 1) {
+      return {static_cast<char>(byte)};
+    }
+    constexpr std::string_view kSpace = "\xe2\x96\x81";  // U+2581, Metaspace's
+    for (std::size_t i = 0; i < token.size();) {
+      const bool is_space = std::string_view(token).substr(i).starts_with(kSpace);
+      bytes += is_space ? ' ' : token[i];
+      i += is_space ? kSpace.size() : 1;
+    }
+    return bytes;
+  }
+
+  void add_tokens(const Json& list) {
+    for (const auto& entry : list) {
+      const auto content = text_at(path_, entry, "content");
+      const auto id = id_of(path_, at(path_, entry, "id"));
+      if (content.empty()) refuse(path_, "one of its added tokens is empty");
+      added_.emplace_back(content, id);
+      set_token(id, content);
+    }
+    // Of two that begin at one place the longer one counts.
+    std::stable_sort(added_.begin(), added_.end(), [](const Added& a, const Added& b) { return a.first.size() > b.first.size(); });
+  }
+
+  // Where the first added token begins; the text's size and nullptr where there is none.
+  [[nodiscard]] std::pair<std::size_t, const Added*> next_added(std::string_view text) const {
+    std::pair<std::size_t, const Added*> first{text.size(), nullptr};
+    for (const auto& added : added_) {
+      const auto place = text.find(added.first);
+      if (place < first.first) first = {place, &added};
+    }
+    return first;
+  }
+
+  void add_template(const Json& part) {
+    const auto type = text_at(path_, part, "type");
+    if (type == "ByteLevel") return;  // offsets alone
+    if (type == "Sequence") {
+      for (const auto& inner : at(path_, part, "processors")) add_template(inner);
+      return;
+    }
+    if (type != "TemplateProcessing") refuse_unknown(path_, "the post-processor " + type);
+    bool is_before = true;
+    for (const auto& item : at(path_, part, "single")) {
+      if (item.contains("Sequence")) {
+        is_before = false;
+        continue;
+      }
+      const auto& special = at(path_, at(path_, part, "special_tokens"), text_at(path_, at(path_, item, "SpecialToken"), "id").c_str());
+      for (const auto& id : at(path_, special, "ids")) (is_before ? before_ : behind_).push_back(id_of(path_, id));
+    }
+  }
+
+  std::string path_;
+  PieceCutter cutter_;
+  std::unique_ptr<PieceModel> model_;
+  std::vector<std::optional<std::string>> tokens_;  // by id
+  std::vector<Added> added_;
+  std::vector<std::int64_t> before_;  // what the template puts before a text
+  std::vector<std::int64_t> behind_;
+};
+
+std::string read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  if (file) text << file.rdbuf();
+  if (!file || file.bad()) {
+    const std::error_code code(errno, std::generic_category());
+    refuse(path, fmt::format("{}; check data.tokenizer or --tokenizer", code.message()));
+  }
+  return text.str();
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> load(const std::string& name) {
+  if (name == "bytes") return std::make_unique<Bytes>();
+  try {
+    return std::make_unique<HuggingFace>(name, Json::parse(read_file(name)));
+  } catch (const Json::parse_error& error) {
+    refuse(name, fmt::format("offset {}: it is not JSON", error.byte == 0 ? 0 : error.byte - 1));
+  } catch (const Json::exception& error) {
+    refuse(name, fmt::format("it is no tokenizer.json of Hugging Face's: {}", error.what()));
+  }
+}
+
+}  // namespace gsnake::tokenizer
