@@ -11,21 +11,24 @@
 namespace gsnake {
 
 struct SamplingOptions {
-  double temperature = 0.8;   // 0: the most likely token
-  std::int64_t top_k = 0;     // 0: all
-  std::uint64_t seed = 1;
+  double temperature = 0.8;  // 0: the most likely token
+  std::int64_t top_k = 0;    // the most likely ones; 0: all
+  double top_p = 1.0;        // then the fewest whose probabilities reach it, at least one; 1: all
+  std::uint64_t seed = 1;  // of the first call; later ones go on
 };
 
 // Opens a run's last commit for reading, also while it is trained: until this ends, its trainer commits no other step on its way, and waits
 // for it when it has to (the first step after a Trainer::commit() that came meanwhile; every run that overwrites its one slot). Weights
-// stream from SSD for every token; nothing but slots is held in memory.
+// stream from SSD for every token; nothing but slots is held in memory. No keys and values are kept from token to token: each call runs the
+// whole prefix, so that n tokens cost n passes of up to train.sequence_length tokens.
 class Generator {
  public:
   // Throws Error(storage) when run_dir holds no commit, Error(budget) when the config's budgets are too small.
   explicit Generator(const std::string& run_dir);
   ~Generator();
 
-  // The token that follows `tokens` (the last max-context of them).
+  // The token that follows `tokens` (the last train.sequence_length of them). Throws Error(usage) when there is none, or one is not below
+  // model.vocab.
   std::int64_t next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options);
   [[nodiscard]] const Config& config() const;
 

@@ -6,6 +6,7 @@
 #include "greedysnake/error.h"
 #include "greedysnake/models.h"
 #include "train/run_state.h"
+#include "train/sampling.h"
 #include "train/session.h"
 
 namespace gsnake {
@@ -16,16 +17,6 @@ Config sampling_config(const std::string& run_dir) {
   const auto manifest = store::read_manifest(run_dir);
   if (!manifest) throw Error(ErrorKind::storage, "cannot sample from " + run_dir + ": it holds no commit; train to a clean end first");
   return train::parse_config(train::config_from(manifest->training));
-}
-
-std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options, at::Generator& generator) {
-  if (options.temperature <= 0.0) return logits.argmax().item<std::int64_t>();
-  torch::Tensor scaled = logits / options.temperature;
-  if (options.top_k > 0 && options.top_k < scaled.size(0)) {
-    const torch::Tensor least = std::get<0>(scaled.topk(options.top_k)).min();
-    scaled = scaled.masked_fill(scaled < least, -std::numeric_limits<float>::infinity());
-  }
-  return at::multinomial(torch::softmax(scaled, 0), 1, false, generator).item<std::int64_t>();
 }
 
 }  // namespace
@@ -45,6 +36,11 @@ class Generator::Impl {
 
   std::int64_t next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options) {
     if (tokens.empty()) throw Error(ErrorKind::usage, "a prompt of at least one token is needed");
+    for (const std::int64_t token : tokens) {
+      if (token >= 0 && token < config.model.vocab) continue;
+      throw Error(ErrorKind::usage, "token id " + std::to_string(token) + " of the prompt is not below model.vocab = " + std::to_string(config.model.vocab) +
+                                        "; use the tokenizer that the run's data was made with");
+    }
     const auto window = static_cast<std::size_t>(config.train.sequence_length);
     seen_.assign(tokens.end() - static_cast<std::ptrdiff_t>(std::min(window, tokens.size())), tokens.end());
     session_.backend.set_tokens(static_cast<std::int64_t>(seen_.size()));
@@ -53,7 +49,7 @@ class Generator::Impl {
     batch_.losses.resize(1);
     session_.executor->wait_results(session_.executor->validate(batch_));
     if (!generator_.defined()) generator_ = at::make_generator<at::CPUGeneratorImpl>(options.seed);
-    return sample(logits_, options, generator_);
+    return train::sample(logits_, options, generator_);
   }
 
   const Config config;
