@@ -26,6 +26,14 @@ if(GSNAKE_SANITIZE)
   set(GSNAKE_TEST_PREFIX ${GSNAKE_SANITIZE}.)
 endif()
 
+if(GSNAKE_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    message(FATAL_ERROR "GSNAKE_FUZZ is on and the compiler is ${CMAKE_CXX_COMPILER_ID}; libFuzzer comes with clang: use the preset fuzz")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # gsnake_module(NAME [DEPENDS module...] [LINK target...] [PRIVATE_LINK target...]): a static library of every .cpp in the
 # current folder. DEPENDS is the whole list of modules whose headers it may include (design section 10).
 function(gsnake_module name)

@@ -1,0 +1,33 @@
+// Examples: whatever is accepted can be read, in whole and in parts, and has ids of the vocabulary.
+#include <algorithm>
+#include <cstdlib>
+#include <vector>
+
+#include "data/jsonl.h"
+#include "fuzz/memory_file.h"
+#include "greedysnake/error.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace gsnake;
+  constexpr std::int64_t kVocab = 1000;
+  const test::MemoryFile file({data, size});
+  try {
+    const data::JsonlFile examples(file.path(), kVocab, data::Access::random);
+    std::vector<std::int64_t> ids(static_cast<std::size_t>(examples.tokens()));
+    std::vector<std::uint8_t> counted(ids.size());
+    examples.read(0, ids, counted);
+    for (const auto id : ids) {
+      if (id < 0 || id >= kVocab) std::abort();
+    }
+    std::vector<data::Document> documents(static_cast<std::size_t>(examples.documents()));
+    examples.read_documents(0, documents);
+    for (std::size_t d = 0; d < documents.size(); d += 5) {
+      std::vector<std::int64_t> part(static_cast<std::size_t>(documents[d].tokens));
+      examples.read(documents[d].first, part, {});
+      if (!std::equal(part.begin(), part.end(), ids.begin() + documents[d].first)) std::abort();
+    }
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::input) std::abort();
+  }
+  return 0;
+}
