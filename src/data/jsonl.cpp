@@ -84,6 +84,8 @@ JsonlFile::Example JsonlFile::parse(const std::string& text, const Place& place)
     json = Json::parse(text);
   } catch (const Json::parse_error& error) {
     bad(std::max<std::int64_t>(static_cast<std::int64_t>(error.byte) - 1, 0), "it is not JSON; write one object a line");
+  } catch (const Json::exception& error) {  // a number that no double holds
+    bad(0, fmt::format("it cannot be taken as JSON: {}", error.what()));
   }
   if (!json.is_object()) bad(0, "it is no JSON object, such as {\"tokens\": [1, 2], \"mask\": [0, 1]}");
   // A list of integers, or null where there is none.

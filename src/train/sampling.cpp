@@ -14,8 +14,10 @@ std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options,
   torch::Tensor probabilities = torch::softmax(scaled, 0);
   if (options.top_p < 1.0) {
     const auto [sorted, order] = probabilities.sort(/*stable=*/true, /*dim=*/0, /*descending=*/true);
-    const torch::Tensor before = sorted.cumsum(0) - sorted;  // of the more likely ones: 0 for the first, which always stays
-    probabilities = probabilities.masked_fill(torch::empty_like(before, torch::kBool).scatter_(0, order, before >= options.top_p), 0.0);
+    const torch::Tensor before = sorted.cumsum(0) - sorted;  // of the more likely ones
+    const torch::Tensor dropped = before >= options.top_p;
+    dropped[0] = false;
+    probabilities = probabilities.masked_fill(torch::empty_like(dropped).scatter_(0, order, dropped), 0.0);
   }
   return at::multinomial(probabilities, 1, false, generator).item<std::int64_t>();
 }

@@ -73,7 +73,7 @@ class DataTest : public CommandTest {
       std::string tokens;
       std::string mask;
       for (std::size_t i = 0; i < size; ++i) {
-        tokens += (i == 0 ? "" : ",") + std::to_string(all[begin + i]);
+        tokens.append(i == 0 ? "" : ",").append(std::to_string(all[begin + i]));
         mask.append(i == 0 ? "" : ",").append(2 * i < size ? "0" : "1");
       }
       lines += "{\"tokens\":[" + tokens + "],\"mask\":[" + mask + "]}\n";
@@ -83,7 +83,8 @@ class DataTest : public CommandTest {
 
   std::string mask(const std::string& name) {
     std::string mask;
-    for (std::size_t i = 0; i < ids().size(); ++i) mask.push_back(i / 200 % 3 == 0 ? '\0' : '\1');
+    const auto count = ids().size();
+    for (std::size_t i = 0; i < count; ++i) mask.push_back(i / 200 % 3 == 0 ? '\0' : '\1');
     return file(name, mask);
   }
 
@@ -196,7 +197,7 @@ TEST_F(DataTest, HostileFilesAreRefusedWithOneLineOfFileAndOffset) {
   std::fstream(folder_ / "meg.idx", std::ios::in | std::ios::out | std::ios::binary).seekp(18) << little_endian({0x1555555555555556}, 8);
   expect_refused("meg.bin", AllOf(HasSubstr("meg.idx"), HasSubstr("offset 18")));
   expect_refused(file("bad.jsonl", "{\"tokens\": [1, 2]}\n{\"tokens\": [1, 2\n"),
-                 AllOf(HasSubstr("bad.jsonl"), HasSubstr("line 2, offset 36")));
+                 AllOf(HasSubstr("bad.jsonl"), HasSubstr("line 2, offset 35")));
   expect_refused(file("large.jsonl", "{\"tokens\": [1, 256]}\n"), HasSubstr("token id 256"));
   expect_refused("[{path = \"corpus.txt\", mask = \"" + file("short.mask", "\1") + "\"}]", HasSubstr("short.mask"));
 }

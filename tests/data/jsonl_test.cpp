@@ -99,6 +99,7 @@ TEST_F(JsonlTest, RefusesBadLinesWithLineAndOffset) {
   EXPECT_THAT(refusal("{\"tokens\": [[1]]}"), HasSubstr("not a list of integers"));
   EXPECT_THAT(refusal("{\"tokens\": [99999999999999999999]}"), HasSubstr("not a list of integers"));
   EXPECT_THAT(refusal("{\"tokens\": [18446744073709551615]}"), HasSubstr("not a list of integers"));
+  EXPECT_THAT(refusal("{\"tokens\": [1e999]}"), AllOf(HasSubstr("line 1, offset 0"), HasSubstr("cannot be taken as JSON")));
   EXPECT_THAT(refusal("{\"tokens\": [1, 1000]}"), HasSubstr("token id 1000 (number 1 of its line) is not below model.vocab = 1000"));
   EXPECT_THAT(refusal("{\"tokens\": [-1]}"), HasSubstr("token id -1"));
   EXPECT_THAT(refusal("{\"tokens\": [true]}"), HasSubstr("token id true"));
