@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "store/state.h"
+#include "store/stream.h"
 #include "store/transfer.h"
 
 namespace gsnake::store {
@@ -15,7 +16,10 @@ Store::~Store() = default;
 const Layout& Store::layout() const noexcept { return impl_->layout; }
 const StoreReport& Store::report() const noexcept { return impl_->report; }
 io::IoEngine& Store::engine() noexcept { return *impl_->engine; }
+std::uint64_t Store::stream_bytes() const noexcept { return impl_->stream_blocks * kStreamBlockBytes; }
 void Store::keep_files() noexcept { impl_->footprint.keep_state(); }
+void Store::add_folder(const std::string& path) { impl_->footprint.make_directory(path); }
+void Store::add_file(const std::string& path) { impl_->footprint.add_state_file(path); }
 
 bool Store::exclude_readers() { return impl_->pin->try_exclude_readers(); }
 void Store::admit_readers() noexcept { impl_->pin->admit_readers(); }

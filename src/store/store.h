@@ -76,6 +76,9 @@ using Progress = std::function<void(std::uint64_t done_bytes, std::uint64_t tota
 // throws leaves the last commit as it was.
 using SetUpProgress = std::function<void(const std::string& what, std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 
+// The bytes of one of several extents, block by block; valid during the call.
+using BlockVisitor = std::function<void(std::size_t extent, std::span<const std::byte> bytes)>;
+
 struct StoreOptions {
   std::string run_dir;
   std::vector<std::string> ssd_paths;
@@ -132,7 +135,12 @@ class Store {
   [[nodiscard]] const Layout& layout() const noexcept;
   [[nodiscard]] const StoreReport& report() const noexcept;
   [[nodiscard]] io::IoEngine& engine() noexcept;
+  [[nodiscard]] std::uint64_t stream_bytes() const noexcept;  // as StoreOptions
   void keep_files() noexcept;
+  // What a caller adds to run_dir while it creates a run (makes the folder; names a file that it is about to make) goes with the state's files
+  // if the run never commits.
+  void add_folder(const std::string& path);
+  void add_file(const std::string& path);
   [[nodiscard]] const std::string& run_id() const noexcept;
   [[nodiscard]] const std::vector<std::string>& ssd_paths() const noexcept;  // absolute, in the run's order
   // Of a request's file, for messages.
@@ -168,6 +176,9 @@ class Store {
   // Reads all state of the committed slot and compares it with its checksums, in stream_bytes of memory. Throws Error(storage) that names kind,
   // object, files, offset, length and both checksums, or that the commit holds none. Not beside a commit().
   void verify(const Progress& progress);
+  // Gives `visit` the bytes of these pieces of the committed slot, in order, and then compares them with their checksums, as verify() does: what
+  // was seen may be wrong until this returns. In stream_bytes of memory. What `visit` throws ends it.
+  void read_committed(std::span<const Checksum> pieces, const BlockVisitor& visit);
   // The checksums of these pieces as they stand in `slot`, for a resume that cuts state into other pieces, in stream_bytes of memory.
   std::vector<std::uint64_t> hash(std::span<const Extent> extents, int slot, const Progress& progress = {});
 

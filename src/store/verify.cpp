@@ -45,6 +45,14 @@ std::vector<std::uint64_t> Store::hash(std::span<const Extent> extents, int slot
   return hashes;
 }
 
+void Store::read_committed(std::span<const Checksum> pieces, const BlockVisitor& visit) {
+  const int slot = committed_slot();
+  const auto check = [&](std::size_t i, std::uint64_t xxh3) {
+    if (xxh3 != pieces[i].xxh3) throw_mismatch(*this, pieces[i], slot, xxh3);
+  };
+  stream_extents(*this, extents_of(pieces), {slot, std::nullopt, impl_->stream_blocks}, check, visit);
+}
+
 void Store::verify(const Progress& progress) {
   const std::shared_ptr<const Committed> commit = impl_->last_commit();
   if (!commit || commit->checksums.empty()) {
