@@ -1,0 +1,19 @@
+// JSON from files that nobody vouches for.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace gsnake::hf {
+
+using Json = nlohmann::ordered_json;
+
+// An object, nested at most 64 deep, no key twice in one object. Throws Error(input) that names `path` and the byte where it stops being
+// that; `offset` is where the text begins in the file.
+Json parse_object(const std::string& path, std::string_view text, std::uint64_t offset = 0);
+
+// The whole of a file of at most `most_bytes`. Throws Error(input).
+std::string read_text(const std::string& path, std::uint64_t most_bytes);
+
+}  // namespace gsnake::hf

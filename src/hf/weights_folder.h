@@ -1,0 +1,46 @@
+// A folder of safetensors files as one set of named tensors.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "hf/mapped_file.h"
+#include "hf/safetensors.h"
+
+namespace gsnake::hf {
+
+inline constexpr const char* kSingleName = "model.safetensors";
+inline constexpr const char* kIndexName = "model.safetensors.index.json";
+
+// Which file holds which tensor, as the index says: names of files in its own folder. Throws Error(input) that names `path` and the tensor.
+std::map<std::string, std::string> parse_index(const std::string& path, std::string_view text);
+
+struct TensorSource {
+  const MappedFile* file = nullptr;
+  Tensor tensor;
+};
+
+class WeightsFolder {
+ public:
+  // Opens the index's files, or the only one, and checks them all. Throws Error(input): a file or a tensor that is missing, named twice or
+  // not in the index.
+  explicit WeightsFolder(const std::string& folder);
+
+  [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
+  [[nodiscard]] const TensorSource* find(const std::string& name) const;  // nullptr: there is none
+  [[nodiscard]] const std::map<std::string, TensorSource>& tensors() const noexcept { return tensors_; }
+
+ private:
+  void add_file(const std::string& name);
+
+  std::string folder_;
+  std::deque<MappedFile> files_;  // a deque: the tensors point at them
+  std::map<std::string, TensorSource> tensors_;
+};
+
+}  // namespace gsnake::hf
