@@ -10,6 +10,9 @@ namespace models {
 
 Model gpt2(const ModelConfig& config);
 Model llama(const ModelConfig& config);
+Model mistral(const ModelConfig& config);
+Model qwen2(const ModelConfig& config);
+Model qwen3(const ModelConfig& config);
 // By config.family. Throws Error(usage) for a family or a shape that can't be (heads that do not divide hidden, ...), with the key.
 Model make(const ModelConfig& config);
 

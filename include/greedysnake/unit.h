@@ -55,6 +55,20 @@ struct TiedParameter {
   std::string head_name;
 };
 
+// What a parameter is called in a folder of Hugging Face's layout.
+struct TensorName {
+  int kind = 0;              // of the unit: index into Model::kinds
+  std::string parameter;     // as in named_parameters()
+  std::string name;          // there; {} stands for the block's number: unit u is block u - 1
+  bool transposed = false;   // a matrix (out, in) that is stored as (in, out)
+};
+
+struct NameMap {
+  std::vector<TensorName> tensors;  // each parameter once; a tied head's shared one may be left out
+  std::string base_prefix;          // that names begin with, and that a folder with the model without its head leaves out
+  std::vector<std::string> ignored_endings;  // of names of tensors that hold no parameter: masks, tables of rotary positions
+};
+
 struct Model {
   std::vector<UnitKind> kinds;
   std::vector<int> units;  // kind of each unit: embedding, blocks..., head
@@ -63,6 +77,7 @@ struct Model {
   std::int64_t hidden = 0;          // last dimension of the hidden states
   std::int64_t vocab = 0;
   std::int64_t max_context = 0;  // tokens a row may have at most
+  NameMap names;                 // for import and export; empty: the model has neither
 };
 
 }  // namespace gsnake

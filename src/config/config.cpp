@@ -13,6 +13,7 @@
 
 #include "config/keys.h"
 #include "greedysnake/error.h"
+#include "hf/model_config.h"
 
 namespace gsnake {
 
@@ -107,13 +108,46 @@ void rebase(Config& config, const std::filesystem::path& base) {
   }
 }
 
+struct Sources {
+  const toml::table& table;
+  const std::string& name;
+  const std::filesystem::path& base;
+  const std::vector<std::string>& overrides;
+};
+
+void apply(Config& config, const Sources& sources) {
+  apply_table(config, "", sources.table, Origin{sources.name});
+  rebase(config, sources.base);
+  for (const auto& text : sources.overrides) apply_override(config, text);
+  rebase(config, ".");  // what is still relative came with an override
+}
+
+// What a run may choose for an imported model: the rest of [model] is the folder's to say.
+bool may_differ(const std::string& key, const ModelConfig& model) {
+  return key == "model.from" || key == "model.dropout" || (key == "model.context" && model.family != "gpt2");
+}
+
+void refuse_other_shape(const Config& config, const Config& folder) {
+  for (const auto& key : config::keys()) {
+    if (!key.name.starts_with("model.") || may_differ(key.name, config.model) || key.read(config) == key.read(folder)) continue;
+    refuse(fmt::format("{} = {}: {} of model.from says {}; leave it out", key.name, config::to_text(key.read(config)), hf::kConfigName,
+                       config::to_text(key.read(folder))));
+  }
+}
+
 Config from_toml(const std::string& text, const std::string& name, const std::filesystem::path& base,
                  const std::vector<std::string>& overrides) {
+  const toml::table table = parse_toml(text, name);
+  const Sources sources{table, name, base, overrides};
   Config config;
-  apply_table(config, "", parse_toml(text, name), Origin{name});
-  rebase(config, base);
-  for (const auto& text_of_override : overrides) apply_override(config, text_of_override);
-  rebase(config, ".");  // what is still relative came with an override
+  apply(config, sources);
+  if (!config.model.from.empty()) {
+    Config folder;
+    folder.model = hf::read_model_config(config.model.from);
+    config = folder;
+    apply(config, sources);
+    refuse_other_shape(config, folder);
+  }
   config.validate();
   return config;
 }

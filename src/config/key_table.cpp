@@ -34,13 +34,13 @@ void model_keys(std::vector<Key>& keys) {
   model.boolean("tie_embeddings", &ModelConfig::tie_embeddings, "the head's weight is the embedding's: one stored tensor");
   model.real("norm_epsilon", &ModelConfig::norm_epsilon, above(0), "added to the variance in LayerNorm and RMSNorm");
   model.real("rope_theta", &ModelConfig::rope_theta, above(0), "base of the rotary positions' wavelengths");
-  model.integer("sliding_window", &ModelConfig::sliding_window, count(0), "tokens each position attends to; 0: all before it");
-  model.boolean("qkv_bias", &ModelConfig::qkv_bias, "biases on q, k and v, where a family has the choice (gpt2 always has them)");
-  model.boolean("qk_norm", &ModelConfig::qk_norm, "RMSNorm on each head's q and k, where a family has it");
+  model.integer("sliding_window", &ModelConfig::sliding_window, count(0), "tokens each position attends to, itself included; 0: all before it; mistral, qwen2, qwen3");
+  model.boolean("qkv_bias", &ModelConfig::qkv_bias, "biases on q, k and v: gpt2 and qwen2 always have them, the others never");
+  model.boolean("qk_norm", &ModelConfig::qk_norm, "RMSNorm on each head's q and k: qwen3 always has it, the others never");
   model.real("dropout", &ModelConfig::dropout, Range{.low = 0, .high = 1, .open_high = true},
              "probability of dropping an element; seeded by (seed, step, unit, micro-batch)");
   model.path("from", &ModelConfig::from, "", "text: a folder, or \"\" for none", true,
-             "a Hugging Face folder whose config.json gives the shape and whose safetensors give the weights");
+             "a Hugging Face folder whose config.json gives the shape and whose safetensors give a new run's weights");
 }
 
 void rope_scaling_keys(std::vector<Key>& keys) {

@@ -44,8 +44,22 @@ void check_heads(const ModelConfig& model) {
   }
 }
 
+// What only some families have.
+void check_family(const ModelConfig& model) {
+  const auto& family = model.family;
+  const auto refuse_if = [&](bool asked_for, const char* key, const char* who) {
+    require(!asked_for, fmt::format("model.{}: the {} family has none, only {}; leave it out", key, family, who));
+  };
+  refuse_if(model.qkv_bias && family != "gpt2" && family != "qwen2", "qkv_bias", "gpt2 and qwen2, which always have it");
+  refuse_if(model.qk_norm && family != "qwen3", "qk_norm", "qwen3, which always has it");
+  refuse_if(model.sliding_window > 0 && (family == "gpt2" || family == "llama"), "sliding_window", "mistral, qwen2 and qwen3");
+  refuse_if(!model.rope_scaling.type.empty() && family == "gpt2", "rope_scaling.type", "families with rotary positions");
+  refuse_if(model.dropout > 0.0 && family != "gpt2", "dropout", "gpt2");
+}
+
 void check_model(const ModelConfig& model) {
-  if (model.from.empty()) check_heads(model);
+  check_heads(model);
+  check_family(model);
   const auto& rope = model.rope_scaling;
   if (rope.type == "llama3") {
     require(rope.original_context > 0, "model.rope_scaling.original_context = 0: llama3 scaling needs the context before scaling");
@@ -56,7 +70,6 @@ void check_model(const ModelConfig& model) {
 }
 
 void check_data(const Config& config) {
-  require(!config.data.train.empty(), "data.train = []: name at least one file of text or tokens");
   require(config.train.validate_every == 0 || !config.data.validation.empty() || config.data.validation_split > 0.0,
           fmt::format(
               "train.validate_every = {}: data.validation names no file; add one, set data.validation_split or train.validate_every = 0",

@@ -58,7 +58,10 @@ namespace gsnake::models {
 Model make(const ModelConfig& config) {
   if (config.family == "gpt2") return gpt2(config);
   if (config.family == "llama") return llama(config);
-  model::refuse("family", '"' + config.family + '"', "this build has \"gpt2\" and \"llama\"");
+  if (config.family == "mistral") return mistral(config);
+  if (config.family == "qwen2") return qwen2(config);
+  if (config.family == "qwen3") return qwen3(config);
+  model::refuse("family", '"' + config.family + '"', "must be gpt2, llama, mistral, qwen2 or qwen3");
 }
 
 }  // namespace gsnake::models

@@ -9,7 +9,7 @@
 namespace gsnake::models {
 namespace {
 
-using model::causal_attention;
+using model::CausalAttention;
 using model::Embedding;
 using model::LayerNorm;
 using model::Linear;
@@ -39,15 +39,16 @@ class Gpt2Attention : public torch::nn::Module {
     c_proj_ = register_module("c_proj", std::make_shared<Linear>(config.hidden, config.hidden, true));
   }
 
-  torch::Tensor forward(const torch::Tensor& x) const {
+  torch::Tensor forward(const torch::Tensor& x) {
     const auto qkv = c_attn_->forward(x).view({x.size(0), x.size(1), 3, heads_, x.size(2) / heads_}).unbind(2);
     const double dropout = is_training() ? dropout_ : 0.0;
-    return c_proj_->forward(causal_attention(qkv[0].transpose(1, 2), qkv[1].transpose(1, 2), qkv[2].transpose(1, 2), dropout));
+    return c_proj_->forward(attention_.apply(qkv[0].transpose(1, 2), qkv[1].transpose(1, 2), qkv[2].transpose(1, 2), dropout));
   }
 
  private:
   std::int64_t heads_;
   double dropout_;
+  CausalAttention attention_;
   std::shared_ptr<Linear> c_attn_;
   std::shared_ptr<Linear> c_proj_;
 };
@@ -102,6 +103,31 @@ class Gpt2Head : public HeadUnit {
   std::shared_ptr<Linear> lm_head_;
 };
 
+// GPT2LMHeadModel's Conv1D layers store (in, out).
+NameMap gpt2_names() {
+  NameMap names;
+  names.tensors = {{0, "wte.weight", "transformer.wte.weight"},
+                   {0, "wpe.weight", "transformer.wpe.weight"},
+                   {1, "ln_1.weight", "transformer.h.{}.ln_1.weight"},
+                   {1, "ln_1.bias", "transformer.h.{}.ln_1.bias"},
+                   {1, "attn.c_attn.weight", "transformer.h.{}.attn.c_attn.weight", true},
+                   {1, "attn.c_attn.bias", "transformer.h.{}.attn.c_attn.bias"},
+                   {1, "attn.c_proj.weight", "transformer.h.{}.attn.c_proj.weight", true},
+                   {1, "attn.c_proj.bias", "transformer.h.{}.attn.c_proj.bias"},
+                   {1, "ln_2.weight", "transformer.h.{}.ln_2.weight"},
+                   {1, "ln_2.bias", "transformer.h.{}.ln_2.bias"},
+                   {1, "mlp.c_fc.weight", "transformer.h.{}.mlp.c_fc.weight", true},
+                   {1, "mlp.c_fc.bias", "transformer.h.{}.mlp.c_fc.bias"},
+                   {1, "mlp.c_proj.weight", "transformer.h.{}.mlp.c_proj.weight", true},
+                   {1, "mlp.c_proj.bias", "transformer.h.{}.mlp.c_proj.bias"},
+                   {2, "ln_f.weight", "transformer.ln_f.weight"},
+                   {2, "ln_f.bias", "transformer.ln_f.bias"},
+                   {2, "lm_head.weight", "lm_head.weight"}};
+  names.base_prefix = "transformer.";
+  names.ignored_endings = {".attn.bias", ".attn.masked_bias"};
+  return names;
+}
+
 void initialize_block(torch::nn::Module& block, std::int64_t layers) {
   model::initialize_parameters(block, model::kInitialStd);
   // Two residual additions a block: the sum over the depth keeps its scale.
@@ -131,6 +157,7 @@ Model gpt2(const ModelConfig& config) {
                                 {std::make_shared<Gpt2Embedding>(config), std::make_shared<Gpt2Block>(config, intermediate),
                                  std::make_shared<Gpt2Head>(config), flops},
                                 "wte.weight", "lm_head.weight");
+  built.names = gpt2_names();
   built.initialize = [layers = config.layers, tied = config.tie_embeddings](torch::nn::Module& module, std::int64_t unit) {
     const bool is_head = unit == layers + 1;
     if (unit == 0 || is_head) {

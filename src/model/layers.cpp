@@ -3,6 +3,7 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include <cmath>
+#include <limits>
 
 namespace gsnake::model {
 namespace {
@@ -39,6 +40,21 @@ torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
   return weight_ * (wide * scale).to(x.scalar_type());
 }
 
+float scaled_frequency(float frequency, const RopeScaling& scaling) {
+  const auto factor = static_cast<float>(scaling.factor);
+  if (scaling.type == "linear") return frequency / factor;
+  if (scaling.type != "llama3") return frequency;
+  constexpr auto kTurn = static_cast<float>(2.0 * M_PI);
+  const auto context = static_cast<float>(scaling.original_context);
+  const auto low = static_cast<float>(scaling.low_freq_factor);
+  const auto high = static_cast<float>(scaling.high_freq_factor);
+  const float wavelength = kTurn / frequency;
+  if (wavelength > context / low) return frequency / factor;
+  if (wavelength < context / high) return frequency;
+  const float smooth = (context / wavelength - low) / (high - low);
+  return (1.0F - smooth) * frequency / factor + smooth * frequency;
+}
+
 void RotaryEmbedding::make_tables(std::int64_t tokens, const torch::Device& device) {
   const std::int64_t half = head_dim_ / 2;
   const torch::Tensor cos = torch::empty({tokens, half});
@@ -49,7 +65,7 @@ void RotaryEmbedding::make_tables(std::int64_t tokens, const torch::Device& devi
     // Frequency and angle are rounded to float as Hugging Face's are; the functions of the angle are taken in double, which no vector
     // library and no thread count changes.
     const auto exponent = static_cast<float>(2 * i) / static_cast<float>(head_dim_);
-    const auto frequency = 1.0F / static_cast<float>(std::pow(theta_, static_cast<double>(exponent)));
+    const float frequency = scaled_frequency(1.0F / static_cast<float>(std::pow(theta_, static_cast<double>(exponent))), scaling_);
     for (std::int64_t position = 0; position < tokens; ++position) {
       const double angle = static_cast<float>(position) * frequency;
       cos_data[position * half + i] = static_cast<float>(std::cos(angle));
@@ -69,13 +85,26 @@ torch::Tensor RotaryEmbedding::apply(const torch::Tensor& x) {
   return torch::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
 }
 
-torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout) {
+torch::Tensor CausalAttention::apply(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout) {
   const std::int64_t group = q.size(1) / k.size(1);
   // Repeating keys and values gives the bits of enable_gqa, and its backward is a quarter faster on the CPU.
   const torch::Tensor keys = group == 1 ? k : k.repeat_interleave(group, 1);
   const torch::Tensor values = group == 1 ? v : v.repeat_interleave(group, 1);
-  const torch::Tensor out = at::scaled_dot_product_attention(q, keys, values, {}, dropout, /*is_causal=*/true);
+  const bool slides = window_ > 0 && window_ < q.size(2);
+  const torch::Tensor out = slides ? at::scaled_dot_product_attention(q, keys, values, mask(q), dropout, /*is_causal=*/false)
+                                   : at::scaled_dot_product_attention(q, keys, values, {}, dropout, /*is_causal=*/true);
   return out.transpose(1, 2).reshape({q.size(0), q.size(2), q.size(1) * q.size(3)});
+}
+
+const torch::Tensor& CausalAttention::mask(const torch::Tensor& q) {
+  const std::int64_t tokens = q.size(2);
+  if (mask_.defined() && mask_.size(0) == tokens && mask_.scalar_type() == q.scalar_type() && mask_.device() == q.device()) return mask_;
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor positions = torch::arange(tokens, torch::dtype(torch::kInt64).device(q.device()));
+  const torch::Tensor distance = positions.unsqueeze(1) - positions.unsqueeze(0);  // of row i to column j: i - j
+  const torch::Tensor hidden = distance.lt(0).logical_or(distance.ge(window_));
+  mask_ = torch::zeros({tokens, tokens}, q.options()).masked_fill_(hidden, -std::numeric_limits<float>::infinity());
+  return mask_;
 }
 
 void initialize_parameters(torch::nn::Module& module, double std, const std::string& skip) {

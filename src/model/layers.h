@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "greedysnake/model_config.h"
+
 namespace gsnake::model {
 
 // y = x W^T + b; weight (out, in), bias (out) if `bias`.
@@ -53,10 +55,11 @@ class RmsNorm : public torch::nn::Module {
 };
 
 // Rotary position embedding in Hugging Face's convention: dimension i of a head is paired with i + head_dim / 2 and turned by
-// position * theta^(-2i / head_dim). The tables depend on the shape alone: 4 * tokens * head_dim bytes for the longest row seen.
+// position * theta^(-2i / head_dim), that frequency stretched by `scaling`. The tables depend on the shape alone: 4 * tokens * head_dim bytes
+// for the longest row seen.
 class RotaryEmbedding {
  public:
-  RotaryEmbedding(std::int64_t head_dim, double theta) : head_dim_(head_dim), theta_(theta) {}
+  RotaryEmbedding(std::int64_t head_dim, double theta, RopeScaling scaling) : head_dim_(head_dim), theta_(theta), scaling_(std::move(scaling)) {}
   // (rows, heads, tokens, head_dim) in and out.
   torch::Tensor apply(const torch::Tensor& x);
 
@@ -65,13 +68,29 @@ class RotaryEmbedding {
 
   std::int64_t head_dim_;
   double theta_;
+  RopeScaling scaling_;
   torch::Tensor cos_;  // (tokens, head_dim / 2) fp32
   torch::Tensor sin_;
 };
 
+// A rotary frequency as `scaling` stretches it. linear: divided by the factor. llama3: divided where a wave is longer than original_context /
+// low_freq_factor, kept where it is shorter than original_context / high_freq_factor, a blend of both between (Llama 3.1).
+float scaled_frequency(float frequency, const RopeScaling& scaling);
+
 // Causal softmax(q k^T / sqrt(head_dim)) v; q (rows, heads, tokens, head_dim), k and v with kv heads that divide heads, each serving
 // heads / kv_heads neighbouring query heads. Returns (rows, tokens, heads * head_dim), contiguous.
-torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout);
+class CausalAttention {
+ public:
+  // window: tokens that a position attends to, itself included; 0: all before it.
+  explicit CausalAttention(std::int64_t window = 0) : window_(window) {}
+  torch::Tensor apply(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout);
+
+ private:
+  const torch::Tensor& mask(const torch::Tensor& q);
+
+  std::int64_t window_;
+  torch::Tensor mask_;  // (tokens, tokens): 0 where attended to, else -infinity; for the shape and dtype seen last
+};
 
 // Normal(0, std) for every parameter of two dimensions and more, 1 for one-dimensional ones called weight, 0 for the rest. Draws in
 // registration order. The parameter called `skip` (a tied one) is left alone.

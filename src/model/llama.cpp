@@ -1,4 +1,5 @@
-// Llama (Touvron et al., 2023), with the parameter names of Hugging Face's LlamaForCausalLM.
+// Llama (Touvron et al., 2023) and its relatives, with the parameter names of Hugging Face's classes: Mistral adds a sliding window, Qwen2 biases on
+// q, k and v, Qwen3 norms on each head's q and k.
 #include "greedysnake/models.h"
 #include "model/families.h"
 #include "model/layers.h"
@@ -6,7 +7,7 @@
 namespace gsnake::models {
 namespace {
 
-using model::causal_attention;
+using model::CausalAttention;
 using model::Embedding;
 using model::Linear;
 using model::RmsNorm;
@@ -19,11 +20,14 @@ struct LlamaShape {
   std::int64_t kv_heads;
   std::int64_t head_dim;
   std::int64_t intermediate;
+  bool qkv_bias;
+  bool qk_norm;
 };
 
 LlamaShape llama_shape(const ModelConfig& config) {
   LlamaShape shape{config.hidden, config.heads, config.kv_heads == 0 ? config.heads : config.kv_heads,
-                   config.head_dim == 0 ? config.hidden / config.heads : config.head_dim, config.intermediate};
+                   config.head_dim == 0 ? config.hidden / config.heads : config.head_dim, config.intermediate,
+                   config.family == "qwen2", config.family == "qwen3"};
   if (shape.heads % shape.kv_heads != 0) {
     model::refuse("kv_heads", std::to_string(shape.kv_heads), "must divide model.heads = " + std::to_string(shape.heads));
   }
@@ -31,7 +35,7 @@ LlamaShape llama_shape(const ModelConfig& config) {
     model::refuse("head_dim", std::to_string(shape.head_dim), "must be even for rotary positions; choose hidden and heads so that it is");
   }
   if (!(config.rope_theta > 0.0)) model::refuse("rope_theta", std::to_string(config.rope_theta), "must be above 0");
-  if (config.dropout != 0.0) model::refuse("dropout", std::to_string(config.dropout), "llama has none; leave it out");
+  if (config.dropout != 0.0) model::refuse("dropout", std::to_string(config.dropout), config.family + " has none; leave it out");
   if (shape.intermediate == 0) shape.intermediate = (8 * config.hidden / 3 + 63) / 64 * 64;
   return shape;
 }
@@ -50,28 +54,38 @@ class LlamaEmbedding : public EmbeddingUnit {
 
 class LlamaAttention : public torch::nn::Module {
  public:
-  LlamaAttention(const LlamaShape& shape, double rope_theta) : head_dim_(shape.head_dim), rotary_(shape.head_dim, rope_theta) {
-    q_proj_ = register_module("q_proj", std::make_shared<Linear>(shape.hidden, shape.heads * shape.head_dim, false));
-    k_proj_ = register_module("k_proj", std::make_shared<Linear>(shape.hidden, shape.kv_heads * shape.head_dim, false));
-    v_proj_ = register_module("v_proj", std::make_shared<Linear>(shape.hidden, shape.kv_heads * shape.head_dim, false));
+  LlamaAttention(const ModelConfig& config, const LlamaShape& shape)
+      : head_dim_(shape.head_dim), rotary_(shape.head_dim, config.rope_theta, config.rope_scaling), attention_(config.sliding_window) {
+    q_proj_ = register_module("q_proj", std::make_shared<Linear>(shape.hidden, shape.heads * shape.head_dim, shape.qkv_bias));
+    k_proj_ = register_module("k_proj", std::make_shared<Linear>(shape.hidden, shape.kv_heads * shape.head_dim, shape.qkv_bias));
+    v_proj_ = register_module("v_proj", std::make_shared<Linear>(shape.hidden, shape.kv_heads * shape.head_dim, shape.qkv_bias));
     o_proj_ = register_module("o_proj", std::make_shared<Linear>(shape.heads * shape.head_dim, shape.hidden, false));
+    if (!shape.qk_norm) return;
+    q_norm_ = register_module("q_norm", std::make_shared<RmsNorm>(shape.head_dim, config.norm_epsilon));
+    k_norm_ = register_module("k_norm", std::make_shared<RmsNorm>(shape.head_dim, config.norm_epsilon));
   }
 
   torch::Tensor forward(const torch::Tensor& x) {
-    const torch::Tensor q = rotary_.apply(split_heads(q_proj_->forward(x)));
-    const torch::Tensor k = rotary_.apply(split_heads(k_proj_->forward(x)));
-    return o_proj_->forward(causal_attention(q, k, split_heads(v_proj_->forward(x)), /*dropout=*/0.0));
+    const torch::Tensor q = rotary_.apply(normed(q_norm_, split_heads(q_proj_->forward(x))).transpose(1, 2));
+    const torch::Tensor k = rotary_.apply(normed(k_norm_, split_heads(k_proj_->forward(x))).transpose(1, 2));
+    const torch::Tensor v = split_heads(v_proj_->forward(x)).transpose(1, 2);
+    return o_proj_->forward(attention_.apply(q, k, v, /*dropout=*/0.0));
   }
 
  private:
-  torch::Tensor split_heads(const torch::Tensor& x) const { return x.view({x.size(0), x.size(1), -1, head_dim_}).transpose(1, 2); }
+  // (rows, tokens, heads, head_dim)
+  torch::Tensor split_heads(const torch::Tensor& x) const { return x.view({x.size(0), x.size(1), -1, head_dim_}); }
+  static torch::Tensor normed(const std::shared_ptr<RmsNorm>& norm, const torch::Tensor& x) { return norm ? norm->forward(x) : x; }
 
   std::int64_t head_dim_;
   RotaryEmbedding rotary_;
+  CausalAttention attention_;
   std::shared_ptr<Linear> q_proj_;
   std::shared_ptr<Linear> k_proj_;
   std::shared_ptr<Linear> v_proj_;
   std::shared_ptr<Linear> o_proj_;
+  std::shared_ptr<RmsNorm> q_norm_;  // null where the family has none
+  std::shared_ptr<RmsNorm> k_norm_;
 };
 
 class LlamaMlp : public torch::nn::Module {
@@ -96,7 +110,7 @@ class LlamaBlock : public Unit {
  public:
   LlamaBlock(const ModelConfig& config, const LlamaShape& shape) {
     input_layernorm_ = register_module("input_layernorm", std::make_shared<RmsNorm>(shape.hidden, config.norm_epsilon));
-    self_attn_ = register_module("self_attn", std::make_shared<LlamaAttention>(shape, config.rope_theta));
+    self_attn_ = register_module("self_attn", std::make_shared<LlamaAttention>(config, shape));
     post_attention_layernorm_ = register_module("post_attention_layernorm", std::make_shared<RmsNorm>(shape.hidden, config.norm_epsilon));
     mlp_ = register_module("mlp", std::make_shared<LlamaMlp>(shape));
   }
@@ -136,20 +150,55 @@ double block_flops_per_token(const LlamaShape& shape, std::int64_t context) {
          2.0 * query * static_cast<double>(context);
 }
 
-}  // namespace
+NameMap decoder_names(const LlamaShape& shape) {
+  NameMap names;
+  names.tensors = {{0, "embed_tokens.weight", "model.embed_tokens.weight"},
+                   {1, "input_layernorm.weight", "model.layers.{}.input_layernorm.weight"},
+                   {1, "self_attn.q_proj.weight", "model.layers.{}.self_attn.q_proj.weight"},
+                   {1, "self_attn.k_proj.weight", "model.layers.{}.self_attn.k_proj.weight"},
+                   {1, "self_attn.v_proj.weight", "model.layers.{}.self_attn.v_proj.weight"},
+                   {1, "self_attn.o_proj.weight", "model.layers.{}.self_attn.o_proj.weight"},
+                   {1, "post_attention_layernorm.weight", "model.layers.{}.post_attention_layernorm.weight"},
+                   {1, "mlp.gate_proj.weight", "model.layers.{}.mlp.gate_proj.weight"},
+                   {1, "mlp.up_proj.weight", "model.layers.{}.mlp.up_proj.weight"},
+                   {1, "mlp.down_proj.weight", "model.layers.{}.mlp.down_proj.weight"},
+                   {2, "norm.weight", "model.norm.weight"},
+                   {2, "lm_head.weight", "lm_head.weight"}};
+  const auto add = [&](bool wanted, const char* parameter) {
+    if (wanted) names.tensors.push_back({1, parameter, std::string("model.layers.{}.") + parameter});
+  };
+  for (const char* bias : {"self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"}) add(shape.qkv_bias, bias);
+  for (const char* norm : {"self_attn.q_norm.weight", "self_attn.k_norm.weight"}) add(shape.qk_norm, norm);
+  names.base_prefix = "model.";
+  names.ignored_endings = {".self_attn.rotary_emb.inv_freq"};
+  return names;
+}
 
-Model llama(const ModelConfig& config) {
+Model decoder(const ModelConfig& config) {
   model::check_common(config);
   const LlamaShape shape = llama_shape(config);
   Model built = model::assemble(config,
                                 {std::make_shared<LlamaEmbedding>(config), std::make_shared<LlamaBlock>(config, shape),
                                  std::make_shared<LlamaHead>(config), block_flops_per_token(shape, config.context)},
                                 "embed_tokens.weight", "lm_head.weight");
+  built.names = decoder_names(shape);
   built.initialize = [layers = config.layers, tied = config.tie_embeddings](torch::nn::Module& module, std::int64_t unit) {
     const bool skips_tied = tied && unit == layers + 1;
     model::initialize_parameters(module, model::kInitialStd, skips_tied ? "lm_head.weight" : "");
   };
   return built;
 }
+
+Model of_family(const char* family, ModelConfig config) {
+  config.family = family;
+  return decoder(config);
+}
+
+}  // namespace
+
+Model llama(const ModelConfig& config) { return of_family("llama", config); }
+Model mistral(const ModelConfig& config) { return of_family("mistral", config); }
+Model qwen2(const ModelConfig& config) { return of_family("qwen2", config); }
+Model qwen3(const ModelConfig& config) { return of_family("qwen3", config); }
 
 }  // namespace gsnake::models

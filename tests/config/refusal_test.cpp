@@ -133,7 +133,36 @@ TEST(ConfigRefuses, KeysThatContradictOneAnother) {
   for (const auto& [lines, message] : cases) EXPECT_THAT(refusal(minimal(lines)), HasSubstr(message)) << lines;
 }
 
-TEST(ConfigRefuses, AnEmptyListOfTrainingFiles) { EXPECT_THAT(refusal("train.dtype = \"fp32\""), StartsWith("data.train = []")); }
+TEST(ConfigRefuses, WhatAFamilyDoesNotHave) {
+  const auto of = [](const std::string& family, const std::string& line) { return refusal(minimal("[model]\nfamily = \"" + family + "\"\n" + line)); };
+  EXPECT_THAT(of("llama", "qkv_bias = true"), HasSubstr("model.qkv_bias: the llama family has none, only gpt2 and qwen2"));
+  EXPECT_THAT(of("qwen2", "qk_norm = true"), HasSubstr("model.qk_norm: the qwen2 family has none"));
+  EXPECT_THAT(of("llama", "sliding_window = 128"), HasSubstr("model.sliding_window: the llama family has none"));
+  EXPECT_THAT(of("gpt2", "rope_scaling = { type = \"linear\", factor = 2 }"), HasSubstr("model.rope_scaling.type: the gpt2 family has none"));
+  EXPECT_THAT(of("qwen3", "dropout = 0.1"), HasSubstr("model.dropout: the qwen3 family has none"));
+}
+
+TEST(ConfigFromAFolder, TakesTheShapeAndRefusesAnother) {
+  const std::string folder = GSNAKE_FIXTURES "/qwen3";
+  const auto with = [&](const std::string& lines) { return minimal("train.sequence_length = 8\n[model]\nfrom = \"" + folder + "\"\n" + lines); };
+  const Config config = Config::parse(with(""));
+  EXPECT_EQ(config.model.family, "qwen3");
+  EXPECT_EQ(config.model.hidden, 16);
+  EXPECT_EQ(config.model.from, folder);
+  EXPECT_EQ(Config::parse(with("hidden = 16\ncontext = 99")).model.context, 99);
+  EXPECT_THAT(refusal(with("hidden = 32")), HasSubstr("model.hidden = 32: config.json of model.from says 16; leave it out"));
+  EXPECT_THAT(refusal(with("family = \"llama\"")), HasSubstr("model.family = \"llama\": config.json of model.from says \"qwen3\""));
+}
+
+TEST(ConfigFromAFolder, ThatIsMissingIsAnInputFile) {
+  try {
+    Config::parse(minimal("model.from = \"/absent\""));
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::input);
+    EXPECT_THAT(error.what(), HasSubstr("/absent/config.json"));
+  }
+}
 
 TEST(ConfigRefuses, ToBeValidWhenCodeSetsAValueOutOfRange) {
   auto config = test::parsed("");
@@ -150,11 +179,6 @@ TEST(ConfigRefuses, ToBeValidWhenCodeSetsAValueOutOfRange) {
 TEST(ConfigRefuses, WhatThisBuildCannotDo) {
   const std::vector<std::pair<std::string, std::string>> cases{
       {"memory.device = \"cuda:0\"", "memory.device = \"cuda:0\": this build"},
-      {"[model]\nfamily = \"qwen3\"\nintermediate = 8", "model.family = \"qwen3\": this build"},
-      {"model.from = \"/hf\"", "model.from = \"/hf\": this build"},
-      {"model.qk_norm = true", "model.qk_norm = true: this build"},
-      {"model.sliding_window = 128", "model.sliding_window = 128: this build"},
-      {"[model.rope_scaling]\ntype = \"linear\"\nfactor = 2", "model.rope_scaling.type = \"linear\": this build"},
       {"placement.optimizer = \"auto\"", "placement.optimizer = \"auto\": this build has no planner"},
       {"run = { snapshot_every = 10, durability = \"off\" }", "run.snapshot_every = 10: a snapshot is a copy of a commit"},
   };
