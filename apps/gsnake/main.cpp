@@ -54,6 +54,8 @@ int run(int argc, char** argv) {
   app.add_option("--log-level", log_level, "trace, debug, info, warn, error or off; the log goes to stderr")->capture_default_str();
   app.fallthrough();
   gsnake::command::add_train(app, action);
+  gsnake::command::add_import(app, action);
+  gsnake::command::add_export(app, action);
   gsnake::command::add_generate(app, action);
   gsnake::command::add_inspect(app, action);
   gsnake::command::add_summary(app, action);

@@ -4,6 +4,7 @@
 #include "greedysnake/config.h"
 #include "greedysnake/error.h"
 #include "greedysnake/generator.h"
+#include "greedysnake/hugging_face.h"
 #include "greedysnake/models.h"
 #include "greedysnake/results.h"
 #include "greedysnake/trainer.h"

@@ -14,7 +14,7 @@ constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequenc
 
 bool part_of_maths(const std::string& section, const std::string& key) {
   if (section == "optimizer") return key != "clipping_mode";
-  if (section == "model") return true;
+  if (section == "model") return key != "from";  // only a new run's weights come from there
   if (section == "data") return key != "validation" && key != "tokenizer";
   return section == "train" && std::find(kMathsOfTrain.begin(), kMathsOfTrain.end(), key) != kMathsOfTrain.end();
 }
@@ -71,7 +71,7 @@ Config parse_config(const nlohmann::json& config) {
   // Every leaf is a TOML value as it stands; keys are dotted.
   std::vector<std::string> settings;
   const std::function<void(const std::string&, const nlohmann::json&)> collect = [&](const std::string& name, const nlohmann::json& value) {
-    if (value.is_null()) return;
+    if (value.is_null() || name == "model.from") return;  // the rest of [model] has the shape; the folder may be gone
     if (!value.is_object()) {
       settings.push_back(name + "=" + toml_of(value));
       return;
@@ -80,6 +80,22 @@ Config parse_config(const nlohmann::json& config) {
   };
   collect("", config);
   return Config::parse("", ".", settings);
+}
+
+void refuse_changed_storage(const nlohmann::json& before, const Config& config) {
+  const nlohmann::json now = nlohmann::json::parse(config.to_json());
+  const auto check = [&](const std::string& section, const std::string& key) {
+    const nlohmann::json old = before.contains(section) && before.at(section).contains(key) ? before.at(section).at(key) : nlohmann::json();
+    if (old == now.at(section).at(key)) return;
+    throw Error(ErrorKind::usage, section + "." + key + " was " + old.dump() + " when the model was imported and is " + now.at(section).at(key).dump() +
+                                      " now, which changes what is stored; set it back, or import again with it");
+  };
+  for (const auto& [key, value] : now.at("model").items()) {
+    if (key != "from" && key != "dropout") check("model", key);
+  }
+  check("train", "dtype");
+  check("optimizer", "name");
+  check("optimizer", "moments");
 }
 
 void refuse_changed_compute(const RunState& before, int threads, const std::string& dtype, const std::vector<std::string>& allowed) {

@@ -28,6 +28,10 @@ RunState run_state_from(const nlohmann::json& training);
 nlohmann::json config_from(const nlohmann::json& training);
 Config parse_config(const nlohmann::json& config);
 
+// Of a run that was imported and not trained yet, which may be trained in any way that its files have room for. Throws Error(usage) that names
+// the first key that would change what is stored.
+void refuse_changed_storage(const nlohmann::json& before, const Config& now);
+
 // Throw Error(usage) that names the first key whose change would change the maths, unless `allowed` names it.
 void refuse_changed_compute(const RunState& before, int threads, const std::string& dtype, const std::vector<std::string>& allowed);
 void refuse_changed_maths(const nlohmann::json& before, const Config& now, const std::vector<std::string>& allowed);

@@ -13,7 +13,6 @@
 #include "core/log.h"
 #include "core/topology.h"
 #include "greedysnake/error.h"
-#include "memory/anonymous.h"
 #include "train/compute_dtype.h"
 #include "train/torch_memory.h"
 
@@ -37,11 +36,6 @@ Model checked(Model model, const Config& config) {
                                       std::to_string(model.max_context) + " tokens; lower it or raise model.context");
   }
   return model;
-}
-
-std::uint64_t checksum_of_zeros(std::uint64_t bytes) {
-  const memory::AnonymousMemory zeros(bytes);
-  return store::checksum_of({zeros.data(), bytes});
 }
 
 ComputeShape compute_shape(const Config& config, Purpose purpose) {
@@ -130,7 +124,6 @@ std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
   const auto key_of = [](const store::Extent& e) { return Key{e.kind, e.object, e.offset, e.bytes}; };
   std::map<Key, std::uint64_t> known;
   for (const store::Checksum& checksum : store->checksums()) known[key_of(checksum.extent)] = checksum.xxh3;
-  std::map<std::uint64_t, std::uint64_t> zeros;  // by size
   std::vector<KnownChecksum> all;
   std::vector<int> unknown;
   std::vector<store::Extent> to_hash;
@@ -142,10 +135,6 @@ std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
       all.push_back({static_cast<int>(i), found->second});
     } else if (written && written->of(i)) {
       all.push_back({static_cast<int>(i), *written->of(i)});
-    } else if (state == StartState::fresh && extent.kind != store::Kind::weights) {
-      auto [zero, made] = zeros.try_emplace(extent.bytes, 0);
-      if (made) zero->second = checksum_of_zeros(extent.bytes);
-      all.push_back({static_cast<int>(i), zero->second});
     } else if (state != StartState::sampled) {
       unknown.push_back(static_cast<int>(i));
       to_hash.push_back(extent);

@@ -21,6 +21,7 @@
 #include "train/progress.h"
 #include "train/run_log.h"
 #include "train/signals.h"
+#include "train/transfer_progress.h"
 
 namespace gsnake::train {
 namespace {
@@ -208,7 +209,8 @@ class TrainLoop {
   Heartbeat heartbeat_;  // last: its thread uses the others
 };
 
-void check_request(const RunRequest& request) {
+void check_request(const Config& config, const RunRequest& request) {
+  if (config.data.train.empty()) throw Error(ErrorKind::usage, "data.train = []: name at least one file of text or tokens");
   if (!request.overwrite || request.resume == "never") return;
   throw Error(ErrorKind::usage, fmt::format("--overwrite goes with --resume never, not with --resume {}: add --resume never to discard the "
                                             "run that is there, or leave out --overwrite to go on with it",
@@ -236,11 +238,19 @@ RunOutcome run_trainer(const Config& config, Inputs& inputs, const TrainerOption
 
 RunOutcome run_training(const Config& config, const RunRequest& request) {
   TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change, request.from_step, {}};
-  check_request(request);
+  check_request(config, request);
   check_outputs(config);
   const StopSignals signals;
   PhaseWatch watch(signals);
-  options.progress = [&watch](const std::string& what, std::uint64_t done, std::uint64_t total) { watch.enter_or_stop(what, done, total); };
+  TransferProgress progress;
+  options.progress = [&](const std::string& what, std::uint64_t done, std::uint64_t total) {
+    watch.enter_or_stop(what, done, total);
+    if (what.starts_with("importing")) {
+      progress.tell(what, done, total);
+    } else {
+      progress.end_line();
+    }
+  };
   try {
     watch.enter("opening the data");
     Inputs inputs(config);

@@ -11,7 +11,9 @@
 #include "greedysnake/error.h"
 #include "memory/anonymous.h"
 #include "schedule/traffic.h"
+#include "train/carried_files.h"
 #include "train/compute_dtype.h"
+#include "train/import_weights.h"
 #include "train/initial_state.h"
 #include "train/run_report.h"
 #include "train/run_state.h"
@@ -80,6 +82,7 @@ class Trainer::Impl {
   void open(const TrainerOptions& options);
   void resume(const TrainerOptions& options, const store::StoreOptions& store_options);
   void create(const TrainerOptions& options, const store::StoreOptions& store_options);
+  void set_compute();
   void make_committer();
   void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
   double loss_of(const InFlight& step) const;
@@ -151,11 +154,16 @@ void Trainer::Impl::open(const TrainerOptions& options) {
 void Trainer::Impl::resume(const TrainerOptions& options, const store::StoreOptions& store_options) {
   session.store = store::Store::open(store_options, train::scratch_layout(session.store_layout));
   const nlohmann::json& training = session.store->manifest()->training;
-  train::refuse_changed_maths(train::config_from(training), session.config, options.allow_change);
   state = train::run_state_from(training);
-  train::refuse_changed_compute(state, at::get_num_threads(), train::dtype_name(session.shape.compute), options.allow_change);
-  const double scale = session.numerics.policy.dynamic_scale ? state.loss_scale : session.numerics.progress.loss_scale;
-  session.numerics.progress = {state.updates, scale, state.good_steps};
+  if (training.value("imported", false)) {
+    train::refuse_changed_storage(train::config_from(training), session.config);
+    set_compute();
+  } else {
+    train::refuse_changed_maths(train::config_from(training), session.config, options.allow_change);
+    train::refuse_changed_compute(state, at::get_num_threads(), train::dtype_name(session.shape.compute), options.allow_change);
+    const double scale = session.numerics.policy.dynamic_scale ? state.loss_scale : session.numerics.progress.loss_scale;
+    session.numerics.progress = {state.updates, scale, state.good_steps};
+  }
   if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + session.config.run.dir);
   first_step_ = completed = state.step;
   manifest_valid_ = true;
@@ -170,16 +178,35 @@ void Trainer::Impl::resume(const TrainerOptions& options, const store::StoreOpti
 }
 
 void Trainer::Impl::create(const TrainerOptions& options, const store::StoreOptions& store_options) {
+  const std::string& from = session.config.model.from;
+  std::optional<hf::WeightsFolder> folder;
+  train::ImportPlan plan;
+  if (!from.empty()) plan = train::make_import_plan(session.model, session.layout, folder.emplace(from));
   session.store = store::Store::create(store_options, session.store_layout);
   state = {};
   state.elements = session.problem.elements;
+  set_compute();
+  session.written.emplace(session.program.map);
+  const optim::WeightFormat format = session.numerics.optimizer.weights;
+  const auto told = [&](const std::string& what, std::uint64_t done, std::uint64_t total) {
+    if (options.progress) options.progress(what, done, total);
+  };
+  if (folder) {
+    train::import_weights(plan, session.layout, format, session.program.map, *session.store, *session.written,
+                          [&](std::uint64_t done, std::uint64_t total) { told("importing the weights of " + from, done, total); });
+  } else {
+    train::write_initial_weights(
+        session.model, session.layout, format, session.config.train.seed, *session.store, *session.written,
+        [&](std::size_t unit, std::size_t units) { told(fmt::format("writing the initial weights of unit {} of {}", unit + 1, units), 0, 0); });
+  }
+  session.written->rest_is_zero();
+  train::carry_files(from, *session.store, session.config.run.dir);
+}
+
+// What this process computes with, for a run that begins.
+void Trainer::Impl::set_compute() {
   state.compute_threads = at::get_num_threads();
   state.compute_dtype = train::dtype_name(session.shape.compute);
-  session.written.emplace(session.program.map);
-  train::write_initial_weights(session.model, session.layout, session.numerics.optimizer.weights, session.config.train.seed, *session.store, *session.written,
-                               [&](std::size_t unit, std::size_t units) {
-                                 if (options.progress) options.progress(fmt::format("writing the initial weights of unit {} of {}", unit + 1, units), 0, 0);
-                               });
 }
 
 void Trainer::Impl::make_committer() {

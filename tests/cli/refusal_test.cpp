@@ -34,6 +34,7 @@ TEST_F(RefusalTest, NamesADtypeThatDoesNotExist) { expect_refused({"train.dtype=
 TEST_F(RefusalTest, NamesADeviceThatIsNotBuilt) { expect_refused({"memory.device=cuda:0"}, 2, "memory.device"); }
 TEST_F(RefusalTest, NamesALossScaleThatNothingUses) { expect_refused({"train.loss_scale=128"}, 2, "train.loss_scale"); }
 TEST_F(RefusalTest, NamesAnEpsilonThatIsZeroInFp32) { expect_refused({"optimizer.epsilon=1e-50"}, 2, "optimizer.epsilon"); }
+TEST_F(RefusalTest, NeedsAFileToTrainOn) { expect_refused({"data.train=[]"}, 2, "data.train = []"); }
 TEST_F(RefusalTest, NamesACorpusThatIsMissing) { expect_refused({"data.train=absent.txt"}, 5, "absent.txt"); }
 TEST_F(RefusalTest, NamesAValidationFileThatIsMissing) {
   expect_refused({"data.validation=absent.txt", "train.validate_every=2"}, 5, "absent.txt");
@@ -132,7 +133,7 @@ TEST_F(ReadOnlyTest, AFolderWithoutPermissionIsNamed) {
 class UsageTest : public CommandTest {};
 
 TEST_F(UsageTest, EveryCommandHasHelpAndVersion) {
-  for (const char* command : {"train", "generate", "inspect", "summary"}) {
+  for (const char* command : {"train", "import", "export", "generate", "inspect", "summary"}) {
     const Outcome help = run({command, "--help"});
     EXPECT_EQ(help.status, 0);
     EXPECT_THAT(help.out, HasSubstr(command));

@@ -1,0 +1,51 @@
+// Hugging Face folders in and out: config.json, safetensors, and what lies beside them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "greedysnake/config.h"
+#include "greedysnake/unit.h"
+
+namespace gsnake {
+
+// Bytes of weights that were read or written so far, of how many. What it throws ends the work, which then leaves nothing behind.
+using TransferProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+struct ImportOptions {
+  bool overwrite = false;  // a run that is there
+  TransferProgress progress;
+};
+
+struct ExportOptions {
+  std::string dtype;                          // fp32 (the master weights), bf16 or fp16; empty: the run's train.dtype
+  std::uint64_t shard_bytes = 5'000'000'000;  // of one file at most, but for a tensor that is larger
+  std::string config_json;                    // of a model that is no built-in family: what config.json says, but for the dtype
+  TransferProgress progress;
+};
+
+struct TransferReport {
+  std::int64_t step = 0;  // of the run's commit
+  std::uint64_t parameters = 0;
+  std::uint64_t bytes = 0;  // of weights, as the folder has them
+  int files = 0;            // of weights
+  std::string dtype;        // of the run (import), of the folder (export)
+  double seconds = 0.0;
+};
+
+// A new run whose weights are those of config.model.from, committed as step 0: `train` goes on from there, with whatever settings do not
+// change how state is stored. Needs some 300 MiB for a model of any size. Everything that the folder could be refused for is refused first:
+// Error(input) that names file, tensor and offset; Error(usage), Error(storage) as Trainer.
+TransferReport import_model(const Model& model, const Config& config, const ImportOptions& options = {});
+
+// The weights of the last commit of the run in `run_dir`, which may be trained meanwhile, as a folder that appears at `to` when it is
+// complete. Throws Error(usage) when there is something at `to` already, Error(storage).
+TransferReport export_model(const Model& model, const std::string& run_dir, const std::string& to, const ExportOptions& options = {});
+// The same of a run of a built-in family.
+TransferReport export_run(const std::string& run_dir, const std::string& to, const ExportOptions& options = {});
+
+// The config that a run was last committed with.
+Config run_config(const std::string& run_dir);
+
+}  // namespace gsnake

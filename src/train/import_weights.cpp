@@ -1,0 +1,144 @@
+#include "train/import_weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <optional>
+
+#include "hf/refusal.h"
+#include "runtime/slot_table.h"
+#include "store/stream.h"
+#include "train/tensor_reader.h"
+
+namespace gsnake::train {
+namespace {
+
+using optim::WeightFormat;
+
+std::uint64_t largest_chunk(const schedule::Map& map) {
+  std::uint64_t elements = 0;
+  for (const schedule::Chunk& chunk : map.chunks) elements = std::max(elements, chunk.elements);
+  return elements;
+}
+
+bool all_zero(std::span<const std::byte> bytes) {
+  return bytes.empty() || (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+template <typename T>
+std::span<T> as(std::byte* data, std::uint64_t elements) {
+  return {reinterpret_cast<T*>(data), elements};
+}
+
+class Importer {
+ public:
+  Importer(const ImportPlan& plan, const ModelLayout& layout, WeightFormat format, const schedule::Map& map, store::Store& store,
+           StateHashes& hashes)
+      : plan_(plan),
+        layout_(layout),
+        format_(format),
+        map_(map),
+        hashes_(hashes),
+        master_(largest_chunk(map)),
+        weights_(store, 0, largest_chunk(map) * optim::weight_bytes(format)) {
+    if (optim::master_bytes(format) > 0) rest_.emplace(store, 0, largest_chunk(map) * optim::master_bytes(format));
+  }
+
+  void run(const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+    const std::uint64_t total = source_bytes(plan_);
+    for (const schedule::Chunk& chunk : map_.chunks) {
+      progress(done_, total);
+      const std::span<float> master(master_.data(), chunk.elements);
+      fill(chunk, master);
+      if (!optim::storable(format_, master)) refuse_value(chunk, master);
+      write(chunk, master);
+    }
+    weights_.finish();
+    if (rest_) rest_->finish();
+    progress(total, total);
+  }
+
+ private:
+  // Padding between and behind parameters is zero.
+  void fill(const schedule::Chunk& chunk, std::span<float> master) {
+    std::fill(master.begin(), master.end(), 0.0F);
+    const auto object = static_cast<std::size_t>(chunk.object);
+    const std::vector<model::FlatParameter>& parameters = layout_.units[object].parameters;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const std::uint64_t begin = std::max(chunk.begin, parameters[i].offset);
+      const std::uint64_t end = std::min(chunk.begin + chunk.elements, parameters[i].offset + parameters[i].info.numel);
+      if (begin >= end) continue;
+      if (!reader_ || reading_ != &plan_[object][i]) reader_.emplace(*(reading_ = &plan_[object][i]));
+      reader_->read(begin - parameters[i].offset, master.subspan(begin - chunk.begin, end - begin));
+      done_ += (end - begin) * hf::size_of(reading_->dtype);
+    }
+  }
+
+  void write(const schedule::Chunk& chunk, std::span<const float> master) {
+    const std::uint64_t elements = master.size();
+    std::byte* weights = weights_.block();
+    if (format_ == WeightFormat::fp32) {
+      std::memcpy(weights, master.data(), master.size_bytes());
+    } else if (format_ == WeightFormat::bf16) {
+      optim::split_master(master, as<std::uint16_t>(weights, elements), as<std::int16_t>(rest_->block(), elements));
+    } else {
+      optim::to_fp16(master, as<std::uint16_t>(weights, elements));
+      std::memcpy(rest_->block(), master.data(), master.size_bytes());
+    }
+    put(weights_, chunk.weight_extent);
+    if (rest_) put(*rest_, chunk.state_extent[0]);
+  }
+
+  // A file's preallocated blocks are zero already: the remainder of a bf16 weight costs nothing.
+  void put(store::WriteStream& stream, int number) {
+    const store::Extent extent = runtime::store_extent(map_.extents[static_cast<std::size_t>(number)]);
+    const std::span<const std::byte> bytes(stream.block(), extent.bytes);
+    hashes_.written(static_cast<std::size_t>(number), bytes);
+    if (!all_zero(bytes)) stream.write(extent);
+  }
+
+  [[noreturn]] void refuse_value(const schedule::Chunk& chunk, std::span<const float> master) const {
+    const auto object = static_cast<std::size_t>(chunk.object);
+    for (std::size_t i = 0; i < master.size(); ++i) {
+      if (optim::storable(format_, master.subspan(i, 1))) continue;
+      const std::uint64_t element = chunk.begin + i;
+      const auto& parameters = layout_.units[object].parameters;
+      const auto after =
+          std::find_if(parameters.begin(), parameters.end(), [&](const model::FlatParameter& p) { return p.offset > element; });
+      const auto parameter = static_cast<std::size_t>(after - parameters.begin()) - 1;
+      refuse_element(plan_[object][parameter], element - parameters[parameter].offset, master[i]);
+    }
+    throw std::logic_error("import: a chunk that can't be stored holds only values that can");
+  }
+
+  [[noreturn]] static void refuse_element(const ParameterSource& source, std::uint64_t element, float value) {
+    const hf::Tensor& tensor = source.source->tensor;
+    if (source.transposed) element = element % tensor.shape[0] * tensor.shape[1] + element / tensor.shape[0];
+    hf::refuse(source.source->file->path(),
+               fmt::format("tensor {}: the value {} at offset {} is not finite, or too large for train.dtype", hf::shown(tensor.name),
+                           value, tensor.offset + element * hf::size_of(source.dtype)));
+  }
+
+  const ImportPlan& plan_;
+  const ModelLayout& layout_;
+  const WeightFormat format_;
+  const schedule::Map& map_;
+  StateHashes& hashes_;
+  std::vector<float> master_;
+  store::WriteStream weights_;
+  std::optional<store::WriteStream> rest_;
+  std::optional<TensorReader> reader_;
+  const ParameterSource* reading_ = nullptr;
+  std::uint64_t done_ = 0;
+};
+
+}  // namespace
+
+void import_weights(const ImportPlan& plan, const ModelLayout& layout, optim::WeightFormat format, const schedule::Map& map,
+                    store::Store& store, StateHashes& hashes, const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+  Importer(plan, layout, format, map, store, hashes).run(progress);
+}
+
+}  // namespace gsnake::train
