@@ -23,5 +23,6 @@ void add_summary(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_bench_ssd(CLI::App& bench, Action& action);
 void add_bench_optimizer(CLI::App& bench, Action& action);
+void add_bench_zero_infinity(CLI::App& bench, Action& action);
 
 }  // namespace gsnake::command

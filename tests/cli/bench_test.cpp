@@ -1,6 +1,11 @@
 // gsnake bench, as far as it is a command; tests/bench has what it measures.
 #include <gmock/gmock.h>
 
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
 #include "cli/command.h"
 
 namespace gsnake::test {
@@ -9,7 +14,8 @@ namespace {
 class BenchTest : public CommandTest {};
 
 TEST_F(BenchTest, SsdPrintsJsonAndItsOwnCommandLine) {
-  const Outcome outcome = run({"bench", "ssd", ".", "--size", "16 MiB", "--block", "64 KiB", "--depth", "4", "--repeats", "1", "--op", "read", "--json"});
+  const Outcome outcome =
+      run({"bench", "ssd", ".", "--size", "16 MiB", "--block", "64 KiB", "--depth", "4", "--repeats", "1", "--op", "read", "--json"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const Json report = Json::parse(outcome.out);
   EXPECT_THAT(report["command"].get<std::string>(), testing::StartsWith("gsnake bench ssd . --size"));
@@ -20,6 +26,38 @@ TEST_F(BenchTest, NeedsToKnowWhatToMeasure) {
   EXPECT_EQ(run({"bench"}).status, 2);
   expect_one_error_line(run({"bench", "ssd"}), 2, "DIR");
   expect_one_error_line(run({"bench", "ssd", "absent"}), 4, "absent");
+}
+
+TEST_F(BenchTest, ZeroInfinityRefusesBeforeAnythingRuns) {
+  expect_one_error_line(run({"bench", "zero-infinity", "--environment", "absent"}), 2, "benchmarks/zero_infinity/setup");
+  std::filesystem::create_directories(folder_ / "env/bin");
+  std::ofstream(folder_ / "env/bin/python") << "";
+  expect_one_error_line(run({"bench", "zero-infinity", "--environment", ".", "--folder", "missing"}), 2, "missing");
+  expect_one_error_line(run({"bench", "zero-infinity", "--environment", ".", "--folder", "/proc", "--rate", "200MB"}), 2, "--rate");
+  expect_one_error_line(run({"bench", "zero-infinity", "--rate", "fast"}), 2, "--rate");
+}
+
+// The short form: a tiny model, one turn. Where both compute the same, the bytes that the kernel counts follow.
+TEST_F(BenchTest, ZeroInfinityMeasuresBothProgramsOnTheSameWork) {
+  const std::filesystem::path environment = GSNAKE_SOURCE_DIR "/.deps/deepspeed";
+  if (!std::filesystem::exists(environment / "ready.txt")) {
+    GTEST_SKIP() << "DeepSpeed's environment is not there; benchmarks/zero_infinity/setup makes it";
+  }
+  const Outcome outcome = run({"bench", "zero-infinity", "--environment", environment, "--layers", "3", "--micro-batches", "2", "--turns",
+                               "1", "--steps", "2", "--threads", "1", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Json report = Json::parse(outcome.out);
+  EXPECT_LE(report["losses"]["first_difference"], report["losses"]["first_tolerance"]);
+  EXPECT_LE(report["losses"]["largest_difference"], report["losses"]["tolerance"]);
+  const Json& row = report["rows"][0];
+  for (const char* program : {"gsnake", "deepspeed"}) {
+    EXPECT_GT(row[program]["step_seconds"]["median"], 0.0) << program;
+    for (const char* way : {"read", "written"}) {
+      const double formula = row["formula_bytes_per_parameter"][program][way];
+      // Few steps: gsnake moves a part of each before or after it.
+      EXPECT_NEAR(row[program][std::string(way) + "_bytes_per_parameter"], formula, 0.2 * formula) << program << " " << way;
+    }
+  }
 }
 
 }  // namespace

@@ -1,0 +1,60 @@
+"""What each of GreedySnake's ideas gives, on the same engine: steps of gsnake alone, from ZeRO-Infinity's order on, one thing more at a time."""
+import re
+import statistics
+
+import measure
+import processes
+
+# The master as a whole beside the weights, instead of the half that they lack: what train.dtype = "fp16" stores, which moves the bytes that a
+# bf16 run without the split would move. Every row computes in fp32, so that they differ in nothing else.
+WHOLE_MASTER = {"train.dtype": "fp16", "train.on_nonfinite": "stop", "train.loss_scale": 1024.0}
+SPLIT_MASTER = {"train.dtype": "bf16"}
+DELAY = 0.5
+
+ROWS = [
+    ("horizontal (ZeRO-Infinity's order)", {"train.schedule": "horizontal", "train.delay": 0.0, **WHOLE_MASTER}, False),
+    ("vertical", {"train.schedule": "vertical", "train.delay": 0.0, **WHOLE_MASTER}, False),
+    ("+ delayed step", {"train.schedule": "vertical", "train.delay": DELAY, **WHOLE_MASTER}, False),
+    ("+ split master", {"train.schedule": "vertical", "train.delay": DELAY, **SPLIT_MASTER}, False),
+    ("+ no bubble", {"train.schedule": "vertical", "train.delay": DELAY, **SPLIT_MASTER}, True),
+    ("the same without delayed step", {"train.schedule": "vertical", "train.delay": 0.0, **SPLIT_MASTER}, True),
+]
+AMPLE = "1 GiB"  # more than pools of any use take
+
+
+def least_host_budget(bench, work, keys):
+    """Bytes, from the refusal of a budget that is too small: the fewest slots, so that no lane runs ahead of another."""
+    try:
+        bench.gsnake(work, processes.Plan(warm_up=1, measured=1), {**keys, "memory.host_budget": "1 MiB"})
+    except processes.RunError as error:
+        found = re.search(r"memory\.host_budget to at least ([0-9.]+) MiB", str(error))
+        if found:
+            return int(float(found.group(1)) * (1 << 20)) + (64 << 10)
+        raise
+    return 1 << 20
+
+
+def keys_of(bench, work, changes, ample):
+    keys = {"train.compute_dtype": "fp32", "memory.device_budget": AMPLE, "memory.host_budget": AMPLE, **changes}
+    if not ample:
+        keys["memory.host_budget"] = least_host_budget(bench, work, keys)
+    return keys
+
+
+def run(bench, work, plan, turns, tell):
+    rows = [(name, keys_of(bench, work, changes, ample)) for name, changes, ample in ROWS]
+    taken = {name: [] for name, _ in rows}
+    for number in range(turns):
+        for name, keys in rows:
+            run_ = bench.gsnake(work, plan, keys)
+            taken[name].append({**measure.turn_of(run_, work, plan), "host_bytes": run_.start["host_bytes"]})
+            tell(f"turn {number + 1} of {turns}, {name}: {taken[name][-1]['step_seconds']:.2f} s a step")
+    first = statistics.median(turn["step_seconds"] for turn in taken[rows[0][0]])
+    results = []
+    for name, keys in rows:
+        summary = measure.summary_of(taken[name], work)
+        results.append({"name": name, "keys": keys, "host_bytes": taken[name][0]["host_bytes"], **summary, "speed_up": first / summary["step_seconds"]["median"]})
+        print(f"{name:<36} {summary['step_seconds']['median']:7.2f} s ({summary['step_seconds']['low']:.2f}..{summary['step_seconds']['high']:.2f})  "
+              f"{results[-1]['speed_up']:5.2f}x  {summary['read_bytes_per_parameter']:6.2f} read {summary['written_bytes_per_parameter']:6.2f} written  "
+              f"{results[-1]['host_bytes'] / 2**20:6.0f} MiB host")
+    return {"micro_batches": work.micro_batches, "rows": results}

@@ -1,0 +1,52 @@
+"""DeepSpeed's best settings: one after another is changed, and kept when a second pair of runs confirms that steps take less time."""
+import processes
+import settings
+
+
+class Sweep:
+
+    def __init__(self, bench, work, rate, steps, tell):
+        self.bench, self.work, self.plan, self.tell = bench, work, processes.Plan(measured=steps, rate=rate), tell
+        self.compute = bench.gsnake(work, processes.Plan(warm_up=1, measured=1)).start["compute_dtype"]
+        self.best, self.trials = dict(settings.DEFAULTS), []
+
+    def seconds(self, change):
+        """The fastest step with the best settings so far and `change`: what else the machine does only adds to it. None where DeepSpeed fails, or
+        keeps parameters off the drive."""
+        trial = {"change": change}
+        self.trials.append(trial)
+        try:
+            run = self.bench.deepspeed(self.work, self.plan, self.compute, {**self.best, **change})
+        except processes.RunError as error:
+            trial["failed"] = str(error)[-300:]
+            self.tell(f"{change}: {trial['failed']}")
+            return None
+        times = [after.seconds - before.seconds for before, after in zip(run.samples, run.samples[1:])][self.plan.warm_up - 1:]
+        share = run.start["parameters_on_nvme"] / run.start["parameters"]
+        trial.update(steps_seconds=times, share_of_parameters_on_nvme=share, steady_peak_bytes=run.steady_peak_bytes)
+        self.tell(f"{change}: {min(times):.2f} s a step")
+        return min(times) if share > 0.99 else None
+
+    def run(self):
+        fastest = self.seconds({})
+        if fastest is None:
+            raise processes.RunError(f"DeepSpeed's default settings don't run: {self.trials[-1]}")
+        for name, values in settings.TRIALS.items():
+            for value in values:
+                took = self.seconds({name: value})
+                if took is None or took > settings.BETTER * fastest:
+                    continue
+                # Seemingly better: once more beside what was the best.
+                fastest = min(fastest, self.seconds({}) or fastest)
+                took = min(took, self.seconds({name: value}) or took)
+                if took < settings.BETTER * fastest:
+                    self.best[name], fastest = value, took
+        return fastest
+
+
+def run(bench, work, rate, steps, tell):
+    sweep = Sweep(bench, work, rate, steps, tell)
+    fastest = sweep.run()
+    settings.save(settings.kind_of(rate), sweep.best)
+    print(f"best {settings.kind_of(rate)} settings, {fastest:.2f} s a step: {sweep.best}")
+    return {"micro_batches": work.micro_batches, "best_seconds": fastest, "best": sweep.best, "trials": sweep.trials}
