@@ -25,6 +25,12 @@ def by_layers(bench, work, knobs, compute, tell):
     return rows
 
 
+def killed_for_memory(bench):
+    """Processes of the group that the kernel has ended because its memory was used up."""
+    counts = dict(line.split() for line in bench.group.read("memory", "memory.oom_control").splitlines())
+    return int(counts.get("oom_kill", 0))
+
+
 def under_limit(bench, work, limit, knobs, compute, tell):
     """Both programs in a group whose memory, page cache included, is limited."""
     outcome = {}
@@ -32,11 +38,12 @@ def under_limit(bench, work, limit, knobs, compute, tell):
     bench.group.limit_memory(limit)
     try:
         for name, start in runs.items():
+            before = killed_for_memory(bench)
             try:
                 run = start()
                 outcome[name] = {"trains": True, **measure.turn_of(run, work, PLAN)}
             except processes.RunError as error:
-                outcome[name] = {"trains": False, "what": str(error)[-400:]}
+                outcome[name] = {"trains": False, "what": str(error)[:400], "killed_for_memory": killed_for_memory(bench) > before}
             said = "trains" if outcome[name]["trains"] else outcome[name]["what"]
             tell(f"{name} under {limit / 2**20:.0f} MiB: {said}")
     finally:

@@ -89,9 +89,11 @@ class _Lines:
                 time.sleep(0.002)
 
 
-def last_words(path, count=3):
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()] if path.exists() else []
-    return " | ".join(lines[-count:])
+def last_words(log):
+    """gsnake's line of error, or the last lines, which are what Python says."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] if log.exists() else []
+    said = [line for line in lines if line.startswith("gsnake: error: ")]
+    return said[-1] if said else " | ".join(lines[-2:])
 
 
 def watch(command, lines_of, log, plan, group, drive):

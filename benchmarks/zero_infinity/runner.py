@@ -21,6 +21,7 @@ def set_environment(workload):
         os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
     rank = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29500 + os.getpid() % 1000), "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_SIZE": "1"}
     os.environ.update(rank, DS_ACCELERATOR="cpu" if workload["device"] == "cpu" else "cuda", OMP_NUM_THREADS=str(workload["threads"]))
+    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # nothing is compiled: no processes that wait to do so
     os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(environment.parent / "ext"))
     os.environ["PATH"] = f"{environment / 'bin'}:{os.environ['PATH']}"
     hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]

@@ -10,15 +10,15 @@ DEFAULTS = {"aio_threads": 2, "queue_depth": 32, "block_bytes": 1 << 20, "overla
 # Of each, what is tried beside the value in force; in this order, the best being kept. What keeps more weights in memory is not among them: the
 # window of two blocks is gsnake's as well. Blocks of I/O above 1 MiB would keep all smaller tensors in memory, off the drive.
 TRIALS = {
-    "aio_threads": [1, 4, 8],
+    "aio_threads": [1, 4],
     "queue_depth": [8, 128],
-    "block_bytes": [256 << 10, 512 << 10],
+    "block_bytes": [256 << 10],
     "overlap_events": [False],
     "single_submit": [True],
     "pipeline": [False],
     "pin_memory": [False],
-    "sub_group_elements": [4_000_000, 16_000_000, 64_000_000],
-    "prefetch_blocks": [0, 1, 2],
+    "sub_group_elements": [4_000_000, 16_000_000],
+    "prefetch_blocks": [0, 1],
     "parameter_buffers": [32],
     "passive_wait": [True],
 }
