@@ -25,7 +25,6 @@ struct ArrayLayout {
 // then how many. Empty for a file that begins otherwise. Throws Error(input) for a header that does not fit the file.
 std::optional<ArrayLayout> llmc_layout(const InputFile& file);
 
-// A byte a token, or a Megatron pair of as many tokens: 1 where the loss counts the token as a label, 0 where not.
 class MaskFile;
 
 class ArrayFile final : public TokenFile {

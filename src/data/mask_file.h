@@ -10,7 +10,7 @@
 
 namespace gsnake::data {
 
-// A byte a token, or a Megatron pair (NAME.bin beside NAME.idx) of the same sequences: 1 where the loss counts the token as a label, 0
+// A byte a token, or a Megatron pair (NAME.bin beside NAME.idx) of as many values: 1 where the loss counts the token as a label, 0
 // where it does not. Safe from several threads at once.
 class MaskFile {
  public:

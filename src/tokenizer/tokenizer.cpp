@@ -77,7 +77,7 @@ class HuggingFace final : public Tokenizer {
   using Added = std::pair<std::string, std::int64_t>;
 
   void set_token(std::int64_t id, std::string bytes) {
-    constexpr std::size_t kMostTokens = 1 << 24;
+    constexpr std::size_t kMostTokens = 1 << 21;
     const auto index = static_cast<std::size_t>(id);
     if (index >= kMostTokens) refuse(path_, fmt::format("token id {} is more than any vocabulary has", id));
     if (index >= tokens_.size()) tokens_.resize(index + 1);

@@ -124,6 +124,21 @@ TEST_F(BatchStreamTest, SeekBackGivesAnEarlierPassAgain) {
   EXPECT_EQ(first_tokens(stream, 25), first);
 }
 
+// A file with a hole: as long as a corpus of 2^40 tokens, and no block of it on the drive.
+TEST_F(BatchStreamTest, ATrillionTokensAreOpenedAndShuffledAtOnce) {
+  const auto path = tokens("long.bin", {1, 2, 3});
+  std::error_code refused;
+  std::filesystem::resize_file(path, std::uintmax_t{1} << 41, refused);
+  if (refused) GTEST_SKIP() << "this file system has no files of 2 TiB: " << refused.message();
+  BatchStream stream(TokenSource({path}, 65536, -1, Access::random), {1, 1, 1024}, WindowOrder::shuffled, 1);
+  EXPECT_EQ(stream.windows(), (std::uint64_t{1} << 30) - 1);
+  Batch batch;
+  stream.seek(stream.windows() - 3);  // into the second pass
+  for (int i = 0; i < 6; ++i) stream.next(batch);
+  EXPECT_EQ(stream.cursor(), stream.windows() + 3);
+  EXPECT_THAT(batch.inputs, testing::Each(0));
+}
+
 TEST_F(BatchStreamTest, RefusesFewerTokensThanOneRowNeeds) {
   try {
     counting(3, {1, 1, 3}, WindowOrder::sequential);
