@@ -47,16 +47,15 @@ def formulas(work, knobs):
     DeepSpeed: each micro-batch reads all weights in forward, and in backward those of the blocks that it no longer has and of the head's; the
     optimizer reads 12 of state and 4 of gradient, and writes as much and 2 of weights."""
     blocks, ends = work.layers * work.block_parameters, work.parameters - work.layers * work.block_parameters
-    kept = kept_blocks(knobs) * work.block_parameters
-    again = blocks - kept
+    again = blocks - kept_blocks(work, knobs) * work.block_parameters
     ours_read = (14 * blocks + 12 * ends) / work.parameters
     weights = 2 * work.micro_batches * (work.parameters + again) / work.parameters
     return {"gsnake": {"read": ours_read, "written": 12.0}, "deepspeed": {"read": 16 + weights, "written": 18.0, "read_in_forward_and_backward": weights}}
 
 
-def kept_blocks(knobs):
-    """Blocks that are still there when backward turns to them: those that fit the reuse distance."""
-    return 2 if knobs["reuse_blocks"] >= 1 else 0
+def kept_blocks(work, knobs):
+    """Blocks that are still there when backward turns to them: the window, if what is used again so soon is kept at all."""
+    return min(int(knobs["live_blocks"]), work.layers) if knobs["reuse_blocks"] >= 1 else 0
 
 
 def predicted_ratios(formula):
@@ -98,7 +97,7 @@ class Bench:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def compare_losses(self, work, steps, knobs, keys=None):
+    def compare_losses(self, work, steps, knobs, keys):
         """Both programs for a few steps. Raises RunError when their losses differ by more than the tolerance."""
         ours = self.gsnake(work, processes.Plan(warm_up=1, measured=steps - 1), keys)
         compute = ours.start["compute_dtype"]
