@@ -55,14 +55,19 @@ def under_limit(bench, work, limit, knobs, compute, tell):
     return outcome
 
 
-def run(bench, work, limit, knobs, tell):
+def run(bench, work, knobs, tell):
     compute = bench.gsnake(work, PLAN).start["compute_dtype"]
     rows = by_layers(bench, work, knobs, compute, tell)
     for row in rows:
         print(f"{row['layers']:>3} layers, {row['parameters'] / 1e6:6.1f}M parameters, beyond the base: " +
               ", ".join(f"{name} {row[name]['steady_bytes_beyond_base'] / MIB:.0f} MiB" for name in ("gsnake", "deepspeed", "deepspeed_frugal")))
-    largest = dataclasses.replace(work, layers=LAYERS[-1])
-    state = largest.parameters * STATE_BYTES_PER_PARAMETER
+    return {"settings": knobs, "smallest_settings": settings.FRUGAL, "rows": rows}
+
+
+def run_limited(bench, work, limit, knobs, tell):
+    """`limit` in bytes; 0: half of the training state."""
+    compute = bench.gsnake(work, PLAN).start["compute_dtype"]
+    state = work.parameters * STATE_BYTES_PER_PARAMETER
     limit = limit or state // 2
-    return {"settings": knobs, "smallest_settings": settings.FRUGAL, "rows": rows, "limit": {"limit_bytes": limit, "state_bytes": state, "state_over_limit": state / limit, "layers": largest.layers,
-                                                               "parameters": largest.parameters, **under_limit(bench, largest, limit, knobs, compute, tell)}}
+    return {"settings": knobs, "smallest_settings": settings.FRUGAL, "limit_bytes": limit, "state_bytes": state, "state_over_limit": state / limit,
+            **under_limit(bench, work, limit, knobs, compute, tell)}

@@ -11,7 +11,14 @@ import logging
 import os
 import pathlib
 import resource
+import socket
 import sys
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def set_environment(workload):
@@ -19,7 +26,7 @@ def set_environment(workload):
     environment = pathlib.Path(sys.prefix)
     if workload["knobs"]["passive_wait"]:
         os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
-    rank = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(29500 + os.getpid() % 1000), "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_SIZE": "1"}
+    rank = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_SIZE": "1"}
     os.environ.update(rank, DS_ACCELERATOR="cpu" if workload["device"] == "cpu" else "cuda", OMP_NUM_THREADS=str(workload["threads"]))
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # nothing is compiled: no processes that wait to do so
     os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(environment.parent / "ext"))
