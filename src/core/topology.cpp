@@ -27,9 +27,14 @@ const Topology& Topology::machine() {
   return topology;
 }
 
+// Placement is advice: what hwloc can't read is no reason not to train.
 Topology::Topology() : topology_(made(), hwloc_topology_destroy) {
-  hwloc_topology_set_flags(topology_.get(), HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING);
-  load();
+  hwloc_topology_set_flags(topology_.get(), HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_CPUBINDING | HWLOC_TOPOLOGY_FLAG_RESTRICT_TO_MEMBINDING);
+  try {
+    load();
+  } catch (const std::runtime_error& error) {
+    spdlog::warn("{}; threads and memory are left where the kernel puts them", error.what());
+  }
 }
 
 Topology::Topology(const std::string& synthetic) : topology_(made(), hwloc_topology_destroy) {
@@ -44,14 +49,19 @@ Topology::~Topology() = default;
 void Topology::load() {
   hwloc_topology_t topology = topology_.get();
   if (hwloc_topology_load(topology) != 0) throw std::runtime_error("hwloc can't read the machine's topology");
-  nodes_ = static_cast<unsigned>(std::max(1, hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE)));
+  // Memory without processors (of a GPU, or slow and far) is no home for slots.
+  std::vector<hwloc_obj_t> memories;
+  for (hwloc_obj_t node = nullptr; (node = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node)) != nullptr;) {
+    if (hwloc_bitmap_iszero(node->cpuset) == 0) memories.push_back(node);
+  }
+  nodes_ = std::max(1U, static_cast<unsigned>(memories.size()));
+  for (const hwloc_obj_t memory : memories) memory_nodes_.push_back(memory->os_index);
   // A machine that tells of no cores has processors all the same.
   const hwloc_obj_type_t type = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
   for (hwloc_obj_t object = nullptr; (object = hwloc_get_next_obj_by_type(topology, type, object)) != nullptr;) {
     Core core;
     for (unsigned node = 0; node < nodes_; ++node) {
-      const hwloc_obj_t memory = hwloc_get_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node);
-      if (memory != nullptr && hwloc_bitmap_isincluded(object->cpuset, memory->cpuset) != 0) core.node = node;
+      if (node < memories.size() && hwloc_bitmap_isincluded(object->cpuset, memories[node]->cpuset) != 0) core.node = node;
     }
     for (int cpu = hwloc_bitmap_first(object->cpuset); cpu >= 0; cpu = hwloc_bitmap_next(object->cpuset, cpu)) {
       core.cpus.push_back(static_cast<unsigned>(cpu));
@@ -77,9 +87,10 @@ std::optional<CoreSplit> Topology::split(unsigned compute_threads, unsigned opti
 
 void Topology::interleave(std::byte* data, std::size_t bytes) const noexcept {
   if (nodes_ < 2 || bytes == 0 || hwloc_topology_is_thissystem(topology_.get()) == 0) return;
-  const int flags = HWLOC_MEMBIND_BYNODESET;
-  if (hwloc_set_area_membind(topology_.get(), data, bytes, hwloc_topology_get_allowed_nodeset(topology_.get()), HWLOC_MEMBIND_INTERLEAVE,
-                             flags) != 0) {
+  const std::unique_ptr<hwloc_bitmap_s, void (*)(hwloc_bitmap_t)> set(hwloc_bitmap_alloc(), hwloc_bitmap_free);
+  if (set == nullptr) return;
+  for (const unsigned node : memory_nodes_) hwloc_bitmap_set(set.get(), node);
+  if (hwloc_set_area_membind(topology_.get(), data, bytes, set.get(), HWLOC_MEMBIND_INTERLEAVE, HWLOC_MEMBIND_BYNODESET) != 0) {
     spdlog::debug("memory is not spread over the {} nodes: {}", nodes_, errno_code().message());
   }
 }

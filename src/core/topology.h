@@ -52,7 +52,8 @@ class Topology {
   void load();
 
   std::unique_ptr<hwloc_topology, void (*)(hwloc_topology*)> topology_;
-  std::vector<Core> cores_;  // by node
+  std::vector<Core> cores_;             // by node
+  std::vector<unsigned> memory_nodes_;  // those that have processors, as the kernel numbers them
   unsigned nodes_ = 1;
 };
 

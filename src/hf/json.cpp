@@ -1,9 +1,9 @@
 #include "hf/json.h"
 
+#include <array>
 #include <cerrno>
 #include <fstream>
 #include <set>
-#include <sstream>
 #include <system_error>
 #include <vector>
 
@@ -63,6 +63,15 @@ class Gate final : public nlohmann::json_sax<Json> {
   std::vector<std::set<std::string>> keys_;
 };
 
+template <typename J>
+J parse(const std::string& path, std::string_view text, std::uint64_t offset) {
+  Gate gate(path, offset);
+  Json::sax_parse(text, &gate);
+  J json = J::parse(text, nullptr, false);
+  if (!json.is_object()) refuse(path, fmt::format("its JSON at byte {} is no object", offset));
+  return json;
+}
+
 }  // namespace
 
 std::string shown(const std::string& name) {
@@ -71,27 +80,27 @@ std::string shown(const std::string& name) {
   return name.size() > kMostShown ? text + "..." : text;
 }
 
-Json parse_object(const std::string& path, std::string_view text, std::uint64_t offset) {
-  Gate gate(path, offset);
-  Json::sax_parse(text, &gate);
-  Json json = Json::parse(text, nullptr, false);
-  if (!json.is_object()) refuse(path, fmt::format("its JSON at byte {} is no object", offset));
-  return json;
+Json parse_object(const std::string& path, std::string_view text, std::uint64_t offset) { return parse<Json>(path, text, offset); }
+
+nlohmann::json parse_table(const std::string& path, std::string_view text, std::uint64_t offset) {
+  return parse<nlohmann::json>(path, text, offset);
 }
 
 std::string read_text(const std::string& path, std::uint64_t most_bytes) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file) text << file.rdbuf();
-  if (!file || text.fail()) {
+  std::string text;
+  std::array<char, 64 * 1024> block{};
+  while (file && text.size() <= most_bytes) {
+    file.read(block.data(), block.size());
+    text.append(block.data(), static_cast<std::size_t>(file.gcount()));
+  }
+  if (text.size() > most_bytes) refuse(path, fmt::format("it has more than the {} bytes that such a file may have", most_bytes));
+  if (!file.is_open() || file.bad() || !file.eof()) {
     const std::error_code code(errno != 0 ? errno : EIO, std::system_category());
     throw Error(ErrorKind::input, fmt::format("cannot read {}: {}; check the path", path, code.message()), code);
   }
-  std::string result = std::move(text).str();
-  if (result.size() > most_bytes)
-    refuse(path, fmt::format("it has {} bytes, more than the {} that such a file may have", result.size(), most_bytes));
-  return result;
+  return text;
 }
 
 }  // namespace gsnake::hf

@@ -13,6 +13,9 @@ using Json = nlohmann::ordered_json;
 // that; `offset` is where the text begins in the file.
 Json parse_object(const std::string& path, std::string_view text, std::uint64_t offset = 0);
 
+// The same for an object of many keys, whose order is lost: it is found in without going through all of them.
+nlohmann::json parse_table(const std::string& path, std::string_view text, std::uint64_t offset = 0);
+
 // The whole of a file of at most `most_bytes`. Throws Error(input).
 std::string read_text(const std::string& path, std::uint64_t most_bytes);
 

@@ -181,7 +181,7 @@ void read_qwen_window(ConfigReader& reader, ModelConfig& model) {
   constexpr std::int64_t kDefaultWindow = 4096;
   constexpr std::int64_t kDefaultFullLayers = 28;
   const bool slides = reader.boolean("use_sliding_window", false);
-  const std::int64_t window = slides ? reader.count("sliding_window", kDefaultWindow) : 0;
+  const std::int64_t window = slides ? reader.count("sliding_window", reader.has("sliding_window") ? 0 : kDefaultWindow) : 0;
   const Json* full = reader.find("max_window_layers");
   reader.ignore("sliding_window");
   reader.require("use_mrope", false);
@@ -283,6 +283,24 @@ const Family& family_of(ConfigReader& reader) {
   return *family;
 }
 
+// Sides of matrices whose sizes overflow nothing, and a number of units that fits memory: files may say anything.
+void check_sizes(const ConfigReader& reader, const ModelConfig& model) {
+  constexpr std::int64_t kMostLayers = 1 << 16;
+  constexpr std::int64_t kMostWide = 1 << 24;
+  const bool is_gpt2 = model.family == "gpt2";
+  const auto require = [&](std::int64_t value, std::int64_t most, const char* key) {
+    if (value > most) reader.refuse_key(key, fmt::format("more than the {} that a model may have here", most));
+  };
+  require(model.layers, kMostLayers, is_gpt2 ? "n_layer" : "num_hidden_layers");
+  require(model.hidden, kMostWide, is_gpt2 ? "n_embd" : "hidden_size");
+  require(model.vocab, kMostWide, "vocab_size");
+  require(model.heads, kMostWide, is_gpt2 ? "n_head" : "num_attention_heads");
+  require(model.intermediate, 4 * kMostWide, is_gpt2 ? "n_inner" : "intermediate_size");
+  if (is_gpt2) return;
+  require(model.kv_heads, kMostWide, "num_key_value_heads");
+  require(model.head_dim, kMostWide / model.heads, "head_dim");
+}
+
 // What a layer can't be built with, whoever wrote the file.
 void check_heads(ConfigReader& reader, const ModelConfig& model) {
   const bool is_gpt2 = model.family == "gpt2";
@@ -316,6 +334,7 @@ ModelConfig parse_model_config(const std::string& path, std::string_view text) {
   for (const char* key : kNeutral) reader.ignore(key);
   family.read(reader, model);
   reader.finish();
+  check_sizes(reader, model);
   check_heads(reader, model);
   return model;
 }

@@ -29,7 +29,7 @@ constexpr std::array kDtypes{NamedSize{"F32", 4},    NamedSize{"F16", 2},  Named
 // Reads one entry of the header.
 class Entry {
  public:
-  Entry(const std::string& path, const std::string& name, const Json& json, std::uint64_t data_begin, std::uint64_t data_bytes)
+  Entry(const std::string& path, const std::string& name, const nlohmann::json& json, std::uint64_t data_begin, std::uint64_t data_bytes)
       : path_(path), name_(name), json_(json), data_begin_(data_begin), data_bytes_(data_bytes) {}
 
   Tensor read() const {
@@ -53,14 +53,14 @@ class Entry {
  private:
   [[noreturn]] void refuse_entry(const std::string& reason) const { refuse(path_, fmt::format("tensor {}: {}", shown(name_), reason)); }
 
-  const Json& field(const char* key) const {
+  const nlohmann::json& field(const char* key) const {
     const auto found = json_.find(key);
     if (found == json_.end()) refuse_entry(fmt::format("its entry in the header lacks {}", key));
     return *found;
   }
 
   std::uint64_t read_dtype(Tensor& tensor) const {
-    const Json& dtype = field("dtype");
+    const nlohmann::json& dtype = field("dtype");
     if (!dtype.is_string()) refuse_entry("its dtype is no text");
     tensor.dtype = dtype.get<std::string>();
     const auto* known = std::find_if(kDtypes.begin(), kDtypes.end(), [&](const NamedSize& size) { return tensor.dtype == size.name; });
@@ -69,10 +69,10 @@ class Entry {
   }
 
   std::uint64_t read_shape(Tensor& tensor) const {
-    const Json& shape = field("shape");
+    const nlohmann::json& shape = field("shape");
     if (!shape.is_array() || shape.size() > kMostDimensions) refuse_entry("its shape is no list of at most 64 sizes");
     std::uint64_t elements = 1;
-    for (const Json& size : shape) {
+    for (const nlohmann::json& size : shape) {
       if (!size.is_number_unsigned()) refuse_entry("its shape holds something else than sizes");
       tensor.shape.push_back(size.get<std::uint64_t>());
       if (__builtin_mul_overflow(elements, tensor.shape.back(), &elements)) {
@@ -83,7 +83,7 @@ class Entry {
   }
 
   void read_offsets(Tensor& tensor) const {
-    const Json& offsets = field("data_offsets");
+    const nlohmann::json& offsets = field("data_offsets");
     if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) {
       refuse_entry("its data_offsets are no two offsets");
     }
@@ -100,7 +100,7 @@ class Entry {
 
   const std::string& path_;
   const std::string& name_;
-  const Json& json_;
+  const nlohmann::json& json_;
   std::uint64_t data_begin_;
   std::uint64_t data_bytes_;
 };
@@ -160,7 +160,7 @@ std::vector<Tensor> parse_safetensors(const std::string& path, std::span<const s
   const std::uint64_t length = header_bytes(path, file);
   const std::uint64_t data_begin = kLengthBytes + length;
   const std::string_view text(reinterpret_cast<const char*>(file.data()) + kLengthBytes, length);
-  const Json header = parse_object(path, text, kLengthBytes);
+  const nlohmann::json header = parse_table(path, text, kLengthBytes);
   std::vector<Tensor> tensors;
   for (const auto& [name, json] : header.items()) {
     if (name != "__metadata__") tensors.push_back(Entry(path, name, json, data_begin, file.size() - data_begin).read());

@@ -38,7 +38,7 @@ bool is_there(const fs::path& path) {
 }  // namespace
 
 std::map<std::string, std::string> parse_index(const std::string& path, std::string_view text) {
-  const Json json = parse_object(path, text);
+  const nlohmann::json json = parse_table(path, text);
   const auto found = json.find("weight_map");
   if (found == json.end() || !found->is_object() || found->empty()) refuse(path, "its weight_map is missing, empty or no object");
   std::map<std::string, std::string> files;

@@ -30,7 +30,8 @@ void require_writable_directory(const std::string& path);
 // "DIRECTORY/.gsnake-PID-N", another at each call: for files that live for a moment.
 [[nodiscard]] std::string temporary_path(const std::string& directory);
 
-// A new file in the folder that has no name any more: whatever happens, nothing is left of it. Throws Error(storage).
+// A new, preallocated file in the folder that has no name any more, so that nothing is left of it however the process ends. Throws
+// Error(storage).
 [[nodiscard]] File make_nameless_file(const std::string& directory, std::uint64_t size_bytes, DirectIo direct);
 
 }  // namespace gsnake::io

@@ -35,7 +35,8 @@ Copy read_copy(const std::string& directory) {
   return copy;
 }
 
-// The run directory's copy, or else the first, tells which run it is.
+}  // namespace
+
 void refuse_foreign(const std::vector<Copy>& copies) {
   const Copy* first = nullptr;
   for (const Copy& copy : copies) {
@@ -48,6 +49,8 @@ void refuse_foreign(const std::vector<Copy>& copies) {
                         "name the folders of one run in run.dir and ssd.paths");
   }
 }
+
+namespace {
 
 std::vector<std::string> faults_of(const std::vector<Copy>& copies) {
   std::vector<std::string> faults;

@@ -22,6 +22,9 @@ struct Copy {
 
 std::vector<Copy> read_copies(const std::vector<std::string>& directories);
 
+// Throws Error(storage) where they are of several runs.
+void refuse_foreign(const std::vector<Copy>& copies);
+
 struct Choice {
   Manifest manifest;
   std::vector<Checksum> checksums;

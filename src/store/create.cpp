@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
 #include <random>
@@ -43,7 +44,7 @@ void refuse_existing_run(const StoreState& state) {
 std::vector<Pin> exclude_readers_of_earlier_run(const StoreState& state) {
   std::vector<Pin> pins;
   for (const std::string& directory : state.directories()) {
-    if (!holds_manifest(directory)) continue;
+    if (!holds_manifest(directory) || ::access((directory + "/" + kPinName).c_str(), F_OK) != 0) continue;
     pins.push_back(Pin::open(directory));
     pins.back().exclude_readers(state.waits_for_readers());
   }

@@ -95,14 +95,14 @@ std::vector<Copy> read_present_copies(const StoreState& state) {
   return read_copies(present);
 }
 
-// The run's first SSD path, wherever it is now; any manifest tells, be it of a commit that is no more.
-void share_pin(StoreState& state, const StoreOptions& options) {
+// The run's first SSD path, wherever it is now; any manifest tells, be it of a commit that is no more. Empty: there is none.
+std::string find_pinned_path(StoreState& state) {
   const std::vector<Copy> copies = read_present_copies(state);
+  refuse_foreign(copies);
   const auto any = std::find_if(copies.begin(), copies.end(), [](const Copy& copy) { return copy.any() != nullptr; });
-  if (any == copies.end()) return;  // which find_commit() refuses
+  if (any == copies.end()) return {};
   take_geometry(state, *any->any(), parse_geometry(*any->any(), state.run_dir), {}, copies);
-  state.pin = Pin::share(state.ssd_paths[0]);
-  state.resolve(options);
+  return state.ssd_paths[0];
 }
 
 // Which commit counts, and where its files are now.
@@ -158,8 +158,15 @@ std::unique_ptr<Store> Store::open_reader(const StoreOptions& options) {
   impl->reads_only = true;
   impl->resolve(options);
   require_run_dir(*impl);
-  share_pin(*impl, options);
-  const Found found = find_commit(*impl, {});
+  Found found;
+  // Until the run that was pinned is the one that is found: another may have taken its place in between.
+  for (std::string pinned; pinned.empty() || pinned != impl->ssd_paths[0];) {
+    pinned = find_pinned_path(*impl);
+    impl->pin.reset();
+    if (!pinned.empty()) impl->pin = Pin::share(pinned);
+    impl->resolve(options);
+    found = find_commit(*impl, {});
+  }
   start_reading_engine(*impl, options);
   for (const Kind kind : kStateKinds) impl->open_files(kind, options.direct);
   auto store = std::unique_ptr<Store>(new Store(std::move(impl)));

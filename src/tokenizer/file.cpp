@@ -4,8 +4,17 @@
 
 namespace gsnake::tokenizer {
 
+// `why` may hold what the file holds: a message is one line all the same.
 void refuse(const std::string& path, const std::string& why) {
-  throw Error(ErrorKind::input, fmt::format("cannot use the tokenizer {}: {}", path, why));
+  std::string line;
+  for (const char character : why) {
+    if (static_cast<unsigned char>(character) < 0x20) {
+      line += fmt::format("\\x{:02x}", static_cast<unsigned char>(character));
+    } else {
+      line += character;
+    }
+  }
+  throw Error(ErrorKind::input, fmt::format("cannot use the tokenizer {}: {}", path, line));
 }
 
 const Json& at(const std::string& path, const Json& part, const char* key) {

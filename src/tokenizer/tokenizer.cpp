@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -165,6 +166,11 @@ class HuggingFace final : public Tokenizer {
 };
 
 std::string read_file(const std::string& path) {
+  constexpr std::uint64_t kMostBytes = 256ULL << 20;
+  std::error_code unknown;
+  if (const auto size = std::filesystem::file_size(path, unknown); !unknown && size > kMostBytes) {
+    refuse(path, fmt::format("it has {} bytes, more than the {} that such a file may have", size, kMostBytes));
+  }
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   if (file) text << file.rdbuf();
@@ -175,12 +181,21 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
+// Its parts hold parts: what is read of them goes as deep as they do.
+Json parse(const std::string& path, const std::string& text) {
+  constexpr int kMostDeep = 64;
+  return Json::parse(text, [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > kMostDeep) refuse(path, fmt::format("its JSON is nested more than {} deep", kMostDeep));
+    return true;
+  });
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> load(const std::string& name) {
   if (name == "bytes") return std::make_unique<Bytes>();
   try {
-    return std::make_unique<HuggingFace>(name, Json::parse(read_file(name)));
+    return std::make_unique<HuggingFace>(name, parse(name, read_file(name)));
   } catch (const Json::parse_error& error) {
     refuse(name, fmt::format("offset {}: it is not JSON", error.byte == 0 ? 0 : error.byte - 1));
   } catch (const Json::exception& error) {

@@ -35,13 +35,18 @@ std::vector<std::string> carried_in(const std::string& folder) {
 
 }  // namespace
 
-std::string carried_folder(const std::string& run_dir) { return (fs::path(run_dir) / "hf").string(); }
+std::string carried_folder(const std::string& run_dir) { return (fs::path(run_dir) / "hf-carried").string(); }
 
 void carry_files(const std::string& from, store::Store& store, const std::string& run_dir) {
   const std::string folder = carried_folder(run_dir);
   std::error_code error;
-  fs::remove_all(folder, error);
-  if (error) core::throw_storage("remove", folder, error, "it belongs to the run that is replaced");
+  if (!from.empty() && fs::equivalent(from, folder, error)) {
+    throw Error(ErrorKind::usage, "cannot import " + from + ": a run keeps copies of its tokenizer files in a folder of that name; choose another run.dir");
+  }
+  // Of an earlier run, by their names: the folder may hold something of the user's as well.
+  for (const std::string& path : carried_in(folder)) {
+    if (!fs::remove(path, error) && error) core::throw_storage("remove", path, error, "it belongs to the run that is replaced");
+  }
   if (from.empty()) return;
   store.add_folder(folder);
   for (const std::string& path : carried_in(from)) {

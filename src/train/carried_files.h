@@ -8,7 +8,7 @@
 
 namespace gsnake::train {
 
-// RUN_DIR/hf.
+// RUN_DIR/hf-carried.
 std::string carried_folder(const std::string& run_dir);
 // Copies them into a run that was just created, which they then belong to: they go with it if it never commits. Those of the run that was
 // there before, if any, go first. An empty `from` copies nothing.

@@ -6,7 +6,7 @@ namespace gsnake::train {
 
 std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options, at::Generator& generator) {
   if (options.temperature <= 0.0) return logits.argmax().item<std::int64_t>();
-  torch::Tensor scaled = logits / options.temperature;
+  torch::Tensor scaled = (logits - logits.max()) / options.temperature;  // no temperature makes an infinity of the largest
   if (options.top_k > 0 && options.top_k < scaled.size(0)) {
     const torch::Tensor least = std::get<0>(scaled.topk(options.top_k)).min();
     scaled = scaled.masked_fill(scaled < least, -std::numeric_limits<float>::infinity());

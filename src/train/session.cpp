@@ -148,7 +148,7 @@ std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
   return all;
 }
 
-unsigned optimizer_threads() { return std::max(1U, core::Topology::machine().cores() / 2); }
+unsigned optimizer_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
 
 std::optional<core::CoreSplit> cores_apart(const Config& config) {
   if (config.train.pin_threads == "never") return std::nullopt;

@@ -117,7 +117,7 @@ INSTANTIATE_TEST_SUITE_P(Delays, ReaderCommandTest, testing::Values("train.delay
 // The flock that a reader has.
 class HeldPin {
  public:
-  explicit HeldPin(const std::filesystem::path& run_dir) : fd_(::open((run_dir / "pin").c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit HeldPin(const std::filesystem::path& first_path) : fd_(::open((first_path / "pin").c_str(), O_RDONLY | O_CLOEXEC)) {
     EXPECT_EQ(::flock(fd_, LOCK_SH), 0);
   }
   HeldPin(const HeldPin&) = delete;
@@ -144,7 +144,7 @@ TEST_P(LongReaderTest, ARunThatIsReadForLongTrainsOnAndIsCommittedAtItsEnd) {
   Process trains(folder_, "trains", train_arguments(changes("1000000"), {}));
   ASSERT_NO_FATAL_FAILURE(wait_for_steps(trains, 3));
   {
-    const HeldPin pin(folder_ / "run");
+    const HeldPin pin(folder_ / "ssd");
     ASSERT_NO_FATAL_FAILURE(wait_for_steps(trains, losses().size() + 6));
     EXPECT_LT(last_step()["committed_step"].get<int>(), last_step()["step"].get<int>() - 3) << "no commit takes the place of what is read";
     trains.signal(SIGINT);

@@ -151,7 +151,6 @@ TEST_P(FaultMatrix, StopsTheRunWithOneErrorThatNamesEverything) {
   rig.drop_executor();
 }
 
-// Checksums are of state; what waits a step or less on SSD (gradients, activations) is trusted as memory is.
 INSTANTIATE_TEST_SUITE_P(OfAnswers, FaultMatrix,
                          testing::Combine(testing::Values(kErrorRead, kErrorWrite, kFull, kEnd),
                                           testing::Values(Kind::weights, Kind::moment1, Kind::moment2, Kind::gradients, Kind::activations),
@@ -159,7 +158,7 @@ INSTANTIATE_TEST_SUITE_P(OfAnswers, FaultMatrix,
                          name_of);
 INSTANTIATE_TEST_SUITE_P(OfBytes, FaultMatrix,
                          testing::Combine(testing::Values(kFlippedRead, kFlippedWrite, kLost, kMisdirected),
-                                          testing::Values(Kind::weights, Kind::moment1, Kind::moment2),
+                                          testing::Values(Kind::weights, Kind::moment1, Kind::moment2, Kind::gradients, Kind::activations),
                                           testing::Values(io::EngineChoice::io_uring, io::EngineChoice::threads)),
                          name_of);
 
