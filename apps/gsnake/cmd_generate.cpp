@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,11 +11,17 @@
 #include <vector>
 
 #include "commands.h"
+#include "core/errors.h"
 #include "greedysnake/error.h"
 #include "greedysnake/generator.h"
+#include "greedysnake/hugging_face.h"
+#include "greedysnake/models.h"
+#include "hf/model_config.h"
 #include "output.h"
 #include "tokenizer/tokenizer.h"
+#include "train/carried_files.h"
 #include "train/metrics.h"
+#include "transfer.h"
 
 namespace gsnake::command {
 namespace {
@@ -30,12 +38,19 @@ struct Arguments {
   bool json = false;
 };
 
+// The run's own, or that of the folder it was imported from: bytes that mean nothing to an imported model would be the alternative.
+std::string tokenizer_name(const Arguments& arguments, const Config& config) {
+  if (!arguments.tokenizer.empty()) return arguments.tokenizer;
+  if (config.data.tokenizer != "bytes") return config.data.tokenizer;
+  const std::vector<std::string> carried = train::carried_files(arguments.run_dir);
+  const auto found = std::find_if(carried.begin(), carried.end(), [](const std::string& path) { return path.ends_with("/tokenizer.json"); });
+  return found == carried.end() ? config.data.tokenizer : *found;
+}
+
 // A run to sample from, and how its tokens are written.
 struct Sampler {
   explicit Sampler(const Arguments& given)
-      : arguments(given),
-        generator(given.run_dir),
-        tokenizer(tokenizer::load(given.tokenizer.empty() ? generator.config().data.tokenizer : given.tokenizer)) {
+      : arguments(given), generator(given.run_dir), tokenizer(tokenizer::load(tokenizer_name(given, generator.config()))) {
     prompt = given.prompt ? tokenizer->encode(*given.prompt) : given.prompt_tokens;
     if (prompt.empty()) throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
   }
@@ -91,11 +106,9 @@ void print_json(Sampler& sampler) {
 }
 
 void check(const Arguments& arguments) {
-  if (!arguments.model_dir.empty()) {
-    throw Error(ErrorKind::usage,
-                "--model " + arguments.model_dir + ": this build reads no Hugging Face folders yet; give a run with --run");
+  if (arguments.run_dir.empty() == arguments.model_dir.empty()) {
+    throw Error(ErrorKind::usage, "name what to sample from: a run directory with --run, or a Hugging Face folder with --model");
   }
-  if (arguments.run_dir.empty()) throw Error(ErrorKind::usage, "--run is missing: name the run directory to sample from");
   if (!arguments.prompt && arguments.prompt_tokens.empty()) {
     throw Error(ErrorKind::usage, "--prompt is missing: give a text to go on from, or token ids with --prompt-tokens");
   }
@@ -103,8 +116,54 @@ void check(const Arguments& arguments) {
     throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
 }
 
+// A run that exists as long as this: its files are open, so that the sampler goes on without their names.
+class TemporaryRun {
+ public:
+  TemporaryRun() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "gsnake-generate-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) {
+      core::throw_storage("make the folder", pattern, core::errno_code(), "set TMPDIR to a folder with room for the weights");
+    }
+    path_ = pattern;
+  }
+  TemporaryRun(const TemporaryRun&) = delete;
+  TemporaryRun& operator=(const TemporaryRun&) = delete;
+  ~TemporaryRun() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] std::string operator/(const char* name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+// Exactly the folder's weights, with the least optimizer state there is beside them.
+Config sampling_config(const std::string& folder, const TemporaryRun& run) {
+  const std::int64_t context = std::min(hf::read_model_config(folder).context, TrainConfig{}.sequence_length);
+  const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
+  return Config::parse("", ".", {"model.from=" + quoted(folder), "run.dir=" + quoted(run / "run"), "ssd.paths=[" + quoted(run / "ssd") + "]",
+                                 "run.durability=off", "train.dtype=fp32", "optimizer.name=sgd", "train.sequence_length=" + std::to_string(context)});
+}
+
+int sample_folder(Arguments arguments) {
+  auto temporary = std::make_unique<TemporaryRun>();
+  const Config config = sampling_config(arguments.model_dir, *temporary);
+  const int status = transfer("importing " + arguments.model_dir, [&](const TransferProgress& progress) {
+    import_model(models::make(config.model), config, {false, progress});
+    return std::string();
+  });
+  if (status != 0) return status;
+  arguments.run_dir = config.run.dir;
+  Sampler sampler(arguments);
+  temporary.reset();
+  (arguments.json ? print_json : print_text)(sampler);
+  return 0;
+}
+
 int run(const Arguments& arguments) {
   check(arguments);
+  if (!arguments.model_dir.empty()) return sample_folder(arguments);
   Sampler sampler(arguments);
   (arguments.json ? print_json : print_text)(sampler);
   return 0;
@@ -116,7 +175,7 @@ void add_generate(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("generate", "Sample text from a run's last commit, streaming its weights");
   command->add_option("--run", arguments->run_dir, "run directory");
-  command->add_option("--model", arguments->model_dir, "Hugging Face folder (not yet)");
+  command->add_option("--model", arguments->model_dir, "Hugging Face folder, whose weights are copied to a temporary run (TMPDIR)");
   auto* prompt = command->add_option("--prompt", arguments->prompt, "text to go on from");
   command->add_option("--prompt-tokens", arguments->prompt_tokens, "token ids to go on from, in place of a text: 464,3797")
       ->delimiter(',')

@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <map>
 
 #include "cli/command.h"
 
@@ -77,6 +78,39 @@ TEST_F(HuggingFaceTest, TrainStartsFromTheFolderAsAnImportDoes) {
   // A resume reads the folder's shape alone.
   for (const char* shard : {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}) fs::remove(folder_ / "hf" / shard);
   EXPECT_EQ(run({"train", "model.toml", "--set", "train.steps=4"}).status, 0);
+}
+
+TEST_F(HuggingFaceTest, GenerateSamplesFromAFolderAsFromItsImportAndLeavesNothing) {
+  fs::remove(folder_ / "hf/tokenizer.json");
+  const Surroundings here{{"TMPDIR=" + folder_.string()}, nullptr};
+  const std::vector<std::string> before = files();
+  const std::vector<std::string> rest{"--prompt-tokens", "1,2,3", "--tokens", "6", "--temperature", "0", "--json"};
+  const auto tokens_of = [&](std::vector<std::string> words) {
+    words.insert(words.end(), rest.begin(), rest.end());
+    const Outcome outcome = run(words, here);
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return outcome.status == 0 ? Json::parse(outcome.out)["tokens"] : Json();
+  };
+  const Json from_folder = tokens_of({"generate", "--model", "hf"});
+  EXPECT_EQ(from_folder.size(), 6U);
+  EXPECT_EQ(files(), before);
+  ASSERT_EQ(run({"import", "--from", "hf", "--run", "run", "--set", "train.dtype=fp32"}).status, 0);
+  EXPECT_EQ(tokens_of({"generate", "--run", "run"}), from_folder);
+}
+
+// What an imported model's tokens mean, its own tokenizer says.
+TEST_F(HuggingFaceTest, GenerateReadsTheTokenizerThatWasImported) {
+  ASSERT_EQ(run({"import", "--from", "hf", "--run", "run"}).status, 0);
+  expect_one_error_line(run({"generate", "--run", "run", "--prompt", "a"}), 5, "hf-carried/tokenizer.json");
+}
+
+TEST_F(HuggingFaceTest, HostileSizesAreRefused) {
+  for (const auto& [key, value] : std::map<std::string, std::int64_t>{{"num_hidden_layers", 2147483647}, {"hidden_size", 2147483646}, {"vocab_size", 2147483647}}) {
+    const Json config = Json::parse(bytes_of(folder_ / "hf/config.json"));
+    change_config(key, value);
+    expect_refused(5, key + " = " + std::to_string(value));
+    put(folder_ / "hf/config.json", config.dump());
+  }
 }
 
 TEST_F(HuggingFaceTest, UnsupportedModelsAreRefusedByName) {

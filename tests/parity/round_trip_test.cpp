@@ -57,7 +57,8 @@ void make_folder(const std::string& family, Dtype dtype, bool tied, bool sharded
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     std::size_t count = 1;
     for (const std::uint64_t size : tensors[i].shape) count *= size;
-    writer.write(i, 0, std::as_bytes(std::span(random_values(dtype, count, random))));
+    const std::string values = random_values(dtype, count, random);
+    writer.write(i, 0, std::as_bytes(std::span(values)));
   }
   writer.write_file("config.json", config.dump());
   writer.write_file("tokenizer.json", "{\"a\": 1}");
