@@ -42,13 +42,14 @@ def summary_of(turns, work):
     return summary
 
 
-def formulas(work, knobs):
-    """Bytes a parameter and step. GreedySnake: docs/schedule.md, a block 14 read and 12 written, embedding and head, which are visited once, 12 and 12.
+def formulas(work, knobs, keys):
+    """Bytes a parameter and step. GreedySnake: docs/schedule.md, a block 14 read and 12 written, embedding and head, which are visited once, 12 and 12;
+    with weights in host memory all 10 and 12.
     DeepSpeed: each micro-batch reads all weights in forward, and in backward those of the blocks that it no longer has and of the head's; the
     optimizer reads 12 of state and 4 of gradient, and writes as much and 2 of weights."""
     blocks, ends = work.layers * work.block_parameters, work.parameters - work.layers * work.block_parameters
     again = blocks - kept_blocks(work, knobs) * work.block_parameters
-    ours_read = (14 * blocks + 12 * ends) / work.parameters
+    ours_read = 10.0 if keys.get("placement.weights.host") == 1 else (14 * blocks + 12 * ends) / work.parameters
     weights = 2 * work.micro_batches * (work.parameters + again) / work.parameters
     return {"gsnake": {"read": ours_read, "written": 12.0}, "deepspeed": {"read": 16 + weights, "written": 18.0, "read_in_forward_and_backward": weights}}
 
@@ -119,7 +120,7 @@ def check_losses(ours, theirs):
 
 
 def alternate(bench, work, plans, turns, compute, knobs, keys, tell):
-    """`turns` times DeepSpeed and then gsnake."""
+    """`turns` times DeepSpeed and then gsnake; gives what there is after each turn."""
     results = {"deepspeed": [], "gsnake": []}
     for number in range(turns):
         theirs = bench.deepspeed(work, plans["deepspeed"], compute, knobs)
@@ -129,12 +130,12 @@ def alternate(bench, work, plans, turns, compute, knobs, keys, tell):
         results["gsnake"].append(turn_of(ours, work, plans["gsnake"]))
         tell(f"M = {work.micro_batches}, turn {number + 1} of {turns}: DeepSpeed {results['deepspeed'][-1]['step_seconds']:.2f} s, "
              f"gsnake {results['gsnake'][-1]['step_seconds']:.2f} s a step, load {os.getloadavg()[0]:.1f}")
-    return results
+        yield results
 
 
-def comparison(results, work, knobs):
+def comparison(results, work, knobs, keys):
     """The table's row of one number of micro-batches."""
-    formula = formulas(work, knobs)
+    formula = formulas(work, knobs, keys)
     ratios = [theirs["step_seconds"] / ours["step_seconds"] for theirs, ours in zip(results["deepspeed"], results["gsnake"])]
     summary = {name: summary_of(turns, work) for name, turns in results.items()}
     return {"micro_batches": work.micro_batches, "tokens_per_step": work.tokens_per_step, **summary, "formula_bytes_per_parameter": formula,
