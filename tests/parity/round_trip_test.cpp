@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <functional>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -252,7 +255,7 @@ TEST_F(Export, RefusesWhatFp16CannotHoldAndTargetsThatExist) {
   EXPECT_THROW(export_run(folder_ / "run", folder_ / "out", options), Error);
   EXPECT_THROW(export_run(folder_ / "run", folder_ / "hf"), Error);
   EXPECT_THROW(export_run(folder_ / "absent", folder_ / "out"), Error);
-  for (const char* left : {"out", "out.partial", "hf.partial"}) EXPECT_FALSE(fs::exists(folder_ / left)) << left;
+  for (const char* left : {"out", "out.gsnake-partial", "hf.gsnake-partial"}) EXPECT_FALSE(fs::exists(folder_ / left)) << left;
 }
 
 TEST_F(Export, OfARunThatIsBeingTrainedIsOfItsLastCommit) {
