@@ -120,6 +120,9 @@ void apply(Config& config, const Sources& sources) {
   rebase(config, sources.base);
   for (const auto& text : sources.overrides) apply_override(config, text);
   rebase(config, ".");  // what is still relative came with an override
+  // Theirs whether or not the config says so.
+  if (config.model.family == "qwen2") config.model.qkv_bias = true;
+  if (config.model.family == "qwen3") config.model.qk_norm = true;
 }
 
 // What a run may choose for an imported model: the rest of [model] is the folder's to say.
