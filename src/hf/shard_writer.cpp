@@ -52,7 +52,7 @@ void sync(int fd, const std::string& path) {
 }  // namespace
 
 ShardWriter::ShardWriter(const std::string& to, std::vector<Tensor> tensors, std::uint64_t shard_bytes)
-    : to_(without_slash(to)), partial_(to_ + ".partial") {
+    : to_(without_slash(to)), partial_(to_ + ".gsnake-partial") {
   std::error_code error;
   if (fs::exists(fs::symlink_status(to_, error)) && !(fs::is_directory(to_, error) && fs::is_empty(to_, error))) {
     throw Error(ErrorKind::usage, fmt::format("cannot export to {}: it exists and is no empty folder; name another", to_));

@@ -12,7 +12,7 @@
 
 namespace gsnake::hf {
 
-// Everything goes to TO.partial, which finish() renames. All throw Error(storage) that names the path; Error(usage) when there is something
+// Everything goes to TO.gsnake-partial, which finish() renames. All throw Error(storage) that names the path; Error(usage) when there is something
 // at `to` that is no empty folder, or another process writes to it.
 class ShardWriter {
  public:

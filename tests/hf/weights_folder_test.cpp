@@ -100,7 +100,7 @@ TEST(ShardWriter, WhatItWritesIsReadInOneFileAndInSeveral) {
     const TensorSource* a = opened.find("a");
     EXPECT_EQ(std::string(reinterpret_cast<const char*>(a->file->bytes().data()) + a->tensor.offset, 16), "1111111122222222");
     EXPECT_EQ(writer.bytes(), 32U);
-    EXPECT_FALSE(std::filesystem::exists(folder / "out.partial"));
+    EXPECT_FALSE(std::filesystem::exists(folder / "out.gsnake-partial"));
   }
 }
 
@@ -112,10 +112,10 @@ TEST(ShardWriter, LeavesNothingUnlessItIsFinished) {
 
 TEST(ShardWriter, TakesOverWhatAKilledOneLeftAndRefusesALivingOnes) {
   const TempFolder folder;
-  std::filesystem::create_directory(folder / "out.partial");
-  write_file(folder / "out.partial/half", "written");
+  std::filesystem::create_directory(folder / "out.gsnake-partial");
+  write_file(folder / "out.gsnake-partial/half", "written");
   ShardWriter first(folder / "out", three(), 100);
-  EXPECT_FALSE(std::filesystem::exists(folder / "out.partial/half"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "out.gsnake-partial/half"));
   EXPECT_THROW(ShardWriter(folder / "out", three(), 100), Error);
   first.finish();
   EXPECT_TRUE(std::filesystem::exists(folder / "out/model.safetensors"));
