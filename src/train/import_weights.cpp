@@ -17,6 +17,8 @@ namespace {
 
 using optim::WeightFormat;
 
+constexpr std::uint16_t kExponent = 0x7F80;  // of a bf16 number
+
 std::uint64_t largest_chunk(const schedule::Map& map) {
   std::uint64_t elements = 0;
   for (const schedule::Chunk& chunk : map.chunks) elements = std::max(elements, chunk.elements);
@@ -42,18 +44,20 @@ class Importer {
         map_(map),
         hashes_(hashes),
         master_(largest_chunk(map)),
-        weights_(store, 0, largest_chunk(map) * optim::weight_bytes(format)) {
-    if (optim::master_bytes(format) > 0) rest_.emplace(store, 0, largest_chunk(map) * optim::master_bytes(format));
+        weights_(store, 0, largest_chunk(map) * optim::weight_bytes(format), store.stream_bytes() / 2) {
+    if (optim::master_bytes(format) > 0)
+      rest_.emplace(store, 0, largest_chunk(map) * optim::master_bytes(format), store.stream_bytes() / 2);
   }
 
   void run(const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
     const std::uint64_t total = source_bytes(plan_);
     for (const schedule::Chunk& chunk : map_.chunks) {
       progress(done_, total);
-      const std::span<float> master(master_.data(), chunk.elements);
-      fill(chunk, master);
-      if (!optim::storable(format_, master)) refuse_value(chunk, master);
-      write(chunk, master);
+      if (is_stored_as_it_is(chunk)) {
+        copy(chunk);
+      } else {
+        convert(chunk);
+      }
     }
     weights_.finish();
     if (rest_) rest_->finish();
@@ -61,30 +65,80 @@ class Importer {
   }
 
  private:
-  // Padding between and behind parameters is zero.
-  void fill(const schedule::Chunk& chunk, std::span<float> master) {
-    std::fill(master.begin(), master.end(), 0.0F);
-    const auto object = static_cast<std::size_t>(chunk.object);
-    const std::vector<model::FlatParameter>& parameters = layout_.units[object].parameters;
+  // Calls body(parameter, first element of it, where that is in the chunk, how many) for each parameter that has a part in the chunk.
+  template <typename Body>
+  void for_each_part(const schedule::Chunk& chunk, Body&& body) const {
+    const std::vector<model::FlatParameter>& parameters = layout_.units[static_cast<std::size_t>(chunk.object)].parameters;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const std::uint64_t begin = std::max(chunk.begin, parameters[i].offset);
       const std::uint64_t end = std::min(chunk.begin + chunk.elements, parameters[i].offset + parameters[i].info.numel);
-      if (begin >= end) continue;
-      if (!reader_ || reading_ != &plan_[object][i]) reader_.emplace(*(reading_ = &plan_[object][i]));
-      reader_->read(begin - parameters[i].offset, master.subspan(begin - chunk.begin, end - begin));
-      done_ += (end - begin) * hf::size_of(reading_->dtype);
+      if (begin < end) body(i, begin - parameters[i].offset, begin - chunk.begin, end - begin);
     }
+  }
+
+  TensorReader& reader_of(const schedule::Chunk& chunk, std::size_t parameter) {
+    const ParameterSource& source = plan_[static_cast<std::size_t>(chunk.object)][parameter];
+    if (!reader_ || reading_ != &source) reader_.emplace(source);
+    reading_ = &source;
+    return *reader_;
+  }
+
+  // bf16 in a bf16 run: the weights' bytes, and remainders of zero.
+  [[nodiscard]] bool is_stored_as_it_is(const schedule::Chunk& chunk) const {
+    bool as_it_is = format_ == WeightFormat::bf16;
+    for_each_part(chunk, [&](std::size_t parameter, std::uint64_t, std::uint64_t, std::uint64_t) {
+      const ParameterSource& source = plan_[static_cast<std::size_t>(chunk.object)][parameter];
+      as_it_is = as_it_is && source.dtype == hf::Dtype::bf16 && !source.transposed;
+    });
+    return as_it_is;
+  }
+
+  void copy(const schedule::Chunk& chunk) {
+    const std::span<std::uint16_t> weights = as<std::uint16_t>(weights_.block(), chunk.elements);
+    std::uint64_t filled = 0;
+    const auto pad_to = [&](std::uint64_t place) {
+      std::fill(weights.begin() + static_cast<std::ptrdiff_t>(filled), weights.begin() + static_cast<std::ptrdiff_t>(place), 0);
+    };
+    for_each_part(chunk, [&](std::size_t parameter, std::uint64_t first, std::uint64_t place, std::uint64_t count) {
+      pad_to(place);
+      reader_of(chunk, parameter).copy(first, std::as_writable_bytes(weights.subspan(place, count)));
+      filled = place + count;
+      done_ += count * sizeof(std::uint16_t);
+    });
+    pad_to(chunk.elements);
+    std::uint16_t least_cleared = 0xFFFF;  // of exponents whose bits are inverted: 0 where one is not finite
+    for (const std::uint16_t weight : weights) least_cleared = std::min<std::uint16_t>(least_cleared, ~weight & kExponent);
+    if (least_cleared == 0) {
+      optim::widen(WeightFormat::bf16, weights, {master_.data(), chunk.elements});
+      refuse_value(chunk, {master_.data(), chunk.elements});
+    }
+    put(weights_, chunk.weight_extent);
+  }
+
+  void convert(const schedule::Chunk& chunk) {
+    const std::span<float> master =
+        format_ == WeightFormat::fp32 ? as<float>(weights_.block(), chunk.elements) : std::span(master_.data(), chunk.elements);
+    std::uint64_t filled = 0;
+    const auto pad_to = [&](std::uint64_t place) {
+      std::fill(master.begin() + static_cast<std::ptrdiff_t>(filled), master.begin() + static_cast<std::ptrdiff_t>(place), 0.0F);
+    };
+    for_each_part(chunk, [&](std::size_t parameter, std::uint64_t first, std::uint64_t place, std::uint64_t count) {
+      pad_to(place);
+      reader_of(chunk, parameter).read(first, master.subspan(place, count));
+      filled = place + count;
+      done_ += count * hf::size_of(reading_->dtype);
+    });
+    pad_to(chunk.elements);
+    if (!optim::storable(format_, master)) refuse_value(chunk, master);
+    write(chunk, master);
   }
 
   void write(const schedule::Chunk& chunk, std::span<const float> master) {
     const std::uint64_t elements = master.size();
-    std::byte* weights = weights_.block();
-    if (format_ == WeightFormat::fp32) {
-      std::memcpy(weights, master.data(), master.size_bytes());
-    } else if (format_ == WeightFormat::bf16) {
-      optim::split_master(master, as<std::uint16_t>(weights, elements), as<std::int16_t>(rest_->block(), elements));
-    } else {
-      optim::to_fp16(master, as<std::uint16_t>(weights, elements));
+    if (format_ == WeightFormat::bf16) {
+      optim::split_master(master, as<std::uint16_t>(weights_.block(), elements), as<std::int16_t>(rest_->block(), elements));
+    } else if (format_ == WeightFormat::fp16) {
+      optim::to_fp16(master, as<std::uint16_t>(weights_.block(), elements));
       std::memcpy(rest_->block(), master.data(), master.size_bytes());
     }
     put(weights_, chunk.weight_extent);

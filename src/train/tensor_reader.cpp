@@ -9,7 +9,7 @@ namespace gsnake::train {
 namespace {
 
 constexpr std::uint64_t kAhead = 32ULL << 20;  // bytes that the kernel may have begun to read
-constexpr std::uint64_t kPanelBytes = 64ULL << 20;
+constexpr std::uint64_t kPanelBytes = 16ULL << 20;
 constexpr std::uint64_t kTile = 32;  // rows of the file that are turned at once
 
 }  // namespace
@@ -35,6 +35,12 @@ void TensorReader::read(std::uint64_t first, std::span<float> out) {
     std::memcpy(out.data() + done, panel_.data() + in_panel, count * sizeof(float));
     done += count;
   }
+}
+
+void TensorReader::copy(std::uint64_t first, std::span<std::byte> out) {
+  const std::uint64_t begin = first * element_bytes_;
+  look_ahead(begin, begin + out.size());
+  std::memcpy(out.data(), source_.source->file->bytes().data() + source_.source->tensor.offset + begin, out.size());
 }
 
 void TensorReader::widen(std::uint64_t first, std::span<float> out) {

@@ -9,7 +9,7 @@
 
 namespace gsnake::train {
 
-// Reads forward. What was read is no longer resident: at most 64 MiB of the file and, where it is transposed, 64 MiB of elements.
+// Reads forward. What was read is no longer resident: at most 64 MiB of the file and, where it is transposed, 32 MiB of elements.
 class TensorReader {
  public:
   explicit TensorReader(const ParameterSource& source);
@@ -18,6 +18,8 @@ class TensorReader {
   ~TensorReader();
   // Elements [first, first + out.size()), row-major in our shape; `first` never decreases by more than what one panel holds.
   void read(std::uint64_t first, std::span<float> out);
+  // The same as bytes of the file; not of what is transposed.
+  void copy(std::uint64_t first, std::span<std::byte> out);
 
  private:
   void widen(std::uint64_t first, std::span<float> out);  // in the file's order
