@@ -11,10 +11,9 @@
 #include "greedysnake/error.h"
 #include "memory/anonymous.h"
 #include "schedule/traffic.h"
-#include "train/carried_files.h"
 #include "train/compute_dtype.h"
-#include "train/import_weights.h"
-#include "train/initial_state.h"
+#include "train/master_weights.h"
+#include "train/new_state.h"
 #include "train/run_report.h"
 #include "train/run_state.h"
 #include "train/session.h"
@@ -178,29 +177,12 @@ void Trainer::Impl::resume(const TrainerOptions& options, const store::StoreOpti
 }
 
 void Trainer::Impl::create(const TrainerOptions& options, const store::StoreOptions& store_options) {
-  const std::string& from = session.config.model.from;
-  std::optional<hf::WeightsFolder> folder;
-  train::ImportPlan plan;
-  if (!from.empty()) plan = train::make_import_plan(session.model, session.layout, folder.emplace(from));
+  const train::NewState fresh(session);
   session.store = store::Store::create(store_options, session.store_layout);
   state = {};
   state.elements = session.problem.elements;
   set_compute();
-  session.written.emplace(session.program.map);
-  const optim::WeightFormat format = session.numerics.optimizer.weights;
-  const auto told = [&](const std::string& what, std::uint64_t done, std::uint64_t total) {
-    if (options.progress) options.progress(what, done, total);
-  };
-  if (folder) {
-    train::import_weights(plan, session.layout, format, session.program.map, *session.store, *session.written,
-                          [&](std::uint64_t done, std::uint64_t total) { told("importing the weights of " + from, done, total); });
-  } else {
-    train::write_initial_weights(
-        session.model, session.layout, format, session.config.train.seed, *session.store, *session.written,
-        [&](std::size_t unit, std::size_t units) { told(fmt::format("writing the initial weights of unit {} of {}", unit + 1, units), 0, 0); });
-  }
-  session.written->rest_is_zero();
-  train::carry_files(from, *session.store, session.config.run.dir);
+  fresh.write(session, options.progress);
 }
 
 // What this process computes with, for a run that begins.
