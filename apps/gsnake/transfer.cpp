@@ -22,9 +22,8 @@ int transfer(const std::string& what, const std::function<std::string(const Tran
     std::string result;
     {
       train::TransferProgress progress;
-      train::PhaseWatch watch(signals);
       result = work([&](std::uint64_t done, std::uint64_t total) {
-        watch.enter_or_stop(what, done, total);
+        if (signals.requested() != 0) throw train::Stopped();
         progress.tell(what, done, total);
       });
     }
