@@ -23,6 +23,11 @@ def fail(message):
     sys.exit(f"tokenize: {message}")
 
 
+def largest_id(tokenizer):
+    """Ids may have gaps: there can be fewer tokens than the largest id says."""
+    return max(tokenizer.get_vocab(with_added_tokens=True).values())
+
+
 class MegatronWriter:
     """NAME.bin and NAME.idx, written as the documents come. Both appear when they are whole."""
 
@@ -74,7 +79,7 @@ def ids_of(tokenizer, texts):
 
 def convert_text(tokenizer, path, separator):
     with open(path, encoding="utf-8", newline="") as file:
-        writer = MegatronWriter(os.path.splitext(path)[0], tokenizer.get_vocab_size())
+        writer = MegatronWriter(os.path.splitext(path)[0], largest_id(tokenizer) + 1)
         for text in pieces(file):
             writer.add(ids_of(tokenizer, [text])[0])
     writer.add(separator)
@@ -100,7 +105,7 @@ def batches(path):
 
 
 def convert_documents(tokenizer, path, separator):
-    writer = MegatronWriter(os.path.splitext(path)[0], tokenizer.get_vocab_size())
+    writer = MegatronWriter(os.path.splitext(path)[0], largest_id(tokenizer) + 1)
     for lines in batches(path):
         for ids in ids_of(tokenizer, [line["text"] for line in lines]):
             writer.add(ids + separator)

@@ -22,6 +22,7 @@ struct Arguments {
 };
 
 std::string describe(const train::Json& end, const Config& config) {
+  if (!end["step"].is_number()) return "no step was trained";  // stopped before the run was open
   if (end["steps"] == 0) return fmt::format("step {} of {}: no step was trained", end["step"].get<std::int64_t>(), config.train.steps);
   const auto loss = [&](const char* key) { return end[key].is_number() ? fmt::format("{:.4f}", end[key].get<double>()) : "none"; };
   return fmt::format("step {} of {}: loss {}{}; committed in {}", end["step"].get<std::int64_t>(), config.train.steps, loss("loss"),

@@ -353,7 +353,8 @@ Json make_model_config(const ModelConfig& model, Dtype dtype, const Json& carrie
   const bool is_same = carried.is_object() && same_shape(parse_model_config(kConfigName, carried.dump()), model);
   if (!is_same) family->write(json, model);
   if (!carried.is_object()) json.update({{"bos_token_id", nullptr}, {"eos_token_id", nullptr}});
-  json[json.contains("dtype") && !json.contains("torch_dtype") ? "dtype" : "torch_dtype"] = torch_name_of(dtype);
+  if (json.contains("dtype")) json["dtype"] = torch_name_of(dtype);
+  if (json.contains("torch_dtype") || !json.contains("dtype")) json["torch_dtype"] = torch_name_of(dtype);
   return json;
 }
 

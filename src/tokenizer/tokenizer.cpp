@@ -120,6 +120,9 @@ class HuggingFace final : public Tokenizer {
       const auto content = text_at(path_, entry, "content");
       const auto id = id_of(path_, at(path_, entry, "id"));
       if (content.empty()) refuse(path_, "one of its added tokens is empty");
+      for (const char* rule : {"lstrip", "rstrip", "single_word"}) {
+        if (flag(entry, rule, false)) refuse_unknown(path_, fmt::format("the {} of its added token {}", rule, content));
+      }
       added_.emplace_back(content, id);
       set_token(id, content);
     }

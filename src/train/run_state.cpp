@@ -91,7 +91,8 @@ void refuse_changed_storage(const nlohmann::json& before, const Config& config) 
                                       " now, which changes what is stored; set it back, or import again with it");
   };
   for (const auto& [key, value] : now.at("model").items()) {
-    if (key != "from" && key != "dropout") check("model", key);
+    const bool stored = key != "context" || config.model.family == "gpt2";  // whose positions are weights
+    if (key != "from" && key != "dropout" && stored) check("model", key);
   }
   check("train", "dtype");
   check("optimizer", "name");

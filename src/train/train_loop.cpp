@@ -76,7 +76,8 @@ class TrainLoop {
     inputs_.training.seek(trainer_.data_cursor());
     submitted_ = trainer_.completed_steps();
     for (const std::string& line : start_text(config_, trainer_.report())) spdlog::info("{}", line);
-    const auto rows = static_cast<std::uint64_t>(config_.train.steps * config_.train.micro_batches * config_.train.micro_batch_size);
+    const double most = static_cast<double>(config_.train.steps) * static_cast<double>(config_.train.micro_batches) * static_cast<double>(config_.train.micro_batch_size);
+    const auto rows = static_cast<std::uint64_t>(std::min(most, 1e18));
     for (const std::string& line : data::describe(inputs_.training, rows)) spdlog::info("data: {}", line);
   }
 

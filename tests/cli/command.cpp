@@ -84,13 +84,13 @@ void Process::signal(int number) const { ASSERT_EQ(::kill(pid_, number), 0); }
 
 Outcome Process::wait() {
   int status = 0;
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(5);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(10);
   while (::waitpid(pid_, &status, WNOHANG) == 0) {
     if (std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       continue;
     }
-    ADD_FAILURE() << "killed, as it had not ended after five minutes; it printed " << err_;
+    ADD_FAILURE() << "killed, as it had not ended after ten minutes; it printed " << err_;
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, &status, 0);
     break;

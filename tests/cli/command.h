@@ -37,7 +37,7 @@ class Process {
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   void signal(int number) const;
-  // One that has not ended after five minutes is killed, which fails the test.
+  // One that has not ended after ten minutes is killed, which fails the test.
   Outcome wait();
 
  private:

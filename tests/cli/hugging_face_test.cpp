@@ -75,6 +75,9 @@ TEST_F(HuggingFaceTest, TrainStartsFromTheFolderAsAnImportDoes) {
   ASSERT_EQ(run({"import", "model.toml", "--from", "hf", "--run", "other", "--set", "ssd.paths=other_ssd"}).status, 0);
   ASSERT_EQ(run({"train", "model.toml", "--set", "run.dir=other", "--set", "ssd.paths=other_ssd"}).status, 0);
   EXPECT_EQ(losses(), losses("other"));
+  // Rotary positions go as far as one likes.
+  EXPECT_EQ(run({"train", "model.toml", "--set", "run.dir=other", "--set", "ssd.paths=other_ssd", "--set", "train.steps=4", "--set", "model.context=77", "--allow-change",
+                 "model.context"}).status, 0);
   // A resume reads the folder's shape alone.
   for (const char* shard : {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}) fs::remove(folder_ / "hf" / shard);
   EXPECT_EQ(run({"train", "model.toml", "--set", "train.steps=4"}).status, 0);

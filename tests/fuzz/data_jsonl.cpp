@@ -1,6 +1,7 @@
 // Examples: whatever is accepted can be read, in whole and in parts, and has ids of the vocabulary.
 #include <algorithm>
 #include <cstdlib>
+#include <string_view>
 #include <vector>
 
 #include "data/jsonl.h"
@@ -27,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (!std::equal(part.begin(), part.end(), ids.begin() + documents[d].first)) std::abort();
     }
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::input) std::abort();
+    if (error.kind() != ErrorKind::input || std::string_view(error.what()).find('\n') != std::string_view::npos) std::abort();
   }
   return 0;
 }

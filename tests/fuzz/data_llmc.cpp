@@ -1,5 +1,6 @@
 // llm.c's header: whatever is accepted lies within the file.
 #include <cstdlib>
+#include <string_view>
 
 #include "data/array_file.h"
 #include "fuzz/memory_file.h"
@@ -17,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       if (id < 0 || id >= 50257) std::abort();
     }
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::input) std::abort();
+    if (error.kind() != ErrorKind::input || std::string_view(error.what()).find('\n') != std::string_view::npos) std::abort();
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 // it.
 #include <algorithm>
 #include <cstdlib>
+#include <string_view>
 #include <vector>
 
 #include "data/megatron.h"
@@ -38,7 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     check(data::MegatronIndex(file.path(), "the.bin", bin_bytes), bin_bytes);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::input) std::abort();
+    if (error.kind() != ErrorKind::input || std::string_view(error.what()).find('\n') != std::string_view::npos) std::abort();
   }
   return 0;
 }

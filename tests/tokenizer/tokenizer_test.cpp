@@ -102,6 +102,17 @@ TEST_F(Tokenizers, RefusesWhatIsNotOne) {
   EXPECT_THAT(refusal(R"({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Removed"}})"),
               HasSubstr("behavior Removed"));
   EXPECT_THAT(refusal(R"({"pre_tokenizer": 3, "model": {}})"), HasSubstr("no \"type\""));
+  EXPECT_THAT(refusal(R"({"normalizer": {"type": "two\nlines"}, "model": {}})"), HasSubstr("two\\x0alines"));
+  std::string deep = "{\"normalizer\": ";
+  for (int i = 0; i < 100'000; ++i) deep += R"({"type": "Sequence", "normalizers": [)";
+  EXPECT_THAT(refusal(deep), HasSubstr("nested more than 64 deep"));
+}
+
+TEST_F(Tokenizers, RefusesRulesOfAddedTokensThatItDoesNotKnow) {
+  const std::string head = R"({"pre_tokenizer": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "added_tokens": [)";
+  for (const std::string rule : {"lstrip", "rstrip", "single_word"}) {
+    EXPECT_THAT(refusal(head + R"({"content": "<m>", "id": 1, ")" + rule + R"(": true}]})"), HasSubstr("the " + rule + " of its added token <m>"));
+  }
 }
 
 TEST_F(Tokenizers, RefusesModelsThatDoNotFitThemselves) {
