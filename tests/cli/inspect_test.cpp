@@ -48,12 +48,15 @@ class InspectTest : public CommandTest {
     const std::uint64_t objects = inspected["kinds"][0]["objects"];
     const double most = static_cast<double>(objects) * (2048 + 16 * 20) * per_parameter;
     EXPECT_LT(space["padding_bytes"].get<double>(), most);
-    EXPECT_THAT(run({"inspect", "run"}).out, HasSubstr(std::to_string(parameters) + " parameters x " + (per_parameter == 24.0 ? "24" : "12") + " bytes"));
+    EXPECT_THAT(run({"inspect", "run"}).out, HasSubstr(std::to_string(parameters) + " parameters x " + std::to_string(static_cast<int>(per_parameter)) + " bytes"));
   }
 };
 
 TEST_F(InspectTest, ADurableRunTakes24BytesAParameterAndPadding) { expect_space({}, 24.0); }
 TEST_F(InspectTest, ARunThatIsNotDurableTakes12) { expect_space({"run.durability=off"}, 12.0); }
+TEST_F(InspectTest, Bf16WithTheSplitMasterTakesNoMore) { expect_space({"train.dtype=bf16"}, 24.0); }
+TEST_F(InspectTest, Fp16BesideAMasterTakes28) { expect_space({"train.dtype=fp16"}, 28.0); }
+TEST_F(InspectTest, Fp16BesideAMasterTakes14WhereItIsNotDurable) { expect_space({"train.dtype=fp16", "train.delay=1", "run.durability=off"}, 14.0); }
 
 TEST_F(InspectTest, TheSpaceNeededOnEachPathIsInTheLogAndInTheFirstLineOfTheMetrics) {
   const Outcome outcome = train({"ssd.paths=[\"one\", \"two\"]", "ssd.weights=[1, 1]"});
@@ -74,7 +77,7 @@ class ReaderCommandTest : public InspectTest, public testing::WithParamInterface
   [[nodiscard]] std::vector<std::string> changes(const std::string& steps) const { return {"train.steps=" + steps, GetParam(), "run.commit_every=1"}; }
 };
 
-TEST_P(ReaderCommandTest, GenerateAndVerifyWorkBesideARunThatEndsAsIfAlone) {
+TEST_P(ReaderCommandTest, GenerateVerifyAndExportWorkBesideARunThatEndsAsIfAlone) {
   std::vector<std::string> slow = changes("1000000");  // so that the run alone, which repeats it, does not take long
   slow.push_back("emulate.ssd_write=\"20 MB\"");
   Process trains(folder_, "trains", train_arguments(slow, {}));
@@ -88,6 +91,11 @@ TEST_P(ReaderCommandTest, GenerateAndVerifyWorkBesideARunThatEndsAsIfAlone) {
     const Outcome sampled = run({"generate", "--run", "run", "--prompt", "line", "--tokens", "5", "--log-level", "warn"});
     EXPECT_EQ(sampled.status, 0) << sampled.err;
     text = sampled.out;
+    const Outcome exported = run({"export", "--run", "run", "--to", "exported-" + std::to_string(i), "--json", "--log-level", "warn"});
+    EXPECT_EQ(exported.status, 0) << exported.err;
+    if (exported.status == 0) {
+      EXPECT_GE(Json::parse(exported.out)["step"], *verified.rbegin());
+    }
     ASSERT_NO_FATAL_FAILURE(wait_for_steps(trains, losses().size() + 2));
   }
   EXPECT_GT(verified.size(), 2U) << "the run commits between the readers";
