@@ -204,6 +204,23 @@ TEST_F(TrainTest, ALossThatIsNotFiniteEndsTheRunWithStatusSix) {
   EXPECT_LT(step["committed_step"], step["step"]);
 }
 
+// At this loss scale every gradient overflows fp16.
+TEST_F(TrainTest, AGradientThatOverflowsIsSkippedAndCountedOrEndsTheRunWithItsUnit) {
+  ASSERT_EQ(train({"train.dtype=fp16", "train.steps=2"}).status, 0);
+  const std::vector<std::string> overflowing{"train.dtype=fp16", "train.loss_scale=1e9", "train.steps=4"};
+  std::vector<std::string> stops = overflowing;
+  stops.emplace_back("train.on_nonfinite=stop");
+  const std::vector<std::string> allowed{"--log-level", "off", "--allow-change", "train.loss_scale", "--allow-change", "train.on_nonfinite"};
+  const Outcome stopped = train(stops, allowed);
+  expect_one_error_line(stopped, 6, "the gradient of unit ");
+  EXPECT_THAT(stopped.err, HasSubstr("is not finite in step 3"));
+  EXPECT_EQ(Json::parse(run({"inspect", "run", "--json", "--verify"}).out)["step"], 2) << "the last commit stands";
+  ASSERT_EQ(train(overflowing, allowed).status, 0);
+  const std::vector<Json> lines = metrics();
+  EXPECT_EQ(lines.back()["skipped"], 2);
+  EXPECT_TRUE(lines[lines.size() - 2]["skipped"].get<bool>());
+}
+
 // At 10 kB a second the first step takes minutes.
 TEST_F(TrainTest, AHeartbeatNamesWhatASlowDriveIsWaitedFor) {
   Process process(folder_, "slow", train_arguments({"emulate.ssd_read=\"10 kB\""}, {"--log-level", "warn"}));
