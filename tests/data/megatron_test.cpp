@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 
 #include "data/token_source.h"
 #include "greedysnake/error.h"
@@ -18,17 +17,6 @@ using testing::HasSubstr;
 
 class MegatronTest : public test::TempFiles {
  protected:
-  static std::string refusal(const std::function<void()>& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::input) << error.what();
-      return error.what();
-    }
-    ADD_FAILURE() << "not refused";
-    return {};
-  }
-
   static std::vector<std::int64_t> all(const std::string& path, std::int64_t vocab = 100000) {
     const TokenSource source({path}, vocab, -1, Access::sequential);
     std::vector<std::int64_t> ids(static_cast<std::size_t>(source.size()));

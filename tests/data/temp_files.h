@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "greedysnake/error.h"
 
 namespace gsnake::test {
 
@@ -73,6 +76,18 @@ class TempFiles : public testing::Test {
     }
     bytes.resize(1024);
     return bytes;
+  }
+
+  // The message of the Error(input) that `action` must throw.
+  static std::string refusal(const std::function<void()>& action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::input) << error.what();
+      return error.what();
+    }
+    ADD_FAILURE() << "not refused";
+    return {};
   }
 
   std::filesystem::path folder_;

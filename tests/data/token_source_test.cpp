@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <functional>
 #include <numeric>
 #include <thread>
 
@@ -28,17 +27,6 @@ class TokenSourceTest : public test::TempFiles {
     std::vector<std::int64_t> tokens(static_cast<std::size_t>(source.size()));
     source.read(0, tokens);
     return tokens;
-  }
-
-  static std::string refusal(const std::function<void()>& action) {
-    try {
-      action();
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::input) << error.what();
-      return error.what();
-    }
-    ADD_FAILURE() << "not refused";
-    return {};
   }
 };
 
