@@ -11,9 +11,10 @@ namespace gsnake::store {
 
 inline constexpr const char* kPinName = "pin";
 
-// An flock on FIRST_SSD_PATH/pin, which everybody knows who has found a manifest: shared by readers, exclusive to the trainer while it replaces the last commit. So a reader that holds it and then
-// looks for the newest manifest reads a commit whose slot stays as it is. The kernel drops the lock when a process dies. The file lives as
-// long as the run: removing it would let a reader and a trainer hold different ones. Move-only.
+// An flock on FIRST_SSD_PATH/pin, which everybody knows who has found a manifest: shared by readers, exclusive to the trainer while it
+// replaces the last commit. So a reader that holds it and then looks for the newest manifest reads a commit whose slot stays as it is. The
+// kernel drops the lock when a process dies. The file lives as long as the run: removing it would let a reader and a trainer hold different
+// ones. Move-only.
 class Pin {
  public:
   // Shared; waits while a commit is being replaced. Nothing where the folder can't be written to and holds no such file: then no trainer of

@@ -4,16 +4,12 @@
 
 #include <chrono>
 #include <cmath>
-#include <filesystem>
 
-#include "core/bytes.h"
 #include "core/log.h"
 #include "greedysnake/error.h"
-#include "memory/anonymous.h"
 #include "schedule/traffic.h"
-#include "train/compute_dtype.h"
 #include "train/master_weights.h"
-#include "train/new_state.h"
+#include "train/open_run.h"
 #include "train/run_report.h"
 #include "train/run_state.h"
 #include "train/session.h"
@@ -28,16 +24,6 @@ std::int64_t counted(const std::vector<std::int64_t>& labels) {
   std::int64_t count = 0;
   for (std::int64_t label : labels) count += label == kIgnoredLabel ? 0 : 1;
   return count;
-}
-
-// A line when it begins and when it ends, if it is worth one.
-std::function<void(std::uint64_t, std::uint64_t)> verification_progress() {
-  return [tenths = std::uint64_t{0}](std::uint64_t done, std::uint64_t total) mutable {
-    constexpr std::uint64_t kWorthALine = 1ULL << 30;
-    if (total < kWorthALine || done * 10 / total == tenths) return;
-    tenths = done * 10 / total;
-    spdlog::info("checking the state against its checksums: {} of {}", core::format_bytes(done), core::format_bytes(total));
-  };
 }
 
 }  // namespace
@@ -78,11 +64,6 @@ class Trainer::Impl {
     StepResult result;
   };
 
-  void open(const TrainerOptions& options);
-  void resume(const TrainerOptions& options, const store::StoreOptions& store_options);
-  void create(const TrainerOptions& options, const store::StoreOptions& store_options);
-  void set_compute();
-  void make_committer();
   void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
   double loss_of(const InFlight& step) const;
   [[nodiscard]] Traffic traffic_of(runtime::Executor::Ticket ticket) const;
@@ -112,9 +93,13 @@ class Trainer::Impl {
 
 Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
     : session((config.validate(), std::move(model)), config, train::Purpose::train) {
-  open(options);
+  train::OpenRun run = train::open_run(session, options);
+  state = std::move(run.state);
+  committer = std::move(run.committer);
+  manifest_valid_ = run.resumed;
+  first_step_ = completed = state.step;
   session.progress = options.progress;
-  session.start(first_step_ > 0 || manifest_valid_ ? train::StartState::checked : train::StartState::fresh, committer.get());
+  session.start(run.resumed ? train::StartState::checked : train::StartState::fresh, committer.get());
   committer->set_slots(session.executor->slots());
   if (!train::hashes_state()) committer->leave_out_checksums();
   committer->set_parameters(session.layout.parameters());
@@ -122,78 +107,6 @@ Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& opt
   report.resumed_step = first_step_;
   count(traffic_of(session.load_ticket));
   results_at_ = std::chrono::steady_clock::now();
-}
-
-void Trainer::Impl::open(const TrainerOptions& options) {
-  store::StoreOptions store_options = train::store_options(session.config);
-  // Which of several copies counts, and whether one is whole, is the store's to say. A run whose run.dir was lost lives on in its SSD paths: to
-  // go on with it must be asked for, as they may be another run's.
-  bool exists = store::holds_manifest(session.config.run.dir);
-  for (const std::string& path : session.config.ssd.paths) exists = exists || (options.resume == Resume::must && store::holds_manifest(path));
-  if (options.resume == Resume::must && !exists) {
-    throw Error(ErrorKind::usage, "cannot resume: " + session.config.run.dir + " holds no commit; check run.dir, or leave out --resume must");
-  }
-  if (options.from_step && (!exists || options.resume == Resume::never)) {
-    throw Error(ErrorKind::usage, "cannot go back to step " + std::to_string(*options.from_step) + ": " + session.config.run.dir +
-                                      " holds no commit to resume; check run.dir, and leave out --resume never");
-  }
-  store_options.from_step = options.from_step;
-  store_options.progress = options.progress;
-  store_options.snapshot_places = train::snapshot_places(session.config);
-  if (exists && options.resume != Resume::never) {
-    resume(options, store_options);
-  } else {
-    store_options.overwrite = options.overwrite;
-    create(options, store_options);
-  }
-  make_committer();
-  if (manifest_valid_) committer->resume_at(state.step);
-}
-
-void Trainer::Impl::resume(const TrainerOptions& options, const store::StoreOptions& store_options) {
-  session.store = store::Store::open(store_options, train::scratch_layout(session.store_layout));
-  const nlohmann::json& training = session.store->manifest()->training;
-  state = train::run_state_from(training);
-  if (training.value("imported", false)) {
-    train::refuse_changed_storage(train::config_from(training), session.config);
-    set_compute();
-  } else {
-    train::refuse_changed_maths(train::config_from(training), session.config, options.allow_change);
-    train::refuse_changed_compute(state, at::get_num_threads(), train::dtype_name(session.shape.compute), options.allow_change);
-    const double scale = session.numerics.policy.dynamic_scale ? state.loss_scale : session.numerics.progress.loss_scale;
-    session.numerics.progress = {state.updates, scale, state.good_steps};
-  }
-  if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + session.config.run.dir);
-  first_step_ = completed = state.step;
-  manifest_valid_ = true;
-  if (session.problem.commits && session.store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots < 2) {
-    throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + session.config.run.dir +
-                                      " was made: its files have room for one copy of the state; set it back to \"off\"");
-  }
-  session.store->verify([&, log = verification_progress()](std::uint64_t done, std::uint64_t total) {
-    log(done, total);
-    if (options.progress) options.progress("checking the state against its checksums", done, total);
-  });
-}
-
-void Trainer::Impl::create(const TrainerOptions& options, const store::StoreOptions& store_options) {
-  const train::NewState fresh(session);
-  session.store = store::Store::create(store_options, session.store_layout);
-  state = {};
-  state.elements = session.problem.elements;
-  set_compute();
-  fresh.write(session, options.progress);
-}
-
-// What this process computes with, for a run that begins.
-void Trainer::Impl::set_compute() {
-  state.compute_threads = at::get_num_threads();
-  state.compute_dtype = train::dtype_name(session.shape.compute);
-}
-
-void Trainer::Impl::make_committer() {
-  committer = std::make_unique<train::StepCommitter>(session.config, session.program.map, *session.store);
-  if (session.problem.guard == schedule::Guard::speculative) committer->commit_every_time();
 }
 
 Traffic Trainer::Impl::traffic_of(runtime::Executor::Ticket ticket) const {
