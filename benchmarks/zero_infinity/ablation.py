@@ -1,4 +1,5 @@
-"""What each of GreedySnake's ideas gives, on the same engine: steps of gsnake alone, from ZeRO-Infinity's order on, one thing more at a time."""
+"""What each of GreedySnake's ideas gives, on the same engine: steps of gsnake from ZeRO-Infinity's order on, one thing more at a time; and
+DeepSpeed's own, on the same work."""
 import re
 import statistics
 
@@ -41,20 +42,29 @@ def keys_of(bench, work, changes, ample):
     return keys
 
 
-def run(bench, work, plan, turns, tell):
-    rows = [(name, keys_of(bench, work, changes, ample)) for name, changes, ample in ROWS]
-    taken = {name: [] for name, _ in rows}
+def starts_of(bench, work, plans, knobs):
+    """Name, keys and how to start, of each row."""
+    rows = [("DeepSpeed", {}, lambda: bench.deepspeed(work, plans["deepspeed"], "fp32", knobs), plans["deepspeed"])]
+    for name, changes, ample in ROWS:
+        keys = keys_of(bench, work, changes, ample)
+        rows.append((name, keys, lambda keys=keys: bench.gsnake(work, plans["gsnake"], keys), plans["gsnake"]))
+    return rows
+
+
+def run(bench, work, plans, turns, knobs, tell):
+    rows = starts_of(bench, work, plans, knobs)
+    taken = {name: [] for name, *_ in rows}
     for number in range(turns):
-        for name, keys in rows:
-            run_ = bench.gsnake(work, plan, keys)
-            taken[name].append({**measure.turn_of(run_, work, plan), "host_bytes": run_.start["host_bytes"]})
+        for name, _, start, plan in rows:
+            run_ = start()
+            taken[name].append({**measure.turn_of(run_, work, plan), "host_bytes": run_.start.get("host_bytes")})
             tell(f"turn {number + 1} of {turns}, {name}: {taken[name][-1]['step_seconds']:.2f} s a step")
-    first = statistics.median(turn["step_seconds"] for turn in taken[rows[0][0]])
+    first = statistics.median(turn["step_seconds"] for turn in taken[ROWS[0][0]])
     results = []
-    for name, keys in rows:
+    for name, keys, *_ in rows:
         summary = measure.summary_of(taken[name], work)
-        results.append({"name": name, "keys": keys, "host_bytes": taken[name][0]["host_bytes"], **summary, "speed_up": first / summary["step_seconds"]["median"]})
+        results.append({"name": name, "keys": keys, "host_bytes": taken[name][0]["host_bytes"], **summary, "speed_up": first / summary["step_seconds"]["median"],
+                        "turns": taken[name]})
         print(f"{name:<36} {summary['step_seconds']['median']:7.2f} s ({summary['step_seconds']['low']:.2f}..{summary['step_seconds']['high']:.2f})  "
-              f"{results[-1]['speed_up']:5.2f}x  {summary['read_bytes_per_parameter']:6.2f} read {summary['written_bytes_per_parameter']:6.2f} written  "
-              f"{results[-1]['host_bytes'] / 2**20:6.0f} MiB host")
-    return {"micro_batches": work.micro_batches, "rows": results}
+              f"{results[-1]['speed_up']:5.2f}x  {summary['read_bytes_per_parameter']:6.2f} read {summary['written_bytes_per_parameter']:6.2f} written")
+    return {"micro_batches": work.micro_batches, "settings": knobs, "rows": results}

@@ -1,4 +1,5 @@
 """Turns of the two programs on one workload, and what comes of them: medians, spread, ratios, and the bytes beside their formulas."""
+import math
 import os
 import shutil
 import statistics
@@ -7,10 +8,10 @@ import processes
 import workload as workloads
 
 # Losses of the two agree within this or nothing is measured. The first step's follow from the same weights by the same operations; what comes
-# after them differs by bf16's rounding of gradients and weights, in another order of sums; the fewer tokens
-# a step has, the more. Losses of two batches differ by ten times that.
+# after them differs by bf16's rounding of gradients and weights, in another order of sums; the fewer tokens a step has, the more. That a
+# program which didn't learn would be found out, Bench.compare_losses makes sure of.
 FIRST_LOSS_TOLERANCE = 1e-5
-LOSS_TOLERANCE = 1e-2
+LOSS_TOLERANCE = 2e-3
 
 
 def spread(values):
@@ -19,9 +20,9 @@ def spread(values):
 
 def turn_of(run, work, plan):
     """What the counted steps of a run took, each."""
-    first = plan.warm_up + plan.settle - 1
-    begin, end = run.samples[first], run.samples[first + plan.measured]
-    per_step = lambda name: (getattr(end, name) - getattr(begin, name)) / plan.measured
+    pairs = run.counted_pairs(plan)
+    begin, end = pairs[0][0], pairs[-1][1]
+    per_step = lambda name: (getattr(end, name) - getattr(begin, name)) / len(pairs)
     seconds = per_step("seconds")
     return {
         "step_seconds": seconds, "tokens_per_second": work.tokens_per_step / seconds, "cpu_seconds": per_step("cpu_seconds"),
@@ -42,36 +43,33 @@ def summary_of(turns, work):
     return summary
 
 
-def formulas(work, knobs, keys):
-    """Bytes a parameter and step. GreedySnake: docs/schedule.md, a block 14 read and 12 written, embedding and head, which are visited once, 12 and 12;
-    with weights in host memory all 10 and 12.
-    DeepSpeed: each micro-batch reads all weights in forward, and in backward those of the blocks that it no longer has and of the head's; the
-    optimizer reads 12 of state and 4 of gradient, and writes as much and 2 of weights."""
-    blocks, ends = work.layers * work.block_parameters, work.parameters - work.layers * work.block_parameters
-    again = blocks - kept_blocks(work, knobs) * work.block_parameters
-    ours_read = 10.0 if keys.get("placement.weights.host") == 1 else (14 * blocks + 12 * ends) / work.parameters
-    weights = 2 * work.micro_batches * (work.parameters + again) / work.parameters
-    return {"gsnake": {"read": ours_read, "written": 12.0}, "deepspeed": {"read": 16 + weights, "written": 18.0, "read_in_forward_and_backward": weights}}
+def deepspeed_formula(work, knobs):
+    """Bytes a parameter and step: each micro-batch reads all weights in forward, and in backward those of the blocks that it no longer has and of
+    the head's; the optimizer reads 12 of state and 4 of gradient, and writes as much and 2 of weights. Weights in host memory move nothing."""
+    if knobs["weights_in_host"]:
+        return {"read": 16.0, "written": 16.0}
+    kept = min(int(knobs["live_blocks"]), work.layers) if knobs["reuse_blocks"] >= 1 else 0
+    passes = 2 - kept * work.block_parameters / work.parameters
+    return {"read": 16 + 2 * work.micro_batches * passes, "written": 18.0}
 
 
-def kept_blocks(work, knobs):
-    """Blocks that are still there when backward turns to them: the window, if what is used again so soon is kept at all."""
-    return min(int(knobs["live_blocks"]), work.layers) if knobs["reuse_blocks"] >= 1 else 0
+def gsnake_formula(work, start):
+    """What gsnake itself says that a step moves (docs/schedule.md)."""
+    return {"read": start["formula_ssd_read_bytes"] / work.parameters, "written": start["formula_ssd_write_bytes"] / work.parameters}
 
 
 def predicted_ratios(formula):
-    """Step times when the drive is all that counts, read and write at the same rate: DeepSpeed's optimizer overlaps reading and writing, or does not."""
-    theirs, ours = formula["deepspeed"], formula["gsnake"]
-    limit = max(ours["read"], ours["written"])
-    return {"if_their_optimizer_overlaps": (theirs["read_in_forward_and_backward"] + max(theirs["read"] - theirs["read_in_forward_and_backward"], theirs["written"])) / limit,
-            "if_it_does_not": (theirs["read"] + theirs["written"]) / limit}
+    """Step times when the drive is all that counts and reads as fast as it writes: gsnake reads and writes at the same time, DeepSpeed always
+    or never."""
+    theirs, ours = formula["deepspeed"], max(formula["gsnake"].values())
+    return {"if_they_overlap": max(theirs.values()) / ours, "if_they_do_not": sum(theirs.values()) / ours}
 
 
 class Bench:
-    """Where runs take place, and the means: a folder on the drive, the two programs, the control group."""
+    """Where runs take place, and the means: a folder on the drive, gsnake, what processes.Machine tells."""
 
-    def __init__(self, folder, program, python, group, drive):
-        self.folder, self.program, self.python, self.group, self.drive = folder, program, python, group, drive
+    def __init__(self, folder, program, machine):
+        self.folder, self.program, self.machine = folder, program, machine
         self.count = 0
 
     def _place(self):
@@ -87,60 +85,74 @@ class Bench:
     def gsnake(self, work, plan, keys=None):
         place = self._place()
         try:
-            return processes.run_gsnake(work, self.program, place, self.tokens(work, plan.steps), plan, keys, self.group, self.drive)
+            return processes.run_gsnake(work, self.program, place, self.tokens(work, plan.steps), plan, keys or {}, self.machine)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def deepspeed(self, work, plan, compute, knobs):
+    def deepspeed(self, work, plan, compute, knobs, check_masters=False):
         place = self._place()
         try:
-            return processes.run_deepspeed(work, self.python, place, self.tokens(work, plan.steps), plan, compute, knobs, self.group, self.drive)
+            return processes.run_deepspeed(work, place, self.tokens(work, plan.steps), plan, compute, knobs, self.machine, check_masters)
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
     def compare_losses(self, work, steps, knobs, keys):
-        """Both programs for a few steps. Raises RunError when their losses differ by more than the tolerance."""
-        ours = self.gsnake(work, processes.Plan(warm_up=1, measured=steps - 1), keys)
+        """Both programs for a few steps, and gsnake without learning. Raises RunError when the two do different work, or when the losses could not
+        tell."""
+        plan = processes.Plan(warm_up=1, measured=steps - 2)
+        ours = self.gsnake(work, plan, keys)
         compute = ours.start["compute_dtype"]
-        theirs = self.deepspeed(work, processes.Plan(warm_up=1, measured=steps - 1), compute, knobs)
+        theirs = self.deepspeed(work, plan, compute, knobs, check_masters=True)
         if theirs.start["parameters"] != ours.start["parameters"]:
             raise processes.RunError(f"different work: gsnake has {ours.start['parameters']} parameters, DeepSpeed {theirs.start['parameters']}")
-        return {"steps": steps, "gsnake": ours.losses, "deepspeed": theirs.losses, "compute_dtype": compute,
+        if not knobs["weights_in_host"] and theirs.share_on_nvme < processes.ON_NVME:
+            raise processes.RunError(f"DeepSpeed keeps tensors below 1 MiB in memory: only {theirs.share_on_nvme:.0%} of the parameters are on the drive; "
+                                     "take a larger --hidden")
+        agreement = check_losses(ours.losses, theirs.losses)
+        untaught = self.gsnake(work, plan, {**keys, "optimizer.learning_rate": 0.0})
+        control = max(abs(a - b) for a, b in zip(untaught.losses, theirs.losses))
+        if control < 2 * LOSS_TOLERANCE:
+            raise processes.RunError(f"the losses can't tell whether the programs learn: without learning they differ by {control:.2g} only")
+        return {"steps": steps, "gsnake": ours.losses, "deepspeed": theirs.losses, "compute_dtype": compute, "difference_without_learning": control,
                 "parameters_on_nvme": theirs.start["parameters_on_nvme"], "optimizer_parameters_on_nvme": theirs.start["optimizer_parameters_on_nvme"],
-                "versions": theirs.start["versions"], "deepspeed_config": theirs.start["config"], **check_losses(ours.losses, theirs.losses)}
+                "versions": theirs.start["versions"], "deepspeed_config": theirs.start["config"],
+                "gsnake_io": {key: ours.start["io"][key] for key in ("engine", "direct", "registered")}, "gsnake_memory": ours.start["memory"], **agreement}
 
 
 def check_losses(ours, theirs):
+    for step, (a, b) in enumerate(zip(ours, theirs), 1):
+        tolerance = FIRST_LOSS_TOLERANCE if step == 1 else LOSS_TOLERANCE
+        if a is None or b is None or not math.isfinite(a) or not math.isfinite(b):
+            raise processes.RunError(f"a loss of step {step} is not finite: gsnake {a}, DeepSpeed {b}")
+        if abs(a - b) > tolerance:
+            raise processes.RunError(f"the programs compute different things: losses of step {step} differ by {abs(a - b):.2g}, more than {tolerance}: "
+                                     f"gsnake {a:.6f}, DeepSpeed {b:.6f}")
     differences = [abs(a - b) for a, b in zip(ours, theirs)]
-    for step, (difference, tolerance) in enumerate(zip(differences, [FIRST_LOSS_TOLERANCE] + [LOSS_TOLERANCE] * len(differences)), 1):
-        if not difference <= tolerance:
-            raise processes.RunError(f"the programs compute different things: losses of step {step} differ by {difference:.2g}, more than {tolerance}: "
-                                     f"gsnake {ours[step - 1]:.6f}, DeepSpeed {theirs[step - 1]:.6f}")
     return {"first_tolerance": FIRST_LOSS_TOLERANCE, "tolerance": LOSS_TOLERANCE, "first_difference": differences[0], "largest_difference": max(differences)}
 
 
 def alternate(bench, work, plans, turns, compute, knobs, keys, tell):
-    """`turns` times DeepSpeed and then gsnake; gives what there is after each turn."""
-    results = {"deepspeed": [], "gsnake": []}
+    """`turns` turns of both, which take the first place in a turn in alternation; the row of the table after each turn."""
+    taken, loss_difference = {"deepspeed": [], "gsnake": []}, 0.0
+    start = {"deepspeed": lambda: bench.deepspeed(work, plans["deepspeed"], compute, knobs), "gsnake": lambda: bench.gsnake(work, plans["gsnake"], keys)}
     for number in range(turns):
-        theirs = bench.deepspeed(work, plans["deepspeed"], compute, knobs)
-        ours = bench.gsnake(work, plans["gsnake"], keys)
-        check_losses(ours.losses, theirs.losses)
-        results["deepspeed"].append(turn_of(theirs, work, plans["deepspeed"]))
-        results["gsnake"].append(turn_of(ours, work, plans["gsnake"]))
-        tell(f"M = {work.micro_batches}, turn {number + 1} of {turns}: DeepSpeed {results['deepspeed'][-1]['step_seconds']:.2f} s, "
-             f"gsnake {results['gsnake'][-1]['step_seconds']:.2f} s a step, load {os.getloadavg()[0]:.1f}")
-        yield results
+        runs = {name: start[name]() for name in sorted(start, reverse=number % 2 == 1)}
+        loss_difference = max(loss_difference, check_losses(runs["gsnake"].losses, runs["deepspeed"].losses)["largest_difference"])
+        for name, run in runs.items():
+            taken[name].append(turn_of(run, work, plans[name]))
+        tell(f"M = {work.micro_batches}, turn {number + 1} of {turns}: DeepSpeed {taken['deepspeed'][-1]['step_seconds']:.2f} s, "
+             f"gsnake {taken['gsnake'][-1]['step_seconds']:.2f} s a step, load {os.getloadavg()[0]:.1f}")
+        formula = {"deepspeed": deepspeed_formula(work, knobs), "gsnake": gsnake_formula(work, runs["gsnake"].start)}
+        yield {**comparison(taken, work, formula), "largest_loss_difference": loss_difference}
 
 
-def comparison(results, work, knobs, keys):
+def comparison(taken, work, formula):
     """The table's row of one number of micro-batches."""
-    formula = formulas(work, knobs, keys)
-    ratios = [theirs["step_seconds"] / ours["step_seconds"] for theirs, ours in zip(results["deepspeed"], results["gsnake"])]
-    summary = {name: summary_of(turns, work) for name, turns in results.items()}
+    ratios = [theirs["step_seconds"] / ours["step_seconds"] for theirs, ours in zip(taken["deepspeed"], taken["gsnake"])]
+    summary = {name: summary_of(turns, work) for name, turns in taken.items()}
     return {"micro_batches": work.micro_batches, "tokens_per_step": work.tokens_per_step, **summary, "formula_bytes_per_parameter": formula,
             "ratio": summary["deepspeed"]["step_seconds"]["median"] / summary["gsnake"]["step_seconds"]["median"], "ratio_by_turn": spread(ratios),
-            "ratio_that_bytes_predict": predicted_ratios(formula), "turns": results}
+            "ratio_that_bytes_predict": predicted_ratios(formula), "turns": taken}
 
 
 def table(rows):
@@ -151,5 +163,5 @@ def table(rows):
         moved = lambda name: f"{row[name]['read_bytes_per_parameter']:6.2f} + {row[name]['written_bytes_per_parameter']:5.2f}"
         predicted = row["ratio_that_bytes_predict"]
         lines.append(f"{row['micro_batches']:3}  {cell('deepspeed'):>24} {cell('gsnake'):>24}   {row['ratio']:6.2f}   "
-                     f"{predicted['if_their_optimizer_overlaps']:.2f}..{predicted['if_it_does_not']:.2f}      {moved('deepspeed'):>18}    {moved('gsnake'):>18}")
+                     f"{predicted['if_they_overlap']:.2f}..{predicted['if_they_do_not']:.2f}      {moved('deepspeed'):>18}    {moved('gsnake'):>18}")
     return "\n".join(lines)

@@ -9,7 +9,7 @@ LAYERS = (4, 8, 16, 24)
 # Moments, master and weights, as gsnake stores them on SSD; DeepSpeed stores 2 more.
 STATE_BYTES_PER_PARAMETER = 12
 MIB = 1 << 20
-PLAN = processes.Plan(measured=2)
+PLAN = processes.Plan(measured=2)  # steps from the third on are steady
 
 
 def programs(bench, work, knobs, compute):
@@ -22,7 +22,7 @@ def by_layers(bench, work, knobs, compute, tell):
     rows = []
     for layers in LAYERS:
         size = dataclasses.replace(work, layers=layers)
-        row = {"layers": layers, "parameters": size.parameters}
+        row = {"layers": layers, "parameters": size.parameters, "state_bytes": size.parameters * STATE_BYTES_PER_PARAMETER}
         for name, start in programs(bench, size, knobs, compute).items():
             run = start()
             row[name] = {"base_bytes": run.start["base_bytes"], "warm_up_peak_bytes": run.warm_up_peak_bytes, "steady_peak_bytes": run.steady_peak_bytes,
@@ -32,26 +32,20 @@ def by_layers(bench, work, knobs, compute, tell):
     return rows
 
 
-def killed_for_memory(bench):
-    """Processes of the group that the kernel has ended because its memory was used up."""
-    counts = dict(line.split() for line in bench.group.read("memory", "memory.oom_control").splitlines())
-    return int(counts.get("oom_kill", 0))
-
-
 def under_limit(bench, work, limit, knobs, compute, tell):
     """All in a group whose memory, page cache included, is limited."""
-    outcome = {}
-    bench.group.limit_memory(limit)
+    outcome, group = {}, bench.machine.group
+    group.limit_memory(limit)
     try:
         for name, start in programs(bench, work, knobs, compute).items():
-            before = killed_for_memory(bench)
+            before = group.killed_for_memory()
             try:
                 outcome[name] = {"trains": True, **measure.turn_of(start(), work, PLAN)}
             except processes.RunError as error:
-                outcome[name] = {"trains": False, "what": str(error)[:400], "killed_for_memory": killed_for_memory(bench) > before}
+                outcome[name] = {"trains": False, "what": str(error)[:400], "killed_for_memory": group.killed_for_memory() > before}
             tell(f"{name} under {limit / MIB:.0f} MiB: {'trains' if outcome[name]['trains'] else outcome[name]['what']}")
     finally:
-        bench.group.limit_memory(-1)
+        group.limit_memory(0)
     return outcome
 
 
@@ -61,7 +55,7 @@ def run(bench, work, knobs, tell):
     for row in rows:
         print(f"{row['layers']:>3} layers, {row['parameters'] / 1e6:6.1f}M parameters, beyond the base: " +
               ", ".join(f"{name} {row[name]['steady_bytes_beyond_base'] / MIB:.0f} MiB" for name in ("gsnake", "deepspeed", "deepspeed_frugal")))
-    return {"settings": knobs, "smallest_settings": settings.FRUGAL, "rows": rows}
+    return {"settings": knobs, "frugal_settings": settings.FRUGAL, "rows": rows}
 
 
 def run_limited(bench, work, limit, knobs, tell):
@@ -69,5 +63,5 @@ def run_limited(bench, work, limit, knobs, tell):
     compute = bench.gsnake(work, PLAN).start["compute_dtype"]
     state = work.parameters * STATE_BYTES_PER_PARAMETER
     limit = limit or state // 2
-    return {"settings": knobs, "smallest_settings": settings.FRUGAL, "limit_bytes": limit, "state_bytes": state, "state_over_limit": state / limit,
+    return {"settings": knobs, "frugal_settings": settings.FRUGAL, "limit_bytes": limit, "state_bytes": state, "state_over_limit": state / limit,
             **under_limit(bench, work, limit, knobs, compute, tell)}

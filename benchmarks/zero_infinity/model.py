@@ -1,4 +1,5 @@
 """The Llama of src/model/llama.cpp in plain torch, operation by operation, from the same initial weights, for DeepSpeed to train."""
+import contextlib
 import math
 
 import numpy
@@ -164,6 +165,11 @@ def parameter_count(shape):
     return sum(math.prod(s) for unit in parameter_shapes(shape) for s in unit)
 
 
+def checkpoints_in_host_memory(device):
+    """What is saved for backward goes to the host and comes back from there, where that is not where it is anyway."""
+    return contextlib.nullcontext() if device.type == "cpu" else torch.autograd.graph.save_on_cpu(pin_memory=True)
+
+
 class Llama(nn.Module):
 
     def __init__(self, shape, tokens, seed, device, wide):
@@ -177,5 +183,6 @@ class Llama(nn.Module):
     def forward(self, ids, labels):
         x = self.embedding(ids)
         for block in self.blocks:
-            x = checkpoint(block, x, use_reentrant=True, preserve_rng_state=False)
+            with checkpoints_in_host_memory(x.device):
+                x = checkpoint(block, x, use_reentrant=True, preserve_rng_state=False)
         return self.head(x, labels)

@@ -1,5 +1,6 @@
 """Runs one of the two programs and measures it from outside, the same way for both: by the clock and the kernel's counts at each step's line."""
 import contextlib
+import ctypes
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ import workload as workloads
 
 HERE = pathlib.Path(__file__).resolve().parent
 TICKS = os.sysconf("SC_CLK_TCK")
+ON_NVME = 0.99  # the share of parameters that have to be on the drive; the rest are norms
 
 
 class RunError(Exception):
@@ -26,7 +28,6 @@ class Sample:
     cpu_seconds: float
     read_bytes: int
     written_bytes: int
-    loss: float
 
 
 @dataclasses.dataclass
@@ -37,6 +38,16 @@ class Run:
     warm_up_peak_bytes: int
     steady_peak_bytes: int
 
+    @property
+    def share_on_nvme(self):
+        return self.start["parameters_on_nvme"] / self.start["parameters"]
+
+    def counted_pairs(self, plan):
+        """The samples before and after each counted step."""
+        first = plan.warm_up + plan.settle - 1
+        counted = self.samples[first:first + plan.measured + 1]
+        return list(zip(counted, counted[1:]))
+
 
 @dataclasses.dataclass
 class Plan:
@@ -45,47 +56,72 @@ class Plan:
     warm_up: int = 2
     settle: int = 0
     measured: int = 3
-    tail: int = 0
+    tail: int = 1
     rate: int = 0  # bytes a second each way; 0: the drive as it is
-    timeout: float = 1800
+    silence: float = 1800  # seconds without a line after which a run has failed
 
     @property
     def steps(self):
         return self.warm_up + self.settle + self.measured + self.tail
 
 
+@dataclasses.dataclass
+class Machine:
+    """What runs share: where DeepSpeed's environment is, how many cores a program may use, the control group (or None), the drive."""
+    environment: pathlib.Path
+    cores: int
+    group: object
+    drive: str
+
+    def enter(self):
+        """For a child to call before it becomes the program, which ends with this process and keeps to its cores."""
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:self.cores])
+        if self.group:
+            self.group.enter()
+
+
 def _status(pid, key):
-    for line in open(f"/proc/{pid}/status"):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(key + ":"):
             return int(line.split()[1]) * 1024
-    return 0
+    raise RunError(f"ended while it was measured: no {key}")
 
 
-def _sample(pid, loss):
-    counts = dict(line.split(": ") for line in open(f"/proc/{pid}/io").read().splitlines())
-    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-    return Sample(time.perf_counter(), (int(fields[11]) + int(fields[12])) / TICKS, int(counts["read_bytes"]), int(counts["write_bytes"]), loss)
+def _sample(pid):
+    counts = dict(line.split(": ") for line in pathlib.Path(f"/proc/{pid}/io").read_text().splitlines())
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return Sample(time.perf_counter(), (int(fields[11]) + int(fields[12])) / TICKS, int(counts["read_bytes"]), int(counts["write_bytes"]))
 
 
 class _Lines:
-    """Complete lines of a file that grows, or of a pipe's file, as they come."""
+    """Complete lines of a file that grows, as they come."""
 
-    def __init__(self, path, process, deadline):
-        self.path, self.process, self.deadline, self.file, self.rest = path, process, deadline, None, ""
+    def __init__(self, path, process, silence):
+        self.path, self.process, self.silence, self.file, self.rest = path, process, silence, None, ""
 
     def __iter__(self):
+        try:
+            yield from self._as_they_come()
+        finally:
+            if self.file:
+                self.file.close()
+
+    def _as_they_come(self):
+        heard = time.monotonic()
         while True:
             ended = self.process.poll() is not None
             if self.file is None and self.path.exists():
                 self.file = open(self.path)
             chunk = self.file.read() if self.file else ""
             if chunk:
+                heard = time.monotonic()
                 *lines, self.rest = (self.rest + chunk).split("\n")
                 yield from lines
             elif ended:
                 return
-            elif time.monotonic() > self.deadline:
-                raise RunError(f"{self.path.name}: no line within the time limit")
+            elif time.monotonic() > heard + self.silence:
+                raise RunError(f"said nothing for {self.silence:.0f} s")
             else:
                 time.sleep(0.002)
 
@@ -97,71 +133,102 @@ def last_words(log):
     return said[-1] if said else " | ".join(lines[-2:])
 
 
-def watch(command, lines_of, log, plan, group, drive):
-    """Runs `command`, whose JSON lines appear in the file `lines_of`; its own output goes to `log`. Raises RunError."""
-    with open(log, "w") as output, open(lines_of, "w") if lines_of.suffix == ".out" else contextlib.nullcontext(output) as results:
-        process = subprocess.Popen(command, stdout=results, stderr=output, preexec_fn=group.enter if group else None)
+def watch(command, lines_of, log, plan, machine, environment=None, may_abort=False):
+    """Runs `command`, whose JSON lines appear in the file `lines_of`; its own output goes to `log`. `may_abort`: an abort after the last step is
+    no failure. Raises RunError."""
+    process = None
     try:
-        return _follow(process, lines_of, log, plan, group, drive)
+        with open(log, "w") as output, open(lines_of, "w") if may_abort else contextlib.nullcontext(output) as results:
+            process = subprocess.Popen(command, stdout=results, stderr=output, env=environment, preexec_fn=machine.enter)
+        return _follow(process, lines_of, log, plan, machine, may_abort)
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait()
+        if process and process.poll() is None:
+            process.kill()
+        if process:
+            process.wait()
         if plan.rate:
-            group.throttle(drive, 0)
+            machine.group.throttle(machine.drive, 0)
 
 
-def _follow(process, lines_of, log, plan, group, drive):
+def _follow(process, lines_of, log, plan, machine, may_abort):
     run = Run({}, [], [], 0, 0)
-    for text in _Lines(lines_of, process, time.monotonic() + plan.timeout):
+    for text in _Lines(lines_of, process, plan.silence):
         line = json.loads(text)
         if line.get("event") == "start":
             run.start = line
         elif line.get("event", "step") == "step":
             run.losses.append(line["loss"])
-            if process.poll() is None and len(run.samples) < plan.steps - plan.tail:
-                run.samples.append(_sample(process.pid, line["loss"]))
-                _between_steps(process.pid, run, plan, group, drive)
+            if len(run.samples) < plan.steps - plan.tail:
+                # A process that has ended has no counts any more.
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    run.samples.append(_sample(process.pid))
+                    _between_steps(process.pid, run, plan, machine)
     status = process.wait()
+    complete = len(run.losses) == plan.steps and len(run.samples) == plan.steps - plan.tail
     # DeepSpeed's threads of asynchronous I/O now and then abort its interpreter as it ends, when all has been measured.
-    if status == -signal.SIGABRT and len(run.losses) == plan.steps and lines_of.suffix == ".out":
+    if may_abort and status == -signal.SIGABRT and complete:
         print(f"note: a DeepSpeed process aborted after its last step: {last_words(log)}", file=sys.stderr)
-        return run
-    if status != 0 or len(run.losses) != plan.steps:
+    elif status != 0 or not complete:
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         raise RunError(f"{how} after {len(run.losses)} of {plan.steps} steps: {last_words(log)}")
     return run
 
 
-def _between_steps(pid, run, plan, group, drive):
+def _between_steps(pid, run, plan, machine):
     done = len(run.samples)
     if done == plan.warm_up:
         run.warm_up_peak_bytes = _status(pid, "VmHWM")
         pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak starts over
         if plan.rate:
-            group.throttle(drive, plan.rate)
+            machine.group.throttle(machine.drive, plan.rate)
     if done == plan.steps - plan.tail:
         run.steady_peak_bytes = _status(pid, "VmHWM")
         if plan.rate:
-            group.throttle(drive, 0)
+            machine.group.throttle(machine.drive, 0)
 
 
-def run_deepspeed(work, python, folder, tokens, plan, compute, knobs, group=None, drive=None):
+def deepspeed_environment(work, environment, knobs):
+    """Nothing that the caller happens to have set changes what is compared."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_", "MALLOC_", "DS_", "TORCH", "CUDA_VISIBLE"))}
+    accelerator, _, number = work.device.partition(":")
+    own = {"OMP_NUM_THREADS": str(knobs["compute_threads"] or work.threads), "DS_ACCELERATOR": accelerator,
+           # A build for one accelerator is none for another.
+           "TORCH_EXTENSIONS_DIR": str(environment / ("ext" if accelerator == "cpu" else f"ext-{accelerator}")),
+           "TORCHINDUCTOR_COMPILE_THREADS": "1",  # nothing is compiled: no processes that wait to do so
+           "PATH": f"{environment / 'env/bin'}:{os.environ.get('PATH', os.defpath)}"}
+    if number:
+        own["CUDA_VISIBLE_DEVICES"] = number  # the one it sees is its first
+    if knobs["passive_wait"]:
+        own.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
+    if knobs["mmap_threshold_bytes"]:
+        own.update(MALLOC_MMAP_THRESHOLD_=str(knobs["mmap_threshold_bytes"]), MALLOC_TRIM_THRESHOLD_=str(knobs["mmap_threshold_bytes"]))
+    return {**kept, **own}
+
+
+def run_deepspeed(work, folder, tokens, plan, compute, knobs, machine, check_masters=False):
     folder.mkdir(parents=True)
     file = folder / "workload.json"
-    file.write_text(json.dumps(workloads.deepspeed_workload(work, tokens, folder / "nvme", plan.steps, compute, knobs)))
+    file.write_text(json.dumps({**workloads.deepspeed_workload(work, tokens, folder / "nvme", plan.steps, compute, knobs), "trim_after": plan.warm_up,
+                                "check_masters": check_masters}))
     (folder / "nvme").mkdir()
+    # A process that was killed while it loaded its extensions leaves locks on which later ones wait for ever.
+    for lock in machine.environment.glob("ext*/*/lock"):
+        lock.unlink(missing_ok=True)
     try:
-        return watch([str(python), str(HERE / "runner.py"), str(file)], folder / "steps.out", folder / "log", plan, group, drive)
+        return watch([str(machine.environment / "env/bin/python"), str(HERE / "runner.py"), str(file)], folder / "steps.out", folder / "log", plan, machine,
+                     deepspeed_environment(work, machine.environment, knobs), may_abort=True)
     except RunError as error:
         raise RunError(f"DeepSpeed {error}") from None
 
 
-def run_gsnake(work, program, folder, tokens, plan, keys=None, group=None, drive=None):
+def run_gsnake(work, program, folder, tokens, plan, keys, machine):
     folder.mkdir(parents=True)
     config = folder / "train.toml"
-    config.write_text(workloads.to_toml(workloads.gsnake_config(work, tokens, folder, plan.steps, keys or {})))
+    config.write_text(workloads.to_toml(workloads.gsnake_config(work, tokens, folder, plan.steps, keys)))
     try:
-        return watch([str(program), "train", str(config)], folder / "run/metrics.jsonl", folder / "log", plan, group, drive)
+        run = watch([str(program), "train", str(config)], folder / "run/metrics.jsonl", folder / "log", plan, machine)
     except RunError as error:
         raise RunError(f"gsnake train {error}") from None
+    if not run.start["io"]["direct"]:
+        raise RunError(f"gsnake train: no O_DIRECT on this drive, which DeepSpeed needs: {run.start['io']['buffered_reason']}; name another with --folder")
+    return run

@@ -6,10 +6,10 @@
 Prints JSON lines on stdout: one "start", one "step" per optimizer step, one "end". Whoever reads them measures; see processes.py.
 One process, no launcher. What DeepSpeed prints goes to stderr.
 """
+import ctypes
 import json
 import logging
 import os
-import pathlib
 import resource
 import socket
 import sys
@@ -21,16 +21,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def set_environment(workload):
-    """What DeepSpeed and OpenMP read when they are loaded."""
-    environment = pathlib.Path(sys.prefix)
-    if workload["knobs"]["passive_wait"]:
-        os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
-    rank = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_SIZE": "1"}
-    os.environ.update(rank, DS_ACCELERATOR="cpu" if workload["device"] == "cpu" else "cuda", OMP_NUM_THREADS=str(workload["threads"]))
-    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "1"  # nothing is compiled: no processes that wait to do so
-    os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(environment.parent / "ext"))
-    os.environ["PATH"] = f"{environment / 'bin'}:{os.environ['PATH']}"
+def set_environment():
+    """What DeepSpeed's launcher would set: one process of one. processes.py sets what OpenMP, glibc and the extensions read."""
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", LOCAL_SIZE="1")
     hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
     try:  # its buffers are locked
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
@@ -63,16 +56,17 @@ def deepspeed_config(workload, largest_parameter):
         "zero_optimization": {
             "stage": 3,
             "contiguous_gradients": True,
-            "overlap_comm": False,
-            "reduce_bucket_size": largest_parameter,
+            "overlap_comm": knobs["overlap_comm"],
+            "reduce_bucket_size": knobs["reduce_tensors"] * largest_parameter,
             "sub_group_size": knobs["sub_group_elements"],
             "stage3_prefetch_bucket_size": knobs["prefetch_blocks"] * block,
             "stage3_param_persistence_threshold": 100_000,
             "stage3_max_live_parameters": int(knobs["live_blocks"] * block),
             "stage3_max_reuse_distance": int(knobs["reuse_blocks"] * block),
-            "offload_param": {**nvme, "buffer_count": knobs["parameter_buffers"], "buffer_size": -(-largest_parameter // align) * align, "max_in_cpu": 0},
-            "offload_optimizer": {**nvme, "buffer_count": 12 if knobs["pipeline"] else 4, "pipeline_read": knobs["pipeline"],
-                                  "pipeline_write": knobs["pipeline"]},
+            "offload_param": {**nvme, "buffer_count": knobs["parameter_buffers"], "buffer_size": -(-largest_parameter // align) * align,
+                              "max_in_cpu": 10**12 if knobs["weights_in_host"] else 0},
+            "offload_optimizer": {**nvme, "buffer_count": 12 if knobs["pipeline_read"] or knobs["pipeline_write"] else 4,
+                                  "pipeline_read": knobs["pipeline_read"], "pipeline_write": knobs["pipeline_write"]},
         },
         "aio": {"block_size": knobs["block_bytes"], "queue_depth": knobs["queue_depth"], "intra_op_parallelism": knobs["aio_threads"],
                 "single_submit": knobs["single_submit"], "overlap_events": knobs["overlap_events"]},
@@ -92,17 +86,51 @@ class Batches:
         firsts = [(self.window + row) % windows * length for row in range(rows)]
         self.window += rows
         ids, labels = ([self.tokens[first + shift:first + shift + length] for first in firsts] for shift in (0, 1))
-        return tuple(self.torch.stack([self.torch.from_numpy(row) for row in part]).to(self.workload["device"]) for part in (ids, labels))
+        return tuple(self.torch.stack([self.torch.from_numpy(row) for row in part]).to(device_of(self.workload)) for part in (ids, labels))
 
 
-def set_masters(engine, shapes, seed):
-    """DeepSpeed takes its fp32 masters from the bf16 weights: gives it the ones that gsnake has."""
-    from deepspeed.utils import safe_set_full_fp32_param
+def device_of(workload):
+    """The only one that the process sees (processes.py)."""
+    return "cpu" if workload["device"] == "cpu" else "cuda:0"
+
+
+def masters(engine, shapes, seed):
+    """Each parameter with the fp32 master that gsnake starts from, in order."""
     from model import initial_values
     parameters = iter(engine.module.parameters())
     for unit in initial_values(shapes, seed):
         for value in unit:
-            safe_set_full_fp32_param(next(parameters), value)
+            yield next(parameters), value
+
+
+def set_masters(engine, shapes, seed):
+    """DeepSpeed takes its fp32 masters from the bf16 weights: gives it the ones that gsnake has. A group of parameters is brought in from the drive
+    and written back once: its write-back is asynchronous, and bringing the same group in again at once could read what was there before."""
+    optimizer = engine.optimizer
+    inside = None
+    for parameter, value in masters(engine, shapes, seed):
+        group, offset, count = optimizer.grad_position[optimizer.get_param_id(parameter)]
+        if group != inside:
+            _leave(optimizer, inside)
+            if optimizer._swappable_optimizer_subgroup(group):
+                optimizer._optimizer_states_and_gradient_swap_in(group)
+            inside = group
+        optimizer.fp32_partitioned_groups_flat[group].data.narrow(0, offset, count).copy_(value.flatten())
+    _leave(optimizer, inside)
+
+
+def _leave(optimizer, group):
+    if group is not None and optimizer._swappable_optimizer_subgroup(group):
+        optimizer._optimizer_states_and_gradient_swap_out(group)
+
+
+def check_masters(engine, shapes, seed):
+    """What DeepSpeed has on the drive by now is what was set, bit for bit."""
+    from deepspeed.utils import safe_get_full_fp32_param
+    for number, (parameter, value) in enumerate(masters(engine, shapes, seed)):
+        found = safe_get_full_fp32_param(parameter).cpu().flatten()
+        if not found.equal(value.flatten()):
+            raise SystemExit(f"DeepSpeed's master of parameter {number} is not what it was set to: {int((found != value.flatten()).sum())} of {value.numel()} values differ")
 
 
 def build(workload, torch, deepspeed):
@@ -111,11 +139,13 @@ def build(workload, torch, deepspeed):
     largest = max(rows * columns for unit in shapes for rows, columns in (s for s in unit if len(s) == 2))
     config = deepspeed_config(workload, largest)
     with deepspeed.zero.Init(config_dict_or_path=config, dtype=torch.bfloat16):
-        network = model.Llama(workload["model"], workload["sequence_length"], workload["seed"], workload["device"], workload["compute"] == "fp32")
+        network = model.Llama(workload["model"], workload["sequence_length"], workload["seed"], device_of(workload), workload["compute"] == "fp32")
     # A block is fetched as a whole. Without this, prefetching and activation checkpointing don't go together (DeepSpeed issue 4072).
     deepspeed.utils.set_z3_leaf_modules(network, [model.Block])
     engine = deepspeed.initialize(model=network, model_parameters=network.parameters(), config=config)[0]
     set_masters(engine, shapes, workload["seed"])
+    if workload["check_masters"]:
+        check_masters(engine, shapes, workload["seed"])
     return engine, config
 
 
@@ -131,33 +161,41 @@ def start_line(engine, config, base_bytes, torch, deepspeed):
     }
 
 
+def train_step(engine, batches, micro_batches):
+    """One optimizer step; its mean loss. The device is asked for it once, at the end."""
+    losses = []
+    for _ in range(micro_batches):
+        loss = engine(*batches.next())
+        engine.backward(loss)
+        engine.step()
+        losses.append(loss.detach().double())
+    return sum(losses).item() / len(losses)
+
+
 def main():
     workload = json.load(open(sys.argv[1]))
     lines = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    set_environment(workload)
+    set_environment()
     import deepspeed
     import numpy
     import torch
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-    torch.set_num_threads(workload["threads"])
-    if workload["device"] == "cpu":
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    if device_of(workload) == "cpu":
         deepspeed.init_distributed("gloo", verbose=False)
     else:
-        torch.cuda.set_device(workload["device"])
+        torch.cuda.set_device(device_of(workload))
         deepspeed.init_distributed("nccl", verbose=False)
     base_bytes = resident_bytes()
     batches = Batches(workload, numpy, torch)
     engine, config = build(workload, torch, deepspeed)
     print(json.dumps(start_line(engine, config, base_bytes, torch, deepspeed)), file=lines)
     for step in range(1, workload["steps"] + 1):
-        losses = []
-        for _ in range(workload["micro_batches"]):
-            loss = engine(*batches.next())
-            engine.backward(loss)
-            engine.step()
-            losses.append(loss.item())
-        print(json.dumps({"event": "step", "step": step, "loss": sum(losses) / len(losses)}), file=lines)
+        loss = train_step(engine, batches, workload["micro_batches"])
+        if step <= workload["trim_after"]:
+            ctypes.CDLL(None).malloc_trim(0)  # what setting up took goes back, as in gsnake
+        print(json.dumps({"event": "step", "step": step, "loss": loss}), file=lines)
     engine.destroy()
     print(json.dumps({"event": "end"}), file=lines)
 

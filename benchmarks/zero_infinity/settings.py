@@ -1,11 +1,19 @@
-"""DeepSpeed's settings: the ones that a sweep starts from, what it tries, and the best that it found (settings.json, which `bench sweep` writes)."""
+"""DeepSpeed's settings: the ones that a sweep starts from, what it tries, and the best that it found (settings.json)."""
 import json
 import pathlib
 
 FILE = pathlib.Path(__file__).resolve().parent / "settings.json"
 
-DEFAULTS = {"aio_threads": 2, "queue_depth": 32, "block_bytes": 1 << 20, "overlap_events": True, "single_submit": False, "pipeline": True, "pin_memory": True,
-            "sub_group_elements": 8_000_000, "prefetch_blocks": 4, "parameter_buffers": 16, "passive_wait": False, "live_blocks": 2, "reuse_blocks": 1.5}
+DEFAULTS = {
+    # its asynchronous I/O
+    "aio_threads": 2, "queue_depth": 32, "block_bytes": 1 << 20, "overlap_events": True, "single_submit": False, "pin_memory": True,
+    # its optimizer
+    "pipeline_read": True, "pipeline_write": True, "sub_group_elements": 8_000_000, "reduce_tensors": 1, "overlap_comm": False,
+    # the window of weights
+    "prefetch_blocks": 4, "parameter_buffers": 16, "live_blocks": 2, "reuse_blocks": 1.5, "weights_in_host": False,
+    # threads (0: the workload's) and memory (glibc's M_MMAP_THRESHOLD; 0: its own choice)
+    "compute_threads": 0, "passive_wait": False, "mmap_threshold_bytes": 0,
+}
 
 # Of each, what is tried beside the value in force; in this order, the best being kept. What keeps more weights in memory is not among them: the
 # window of two blocks is gsnake's as well. Blocks of I/O above 1 MiB would keep all smaller tensors in memory, off the drive.
@@ -15,16 +23,22 @@ TRIALS = {
     "block_bytes": [256 << 10],
     "overlap_events": [False],
     "single_submit": [True],
-    "pipeline": [False],
     "pin_memory": [False],
+    "pipeline_read": [False],
+    "pipeline_write": [False],
     "sub_group_elements": [4_000_000, 16_000_000],
+    "reduce_tensors": [4],
+    "overlap_comm": [True],
     "prefetch_blocks": [0, 1],
     "parameter_buffers": [32],
+    "compute_threads": [1],
     "passive_wait": [True],
+    "mmap_threshold_bytes": [1 << 20],
 }
 
-# What takes least memory: one group's buffers instead of three, small groups, no block ahead. Buffers for two blocks' parameters it does need.
-FRUGAL = {"pipeline": False, "sub_group_elements": 2_000_000, "prefetch_blocks": 0, "pin_memory": False}
+# What takes little memory: one group's buffers instead of three, small groups, one block's weights and none ahead, freed memory given back at once.
+FRUGAL = {"pipeline_read": False, "pipeline_write": False, "sub_group_elements": 2_000_000, "prefetch_blocks": 0, "parameter_buffers": 9,
+          "live_blocks": 1, "reuse_blocks": 0, "pin_memory": False, "mmap_threshold_bytes": 256 << 10}
 
 # A change is kept when steps take less than this share of what they take without it: closer ones differ by chance.
 BETTER = 0.98

@@ -5,8 +5,8 @@ import settings
 
 class Sweep:
 
-    def __init__(self, bench, work, rate, steps, tell):
-        self.bench, self.work, self.plan, self.tell = bench, work, processes.Plan(measured=steps, rate=rate), tell
+    def __init__(self, bench, work, plan, tell):
+        self.bench, self.work, self.plan, self.tell = bench, work, plan, tell
         self.compute = bench.gsnake(work, processes.Plan(warm_up=1, measured=1)).start["compute_dtype"]
         self.best, self.trials = dict(settings.DEFAULTS), []
 
@@ -21,11 +21,10 @@ class Sweep:
             trial["failed"] = str(error)[-300:]
             self.tell(f"{change}: {trial['failed']}")
             return None
-        times = [after.seconds - before.seconds for before, after in zip(run.samples, run.samples[1:])][self.plan.warm_up - 1:]
-        share = run.start["parameters_on_nvme"] / run.start["parameters"]
-        trial.update(steps_seconds=times, share_of_parameters_on_nvme=share, steady_peak_bytes=run.steady_peak_bytes)
+        times = [after.seconds - before.seconds for before, after in run.counted_pairs(self.plan)]
+        trial.update(steps_seconds=times, share_of_parameters_on_nvme=run.share_on_nvme, steady_peak_bytes=run.steady_peak_bytes)
         self.tell(f"{change}: {min(times):.2f} s a step")
-        return min(times) if share > 0.99 else None
+        return min(times) if run.share_on_nvme > processes.ON_NVME else None
 
     def gain(self, change):
         """The changed settings' time over that of the best ones so far, measured one after the other: what else the machine does changes slowly."""
@@ -34,17 +33,19 @@ class Sweep:
 
     def run(self):
         if self.seconds({}) is None:
-            raise processes.RunError(f"DeepSpeed's default settings don't run: {self.trials[-1]}")
+            why = self.trials[-1].get("failed", "tensors below 1 MiB stay in memory, which at this hidden size are too many")
+            raise processes.RunError(f"DeepSpeed's default settings don't do the work: {why}")
         for name, values in settings.TRIALS.items():
             for value in values:
                 # What seems better has to be so twice.
                 if all(self.gain({name: value}) < settings.BETTER for _ in range(2)):
                     self.best[name] = value
+                    self.trials.append({"kept": {name: value}})
+                    self.tell(f"kept: {name} = {value}")
 
 
-def run(bench, work, rate, steps, tell):
-    sweep = Sweep(bench, work, rate, steps, tell)
+def run(bench, work, plan, tell):
+    sweep = Sweep(bench, work, plan, tell)
     sweep.run()
-    settings.save(settings.kind_of(rate), sweep.best)
-    print(f"best {settings.kind_of(rate)} settings: {sweep.best}")
-    return {"micro_batches": work.micro_batches, "best": sweep.best, "trials": sweep.trials}
+    print(f"best settings: {sweep.best}")
+    return {"micro_batches": work.micro_batches, "defaults": settings.DEFAULTS, "best": sweep.best, "trials": sweep.trials}

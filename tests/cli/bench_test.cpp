@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,15 @@ TEST_F(BenchTest, ZeroInfinityRefusesBeforeAnythingRuns) {
   std::ofstream(folder_ / "env/bin/python") << "";
   expect_one_error_line(run({"bench", "zero-infinity", "--environment", ".", "--folder", "missing"}), 2, "missing");
   expect_one_error_line(run({"bench", "zero-infinity", "--environment", ".", "--folder", "/proc", "--rate", "200MB"}), 2, "--rate");
-  expect_one_error_line(run({"bench", "zero-infinity", "--rate", "fast"}), 2, "--rate");
+  const std::vector<std::vector<std::string>> wrong = {{"--rate", "fast"},   {"--rate", "0"},     {"--micro-batches", "2,x"}, {"--turns", "0"},
+                                                       {"--steps", "0"},     {"--layers", "-1"},  {"--hidden", "800"},        {"--threads", "100000"},
+                                                       {"--device", "tpu"},  {"--limit", "1MiB"}, {"--deepspeed", "depth=1"}, {"memory", "--turns", "2"},
+                                                       {"sweep", "--micro-batches", "1,2"}};
+  for (const std::vector<std::string>& words : wrong) {
+    std::vector<std::string> call{"bench", "zero-infinity"};
+    call.insert(call.end(), words.begin(), words.end());
+    expect_one_error_line(run(call), 2, words[words.size() - 2]);
+  }
 }
 
 // The short form: a tiny model, one turn. Where both compute the same, the bytes that the kernel counts follow.
@@ -49,13 +58,15 @@ TEST_F(BenchTest, ZeroInfinityMeasuresBothProgramsOnTheSameWork) {
   const Json report = Json::parse(outcome.out);
   EXPECT_LE(report["losses"]["first_difference"], report["losses"]["first_tolerance"]);
   EXPECT_LE(report["losses"]["largest_difference"], report["losses"]["tolerance"]);
+  EXPECT_GT(report["losses"]["difference_without_learning"], report["losses"]["tolerance"]);
   const Json& row = report["rows"][0];
-  for (const char* program : {"gsnake", "deepspeed"}) {
+  // gsnake moves a part of each step before or after it.
+  const std::map<std::string, double> tolerance = {{"deepspeed", 0.03}, {"gsnake", 0.1}};
+  for (const auto& [program, share] : tolerance) {
     EXPECT_GT(row[program]["step_seconds"]["median"], 0.0) << program;
     for (const char* way : {"read", "written"}) {
       const double formula = row["formula_bytes_per_parameter"][program][way];
-      // Few steps: gsnake moves a part of each before or after it.
-      EXPECT_NEAR(row[program][std::string(way) + "_bytes_per_parameter"], formula, 0.2 * formula) << program << " " << way;
+      EXPECT_NEAR(row[program][std::string(way) + "_bytes_per_parameter"], formula, share * formula) << program << " " << way;
     }
   }
 }
