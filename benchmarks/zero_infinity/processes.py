@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -205,11 +206,17 @@ def deepspeed_environment(work, environment, knobs):
     return {**kept, **own}
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def run_deepspeed(work, folder, tokens, plan, compute, knobs, machine, check_masters=False):
     folder.mkdir(parents=True)
-    file = folder / "workload.json"
+    file, port = folder / "workload.json", free_port()
     file.write_text(json.dumps({**workloads.deepspeed_workload(work, tokens, folder / "nvme", plan.steps, compute, knobs), "trim_after": plan.warm_up,
-                                "check_masters": check_masters}))
+                                "check_masters": check_masters, "port": port}))
     (folder / "nvme").mkdir()
     # A process that was killed while it loaded its extensions leaves locks on which later ones wait for ever.
     for lock in machine.environment.glob("ext*/*/lock"):
@@ -219,6 +226,9 @@ def run_deepspeed(work, folder, tokens, plan, compute, knobs, machine, check_mas
                      deepspeed_environment(work, machine.environment, knobs), may_abort=True)
     except RunError as error:
         raise RunError(f"DeepSpeed {error}") from None
+    finally:  # it leaves a buffer for all-reduce, which its port is part of the name of, in memory
+        for buffer in pathlib.Path("/dev/shm").glob(f"deepspeed_*_{port}_*"):
+            buffer.unlink(missing_ok=True)
 
 
 def run_gsnake(work, program, folder, tokens, plan, keys, machine):
@@ -232,3 +242,14 @@ def run_gsnake(work, program, folder, tokens, plan, keys, machine):
     if not run.start["io"]["direct"]:
         raise RunError(f"gsnake train: no O_DIRECT on this drive, which DeepSpeed needs: {run.start['io']['buffered_reason']}; name another with --folder")
     return run
+
+
+def check_gsnake_masters(work, program, folder, machine):
+    """That the masters of a run in `folder` which has learned nothing are the initial values that DeepSpeed is given. Raises RunError."""
+    file = folder / "workload.json"
+    file.write_text(json.dumps(workloads.deepspeed_workload(work, "", folder, 0, "", {})))
+    for command in ([str(program), "export", "--run", str(folder / "run"), "--to", str(folder / "exported"), "--dtype", "fp32"],
+                    [str(machine.environment / "env/bin/python"), str(HERE / "exported_masters.py"), str(file), str(folder / "exported")]):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RunError(f"the initial weights can't be compared: {' '.join(done.stderr.split())[-300:]}")

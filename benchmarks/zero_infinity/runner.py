@@ -11,19 +11,12 @@ import json
 import logging
 import os
 import resource
-import socket
 import sys
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def set_environment():
+def set_environment(port):
     """What DeepSpeed's launcher would set: one process of one. processes.py sets what OpenMP, glibc and the extensions read."""
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", LOCAL_SIZE="1")
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK="0", WORLD_SIZE="1", LOCAL_RANK="0", LOCAL_SIZE="1")
     hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
     try:  # its buffers are locked
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY,) * 2)
@@ -176,7 +169,7 @@ def main():
     workload = json.load(open(sys.argv[1]))
     lines = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    set_environment()
+    set_environment(workload["port"])
     import deepspeed
     import numpy
     import torch
