@@ -1,10 +1,8 @@
 """What each of GreedySnake's ideas gives, on the same engine: steps of gsnake from ZeRO-Infinity's order on, one thing more at a time; and
 DeepSpeed's own, on the same work."""
-import re
 import statistics
 
 import measure
-import processes
 
 # The master as a whole beside the weights, instead of the half that they lack: what train.dtype = "fp16" stores, which moves the bytes that a
 # bf16 run without the split would move. Every row computes in fp32, so that they differ in nothing else.
@@ -23,22 +21,10 @@ ROWS = [
 AMPLE = "1 GiB"  # more than pools of any use take
 
 
-def least_host_budget(bench, work, keys):
-    """Bytes, from the refusal of a budget that is too small: the fewest slots, so that no lane runs ahead of another."""
-    try:
-        bench.gsnake(work, processes.Plan(warm_up=1, measured=1), {**keys, "memory.host_budget": "1 MiB"})
-    except processes.RunError as error:
-        found = re.search(r"memory\.host_budget to at least ([0-9.]+) MiB", str(error))
-        if found:
-            return int(float(found.group(1)) * (1 << 20)) + (64 << 10)
-        raise
-    return 1 << 20
-
-
 def keys_of(bench, work, changes, ample):
     keys = {"train.compute_dtype": "fp32", "memory.device_budget": AMPLE, "memory.host_budget": AMPLE, **changes}
     if not ample:
-        keys["memory.host_budget"] = least_host_budget(bench, work, keys)
+        keys["memory.host_budget"] = bench.least_budget(work, keys, "host")  # the fewest slots, so that no lane runs ahead of another
     return keys
 
 

@@ -1,6 +1,7 @@
 """Turns of the two programs on one workload, and what comes of them: medians, spread, ratios, and the bytes beside their formulas."""
 import math
 import os
+import re
 import shutil
 import statistics
 
@@ -91,6 +92,17 @@ class Bench:
             return run
         finally:
             shutil.rmtree(place, ignore_errors=True)
+
+    def least_budget(self, work, keys, tier):
+        """Bytes that gsnake asks for when `tier` ("host" or "device") is given too few, and a little more."""
+        try:
+            self.gsnake(work, processes.Plan(warm_up=1, measured=1), {**keys, f"memory.{tier}_budget": "1 MiB"})
+        except processes.RunError as error:
+            found = re.search(rf"memory\.{tier}_budget to at least ([0-9.]+) MiB", str(error))
+            if found:
+                return int(float(found.group(1)) * (1 << 20)) + (64 << 10)
+            raise
+        return 1 << 20
 
     def deepspeed(self, work, plan, compute, knobs, check_masters=False):
         place = self._place()

@@ -46,15 +46,23 @@ TEST_F(BenchTest, ZeroInfinityRefusesBeforeAnythingRuns) {
   }
 }
 
+std::size_t deepspeed_buffers() {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/dev/shm")) count += entry.path().filename().string().starts_with("deepspeed_") ? 1 : 0;
+  return count;
+}
+
 // The short form: a tiny model, one turn. Where both compute the same, the bytes that the kernel counts follow.
 TEST_F(BenchTest, ZeroInfinityMeasuresBothProgramsOnTheSameWork) {
   const std::filesystem::path environment = GSNAKE_SOURCE_DIR "/.deps/deepspeed";
   if (!std::filesystem::exists(environment / "ready.txt")) {
     GTEST_SKIP() << "DeepSpeed's environment is not there; benchmarks/zero_infinity/setup makes it";
   }
+  const std::size_t shared_memory_before = deepspeed_buffers();
   const Outcome outcome = run({"bench", "zero-infinity", "--environment", environment, "--layers", "3", "--micro-batches", "2", "--turns",
                                "1", "--steps", "2", "--threads", "1", "--json"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_LE(deepspeed_buffers(), shared_memory_before);  // 66 MiB of memory each
   const Json report = Json::parse(outcome.out);
   EXPECT_LE(report["losses"]["first_difference"], report["losses"]["first_tolerance"]);
   EXPECT_LE(report["losses"]["largest_difference"], report["losses"]["tolerance"]);
