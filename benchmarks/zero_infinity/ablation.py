@@ -41,10 +41,13 @@ def run(bench, work, plans, turns, knobs, tell):
     rows = starts_of(bench, work, plans, knobs)
     taken = {name: [] for name, *_ in rows}
     for number in range(turns):
+        losses = {}
         for name, _, start, plan in rows:
             run_ = start()
+            losses[name] = run_.losses
             taken[name].append({**measure.turn_of(run_, work, plan), "host_bytes": run_.start.get("host_bytes")})
             tell(f"turn {number + 1} of {turns}, {name}: {taken[name][-1]['step_seconds']:.2f} s a step")
+        measure.check_losses(losses["+ split master"], losses["DeepSpeed"])  # what both compute in fp32 from weights in bf16
     first = statistics.median(turn["step_seconds"] for turn in taken[ROWS[0][0]])
     results = []
     for name, keys, *_ in rows:

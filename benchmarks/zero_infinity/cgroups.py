@@ -58,7 +58,11 @@ class Group:
             if version == 2:
                 (mount / "cgroup.subtree_control").write_text(f"+{_V2[name]}")
             folder = mount / f"gsnake-bench-{os.getpid()}"
-            folder.mkdir(exist_ok=True)
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError:
+                self.__exit__()
+                raise
             self.places[name] = (folder, version)
 
     def _write(self, name, file, text):

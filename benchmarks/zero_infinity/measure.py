@@ -98,9 +98,10 @@ class Bench:
         try:
             self.gsnake(work, processes.Plan(warm_up=1, measured=1), {**keys, f"memory.{tier}_budget": "1 MiB"})
         except processes.RunError as error:
-            found = re.search(rf"memory\.{tier}_budget to at least ([0-9.]+) MiB", str(error))
+            found = re.search(rf"memory\.{tier}_budget to at least ([0-9.]+) ([MG])iB", str(error))
             if found:
-                return int(float(found.group(1)) * (1 << 20)) + (64 << 10)
+                unit = 1 << (20 if found[2] == "M" else 30)
+                return int((float(found[1]) + 0.01) * unit)  # it was rounded to two digits
             raise
         return 1 << 20
 
@@ -120,7 +121,8 @@ class Bench:
         theirs = self.deepspeed(work, plan, compute, knobs, check_masters=True)
         if theirs.start["parameters"] != ours.start["parameters"]:
             raise processes.RunError(f"different work: gsnake has {ours.start['parameters']} parameters, DeepSpeed {theirs.start['parameters']}")
-        if not knobs["weights_in_host"] and theirs.share_on_nvme < processes.ON_NVME:
+        check_state(theirs.start)
+        if not knobs["weights_in_host"] and not theirs.share_on_nvme > processes.ON_NVME:
             raise processes.RunError(f"DeepSpeed keeps tensors below 1 MiB in memory: only {theirs.share_on_nvme:.0%} of the parameters are on the drive; "
                                      "take a larger --hidden")
         agreement = check_losses(ours.losses, theirs.losses)
@@ -130,8 +132,16 @@ class Bench:
             raise processes.RunError(f"the losses can't tell whether the programs learn: without learning they differ by {control:.2g} only")
         return {"steps": steps, "gsnake": ours.losses, "deepspeed": theirs.losses, "compute_dtype": compute, "difference_without_learning": control,
                 "parameters_on_nvme": theirs.start["parameters_on_nvme"], "optimizer_parameters_on_nvme": theirs.start["optimizer_parameters_on_nvme"],
+                "optimizer": theirs.start["optimizer"], "swapper": theirs.start["swapper"],
                 "versions": theirs.start["versions"], "deepspeed_config": theirs.start["config"],
                 "gsnake_io": {key: ours.start["io"][key] for key in ("engine", "direct", "registered")}, "gsnake_memory": ours.start["memory"], **agreement}
+
+
+def check_state(start):
+    """That DeepSpeed's optimizer is its CPU Adam, with all state on the drive."""
+    if start["optimizer"] != "DeepSpeedCPUAdam" or start["optimizer_parameters_on_nvme"] < start["parameters"]:
+        raise processes.RunError(f"DeepSpeed trains with {start['optimizer']} and {start['optimizer_parameters_on_nvme']} of {start['parameters']} parameters' state "
+                                 "on the drive; all of them with DeepSpeedCPUAdam are wanted")
 
 
 def check_losses(ours, theirs):

@@ -36,10 +36,10 @@ def by_layers(bench, work, knobs, compute, tell):
 
 def under_limit(bench, work, limit, knobs, compute, tell):
     """All in a group whose memory, page cache included, is limited."""
-    outcome, group = {}, bench.machine.group
+    outcome, group, starts = {}, bench.machine.group, programs(bench, work, knobs, compute)
     group.limit_memory(limit)
     try:
-        for name, start in programs(bench, work, knobs, compute).items():
+        for name, start in starts.items():
             before = group.killed_for_memory()
             try:
                 outcome[name] = {"trains": True, **measure.turn_of(start(), work, PLAN)}
@@ -66,4 +66,4 @@ def run_limited(bench, work, limit, knobs, tell):
     state = work.parameters * STATE_BYTES_PER_PARAMETER
     limit = limit or state // 2
     return {"settings": knobs, "frugal_settings": settings.FRUGAL, "limit_bytes": limit, "state_bytes": state, "state_over_limit": state / limit,
-            **under_limit(bench, work, limit, knobs, compute, tell)}
+            "outcome": under_limit(bench, work, limit, knobs, compute, tell)}

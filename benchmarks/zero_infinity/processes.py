@@ -86,7 +86,7 @@ def _status(pid, key):
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(key + ":"):
             return int(line.split()[1]) * 1024
-    raise RunError(f"ended while it was measured: no {key}")
+    raise ProcessLookupError(f"{pid} has ended")  # and waits for its status to be asked for
 
 
 def _sample(pid):
@@ -161,7 +161,7 @@ def _follow(process, lines_of, log, plan, machine, may_abort):
             run.losses.append(line["loss"])
             if len(run.samples) < plan.steps - plan.tail:
                 # A process that has ended has no counts any more.
-                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
                     run.samples.append(_sample(process.pid))
                     _between_steps(process.pid, run, plan, machine)
     status = process.wait()
@@ -188,9 +188,12 @@ def _between_steps(pid, run, plan, machine):
             machine.group.throttle(machine.drive, 0)
 
 
+def plain_environment():
+    """The caller's without what would change what is compared."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "DS_", "TORCH", "GSNAKE_"))}
+
+
 def deepspeed_environment(work, environment, knobs):
-    """Nothing that the caller happens to have set changes what is compared."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "MKL_", "MALLOC_", "DS_", "TORCH", "CUDA_VISIBLE"))}
     accelerator, _, number = work.device.partition(":")
     own = {"OMP_NUM_THREADS": str(knobs["compute_threads"] or work.threads), "DS_ACCELERATOR": accelerator,
            # A build for one accelerator is none for another.
@@ -198,12 +201,13 @@ def deepspeed_environment(work, environment, knobs):
            "TORCHINDUCTOR_COMPILE_THREADS": "1",  # nothing is compiled: no processes that wait to do so
            "PATH": f"{environment / 'env/bin'}:{os.environ.get('PATH', os.defpath)}"}
     if number:
-        own["CUDA_VISIBLE_DEVICES"] = number  # the one it sees is its first
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        own["CUDA_VISIBLE_DEVICES"] = visible[int(number)] if int(number) < len(visible) and visible[0] else number  # the one it sees is its first
     if knobs["passive_wait"]:
         own.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0")
     if knobs["mmap_threshold_bytes"]:
         own.update(MALLOC_MMAP_THRESHOLD_=str(knobs["mmap_threshold_bytes"]), MALLOC_TRIM_THRESHOLD_=str(knobs["mmap_threshold_bytes"]))
-    return {**kept, **own}
+    return {**plain_environment(), **own}
 
 
 def free_port():
@@ -236,7 +240,7 @@ def run_gsnake(work, program, folder, tokens, plan, keys, machine):
     config = folder / "train.toml"
     config.write_text(workloads.to_toml(workloads.gsnake_config(work, tokens, folder, plan.steps, keys)))
     try:
-        run = watch([str(program), "train", str(config)], folder / "run/metrics.jsonl", folder / "log", plan, machine)
+        run = watch([str(program), "train", str(config)], folder / "run/metrics.jsonl", folder / "log", plan, machine, plain_environment())
     except RunError as error:
         raise RunError(f"gsnake train {error}") from None
     if not run.start["io"]["direct"]:

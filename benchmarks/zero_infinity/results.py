@@ -28,7 +28,7 @@ def gsnake_versions(program):
     said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout.split()
     commit = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
     libtorch = re.search(r"^torch==(\S+)", (ROOT / "scripts/libtorch.txt").read_text(), re.MULTILINE)
-    return {"gsnake": said[-1] if said else "unknown", "commit": commit, "libtorch": libtorch[1] if libtorch else "unknown"}
+    return {"version": said[-1] if said else "unknown", "commit": commit, "libtorch": libtorch[1] if libtorch else "unknown"}
 
 
 def command_line():
@@ -45,10 +45,12 @@ class Report:
 
     def __init__(self, arguments, work):
         self.arguments, self.began, self.load, self.text = arguments, time.time(), os.getloadavg(), ""
-        self.head = {"command": command_line(), "what": arguments.what, "machine": machine(arguments.folder), "gsnake": gsnake_versions(arguments.gsnake),
+        self.head = {"command": command_line(), "what": arguments.what, "machine": machine(arguments.folder),
+                     "versions": {"gsnake": gsnake_versions(arguments.gsnake), "environment": (pathlib.Path(arguments.environment) / "ready.txt").read_text().split()},
                      "rate_bytes_per_second": arguments.rate, "workload": work.as_json()}
 
     def save(self, result):
+        assert not self.head.keys() & result.keys(), "two things by one name"
         report = {**self.head, "load_average": {"before": self.load, "after": os.getloadavg()}, "seconds": time.time() - self.began, **result}
         # Where a machine has its files is nobody else's: the repository's are told from its root on.
         self.text = json.dumps(report, indent=1).replace(f"{ROOT}/", "") + "\n"

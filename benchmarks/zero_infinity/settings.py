@@ -44,9 +44,9 @@ FRUGAL = {"pipeline_read": False, "pipeline_write": False, "sub_group_elements":
 BETTER = 0.98
 
 
-def kind_of(rate):
-    """A drive that is held to a rate and one that is not have their own best settings."""
-    return "throttled" if rate else "unthrottled"
+def kind_of(rate, device):
+    """A drive that is held to a rate and one that is not have their own best settings, and so have a CPU and a GPU."""
+    return ("throttled" if rate else "unthrottled") + ("" if device == "cpu" else " cuda")
 
 
 def best(kind):

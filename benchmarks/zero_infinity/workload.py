@@ -54,7 +54,7 @@ def deepspeed_workload(workload, tokens, folder, steps, compute, knobs):
     return {
         "model": {"layers": workload.layers, "hidden": workload.hidden, "heads": workload.heads, "intermediate": workload.intermediate,
                   "vocab": workload.vocab, "norm_epsilon": 1e-5, "rope_theta": 10000.0},
-        "tokens": str(tokens), "folder": str(folder), "steps": steps, "compute": compute, "device": workload.device, "threads": workload.threads,
+        "tokens": str(tokens), "folder": str(folder), "steps": steps, "compute": compute, "device": workload.device,
         "sequence_length": workload.sequence_length, "rows": workload.rows, "micro_batches": workload.micro_batches, "seed": workload.seed,
         "optimizer": {"learning_rate": workload.learning_rate, "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1},
         "knobs": knobs,

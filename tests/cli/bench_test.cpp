@@ -31,8 +31,7 @@ TEST_F(BenchTest, NeedsToKnowWhatToMeasure) {
 
 TEST_F(BenchTest, ZeroInfinityRefusesBeforeAnythingRuns) {
   expect_one_error_line(run({"bench", "zero-infinity", "--environment", "absent"}), 2, "benchmarks/zero_infinity/setup");
-  std::filesystem::create_directories(folder_ / "env/bin");
-  std::ofstream(folder_ / "env/bin/python") << "";
+  std::ofstream(folder_ / "ready.txt") << "";
   expect_one_error_line(run({"bench", "zero-infinity", "--environment", ".", "--folder", "missing"}), 2, "missing");
   expect_one_error_line(run({"bench", "zero-infinity", "--environment", ".", "--folder", "/proc", "--rate", "200MB"}), 2, "--rate");
   const std::vector<std::vector<std::string>> wrong = {{"--rate", "fast"},   {"--rate", "0"},     {"--micro-batches", "2,x"}, {"--turns", "0"},
@@ -64,9 +63,8 @@ TEST_F(BenchTest, ZeroInfinityMeasuresBothProgramsOnTheSameWork) {
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_LE(deepspeed_buffers(), shared_memory_before);  // 66 MiB of memory each
   const Json report = Json::parse(outcome.out);
-  EXPECT_LE(report["losses"]["first_difference"], report["losses"]["first_tolerance"]);
-  EXPECT_LE(report["losses"]["largest_difference"], report["losses"]["tolerance"]);
-  EXPECT_GT(report["losses"]["difference_without_learning"], report["losses"]["tolerance"]);
+  EXPECT_EQ(report["losses"]["optimizer"], "DeepSpeedCPUAdam");
+  EXPECT_LT(report["losses"]["largest_difference"], 0.5 * report["losses"]["difference_without_learning"].get<double>());
   const Json& row = report["rows"][0];
   // gsnake moves a part of each step before or after it.
   const std::map<std::string, double> tolerance = {{"deepspeed", 0.03}, {"gsnake", 0.1}};
