@@ -45,12 +45,12 @@ def summary_of(turns, work):
 
 
 def deepspeed_formula(work, knobs):
-    """Bytes a parameter and step: each micro-batch reads all weights in forward, and in backward those of the blocks that it no longer has and of
-    the head's; the optimizer reads 12 of state and 4 of gradient, and writes as much and 2 of weights. Weights in host memory move nothing."""
+    """Bytes a parameter and step: each micro-batch reads all weights in forward, and in backward those of the blocks that it no longer has; the
+    optimizer reads 12 of state and 4 of gradient, and writes as much and 2 of weights. Weights in host memory move nothing."""
     if knobs["weights_in_host"]:
         return {"read": 16.0, "written": 16.0}
     kept = min(int(knobs["live_blocks"]), work.layers) if knobs["reuse_blocks"] >= 1 else 0
-    passes = 2 - kept * work.block_parameters / work.parameters
+    passes = 1 + (work.layers - kept) * work.block_parameters / work.parameters
     return {"read": 16 + 2 * work.micro_batches * passes, "written": 18.0}
 
 

@@ -152,10 +152,11 @@ class Formulas(unittest.TestCase):
     def test_of_deepspeed(self):
         work = Workload(layers=8, micro_batches=8)
         block, ends = 4 * 768**2 + 3 * 768 * 2048 + 2 * 768, 2 * 1024 * 768 + 768
-        passes = (2 * (8 * block + ends) - 2 * block) / (8 * block + ends)  # the last two blocks are still there in backward
+        passes = (8 * block + ends + 6 * block) / (8 * block + ends)  # in backward the head and the last two blocks are still there
         self.assertAlmostEqual(measure.deepspeed_formula(work, settings.DEFAULTS)["read"], 16 + 2 * 8 * passes)
         self.assertEqual(measure.deepspeed_formula(work, settings.DEFAULTS)["written"], 18.0)
-        self.assertAlmostEqual(measure.deepspeed_formula(work, {**settings.DEFAULTS, "reuse_blocks": 0})["read"], 16 + 2 * 8 * 2)
+        again = measure.deepspeed_formula(work, {**settings.DEFAULTS, "reuse_blocks": 0})["read"]
+        self.assertAlmostEqual(again, 16 + 2 * 8 * (1 + 8 * block / (8 * block + ends)))
         self.assertEqual(measure.deepspeed_formula(work, {**settings.DEFAULTS, "weights_in_host": True}), {"read": 16.0, "written": 16.0})
 
     def test_of_the_ratio(self):
