@@ -134,12 +134,12 @@ def last_words(log):
     return said[-1] if said else " | ".join(lines[-2:])
 
 
-def watch(command, lines_of, log, plan, machine, environment=None, may_abort=False):
-    """Runs `command`, whose JSON lines appear in the file `lines_of`; its own output goes to `log`. `may_abort`: an abort after the last step is
-    no failure. Raises RunError."""
+def watch(command, lines_of, log, plan, machine, environment, prints_lines=False, may_abort=False):
+    """Runs `command`, whose JSON lines appear in the file `lines_of`, which it writes itself or, with `prints_lines`, on stdout; its other output goes
+    to `log`. `may_abort`: an abort after the last step is no failure. Raises RunError."""
     process = None
     try:
-        with open(log, "w") as output, open(lines_of, "w") if may_abort else contextlib.nullcontext(output) as results:
+        with open(log, "w") as output, open(lines_of, "w") if prints_lines else contextlib.nullcontext(output) as results:
             process = subprocess.Popen(command, stdout=results, stderr=output, env=environment, preexec_fn=machine.enter)
         return _follow(process, lines_of, log, plan, machine, may_abort)
     finally:
@@ -227,7 +227,7 @@ def run_deepspeed(work, folder, tokens, plan, compute, knobs, machine, check_mas
         lock.unlink(missing_ok=True)
     try:
         return watch([str(machine.environment / "env/bin/python"), str(HERE / "runner.py"), str(file)], folder / "steps.out", folder / "log", plan, machine,
-                     deepspeed_environment(work, machine.environment, knobs), may_abort=True)
+                     deepspeed_environment(work, machine.environment, knobs), prints_lines=True, may_abort=True)
     except RunError as error:
         raise RunError(f"DeepSpeed {error}") from None
     finally:  # it leaves a buffer for all-reduce, which its port is part of the name of, in memory

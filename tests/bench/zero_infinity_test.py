@@ -182,13 +182,12 @@ class Watching(unittest.TestCase):
 
     PLAN = Plan(warm_up=1, measured=1, tail=1, silence=30)
 
-    def watch(self, script, plan=PLAN, may_abort=True):
+    def watch(self, script, plan=PLAN, may_abort=True, group=None):
         preamble = "import json, os, signal, time\ndef step(n): print(json.dumps({'event': 'step', 'step': n, 'loss': 7.0}), flush=True); time.sleep(0.1)\n"
         with tempfile.TemporaryDirectory() as folder:
             place = pathlib.Path(folder)
-            lines = place / "steps.out"
-            lines.touch()
-            return processes.watch([sys.executable, "-c", preamble + script], lines, place / "log", plan, Machine(place, 1, None, None), may_abort=may_abort)
+            return processes.watch([sys.executable, "-c", preamble + script], place / "steps.out", place / "log", plan, Machine(place, 1, group, "8:0"),
+                                   processes.plain_environment(), prints_lines=True, may_abort=may_abort)
 
     def test_takes_a_sample_of_each_step_but_the_tail(self):
         run = self.watch("print(json.dumps({'event': 'start', 'base_bytes': 1}), flush=True)\nfor n in range(3): step(n)")
@@ -204,7 +203,10 @@ class Watching(unittest.TestCase):
                 self.watch(script)
 
     def test_forgives_an_abort_after_the_last_step(self):
-        self.assertEqual(len(self.watch("for n in range(3): step(n)\nos.kill(os.getpid(), signal.SIGABRT)").losses), 3)
+        script = "for n in range(3): step(n)\nos.kill(os.getpid(), signal.SIGABRT)"
+        self.assertEqual(len(self.watch(script).losses), 3)
+        with self.assertRaisesRegex(RunError, "SIGABRT after 3 of 3"):
+            self.watch(script, may_abort=False)
 
     def test_ends_a_program_that_says_nothing(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -216,13 +218,8 @@ class Watching(unittest.TestCase):
     def test_holds_the_drive_from_the_first_step_after_the_warm_up_to_the_tail(self):
         rates = []
         group = unittest.mock.Mock(throttle=lambda drive, rate: rates.append((drive, rate)))
-        with tempfile.TemporaryDirectory() as folder:
-            place = pathlib.Path(folder)
-            lines = place / "steps.out"
-            lines.touch()
-            script = "import json, time\nfor n in range(5): print(json.dumps({'event': 'step', 'step': n, 'loss': 7.0}), flush=True); time.sleep(0.1)"
-            run = processes.watch([sys.executable, "-c", script], lines, place / "log", Plan(warm_up=1, settle=1, measured=2, tail=1, rate=100), Machine(place, 1, group, "8:0"),
-                                  may_abort=True)
+        group.enter = lambda: None
+        run = self.watch("for n in range(5): step(n)", Plan(warm_up=1, settle=1, measured=2, tail=1, rate=100), group=group)
         self.assertEqual(rates, [("8:0", 100), ("8:0", 0), ("8:0", 0)])  # the last whatever happens
         self.assertEqual(len(run.samples), 4)
 

@@ -63,6 +63,8 @@ TEST_F(BenchTest, ZeroInfinityMeasuresBothProgramsOnTheSameWork) {
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_LE(deepspeed_buffers(), shared_memory_before);  // 66 MiB of memory each
   const Json report = Json::parse(outcome.out);
+  EXPECT_LE(report["losses"]["first_difference"], report["losses"]["first_tolerance"]);
+  EXPECT_LE(report["losses"]["largest_difference"], report["losses"]["tolerance"]);
   EXPECT_EQ(report["losses"]["optimizer"], "DeepSpeedCPUAdam");
   EXPECT_LT(report["losses"]["largest_difference"], 0.5 * report["losses"]["difference_without_learning"].get<double>());
   const Json& row = report["rows"][0];
