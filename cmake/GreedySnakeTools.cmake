@@ -1,8 +1,10 @@
 # Build tools that are used where present, and the two functions that declare modules and tests.
 find_program(GSNAKE_CCACHE ccache)
 if(GSNAKE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  # The sloppiness is what ccache asks for to cache sources that use a precompiled header.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${GSNAKE_CCACHE})
+  # The sloppiness is what ccache asks for to cache sources that use a precompiled header. Paths are hashed relative to the source folder, so that
+  # one clone finds what another has compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
+    ${GSNAKE_CCACHE})
 endif()
 find_program(GSNAKE_MOLD mold)
 if(GSNAKE_MOLD)
