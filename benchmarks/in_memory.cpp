@@ -22,9 +22,9 @@
 #include "memory/anonymous.h"
 #include "reference/config_options.h"
 #include "store/store.h"
-#include "train/machine.h"
-#include "train/numerics.h"
-#include "train/run_summary.h"
+#include "run/machine.h"
+#include "plan/numerics.h"
+#include "run/run_summary.h"
 #include "train/session.h"
 
 namespace {
@@ -52,7 +52,7 @@ double validate(reference::ReferenceLoop& loop, data::Validation& validation, co
 }
 
 // The metrics hold nine digits of a loss.
-bool equal_as_printed(double streamed, double in_memory) { return train::nine_digits(in_memory) == train::Json(streamed); }
+bool equal_as_printed(double streamed, double in_memory) { return run::nine_digits(in_memory) == run::Json(streamed); }
 
 bool equal_on_ssd(store::Store& store, store::Kind kind, std::int64_t unit, const torch::Tensor& expected) {
   const std::uint64_t bytes = store.layout().kinds[static_cast<std::size_t>(kind)].padded_bytes[static_cast<std::size_t>(unit)];
@@ -63,7 +63,7 @@ bool equal_on_ssd(store::Store& store, store::Kind kind, std::int64_t unit, cons
 
 // Of weights and moments, the objects that differ.
 int differing_objects(const Config& config, const reference::ReferenceLoop& loop) {
-  const auto store = store::Store::open(train::store_options(config), {});
+  const auto store = store::Store::open(checkpoint::store_options(config), {});
   int differing = 0;
   for (std::int64_t unit = 0; unit < loop.units(); ++unit) {
     differing += equal_on_ssd(*store, store::Kind::weights, unit, loop.weights(unit)) ? 0 : 1;
@@ -96,16 +96,16 @@ class Comparison {
 };
 
 int compare(const Config& config) {
-  const train::RunHistory history = train::read_history(config.run.dir);
+  const run::RunHistory history = run::read_history(config.run.dir);
   const std::int64_t threads = config.train.compute_threads > 0 ? config.train.compute_threads : std::thread::hardware_concurrency();
   at::set_num_threads(static_cast<int>(threads));
   reference::ReferenceLoop loop(models::make(config.model), reference::options_of(config));
   data::BatchStream stream = data::open_training(config);
-  const auto learning_rate = train::numerics_of(config).policy.learning_rate;
+  const auto learning_rate = plan::numerics_of(config).policy.learning_rate;
   Comparison comparison(history.steps.size());
   std::chrono::duration<double> training{};
   data::Batch batch;
-  for (const train::StepPoint& point : history.steps) {
+  for (const run::StepPoint& point : history.steps) {
     std::vector<reference::MicroBatch> micro_batches;
     stream.next(batch);
     append(micro_batches, batch, config.train);
@@ -117,9 +117,9 @@ int compare(const Config& config) {
     data::Validation validation = data::open_validation(config);
     comparison.validation(point.step, *point.validation_loss, validate(loop, validation, config.train));
   }
-  const std::uint64_t peak = train::peak_rss_bytes();
+  const std::uint64_t peak = run::peak_rss_bytes();
   const int objects = differing_objects(config, loop);
-  const train::RunSummary summary = train::summarize(history);
+  const run::RunSummary summary = run::summarize(history);
   fmt::print("losses that differ: {}; weights and moments: {} of {} objects differ in a bit\n", comparison.differing(), objects, 3 * loop.units());
   fmt::print("peak resident memory: {} from SSD, {} in memory\n", core::format_bytes(static_cast<std::uint64_t>(summary.rss_peak_bytes)), core::format_bytes(peak));
   fmt::print("time of a step: {:.0f} ms from SSD, {:.0f} ms in memory (no validation, no commits)\n", summary.step_ms,

@@ -19,8 +19,8 @@
 #include "hf/model_config.h"
 #include "output.h"
 #include "tokenizer/tokenizer.h"
-#include "train/carried_files.h"
-#include "train/metrics.h"
+#include "convert/carried_files.h"
+#include "run/metrics.h"
 #include "transfer.h"
 
 namespace gsnake::command {
@@ -42,7 +42,7 @@ struct Arguments {
 std::string tokenizer_name(const Arguments& arguments, const Config& config) {
   if (!arguments.tokenizer.empty()) return arguments.tokenizer;
   if (config.data.tokenizer != "bytes") return config.data.tokenizer;
-  const std::vector<std::string> carried = train::carried_files(arguments.run_dir);
+  const std::vector<std::string> carried = convert::carried_files(arguments.run_dir);
   const auto found = std::find_if(carried.begin(), carried.end(), [](const std::string& path) { return path.ends_with("/tokenizer.json"); });
   return found == carried.end() ? config.data.tokenizer : *found;
 }
@@ -99,7 +99,7 @@ void print_json(Sampler& sampler) {
       {"top_k", arguments.sampling.top_k},
       {"top_p", arguments.sampling.top_p},
       {"seed", arguments.sampling.seed},
-      {"seconds", train::nine_digits(elapsed.count())},
+      {"seconds", run::nine_digits(elapsed.count())},
   };
   // Bytes that a model draws need not be UTF-8; `tokens` has them as they are.
   print(result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");

@@ -3,7 +3,7 @@
 
 #include "commands.h"
 #include "output.h"
-#include "train/run_summary.h"
+#include "run/run_summary.h"
 
 namespace gsnake::command {
 namespace {
@@ -14,9 +14,9 @@ struct Arguments {
 };
 
 int run(const Arguments& arguments) {
-  const train::RunHistory history = train::read_history(arguments.path);
-  const train::RunSummary summary = train::summarize(history);
-  print(arguments.json ? train::to_json(summary).dump(2) + "\n" : train::to_text(summary, history));
+  const run::RunHistory history = run::read_history(arguments.path);
+  const run::RunSummary summary = run::summarize(history);
+  print(arguments.json ? run::to_json(summary).dump(2) + "\n" : run::to_text(summary, history));
   return 0;
 }
 

@@ -9,7 +9,7 @@
 #include "commands.h"
 #include "greedysnake/config.h"
 #include "output.h"
-#include "train/train_loop.h"
+#include "run/train_loop.h"
 
 namespace gsnake::command {
 namespace {
@@ -17,11 +17,11 @@ namespace {
 struct Arguments {
   std::string config;
   std::vector<std::string> overrides;
-  train::RunRequest request;
+  run::RunRequest request;
   bool json = false;
 };
 
-std::string describe(const train::Json& end, const Config& config) {
+std::string describe(const run::Json& end, const Config& config) {
   if (!end["step"].is_number()) return "no step was trained";  // stopped before the run was open
   if (end["steps"] == 0) return fmt::format("step {} of {}: no step was trained", end["step"].get<std::int64_t>(), config.train.steps);
   const auto loss = [&](const char* key) { return end[key].is_number() ? fmt::format("{:.4f}", end[key].get<double>()) : "none"; };
@@ -32,9 +32,9 @@ std::string describe(const train::Json& end, const Config& config) {
 
 int run(const Arguments& arguments) {
   const Config config = Config::load(arguments.config, arguments.overrides);
-  const train::RunOutcome outcome = train::run_training(config, arguments.request);
+  const run::RunOutcome outcome = run::run_training(config, arguments.request);
   const std::string result =
-      arguments.json ? outcome.end.dump(-1, ' ', false, train::Json::error_handler_t::replace) : describe(outcome.end, config);
+      arguments.json ? outcome.end.dump(-1, ' ', false, run::Json::error_handler_t::replace) : describe(outcome.end, config);
   print(result + "\n");
   return outcome.exit_status;
 }

@@ -14,7 +14,7 @@
 #include "greedysnake/error.h"
 #include "openmp.h"
 #include "output.h"
-#include "train/failure.h"
+#include "run/failure.h"
 
 namespace {
 
@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (...) {
-    const gsnake::train::Failure failure = gsnake::train::current_failure();
+    const gsnake::run::Failure failure = gsnake::run::current_failure();
     print_error(failure.message.c_str());
     return failure.exit_status;
   }

@@ -31,15 +31,15 @@ double cpu_seconds() {
 
 // Where a block belongs: of the blocks of its operation it is number `rank`.
 struct Turn {
-  io::Op op = io::Op::read;
+  io::Direction op = io::Direction::read;
   std::uint64_t rank = 0;
 };
 
 Turn turn_of(double read_share, std::uint64_t block) {
   const auto reads_before = static_cast<std::uint64_t>(static_cast<double>(block) * read_share);
   const auto reads_after = static_cast<std::uint64_t>(static_cast<double>(block + 1) * read_share);
-  if (reads_after > reads_before) return {io::Op::read, reads_before};
-  return {io::Op::write, block - reads_before};
+  if (reads_after > reads_before) return {io::Direction::read, reads_before};
+  return {io::Direction::write, block - reads_before};
 }
 
 // Keeps `depth` blocks in flight, each completion submitting the next.
@@ -103,7 +103,7 @@ class Stream {
 
   void plan(std::uint64_t block, std::byte* memory, io::Completion& completion, std::vector<io::Request>& requests) {
     const Turn turn = turn_of(read_share_, block);
-    if (turn.op == io::Op::read) ++reads_;
+    if (turn.op == io::Direction::read) ++reads_;
     const std::uint64_t first = turn.rank * requests.size();
     for (std::size_t i = 0; i < requests.size(); ++i) {
       requests[i] = {.op = turn.op,
@@ -159,7 +159,7 @@ void TestFiles::add(const std::string& directory, io::DirectIo direct, io::Align
   const auto engine = io::make_thread_engine({});
   engine->add_file(file);
   for (std::uint64_t offset = 0; offset < file_bytes_; offset += kFileMultiple) {
-    io::transfer(*engine, file, {.op = io::Op::write, .file = 0, .offset = offset, .data = content.data(), .size = kFileMultiple});
+    io::transfer(*engine, file, {.op = io::Direction::write, .file = 0, .offset = offset, .data = content.data(), .size = kFileMultiple});
   }
   file.sync_data();
 }

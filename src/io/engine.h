@@ -26,7 +26,7 @@ class Completion {
 
 // A transfer of a whole span, as a plain value. With a direct file, offset, size and address are multiples of the file's alignment.
 struct Request {
-  Op op = Op::read;
+  Direction op = Direction::read;
   int file = -1;             // what add_file() returned
   std::uint64_t offset = 0;  // bytes from the start of the file
   std::byte* data = nullptr;

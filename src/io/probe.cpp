@@ -48,8 +48,8 @@ void probe_uring(const File& file, const UringOptions& options) {
   for (std::size_t i = 0; i < kProbeBytes; ++i) written.data()[i] = static_cast<std::byte>(i * 131 + (i >> 8));
   const std::unique_ptr<IoEngine> engine = make_uring_engine({.depth = 2, .uring = options});
   const int index = engine->add_file(file);
-  transfer(*engine, file, {.op = Op::write, .file = index, .data = written.data(), .size = kProbeBytes});
-  transfer(*engine, file, {.op = Op::read, .file = index, .data = got.data(), .size = kProbeBytes});
+  transfer(*engine, file, {.op = Direction::write, .file = index, .data = written.data(), .size = kProbeBytes});
+  transfer(*engine, file, {.op = Direction::read, .file = index, .data = got.data(), .size = kProbeBytes});
   if (std::memcmp(written.data(), got.data(), kProbeBytes) != 0) {
     core::throw_storage("use io_uring on", file.path(), "what was written is not what was read",
                         "set ssd.engine = \"threads\" and check the drive");
@@ -90,7 +90,7 @@ void transfer(IoEngine& engine, const File& file, const Request& request) {
   const std::error_code error = completion.wait();
   if (!error) return;
   const std::string operation =
-      fmt::format("{} {} bytes at offset {} of", request.op == Op::read ? "read" : "write", request.size, request.offset);
+      fmt::format("{} {} bytes at offset {} of", request.op == Direction::read ? "read" : "write", request.size, request.offset);
   core::throw_storage(operation, file.path(), error,
                       error == std::errc::no_space_on_device ? "free some space" : "check the file and its drive");
 }

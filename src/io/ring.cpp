@@ -70,9 +70,9 @@ void Ring::queue(const Transfer& transfer, const void* mark) noexcept {
   const int file = fixed_file ? transfer.file : transfer.descriptor;
   const int buffer = buffers_.find(transfer.data, transfer.bytes);
   io_uring_sqe* entry = next_entry();
-  if (transfer.op == Op::read && buffer >= 0) {
+  if (transfer.op == Direction::read && buffer >= 0) {
     io_uring_prep_read_fixed(entry, file, transfer.data, transfer.bytes, transfer.offset, buffer);
-  } else if (transfer.op == Op::read) {
+  } else if (transfer.op == Direction::read) {
     io_uring_prep_read(entry, file, transfer.data, transfer.bytes, transfer.offset);
   } else if (buffer >= 0) {
     io_uring_prep_write_fixed(entry, file, transfer.data, transfer.bytes, transfer.offset, buffer);

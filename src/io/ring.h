@@ -31,7 +31,7 @@ class Ring {
   [[nodiscard]] RegisteredBuffers& buffers() noexcept { return buffers_; }
 
   struct Transfer {
-    Op op = Op::read;
+    Direction op = Direction::read;
     int file = -1;        // its place among the registered files, if it is one
     int descriptor = -1;  // else
     std::uint64_t offset = 0;

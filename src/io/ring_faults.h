@@ -11,7 +11,7 @@ namespace gsnake::io {
 
 // What is left of a transfer that the kernel is asked for.
 struct RingTransfer {
-  Op op = Op::read;
+  Direction op = Direction::read;
   std::uint64_t offset = 0;  // bytes from the start of the file
   std::size_t bytes = 0;
 };

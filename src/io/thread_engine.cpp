@@ -98,11 +98,11 @@ class ThreadEngine final : public IoEngine {
 
   std::error_code drive(TransferState& transfer, int fd) noexcept {
     for (;;) {
-      const std::int64_t result = transfer.op() == Op::read ? system_.pread(fd, transfer.data(), transfer.remaining(), transfer.offset())
+      const std::int64_t result = transfer.op() == Direction::read ? system_.pread(fd, transfer.data(), transfer.remaining(), transfer.offset())
                                                             : system_.pwrite(fd, transfer.data(), transfer.remaining(), transfer.offset());
-      const Verdict verdict = transfer.on_result(result);
-      if (verdict == Verdict::done || verdict == Verdict::fail) return transfer.error();
-      if (verdict == Verdict::retry && result == -EAGAIN) std::this_thread::sleep_for(kRetryPause);
+      const NextMove verdict = transfer.on_result(result);
+      if (verdict == NextMove::done || verdict == NextMove::fail) return transfer.error();
+      if (verdict == NextMove::retry && result == -EAGAIN) std::this_thread::sleep_for(kRetryPause);
     }
   }
 

@@ -25,7 +25,7 @@ std::error_code make_error_code(IoFailure failure) noexcept {
   return {static_cast<int>(failure), category};
 }
 
-void TransferState::begin(Op op, std::uint64_t offset, std::byte* data, std::size_t size, std::size_t alignment) noexcept {
+void TransferState::begin(Direction op, std::uint64_t offset, std::byte* data, std::size_t size, std::size_t alignment) noexcept {
   op_ = op;
   offset_ = offset;
   data_ = data;
@@ -35,28 +35,28 @@ void TransferState::begin(Op op, std::uint64_t offset, std::byte* data, std::siz
   error_.clear();
 }
 
-Verdict TransferState::on_result(std::int64_t result) noexcept {
+NextMove TransferState::on_result(std::int64_t result) noexcept {
   if (result < 0) {
     const int error = static_cast<int>(-result);
     const bool transient = error == EINTR || error == EAGAIN;
-    return transient && ++retries_ <= kMaxRetries ? Verdict::retry : fail(core::errno_code(error));
+    return transient && ++retries_ <= kMaxRetries ? NextMove::retry : fail(core::errno_code(error));
   }
   if (static_cast<std::uint64_t>(result) >= remaining_) {
     remaining_ = 0;
-    return Verdict::done;
+    return NextMove::done;
   }
   const std::size_t progress = static_cast<std::size_t>(result) / alignment_ * alignment_;
-  if (progress == 0) return fail(op_ == Op::read ? IoFailure::end_of_file : IoFailure::no_progress);
+  if (progress == 0) return fail(op_ == Direction::read ? IoFailure::end_of_file : IoFailure::no_progress);
   offset_ += progress;
   data_ += progress;
   remaining_ -= progress;
   retries_ = 0;
-  return Verdict::resubmit;
+  return NextMove::resubmit;
 }
 
-Verdict TransferState::fail(std::error_code error) noexcept {
+NextMove TransferState::fail(std::error_code error) noexcept {
   error_ = error;
-  return Verdict::fail;
+  return NextMove::fail;
 }
 
 }  // namespace gsnake::io

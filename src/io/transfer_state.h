@@ -15,9 +15,9 @@ enum class IoFailure : int {
 
 [[nodiscard]] std::error_code make_error_code(IoFailure failure) noexcept;
 
-enum class Op : std::uint8_t { read, write };
+enum class Direction : std::uint8_t { read, write };
 
-enum class Verdict : std::uint8_t {
+enum class NextMove : std::uint8_t {
   done,      // every byte was transferred
   resubmit,  // progress: go on with what offset(), data() and remaining() say now
   retry,     // no progress, but worth the same call again
@@ -30,21 +30,21 @@ class TransferState {
   static constexpr unsigned kMaxRetries = 64;  // in a row without progress
 
   // `alignment` in bytes, of what is left after a short transfer: a direct file takes nothing else, so the odd end is transferred again.
-  void begin(Op op, std::uint64_t offset, std::byte* data, std::size_t size, std::size_t alignment) noexcept;
+  void begin(Direction op, std::uint64_t offset, std::byte* data, std::size_t size, std::size_t alignment) noexcept;
 
   // Takes the result of a call for what is left: bytes, or a negative errno.
-  [[nodiscard]] Verdict on_result(std::int64_t result) noexcept;
+  [[nodiscard]] NextMove on_result(std::int64_t result) noexcept;
 
-  [[nodiscard]] Op op() const noexcept { return op_; }
+  [[nodiscard]] Direction op() const noexcept { return op_; }
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }
   [[nodiscard]] std::byte* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t remaining() const noexcept { return remaining_; }
   [[nodiscard]] std::error_code error() const noexcept { return error_; }
 
  private:
-  Verdict fail(std::error_code error) noexcept;
+  NextMove fail(std::error_code error) noexcept;
 
-  Op op_ = Op::read;
+  Direction op_ = Direction::read;
   std::uint64_t offset_ = 0;
   std::byte* data_ = nullptr;
   std::size_t remaining_ = 0;

@@ -295,17 +295,17 @@ class UringEngine final : public IoEngine {
   void on_result(Part& part, int result) {
     --in_kernel_;
     switch (part.transfer.on_result(result)) {
-      case Verdict::done:
-      case Verdict::fail:
+      case NextMove::done:
+      case NextMove::fail:
         finish(part, part.transfer.error());
         return;
-      case Verdict::retry:
+      case NextMove::retry:
         if (result == -EAGAIN) {
           backing_off_.push_back(&part);
           return;
         }
         [[fallthrough]];
-      case Verdict::resubmit:
+      case NextMove::resubmit:
         queue(part);
         return;
     }

@@ -14,10 +14,10 @@ class Committer {
   // Asked before commit(), on the commit lane's thread. When false, the step is not committed: later updates overwrite the same slot. Never
   // false where updates are speculative, which needs every step committed.
   virtual bool may_commit(std::int64_t /*step*/) { return true; }
-  // All state of `step`, which leaves `progress`, stands in `slot`; nothing writes state there until the call returns, after which later
+  // All state of `step`, which leaves `counters`, stands in `slot`; nothing writes state there until the call returns, after which later
   // updates go to the other slot. It is the slot of the commit before where no update was applied since. Called on the commit lane's
   // thread. What it throws stops the run.
-  virtual void commit(std::int64_t step, const Progress& progress, int slot) = 0;
+  virtual void commit(std::int64_t step, const StepCounters& counters, int slot) = 0;
 };
 
 class CommitLane final : public LaneRunner {

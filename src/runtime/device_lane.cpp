@@ -97,7 +97,7 @@ std::byte* DeviceLane::address(const Flight& flight, const schedule::Access* acc
 ComputeCall DeviceLane::compute_call(const Flight& flight, const schedule::Task& task) const {
   const auto at = [&](schedule::Role role) { return address(flight, flight.graph().find(task, role)); };
   using schedule::Role;
-  const float scale = task.op == schedule::Op::head ? static_cast<float>(progress_of(flight).loss_scale) : 1.0F;
+  const float scale = task.op == schedule::Op::head ? static_cast<float>(counters_of(flight).loss_scale) : 1.0F;
   return {task.op,          task.unit,        task.micro_batch,           task.opens,   task.first,
           task.tied_first,  at(Role::weights), at(Role::tied_weights),    at(Role::gradients), at(Role::tied_gradients),
           at(Role::input),  at(Role::output_gradient), at(Role::output), reinterpret_cast<double*>(at(Role::losses)), scale};

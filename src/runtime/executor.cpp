@@ -33,7 +33,7 @@ Executor::Executor(const schedule::Program& program, device::Device& device, sto
     flight = std::make_unique<Flight>(most_tasks(program), program.map.buffers.size(), device);
     flight->guarded = program.map.problem.guard != schedule::Guard::none;
   }
-  outcome_of(-1).verdict.after = options_.progress;
+  outcome_of(-1).verdict.after = options_.counters;
   outcome_of(-1).what.unsaved = false;
   if (program.map.problem.trains() && !options_.policy.learning_rate) throw std::logic_error("executor: it trains without a learning rate");
   if (program.map.problem.commits && options_.committer == nullptr) throw std::logic_error("executor: steps can be committed, but nobody does it");
@@ -139,7 +139,7 @@ Executor::Ticket Executor::start(Variant variant, StepBatch* batch, bool commits
 }
 
 void Executor::begin_step(Flight& next, bool commits) {
-  const Progress before = next.previous.number < 0 ? options_.progress : outcome_of(next.previous.number).before;
+  const StepCounters before = next.previous.number < 0 ? options_.counters : outcome_of(next.previous.number).before;
   last_ = {last_.number + 1, next.batch->step};
   next.own = last_;
   StepOutcome& outcome = outcome_of(last_.number);

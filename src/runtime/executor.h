@@ -22,7 +22,7 @@ struct ExecutorOptions {
   std::optional<core::CoreSplit> cores;                  // that the compute and the optimizer lane keep to
   std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
   Policy policy;
-  Progress progress;                                     // of the steps before
+  StepCounters counters;                                     // of the steps before
   Committer* committer = nullptr;                        // borrowed; for a problem whose steps can be committed
   bool verify_reads = true;                              // against the checksums in slots()
   bool hash_writes = true;                               // into slots(), of scratch where reads are verified; false only to measure what it costs
@@ -67,7 +67,7 @@ class Executor final : private TaskSink {
   [[nodiscard]] const StepOutcome& outcome(Ticket ticket) const { return *flights_[ticket % 2]->outcome; }
   void wait_end(Ticket ticket);
   // After the last training step, once its results are there.
-  [[nodiscard]] const Progress& progress() const { return outcomes_[static_cast<std::size_t>(last_.number + 1) % outcomes_.size()].verdict.after; }
+  [[nodiscard]] const StepCounters& counters() const { return outcomes_[static_cast<std::size_t>(last_.number + 1) % outcomes_.size()].verdict.after; }
   // The last training step stands in `slot`, and was made durable by the caller, while no lane is at work.
   void committed(int slot);
   // An object whose new master weights could not be stored, in any update so far: nothing is committed any more; -1: none.

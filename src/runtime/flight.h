@@ -98,7 +98,7 @@ class Flight {
 };
 
 // What the graph's training step starts from: known once what it waits for has ended.
-inline const Progress& progress_of(const Flight& flight) { return flight.guarded ? flight.before->verdict.after : flight.outcome->before; }
+inline const StepCounters& counters_of(const Flight& flight) { return flight.guarded ? flight.before->verdict.after : flight.outcome->before; }
 
 // Settles a task's edges into the next graph exactly once, whether it ends before or after that graph is joined: who comes second does it.
 inline constexpr std::uint8_t kOpen = 0;

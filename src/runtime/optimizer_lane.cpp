@@ -123,7 +123,7 @@ void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
   StepOutcome& outcome = late ? *flight.before : *flight.outcome;
   if (late && outcome.what.skipped) return optimizer_->restore_weight(update);
   const bool decided = late && map_.problem.guard != schedule::Guard::none;
-  const optim::StepScalars scalars = decided ? outcome.verdict.scalars : unclipped(options_.policy, late ? outcome.before : progress_of(flight));
+  const optim::StepScalars scalars = decided ? outcome.verdict.scalars : unclipped(options_.policy, late ? outcome.before : counters_of(flight));
   if (optimizer_->update(scalars, update)) return;
   const bool provisional = !late && map_.problem.guard == schedule::Guard::speculative;
   (provisional ? outcome.early_bad_weight : outcome.bad_weight).store(chunk.object, std::memory_order_relaxed);
@@ -151,7 +151,7 @@ void OptimizerLane::decide(Flight& flight) {
   }
   const auto& losses = flight.batch->losses;
   const bool finite = std::all_of(losses.begin(), losses.end(), [](double loss) { return std::isfinite(loss); });
-  const Progress before = progress_of(flight);
+  const StepCounters before = counters_of(flight);
   outcome.verdict = judge(options_.policy, before, std::sqrt(sum), finite);
   if (map_.problem.guard == schedule::Guard::none) return;
   const StepOutcome& previous = *flight.before;

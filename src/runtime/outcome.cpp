@@ -8,8 +8,8 @@ namespace {
 
 constexpr double kScaleStep = 2.0;
 
-Progress next(const Policy& policy, const Progress& before, bool finite) {
-  Progress after = before;
+StepCounters next(const Policy& policy, const StepCounters& before, bool finite) {
+  StepCounters after = before;
   if (finite) {
     ++after.updates;
     ++after.good_steps;
@@ -26,11 +26,11 @@ Progress next(const Policy& policy, const Progress& before, bool finite) {
 
 }  // namespace
 
-optim::StepScalars unclipped(const Policy& policy, const Progress& before) {
+optim::StepScalars unclipped(const Policy& policy, const StepCounters& before) {
   return {policy.learning_rate(before.updates), before.updates + 1, static_cast<float>(1.0 / before.loss_scale)};
 }
 
-Verdict judge(const Policy& policy, const Progress& before, double scaled_norm, bool losses_finite) {
+Verdict judge(const Policy& policy, const StepCounters& before, double scaled_norm, bool losses_finite) {
   Verdict verdict;
   verdict.gradient_norm = scaled_norm / before.loss_scale;
   verdict.finite = losses_finite && std::isfinite(verdict.gradient_norm);

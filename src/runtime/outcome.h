@@ -11,7 +11,7 @@
 namespace gsnake::runtime {
 
 // What carries over from step to step, and from run to run.
-struct Progress {
+struct StepCounters {
   std::int64_t updates = 0;     // that were applied: the counter of the optimizer and of its learning rate
   double loss_scale = 1.0;      // of the next step
   std::int64_t good_steps = 0;  // since the loss scale last changed
@@ -31,18 +31,18 @@ struct Verdict {
   double gradient_norm = 0.0;  // L2, without the loss scale, before clipping
   double loss_scale = 1.0;     // of the step
   optim::StepScalars scalars;  // of its update
-  Progress after;
+  StepCounters after;
 };
 
 // Of a step whose gradients, multiplied by before.loss_scale, have the norm `scaled_norm`. Clipping is torch.nn.utils.clip_grad_norm_'s: a
 // factor of min(1, limit / (norm + 1e-6)); the loss scale is torch.amp.GradScaler's.
-Verdict judge(const Policy& policy, const Progress& before, double scaled_norm, bool losses_finite);
+Verdict judge(const Policy& policy, const StepCounters& before, double scaled_norm, bool losses_finite);
 // Of an update that is made before that is known: as if nothing were clipped.
-optim::StepScalars unclipped(const Policy& policy, const Progress& before);
+optim::StepScalars unclipped(const Policy& policy, const StepCounters& before);
 
 // A step's entry in the executor's ring.
 struct StepOutcome {
-  Progress before;                     // where its update does not wait for its outcome, and of the first one
+  StepCounters before;                     // where its update does not wait for its outcome, and of the first one
   bool commits = false;                // it is to be committed; false again once it turns out that it is not
   schedule::Outcome what;              // written by conclude where updates wait for it; revised: under a speculative guard alone
   Verdict verdict;                     // written by conclude

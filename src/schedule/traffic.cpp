@@ -181,16 +181,16 @@ std::uint64_t Bytes::on(Lane lane) const {
   return 0;
 }
 
-Bytes Traffic::total() const {
+Bytes StepTraffic::total() const {
   Bytes sum;
   for (const Bytes* term : {&weights, &optimizer_state, &gradients, &partial_sums, &activations, &commits}) sum += *term;
   return sum;
 }
 
-Traffic training_traffic(const Problem& problem) {
+StepTraffic training_traffic(const Problem& problem) {
   validate(problem);
   if (!problem.trains()) throw Error(ErrorKind::usage, "schedule: no training traffic for a problem without optimizer states");
-  Traffic traffic;
+  StepTraffic traffic;
   for (int object = 0; object < problem.units(); ++object) {
     const Parts parts = parts_of(problem, object);
     traffic.weights += training_weights(problem, parts, object);
@@ -203,9 +203,9 @@ Traffic training_traffic(const Problem& problem) {
   return traffic;
 }
 
-Traffic validation_traffic(const Problem& problem) {
+StepTraffic validation_traffic(const Problem& problem) {
   validate(problem);
-  Traffic traffic;
+  StepTraffic traffic;
   for (int object = 0; object < problem.units(); ++object) {
     const Parts parts = parts_of(problem, object);
     if (object > 0) traffic.weights.ssd_read += problem.weight_bytes * parts.weights_on_ssd;

@@ -20,7 +20,7 @@ struct Bytes {
 };
 
 // Padding included: objects are padded to kGrain elements, hidden states to 4096 bytes.
-struct Traffic {
+struct StepTraffic {
   Bytes weights;          // fetched for each visit, written back once updated
   Bytes optimizer_state;  // read and written once
   Bytes gradients;        // finished sums that leave the device; those that wait for the delayed part, spilled and read again
@@ -33,8 +33,8 @@ struct Traffic {
 
 // A steady training step: Variant::train, or train_first where nothing is delayed. Throws Error(usage) for a problem that validate()
 // refuses or that has no optimizer states.
-Traffic training_traffic(const Problem& problem);
+StepTraffic training_traffic(const Problem& problem);
 // A forward pass without pending updates: Variant::validate.
-Traffic validation_traffic(const Problem& problem);
+StepTraffic validation_traffic(const Problem& problem);
 
 }  // namespace gsnake::schedule

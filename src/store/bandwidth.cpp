@@ -48,16 +48,16 @@ class Probe {
   // Seconds to write the file, make it durable, and read it back.
   double round() {
     const double write_seconds = seconds_of([this] {
-      run(io::Op::write);
+      run(io::Direction::write);
       file_.sync_data();
     });
     // Only matters to a buffered file, whose pages would answer in the drive's stead.
     ::posix_fadvise(file_.fd(), 0, 0, POSIX_FADV_DONTNEED);
-    return write_seconds + seconds_of([this] { run(io::Op::read); });
+    return write_seconds + seconds_of([this] { run(io::Direction::read); });
   }
 
  private:
-  void run(io::Op op) {
+  void run(io::Direction op) {
     std::vector<io::Request> requests;
     for (std::uint64_t offset = 0; offset < kFileBytes; offset += kRequestBytes) {
       requests.push_back({op, file_id_, offset, memory_.data() + offset, kRequestBytes, nullptr});

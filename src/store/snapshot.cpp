@@ -40,7 +40,7 @@ std::vector<Extent> pieces_of(const Committed& commit, const Layout& layout) {
 }
 
 // The state of `commit` into another slot, checked on the way. Returns its checksums.
-std::vector<Checksum> copy_state(Store& store, const Committed& commit, const StreamTarget& target, const Progress& progress) {
+std::vector<Checksum> copy_state(Store& store, const Committed& commit, const StreamTarget& target, const ByteProgress& progress) {
   const std::vector<Extent> pieces = pieces_of(commit, store.layout());
   std::vector<Checksum> copied;
   copied.reserve(pieces.size());

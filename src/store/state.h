@@ -95,7 +95,7 @@ struct StoreState {
 };
 
 struct Store::Impl : StoreState {
-  void transfer(const Store& store, io::Op op, const Extent& extent, int slot, std::byte* data);
+  void transfer(const Store& store, io::Direction op, const Extent& extent, int slot, std::byte* data);
 };
 
 // "object 3 of weights, slot 1": what a piece is of, for messages.

@@ -49,7 +49,7 @@ const std::vector<std::string>& Store::ssd_paths() const noexcept { return impl_
 
 const std::string& Store::path_of(int file) const { return impl_->file_of(file).file.path(); }
 
-std::size_t Store::plan(io::Op op, const Extent& extent, int slot, std::byte* data, io::Completion* completion,
+std::size_t Store::plan(io::Direction op, const Extent& extent, int slot, std::byte* data, io::Completion* completion,
                         std::span<io::Request> out) const {
   const std::size_t kind = index_of(extent.kind);
   const std::uint64_t start = impl_->maps[kind].offset_of(extent, slot);
@@ -68,7 +68,7 @@ std::size_t Store::plan(io::Op op, const Extent& extent, int slot, std::byte* da
   return requests;
 }
 
-void Store::Impl::transfer(const Store& store, io::Op op, const Extent& extent, int slot, std::byte* data) {
+void Store::Impl::transfer(const Store& store, io::Direction op, const Extent& extent, int slot, std::byte* data) {
   std::vector<io::Request> requests(store.max_requests(extent.bytes));
   requests.resize(store.plan(op, extent, slot, data, nullptr, requests));
   transfer_all(*engine, requests, [&](const io::Request& request) {
@@ -76,12 +76,12 @@ void Store::Impl::transfer(const Store& store, io::Op op, const Extent& extent, 
   });
 }
 
-void Store::read(const Extent& extent, int slot, std::byte* data) { impl_->transfer(*this, io::Op::read, extent, slot, data); }
+void Store::read(const Extent& extent, int slot, std::byte* data) { impl_->transfer(*this, io::Direction::read, extent, slot, data); }
 
 void Store::write(const Extent& extent, int slot, const std::byte* data) {
   impl_->require_writable("write");
   // A request carries one kind of pointer for both directions; a write only reads through it.
-  impl_->transfer(*this, io::Op::write, extent, slot, const_cast<std::byte*>(data));
+  impl_->transfer(*this, io::Direction::write, extent, slot, const_cast<std::byte*>(data));
 }
 
 }  // namespace gsnake::store

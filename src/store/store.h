@@ -71,7 +71,7 @@ struct Snapshot {
 };
 
 // What it throws ends the work and is thrown on.
-using Progress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
+using ByteProgress = std::function<void(std::uint64_t done_bytes, std::uint64_t total_bytes)>;
 // The same for what takes long in open() and create(): what is done now, and how far it is where that is known (else 0 of 0). Whoever
 // throws leaves the last commit as it was.
 using SetUpProgress = std::function<void(const std::string& what, std::uint64_t done_bytes, std::uint64_t total_bytes)>;
@@ -148,7 +148,7 @@ class Store {
 
   // Splits a transfer of `extent` in `slot` from/to `data` into requests, one per stripe piece (adjacent pieces in one file are merged).
   // Returns how many; at most max_requests(extent.bytes). Never allocates.
-  std::size_t plan(io::Op op, const Extent& extent, int slot, std::byte* data, io::Completion* completion,
+  std::size_t plan(io::Direction op, const Extent& extent, int slot, std::byte* data, io::Completion* completion,
                    std::span<io::Request> out) const;
   [[nodiscard]] std::size_t max_requests(std::uint64_t bytes) const noexcept;
 
@@ -175,12 +175,12 @@ class Store {
 
   // Reads all state of the committed slot and compares it with its checksums, in stream_bytes of memory. Throws Error(storage) that names kind,
   // object, files, offset, length and both checksums, or that the commit holds none. Not beside a commit().
-  void verify(const Progress& progress);
+  void verify(const ByteProgress& progress);
   // Gives `visit` the bytes of these pieces of the committed slot, in order, and then compares them with their checksums, as verify() does: what
   // was seen may be wrong until this returns. In stream_bytes of memory. What `visit` throws ends it.
   void read_committed(std::span<const Checksum> pieces, const BlockVisitor& visit);
   // The checksums of these pieces as they stand in `slot`, for a resume that cuts state into other pieces, in stream_bytes of memory.
-  std::vector<std::uint64_t> hash(std::span<const Extent> extents, int slot, const Progress& progress = {});
+  std::vector<std::uint64_t> hash(std::span<const Extent> extents, int slot, const ByteProgress& progress = {});
 
   // Copies the committed slot, checked against its checksums, into the slot of `place`, syncs it and gives it a manifest of its own. What
   // the place held before is gone from the start. Blocking, for a thread of its own: it leaves room in the engine and takes stream_bytes; commits

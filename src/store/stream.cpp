@@ -54,7 +54,7 @@ class Stream {
     for (std::size_t done = 0; at.extent < extents_.size(); ++done) {
       for (; next.extent < extents_.size() && started < done + ahead_; ++started) {
         window_.wait(started % blocks_);
-        window_.start(io::Op::read, started % blocks_, part_at(next), target_.slot);
+        window_.start(io::Direction::read, started % blocks_, part_at(next), target_.slot);
         advance(next);
       }
       consume(at, done % blocks_, visit, block_visit);
@@ -90,7 +90,7 @@ class Stream {
     hasher_.add({window_.data(block), part.bytes}, at.offset == 0);
     if (block_visit) block_visit(at.extent, {window_.data(block), part.bytes});
     if (at.offset + part.bytes == extents_[at.extent].bytes) visit(at.extent, hasher_.digest());
-    if (target_.copy_slot) window_.start(io::Op::write, block, part, *target_.copy_slot);
+    if (target_.copy_slot) window_.start(io::Direction::write, block, part, *target_.copy_slot);
   }
 
   std::span<const Extent> extents_;
@@ -117,7 +117,7 @@ std::byte* WriteStream::block() {
 }
 
 void WriteStream::write(const Extent& extent) {
-  window_.start(io::Op::write, next_, extent, slot_);
+  window_.start(io::Direction::write, next_, extent, slot_);
   next_ = (next_ + 1) % window_.blocks();
 }
 

@@ -13,7 +13,7 @@
 namespace gsnake::store {
 namespace {
 
-class Batch {
+class Submission {
  public:
   // Before the submission, so that its completion finds it counted.
   void submitting() {
@@ -69,18 +69,18 @@ class Batch {
 
 class PieceCompletion final : public io::Completion {
  public:
-  PieceCompletion(Batch& batch, const io::Request& request) : batch_(&batch), request_(&request) {}
+  PieceCompletion(Submission& batch, const io::Request& request) : batch_(&batch), request_(&request) {}
   void on_complete(std::error_code error) noexcept override { batch_->completed(*request_, error); }
 
  private:
-  Batch* batch_;
+  Submission* batch_;
   const io::Request* request_;
 };
 
 }  // namespace
 
 void transfer_all(io::IoEngine& engine, std::span<io::Request> requests, const std::function<std::string(const io::Request&)>& name_of) {
-  Batch batch;
+  Submission batch;
   std::vector<PieceCompletion> completions;
   completions.reserve(requests.size());
   for (io::Request& request : requests) {
@@ -92,7 +92,7 @@ void transfer_all(io::IoEngine& engine, std::span<io::Request> requests, const s
   }
   batch.wait_for_all();
   if (const io::Request* failed = batch.first_failed(); failed != nullptr) {
-    const char* operation = failed->op == io::Op::read ? "read" : "write";
+    const char* operation = failed->op == io::Direction::read ? "read" : "write";
     core::throw_storage(fmt::format("{} {} B at offset {} of", operation, failed->size, failed->offset), name_of(*failed), batch.error(),
                         "look at the drive and the kernel's log");
   }

@@ -22,7 +22,7 @@ std::vector<Extent> extents_of(std::span<const Checksum> checksums) {
 void throw_mismatch(const Store& store, const Checksum& expected, int slot, std::uint64_t found) {
   const Extent& extent = expected.extent;
   std::vector<io::Request> requests(store.max_requests(extent.bytes));
-  requests.resize(store.plan(io::Op::read, extent, slot, nullptr, nullptr, requests));
+  requests.resize(store.plan(io::Direction::read, extent, slot, nullptr, nullptr, requests));
   std::set<std::string> files;
   for (const io::Request& request : requests) files.insert(store.path_of(request.file));
   core::throw_storage(fmt::format("trust {} B at offset {} of {} object {}, slot {}, in", extent.bytes, extent.offset, name_of(extent.kind),
@@ -32,7 +32,7 @@ void throw_mismatch(const Store& store, const Checksum& expected, int slot, std:
                       "the drive changed them: go back to a snapshot (--resume-from) or restore a backup");
 }
 
-std::vector<std::uint64_t> Store::hash(std::span<const Extent> extents, int slot, const Progress& progress) {
+std::vector<std::uint64_t> Store::hash(std::span<const Extent> extents, int slot, const ByteProgress& progress) {
   std::vector<std::uint64_t> hashes(extents.size());
   std::uint64_t total = 0;
   for (const Extent& extent : extents) total += extent.bytes;
@@ -53,7 +53,7 @@ void Store::read_committed(std::span<const Checksum> pieces, const BlockVisitor&
   stream_extents(*this, extents_of(pieces), {slot, std::nullopt, impl_->stream_blocks}, check, visit);
 }
 
-void Store::verify(const Progress& progress) {
+void Store::verify(const ByteProgress& progress) {
   const std::shared_ptr<const Committed> commit = impl_->last_commit();
   if (!commit || commit->checksums.empty()) {
     core::throw_storage("verify", "run " + impl_->run_id, commit ? "its commit holds no checksums" : "it has no commit",

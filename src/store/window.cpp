@@ -25,7 +25,7 @@ Window::~Window() {
   changed_.wait(guard, [this] { return in_flight_ == 0; });
 }
 
-void Window::start(io::Op op, std::size_t block, const Extent& part, int slot) {
+void Window::start(io::Direction op, std::size_t block, const Extent& part, int slot) {
   const std::size_t count = store_.plan(op, part, slot, data(block), nullptr, requests_);
   for (std::size_t i = 0; i < count; ++i) {
     Piece& piece = pieces_[block * pieces_per_block_ + i];
@@ -83,7 +83,7 @@ void Window::wait_for_room() {
 void Window::throw_if_failed() const {
   if (failed_ == nullptr) return;
   const io::Request& request = failed_->request;
-  core::throw_storage(fmt::format("{} {} B at offset {} of", request.op == io::Op::read ? "read" : "write", request.size, request.offset),
+  core::throw_storage(fmt::format("{} {} B at offset {} of", request.op == io::Direction::read ? "read" : "write", request.size, request.offset),
                       fmt::format("{} ({})", store_.path_of(request.file), describe(failed_->part, failed_->slot)), error_,
                       "look at the drive and the kernel's log");
 }

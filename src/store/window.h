@@ -25,7 +25,7 @@ class Window {
   [[nodiscard]] std::byte* data(std::size_t block) noexcept { return memory_.data() + block * block_bytes_; }
   // Between the block's memory and `slot` of `part`, which fits it. All of these throw Error(storage) that names the first transfer that
   // failed: its object, file, offset and errno.
-  void start(io::Op op, std::size_t block, const Extent& part, int slot);
+  void start(io::Direction op, std::size_t block, const Extent& part, int slot);
   void wait(std::size_t block);  // until nothing of the block is in flight
   void wait_for_all();
 

@@ -11,7 +11,7 @@ std::uint64_t object_bytes(const model::FlatLayout& unit) { return schedule::pad
 
 }  // namespace
 
-void write_initial_weights(Model& model, const ModelLayout& layout, optim::WeightFormat format, std::uint64_t seed, store::Store& store, StateHashes& hashes,
+void write_initial_weights(Model& model, const plan::ModelLayout& layout, optim::WeightFormat format, std::uint64_t seed, store::Store& store, checkpoint::StateHashes& hashes,
                            const std::function<void(std::size_t unit, std::size_t units)>& before_unit) {
   const std::size_t last = layout.units.size() - 1;
   for (std::size_t unit = 0; unit <= last; ++unit) {
@@ -24,13 +24,13 @@ void write_initial_weights(Model& model, const ModelLayout& layout, optim::Weigh
     for (std::size_t i = 0; i < views.size(); ++i) parameters.bind(flat.parameters[i].index, views[i]);
     std::vector<float> embedding;
     if (unit == last && layout.tied) {
-      embedding = read_master(store, format, 0, 0);
+      embedding = checkpoint::read_master(store, format, 0, 0);
       parameters.bind(layout.tied_head_index, torch::from_blob(embedding.data() + layout.tied_offset, layout.tied_sizes));
     }
     model::seed_initialization(seed, unit);
     model.initialize(module, static_cast<std::int64_t>(unit));
     const std::span master(reinterpret_cast<const float*>(weights.data()), schedule::padded_elements(flat.elements));
-    write_master(store, format, static_cast<std::uint32_t>(unit), master, name_of_unit(model, static_cast<int>(unit)), hashes);
+    checkpoint::write_master(store, format, static_cast<std::uint32_t>(unit), master, plan::name_of_unit(model, static_cast<int>(unit)), hashes);
   }
 }
 

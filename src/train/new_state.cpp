@@ -2,26 +2,26 @@
 
 #include <fmt/format.h>
 
-#include "train/carried_files.h"
-#include "train/import_weights.h"
+#include "convert/carried_files.h"
+#include "convert/import_weights.h"
 #include "train/initial_state.h"
 
 namespace gsnake::train {
 
 NewState::NewState(const Session& session) {
   const std::string& from = session.config.model.from;
-  if (!from.empty()) plan_ = make_import_plan(session.model, session.layout, folder_.emplace(from));
+  if (!from.empty()) plan_ = convert::make_import_plan(session.model, session.layout, folder_.emplace(from));
 }
 
 void NewState::write(Session& session, const store::SetUpProgress& progress) const {
   const Config& config = session.config;
   const optim::WeightFormat format = session.numerics.optimizer.weights;
-  StateHashes& hashes = session.written.emplace(session.program.map);
+  checkpoint::StateHashes& hashes = session.written.emplace(session.program.map);
   const auto told = [&](const std::string& what, std::uint64_t done, std::uint64_t total) {
     if (progress) progress(what, done, total);
   };
   if (folder_) {
-    import_weights(plan_, session.layout, format, session.program.map, *session.store, hashes,
+    convert::import_weights(plan_, session.layout, format, session.program.map, *session.store, hashes,
                    [&](std::uint64_t done, std::uint64_t total) { told("importing the weights of " + config.model.from, done, total); });
   } else {
     write_initial_weights(session.model, session.layout, format, config.train.seed, *session.store, hashes,
@@ -30,7 +30,7 @@ void NewState::write(Session& session, const store::SetUpProgress& progress) con
                           });
   }
   hashes.rest_is_zero();
-  carry_files(config.model.from, *session.store, config.run.dir);
+  convert::carry_files(config.model.from, *session.store, config.run.dir);
 }
 
 }  // namespace gsnake::train

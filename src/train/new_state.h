@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "hf/weights_folder.h"
-#include "train/import_plan.h"
+#include "convert/import_plan.h"
 #include "train/session.h"
 
 namespace gsnake::train {
@@ -18,7 +18,7 @@ class NewState {
 
  private:
   std::optional<hf::WeightsFolder> folder_;
-  ImportPlan plan_;
+  convert::ImportPlan plan_;
 };
 
 }  // namespace gsnake::train

@@ -2,8 +2,9 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "checkpoint/store_options.h"
 #include "greedysnake/error.h"
-#include "train/compute_dtype.h"
+#include "torch/dtype.h"
 #include "train/new_state.h"
 
 namespace gsnake::train {
@@ -20,9 +21,9 @@ std::function<void(std::uint64_t, std::uint64_t)> verification_progress() {
 }
 
 // What this process computes with, for a run that begins.
-void set_compute(const Session& session, RunState& state) {
+void set_compute(const Session& session, checkpoint::RunState& state) {
   state.compute_threads = at::get_num_threads();
-  state.compute_dtype = dtype_name(session.shape.compute);
+  state.compute_dtype = backend::dtype_name(session.shape.compute);
 }
 
 // Whether there is a commit to go on from. Which of several copies counts, and whether one is whole, is the store's to say. A run whose run.dir
@@ -41,22 +42,22 @@ bool resumes(const Config& config, const TrainerOptions& options) {
 }
 
 // An imported run has no steps yet that a change of the maths could belie.
-void refuse_changes(const nlohmann::json& training, Session& session, RunState& state, const TrainerOptions& options) {
+void refuse_changes(const nlohmann::json& training, Session& session, checkpoint::RunState& state, const TrainerOptions& options) {
   if (training.value("imported", false)) {
-    refuse_changed_storage(config_from(training), session.config);
+    checkpoint::refuse_changed_storage(checkpoint::config_from(training), session.config);
     set_compute(session, state);
     return;
   }
-  refuse_changed_maths(config_from(training), session.config, options.allow_change);
-  refuse_changed_compute(state, at::get_num_threads(), dtype_name(session.shape.compute), options.allow_change);
-  const double scale = session.numerics.policy.dynamic_scale ? state.loss_scale : session.numerics.progress.loss_scale;
-  session.numerics.progress = {state.updates, scale, state.good_steps};
+  checkpoint::refuse_changed_maths(checkpoint::config_from(training), session.config, options.allow_change);
+  checkpoint::refuse_changed_compute(state, at::get_num_threads(), backend::dtype_name(session.shape.compute), options.allow_change);
+  const double scale = session.numerics.policy.dynamic_scale ? state.loss_scale : session.numerics.counters.loss_scale;
+  session.numerics.counters = {state.updates, scale, state.good_steps};
 }
 
-RunState resume(Session& session, const store::StoreOptions& store_options, const TrainerOptions& options) {
-  session.store = store::Store::open(store_options, scratch_layout(session.store_layout));
+checkpoint::RunState resume(Session& session, const store::StoreOptions& store_options, const TrainerOptions& options) {
+  session.store = store::Store::open(store_options, plan::scratch_layout(session.store_layout));
   const nlohmann::json& training = session.store->manifest()->training;
-  RunState state = run_state_from(training);
+  checkpoint::RunState state = checkpoint::run_state_from(training);
   refuse_changes(training, session, state, options);
   const std::string& folder = session.config.run.dir;
   if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + folder);
@@ -71,10 +72,10 @@ RunState resume(Session& session, const store::StoreOptions& store_options, cons
   return state;
 }
 
-RunState create(Session& session, const store::StoreOptions& store_options, const TrainerOptions& options) {
+checkpoint::RunState create(Session& session, const store::StoreOptions& store_options, const TrainerOptions& options) {
   const NewState fresh(session);
   session.store = store::Store::create(store_options, session.store_layout);
-  RunState state;
+  checkpoint::RunState state;
   state.elements = session.problem.elements;
   set_compute(session, state);
   fresh.write(session, options.progress);
@@ -84,15 +85,15 @@ RunState create(Session& session, const store::StoreOptions& store_options, cons
 }  // namespace
 
 OpenRun open_run(Session& session, const TrainerOptions& options) {
-  store::StoreOptions store_options = train::store_options(session.config);
+  store::StoreOptions store_options = checkpoint::store_options(session.config);
   store_options.from_step = options.from_step;
   store_options.progress = options.progress;
-  store_options.snapshot_places = snapshot_places(session.config);
+  store_options.snapshot_places = plan::snapshot_places(session.config);
   store_options.overwrite = options.overwrite;
   OpenRun run;
   run.resumed = resumes(session.config, options);
   run.state = run.resumed ? resume(session, store_options, options) : create(session, store_options, options);
-  run.committer = std::make_unique<StepCommitter>(session.config, session.program.map, *session.store);
+  run.committer = std::make_unique<checkpoint::StepCommitter>(session.config, session.program.map, *session.store);
   if (session.problem.guard == schedule::Guard::speculative) run.committer->commit_every_time();
   if (run.resumed) run.committer->resume_at(run.state.step);
   return run;

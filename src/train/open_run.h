@@ -4,16 +4,16 @@
 #include <memory>
 
 #include "greedysnake/trainer.h"
-#include "train/run_state.h"
+#include "checkpoint/run_state.h"
 #include "train/session.h"
-#include "train/step_committer.h"
+#include "checkpoint/step_committer.h"
 
 namespace gsnake::train {
 
 struct OpenRun {
-  RunState state;        // of the last commit; a new run's has step 0
+  checkpoint::RunState state;        // of the last commit; a new run's has step 0
   bool resumed = false;  // there was a commit
-  std::unique_ptr<StepCommitter> committer;
+  std::unique_ptr<checkpoint::StepCommitter> committer;
 };
 
 // Gives `session` its store, which is checked where it was there before and written where it is new. Where a run resumes, sets the session's

@@ -1,7 +1,7 @@
 #include "train/run_report.h"
 
 #include "schedule/traffic.h"
-#include "train/compute_dtype.h"
+#include "torch/dtype.h"
 
 namespace gsnake::train {
 
@@ -20,9 +20,9 @@ RunReport report_of(const Session& session) {
   for (std::size_t path = 0; path < session.store->ssd_paths().size(); ++path) {
     report.ssd_paths.push_back({session.store->ssd_paths()[path], io.bytes_per_path[path]});
   }
-  report.compute_dtype = dtype_name(session.shape.compute);
-  report.formats = describe_formats(session.numerics);
-  report.guard = describe_guard(session.numerics);
+  report.compute_dtype = backend::dtype_name(session.shape.compute);
+  report.formats = plan::describe_formats(session.numerics);
+  report.guard = plan::describe_guard(session.numerics);
   report.compute_threads = at::get_num_threads();
   report.optimizer_threads = static_cast<int>(optimizer_threads());
   report.delay = schedule::effective_delay(problem);
@@ -35,7 +35,7 @@ RunReport report_of(const Session& session) {
   const schedule::Bytes formula = schedule::training_traffic(problem).total();
   report.formula_ssd_read_bytes = formula.ssd_read;
   report.formula_ssd_write_bytes = formula.ssd_write;
-  report.in_memory_bytes = in_memory_bytes(problem);
+  report.in_memory_bytes = plan::in_memory_bytes(problem);
   return report;
 }
 

@@ -10,11 +10,12 @@
 #include <thread>
 #include <tuple>
 
+#include "checkpoint/store_options.h"
 #include "core/log.h"
 #include "core/topology.h"
 #include "greedysnake/error.h"
-#include "train/compute_dtype.h"
-#include "train/torch_memory.h"
+#include "torch/dtype.h"
+#include "torch/memory.h"
 
 namespace gsnake::train {
 namespace {
@@ -29,7 +30,7 @@ int compute_threads(const Config& config) {
 }
 
 Model checked(Model model, const Config& config) {
-  install_torch_allocator();
+  backend::install_torch_allocator();
   at::set_num_threads(compute_threads(config));
   if (config.train.sequence_length > model.max_context) {
     throw Error(ErrorKind::usage, "train.sequence_length = " + std::to_string(config.train.sequence_length) + ": the model takes at most " +
@@ -38,21 +39,12 @@ Model checked(Model model, const Config& config) {
   return model;
 }
 
-ComputeShape compute_shape(const Config& config, Purpose purpose) {
+backend::ComputeShape compute_shape(const Config& config, Purpose purpose) {
   return {purpose == Purpose::train ? config.train.micro_batch_size : 1, config.train.sequence_length, config.train.head_chunk, config.train.seed,
-          dtype_of(config.train.dtype), resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, cpu_has_bf16_units())};
+          backend::dtype_of(config.train.dtype), backend::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, backend::cpu_has_bf16_units())};
 }
 
 }  // namespace
-
-bool hashes_state() {
-  static const bool hashes = [] {  // once: it is asked for twice a run
-    if (std::getenv("GSNAKE_BENCH_WITHOUT_CHECKSUMS") == nullptr) return true;
-    spdlog::warn("GSNAKE_BENCH_WITHOUT_CHECKSUMS is set: commits hold no checksums, and such a run can't be resumed");
-    return false;
-  }();
-  return hashes;
-}
 
 std::uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
@@ -62,32 +54,15 @@ std::uint64_t resident_bytes() {
   return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-store::StoreOptions store_options(const Config& config) {
-  store::StoreOptions options;
-  options.run_dir = config.run.dir;
-  options.ssd_paths = config.ssd.paths;
-  options.stripe_weights = config.ssd.weights;
-  options.engine = config.ssd.engine == "io_uring"  ? io::EngineChoice::io_uring
-                   : config.ssd.engine == "threads" ? io::EngineChoice::threads
-                                                    : io::EngineChoice::automatic;
-  // Both lanes' tasks in flight, each in as many pieces as stripes may cut it into.
-  options.engine_options.depth = 512;
-  // Used before there are slots, when the host budget is free, and for snapshots, to which it is charged.
-  constexpr std::uint64_t kLeastStream = 2ULL << 20;
-  constexpr std::uint64_t kMostStream = 32ULL << 20;
-  options.stream_bytes = std::clamp(config.memory.host_budget / 4, kLeastStream, kMostStream);
-  return options;
-}
-
 Session::Session(Model made, const Config& settings, Purpose purpose)
-    : config(settings), numerics(numerics_of(settings)), model(checked(std::move(made), settings)), layout(make_model_layout(model, settings.optimizer.decay_1d)),
-      shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(make_problem(settings, numerics, model, layout, purpose == Purpose::train)) {
+    : config(settings), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(plan::make_model_layout(model, settings.optimizer.decay_1d)),
+      shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(plan::make_problem(settings, numerics, model, layout, purpose == Purpose::train)) {
   const bool training = purpose == Purpose::train;
   temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
-  memory = plan_memory(config, problem, {temporaries, backend.widened_bytes(), training && snapshot_places(config) > 0 ? store_options(config).stream_bytes : 0});
+  memory = plan::plan_memory(config, problem, {temporaries, backend.widened_bytes(), training && plan::snapshot_places(config) > 0 ? checkpoint::store_options(config).stream_bytes : 0});
   program = schedule::build_program(problem, memory.pools);
-  store_layout = make_store_layout(config, layout, problem);
+  store_layout = plan::make_store_layout(config, layout, problem);
   if (training) optimizer = optim::make_optimizer(numerics.optimizer);
   device = device::make_cpu_device();
 }
@@ -99,14 +74,14 @@ void Session::start(StartState state, runtime::Committer* committer) {
   runtime::ExecutorOptions options;
   const EmulateConfig& rates = config.emulate;
   options.emulated_rates = {rates.compute, rates.h2d, rates.d2h, rates.ssd_read, rates.ssd_write, rates.optimizer, rates.collective};
-  options.decay_runs = decay_runs(layout);
+  options.decay_runs = plan::decay_runs(layout);
   options.committer = problem.commits ? committer : nullptr;
   options.optimizer_threads = optimizer_threads();
   options.cores = cores_apart(config);
   options.policy = numerics.policy;
-  options.progress = numerics.progress;
+  options.counters = numerics.counters;
   options.verify_reads = config.ssd.verify == "always";
-  options.hash_writes = hashes_state();
+  options.hash_writes = checkpoint::hashes_state();
   executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, optimizer.get(), std::move(options));
   executor->slots().start_from(store->committed_slot());
   for (const KnownChecksum& checksum : checksums) executor->slots().set_checksum(checksum.extent, checksum.value);

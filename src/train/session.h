@@ -8,10 +8,10 @@
 #include "device/device.h"
 #include "optim/optimizer.h"
 #include "runtime/executor.h"
-#include "train/numerics.h"
-#include "train/planning.h"
-#include "train/state_hashes.h"
-#include "train/torch_backend.h"
+#include "plan/numerics.h"
+#include "plan/planning.h"
+#include "checkpoint/state_hashes.h"
+#include "torch/backend.h"
 
 namespace gsnake::train {
 
@@ -39,13 +39,13 @@ struct Session {
   [[nodiscard]] int state_slot() const;
 
   Config config;
-  Numerics numerics;
+  plan::Numerics numerics;
   Model model;
-  ModelLayout layout;
-  ComputeShape shape;
-  TorchBackend backend;
+  plan::ModelLayout layout;
+  backend::ComputeShape shape;
+  backend::TorchBackend backend;
   schedule::Problem problem;
-  MemoryPlan memory;
+  plan::MemoryPlan memory;
   std::uint64_t temporaries = 0;  // LibTorch's, in bytes
   std::uint64_t base_bytes = 0;   // resident beside what is charged to the budgets; known after start()
   schedule::Program program;
@@ -53,7 +53,7 @@ struct Session {
   std::unique_ptr<optim::Optimizer> optimizer;
   std::unique_ptr<device::Device> device;
   std::unique_ptr<store::Store> store;
-  std::optional<StateHashes> written;        // of a fresh run: what was written before start()
+  std::optional<checkpoint::StateHashes> written;        // of a fresh run: what was written before start()
   store::SetUpProgress progress;             // of start(); may be empty
   std::unique_ptr<runtime::Executor> executor;
   runtime::Executor::Ticket load_ticket = -1;
@@ -66,13 +66,10 @@ struct Session {
   [[nodiscard]] std::vector<KnownChecksum> find_checksums(StartState state);
 };
 
-store::StoreOptions store_options(const Config& config);
 // Of the optimizer lane, beside the compute lane's: half of the cores, as updates are bound by memory, not by arithmetic.
 unsigned optimizer_threads();
 // What train.pin_threads asks for; nothing, with a reason in the log, where there are too few cores.
 std::optional<core::CoreSplit> cores_apart(const Config& config);
 std::uint64_t resident_bytes();
-// False for benchmarks/checksum_cost alone, whose runs have commits that can't be resumed from.
-bool hashes_state();
 
 }  // namespace gsnake::train

@@ -5,15 +5,16 @@
 #include <chrono>
 #include <cmath>
 
+#include "checkpoint/store_options.h"
 #include "core/log.h"
 #include "greedysnake/error.h"
 #include "schedule/traffic.h"
-#include "train/master_weights.h"
+#include "checkpoint/master_weights.h"
 #include "train/open_run.h"
 #include "train/run_report.h"
-#include "train/run_state.h"
+#include "checkpoint/run_state.h"
 #include "train/session.h"
-#include "train/step_committer.h"
+#include "checkpoint/step_committer.h"
 
 namespace gsnake {
 namespace {
@@ -50,9 +51,9 @@ class Trainer::Impl {
   void write_trace(const std::string& path);
 
   train::Session session;
-  train::RunState state;          // of the steps that were submitted
+  checkpoint::RunState state;          // of the steps that were submitted
   std::int64_t completed = 0;     // steps whose results were given out
-  std::unique_ptr<train::StepCommitter> committer;
+  std::unique_ptr<checkpoint::StepCommitter> committer;
   RunReport report;
   runtime::Trace trace;
 
@@ -101,7 +102,7 @@ Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& opt
   session.progress = options.progress;
   session.start(run.resumed ? train::StartState::checked : train::StartState::fresh, committer.get());
   committer->set_slots(session.executor->slots());
-  if (!train::hashes_state()) committer->leave_out_checksums();
+  if (!checkpoint::hashes_state()) committer->leave_out_checksums();
   committer->set_parameters(session.layout.parameters());
   report = train::report_of(session);
   report.resumed_step = first_step_;
@@ -214,7 +215,7 @@ void Trainer::Impl::judge(StepResult& result, const runtime::StepOutcome& outcom
 void Trainer::Impl::skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome) {
   // A loss that is not finite makes every gradient so.
   const bool of_loss = outcome.bad_gradient < 0 || !std::isfinite(result.loss);
-  const std::string what = of_loss ? "the loss" : "the gradient of " + train::name_of_unit(session.model, outcome.bad_gradient);
+  const std::string what = of_loss ? "the loss" : "the gradient of " + plan::name_of_unit(session.model, outcome.bad_gradient);
   const runtime::Policy& policy = session.numerics.policy;
   if (!policy.skips) fail(result, what + " is not finite");
   constexpr double kLeastScale = 1.0 / 16384.0;
@@ -226,7 +227,7 @@ void Trainer::Impl::skip_or_fail(StepResult& result, const runtime::StepOutcome&
 
 void Trainer::Impl::check_weights(const StepResult& result) {
   const int object = session.executor->bad_weight();
-  if (object >= 0) fail(result, "a new weight of " + train::name_of_unit(session.model, object) + " is not finite, or too large for train.dtype,");
+  if (object >= 0) fail(result, "a new weight of " + plan::name_of_unit(session.model, object) + " is not finite, or too large for train.dtype,");
 }
 
 void Trainer::Impl::fail(const StepResult& result, const std::string& what) {
@@ -283,7 +284,7 @@ void Trainer::Impl::commit() {
   // Nobody does it on the way: one slot, or no step was taken.
   const int slot = session.state_slot();
   static_cast<void>(committer->may_commit(state.step));  // it may: see commit_beside_readers() above
-  committer->commit(state.step, session.executor->progress(), slot);
+  committer->commit(state.step, session.executor->counters(), slot);
   session.executor->committed(slot);
   committer->wait_for_snapshot();
 }
@@ -291,7 +292,7 @@ void Trainer::Impl::commit() {
 std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
   if (!all_committed()) throw std::logic_error("Trainer::weights: call commit() first");
   const model::FlatLayout& flat = session.layout.units.at(static_cast<std::size_t>(unit));
-  std::vector<float> master = train::read_master(*session.store, session.numerics.optimizer.weights, static_cast<std::uint32_t>(unit), session.store->committed_slot());
+  std::vector<float> master = checkpoint::read_master(*session.store, session.numerics.optimizer.weights, static_cast<std::uint32_t>(unit), session.store->committed_slot());
   master.resize(flat.elements);
   return master;
 }

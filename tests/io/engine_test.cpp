@@ -17,7 +17,7 @@
 #include "greedysnake/error.h"
 #include "io/harmless_faults.h"
 #include "io/test_support.h"
-#include "io/traffic.h"
+#include "io/background_transfers.h"
 
 namespace gsnake::io {
 namespace {
@@ -25,7 +25,7 @@ namespace {
 using testing::fill;
 using testing::same;
 using testing::TemporaryDirectory;
-using testing::Traffic;
+using testing::BackgroundTransfers;
 using testing::Waiter;
 
 constexpr std::size_t kBlock = 4096;
@@ -78,10 +78,10 @@ class IoEngineConformance : public ::testing::TestWithParam<Parameters> {
     engine_ = std::get<0>(GetParam()).make(options);
     ASSERT_EQ(engine_->add_file(file_), 0);
   }
-  static Request request(Op op, std::uint64_t offset, AlignedBuffer& memory, Completion& completion) {
+  static Request request(Direction op, std::uint64_t offset, AlignedBuffer& memory, Completion& completion) {
     return {.op = op, .file = 0, .offset = offset, .data = memory.data(), .size = memory.size(), .completion = &completion};
   }
-  std::error_code run(Op op, std::uint64_t offset, AlignedBuffer& memory) {
+  std::error_code run(Direction op, std::uint64_t offset, AlignedBuffer& memory) {
     Waiter waiter;
     const Request one = request(op, offset, memory, waiter);
     EXPECT_TRUE(engine_->try_submit({&one, 1}));
@@ -101,8 +101,8 @@ TEST_P(IoEngineConformance, ReadsWhatWasWrittenAtManySizesAndOffsets) {
     AlignedBuffer out(size);
     AlignedBuffer in(size);
     fill(out, i);
-    ASSERT_FALSE(run(Op::write, offset, out)) << size << " at " << offset;
-    ASSERT_FALSE(run(Op::read, offset, in)) << size << " at " << offset;
+    ASSERT_FALSE(run(Direction::write, offset, out)) << size << " at " << offset;
+    ASSERT_FALSE(run(Direction::read, offset, in)) << size << " at " << offset;
     ASSERT_TRUE(same(out, in, size)) << size << " at " << offset;
   }
 }
@@ -113,8 +113,8 @@ TEST_P(IoEngineConformance, ABufferedFileTakesOddSizesAndOffsets) {
   AlignedBuffer out(200'001);
   AlignedBuffer in(200'001);
   fill(out, 3);
-  transfer(*engine_, buffered, {.op = Op::write, .file = index, .offset = 12345, .data = out.data(), .size = out.size()});
-  transfer(*engine_, buffered, {.op = Op::read, .file = index, .offset = 12345, .data = in.data(), .size = in.size()});
+  transfer(*engine_, buffered, {.op = Direction::write, .file = index, .offset = 12345, .data = out.data(), .size = out.size()});
+  transfer(*engine_, buffered, {.op = Direction::read, .file = index, .offset = 12345, .data = in.data(), .size = in.size()});
   EXPECT_TRUE(same(out, in, out.size()));
   engine_.reset();
 }
@@ -123,9 +123,9 @@ TEST_P(IoEngineConformance, WritesReachTheFileAndNoByteBesideThem) {
   AlignedBuffer block(kBlock);
   AlignedBuffer around(3 * kBlock);
   fill(around, 1);
-  ASSERT_FALSE(run(Op::write, 0, around));
+  ASSERT_FALSE(run(Direction::write, 0, around));
   fill(block, 2);
-  ASSERT_FALSE(run(Op::write, kBlock, block));
+  ASSERT_FALSE(run(Direction::write, kBlock, block));
   std::memcpy(around.data() + kBlock, block.data(), kBlock);
   AlignedBuffer in(3 * kBlock);
   const File again = File::open_existing(file_.path(), DirectIo::off);
@@ -135,7 +135,7 @@ TEST_P(IoEngineConformance, WritesReachTheFileAndNoByteBesideThem) {
 
 TEST_P(IoEngineConformance, ATransferOfNothingSucceeds) {
   Waiter waiter;
-  const Request nothing{.op = Op::read, .file = 0, .offset = 0, .data = nullptr, .size = 0, .completion = &waiter};
+  const Request nothing{.op = Direction::read, .file = 0, .offset = 0, .data = nullptr, .size = 0, .completion = &waiter};
   ASSERT_TRUE(engine_->try_submit({&nothing, 1}));
   EXPECT_FALSE(waiter.wait());
 }
@@ -145,7 +145,7 @@ TEST_P(IoEngineConformance, RefusesAllOfABatchOverItsCapacityAndRecovers) {
   ASSERT_EQ(capacity, 8U);
   AlignedBuffer memory((capacity + 1) * kBlock);
   Waiter waiter;
-  std::vector<Request> too_many(capacity + 1, request(Op::read, 0, memory, waiter));
+  std::vector<Request> too_many(capacity + 1, request(Direction::read, 0, memory, waiter));
   for (std::size_t i = 0; i < too_many.size(); ++i) {
     too_many[i].data = memory.data() + i * kBlock;
     too_many[i].size = kBlock;
@@ -163,24 +163,24 @@ TEST_P(IoEngineConformance, RefusesAllOfABatchOverItsCapacityAndRecovers) {
 TEST_P(IoEngineConformance, ReadingPastTheEndNamesTheEnd) {
   AlignedBuffer memory(4 * kBlock);
   for (const std::uint64_t offset : {kFileBytes - 2 * kBlock, kFileBytes, kFileBytes + 64 * kBlock}) {
-    const std::error_code error = run(Op::read, offset, memory);
+    const std::error_code error = run(Direction::read, offset, memory);
     EXPECT_EQ(error, std::errc::io_error);
     EXPECT_EQ(error.message(), "no progress: the file ends there");
   }
-  EXPECT_FALSE(run(Op::read, kFileBytes - 4 * kBlock, memory)) << "the engine goes on";
+  EXPECT_FALSE(run(Direction::read, kFileBytes - 4 * kBlock, memory)) << "the engine goes on";
 }
 
 TEST_P(IoEngineConformance, ReadingPastAnOddEndNamesTheEnd) {
   ASSERT_EQ(::truncate(file_.path().c_str(), 3 * kBlock + 100), 0);
   AlignedBuffer memory(8 * kBlock);
-  EXPECT_EQ(run(Op::read, 0, memory), IoFailure::end_of_file);
+  EXPECT_EQ(run(Direction::read, 0, memory), IoFailure::end_of_file);
 }
 
 TEST_P(IoEngineConformance, AnUnknownFileIsAnError) {
   AlignedBuffer memory(kBlock);
   for (const int file : {-1, 1, 1000}) {
     Waiter waiter;
-    Request one = request(Op::read, 0, memory, waiter);
+    Request one = request(Direction::read, 0, memory, waiter);
     one.file = file;
     ASSERT_TRUE(engine_->try_submit({&one, 1}));
     EXPECT_EQ(waiter.wait(), std::errc::bad_file_descriptor);
@@ -194,17 +194,17 @@ TEST_P(IoEngineConformance, AWriteThatTheSystemRefusesSurfaces) {
   small.rlim_cur = 1 << 20;
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
   AlignedBuffer memory(kBlock);
-  const std::error_code beyond = run(Op::write, 2 << 20, memory);
+  const std::error_code beyond = run(Direction::write, 2 << 20, memory);
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_EQ(beyond, std::errc::file_too_large);
-  EXPECT_FALSE(run(Op::write, 2 << 20, memory)) << "the engine goes on";
+  EXPECT_FALSE(run(Direction::write, 2 << 20, memory)) << "the engine goes on";
 }
 
 TEST_P(IoEngineConformance, DestructionWaitsForWhatIsInFlight) {
   AlignedBuffer memory(kFileBytes);
   fill(memory, 9);
   Waiter waiter;
-  const Request one = request(Op::write, 0, memory, waiter);
+  const Request one = request(Direction::write, 0, memory, waiter);
   ASSERT_TRUE(engine_->try_submit({&one, 1}));
   engine_.reset();
   EXPECT_EQ(waiter.count(), 1);
@@ -219,7 +219,7 @@ TEST_P(IoEngineConformance, ThreadsThatEndRightAfterTheySubmitLoseNothing) {
   Waiter waiter;
   for (int i = 0; i < 8; ++i) {
     std::thread([&, i] {
-      const Request one{.op = Op::write,
+      const Request one{.op = Direction::write,
                         .file = 0,
                         .offset = static_cast<std::uint64_t>(i) * 16 * kBlock,
                         .data = memory.data() + static_cast<std::size_t>(i) * 16 * kBlock,
@@ -230,7 +230,7 @@ TEST_P(IoEngineConformance, ThreadsThatEndRightAfterTheySubmitLoseNothing) {
   }
   EXPECT_FALSE(waiter.wait(8));
   AlignedBuffer in(memory.size());
-  EXPECT_FALSE(run(Op::read, 0, in));
+  EXPECT_FALSE(run(Direction::read, 0, in));
   EXPECT_TRUE(same(memory, in, in.size()));
 }
 
@@ -245,9 +245,9 @@ TEST_P(IoEngineConformance, ConcurrentSubmittersEachGetTheirOwnBytes) {
       AlignedBuffer in(kBytes);
       for (int i = 0; i < 20; ++i) {
         fill(out, static_cast<std::uint64_t>(t) * 1000 + static_cast<std::uint64_t>(i));
-        for (const Op op : {Op::write, Op::read}) {
+        for (const Direction op : {Direction::write, Direction::read}) {
           Waiter waiter;
-          const Request one = request(op, static_cast<std::uint64_t>(t) * kBytes, op == Op::write ? out : in, waiter);
+          const Request one = request(op, static_cast<std::uint64_t>(t) * kBytes, op == Direction::write ? out : in, waiter);
           while (!engine_->try_submit({&one, 1})) std::this_thread::yield();
           if (waiter.wait()) ++wrong;
         }
@@ -268,7 +268,7 @@ class Chain final : public Completion {
     if (error || link >= links_ || !submit(link)) last_.on_complete(error);
   }
   bool submit(int link) {
-    const Request one{.op = Op::read,
+    const Request one{.op = Direction::read,
                       .file = 0,
                       .offset = static_cast<std::uint64_t>(link) * kBlock,
                       .data = memory_.data() + static_cast<std::size_t>(link) * kBlock,
@@ -293,7 +293,7 @@ TEST_P(IoEngineConformance, ACompletionMaySubmitEvenAtACapacityOfOne) {
   AlignedBuffer out(64 * kBlock);
   AlignedBuffer in(64 * kBlock);
   fill(out, 11);
-  ASSERT_FALSE(run(Op::write, 0, out));
+  ASSERT_FALSE(run(Direction::write, 0, out));
   Chain chain(*engine_, in, 64);
   ASSERT_TRUE(chain.submit(0));
   EXPECT_FALSE(chain.wait());
@@ -308,8 +308,8 @@ TEST_P(IoEngineConformance, ARequestLargerThanAllPartsTogetherIsTransferred) {
   AlignedBuffer out(64 * kBlock);
   AlignedBuffer in(64 * kBlock);
   fill(out, 12);
-  EXPECT_FALSE(run(Op::write, 0, out));
-  EXPECT_FALSE(run(Op::read, 0, in));
+  EXPECT_FALSE(run(Direction::write, 0, out));
+  EXPECT_FALSE(run(Direction::read, 0, in));
   EXPECT_TRUE(same(out, in, in.size()));
 }
 
@@ -321,9 +321,9 @@ TEST_P(IoEngineConformance, RegisteredAndOtherMemoryWorkAlike) {
   EXPECT_EQ(engine_->register_buffer(second.span()).ok, registered);
   EXPECT_FALSE(engine_->register_buffer({}).ok);
   fill(first, 1);
-  EXPECT_FALSE(run(Op::write, 0, first));
-  EXPECT_FALSE(run(Op::read, 0, second));
-  EXPECT_FALSE(run(Op::read, 0, other));
+  EXPECT_FALSE(run(Direction::write, 0, first));
+  EXPECT_FALSE(run(Direction::read, 0, second));
+  EXPECT_FALSE(run(Direction::read, 0, other));
   EXPECT_TRUE(same(first, second, first.size()));
   EXPECT_TRUE(same(first, other, first.size()));
 }
@@ -332,10 +332,10 @@ TEST_P(IoEngineConformance, MemoryAndFilesMayBeAddedAfterAndDuringTransfers) {
   AlignedBuffer early(32 * kBlock);
   AlignedBuffer late(32 * kBlock);
   fill(early, 1);
-  ASSERT_FALSE(run(Op::write, 0, early));
+  ASSERT_FALSE(run(Direction::write, 0, early));
   const File second = File::create(directory_.file("second"), kFileBytes, std::get<1>(GetParam()));
   {
-    const Traffic traffic(*engine_, file_, kFileBytes / 2);
+    const BackgroundTransfers traffic(*engine_, file_, kFileBytes / 2);
     traffic.wait_for_rounds(1);
     const bool registers = engine_->register_buffer(early.span()).ok;
     traffic.wait_for_rounds(1);
@@ -343,11 +343,11 @@ TEST_P(IoEngineConformance, MemoryAndFilesMayBeAddedAfterAndDuringTransfers) {
     ASSERT_EQ(engine_->add_file(second), 1);
     EXPECT_EQ(engine_->registration().ok, registers);
     EXPECT_EQ(engine_->registration().needed_bytes, early.size() + late.size());
-    EXPECT_FALSE(run(Op::read, 0, late));
+    EXPECT_FALSE(run(Direction::read, 0, late));
     EXPECT_TRUE(same(early, late, late.size()));
-    transfer(*engine_, second, {.op = Op::write, .file = 1, .offset = 4 * kBlock, .data = late.data(), .size = late.size()});
+    transfer(*engine_, second, {.op = Direction::write, .file = 1, .offset = 4 * kBlock, .data = late.data(), .size = late.size()});
     fill(early, 2);
-    transfer(*engine_, second, {.op = Op::read, .file = 1, .offset = 4 * kBlock, .data = early.data(), .size = early.size()});
+    transfer(*engine_, second, {.op = Direction::read, .file = 1, .offset = 4 * kBlock, .data = early.data(), .size = early.size()});
     EXPECT_TRUE(same(early, late, late.size()));
     traffic.wait_for_rounds(1);
   }
@@ -358,11 +358,11 @@ TEST_P(IoEngineConformance, TransferBlocksAndNamesWhatFailed) {
   AlignedBuffer out(kFileBytes);
   AlignedBuffer in(kFileBytes);
   fill(out, 21);
-  transfer(*engine_, file_, {.op = Op::write, .file = 0, .offset = 0, .data = out.data(), .size = out.size()});
-  transfer(*engine_, file_, {.op = Op::read, .file = 0, .offset = 0, .data = in.data(), .size = in.size()});
+  transfer(*engine_, file_, {.op = Direction::write, .file = 0, .offset = 0, .data = out.data(), .size = out.size()});
+  transfer(*engine_, file_, {.op = Direction::read, .file = 0, .offset = 0, .data = in.data(), .size = in.size()});
   EXPECT_TRUE(same(out, in, in.size()));
   try {
-    transfer(*engine_, file_, {.op = Op::read, .file = 0, .offset = kFileBytes, .data = in.data(), .size = kBlock});
+    transfer(*engine_, file_, {.op = Direction::read, .file = 0, .offset = kFileBytes, .data = in.data(), .size = kBlock});
     FAIL() << "nothing was thrown";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::storage);

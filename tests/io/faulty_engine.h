@@ -112,7 +112,7 @@ class FaultyEngine final : public IoEngine {
     flight.sent.completion = &flight;
     flight.error = flight.fate.error;
     flight.due = Clock::now() + flight.fate.delay;
-    const bool writes = request.op == Op::write;
+    const bool writes = request.op == Direction::write;
     if (flight.error || (writes && flight.fate.damage == Damage::lost)) {
       late_.push_back(&flight);
       changed_.notify_all();
@@ -133,7 +133,7 @@ class FaultyEngine final : public IoEngine {
   static void flip(std::byte* data, const Request& request) { data[request.offset / kPage * 131 % request.size] ^= std::byte{16}; }
 
   void arrived(Flight& flight, std::error_code error) noexcept {
-    if (!error && flight.asked.op == Op::read && flight.fate.damage == Damage::flipped_bit) flip(flight.asked.data, flight.asked);
+    if (!error && flight.asked.op == Direction::read && flight.fate.damage == Damage::flipped_bit) flip(flight.asked.data, flight.asked);
     std::unique_lock lock(mutex_);
     flight.error = error;
     if (flight.fate.delay.count() == 0) {

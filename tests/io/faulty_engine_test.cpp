@@ -33,7 +33,7 @@ class FaultyEngineTest : public ::testing::TestWithParam<EngineChoice> {
     engine_ = std::make_unique<FaultyEngine>(make_plain(), [fate](const Request&, const std::string&) { return fate; });
     ASSERT_EQ(engine_->add_file(file_), 0);
   }
-  std::error_code run(IoEngine& engine, Op op, AlignedBuffer& memory, std::uint64_t offset) {
+  std::error_code run(IoEngine& engine, Direction op, AlignedBuffer& memory, std::uint64_t offset) {
     Waiter waiter;
     const Request one{.op = op, .file = 0, .offset = offset, .data = memory.data(), .size = memory.size(), .completion = &waiter};
     EXPECT_TRUE(engine.try_submit({&one, 1}));
@@ -44,7 +44,7 @@ class FaultyEngineTest : public ::testing::TestWithParam<EngineChoice> {
     AlignedBuffer memory(bytes);
     const auto plain = make_plain();
     plain->add_file(file_);
-    EXPECT_FALSE(run(*plain, Op::read, memory, offset));
+    EXPECT_FALSE(run(*plain, Direction::read, memory, offset));
     return memory;
   }
 
@@ -63,7 +63,7 @@ TEST_P(FaultyEngineTest, ErrorsAreToldWithoutATransfer) {
   make({.error = core::errno_code(EIO)});
   AlignedBuffer memory(kBlock);
   fill(memory, 1);
-  EXPECT_EQ(run(*engine_, Op::write, memory, 0), core::errno_code(EIO));
+  EXPECT_EQ(run(*engine_, Direction::write, memory, 0), core::errno_code(EIO));
   EXPECT_TRUE(same(content(0, kBlock), AlignedBuffer(kBlock), kBlock));
 }
 
@@ -73,10 +73,10 @@ TEST_P(FaultyEngineTest, ABitFlipsInWhatIsWrittenAndInWhatIsRead) {
   AlignedBuffer before(2 * kBlock);
   fill(memory, 1);
   fill(before, 1);
-  EXPECT_FALSE(run(*engine_, Op::write, memory, kBlock));
+  EXPECT_FALSE(run(*engine_, Direction::write, memory, kBlock));
   EXPECT_TRUE(same(memory, before, memory.size())) << "the caller's memory stays as it is";
   EXPECT_EQ(differing_bits(content(kBlock, 2 * kBlock), memory), 1);
-  EXPECT_FALSE(run(*engine_, Op::read, memory, 4 * kBlock));
+  EXPECT_FALSE(run(*engine_, Direction::read, memory, 4 * kBlock));
   EXPECT_EQ(differing_bits(memory, AlignedBuffer(2 * kBlock)), 1);
 }
 
@@ -84,7 +84,7 @@ TEST_P(FaultyEngineTest, ALostWriteChangesNothing) {
   make({.damage = Damage::lost});
   AlignedBuffer memory(kBlock);
   fill(memory, 1);
-  EXPECT_FALSE(run(*engine_, Op::write, memory, 0));
+  EXPECT_FALSE(run(*engine_, Direction::write, memory, 0));
   EXPECT_TRUE(same(content(0, kBlock), AlignedBuffer(kBlock), kBlock));
 }
 
@@ -92,7 +92,7 @@ TEST_P(FaultyEngineTest, AMisdirectedWriteLandsAPageAway) {
   make({.damage = Damage::misdirected});
   AlignedBuffer memory(kBlock);
   fill(memory, 1);
-  EXPECT_FALSE(run(*engine_, Op::write, memory, 3 * kBlock));
+  EXPECT_FALSE(run(*engine_, Direction::write, memory, 3 * kBlock));
   EXPECT_TRUE(same(content(3 * kBlock, kBlock), AlignedBuffer(kBlock), kBlock));
   EXPECT_TRUE(same(content(2 * kBlock, kBlock), memory, kBlock));
 }
@@ -108,8 +108,8 @@ TEST_P(FaultyEngineTest, CompletionsComeAsLateAsAskedAndOutOfOrder) {
   Waiter second;
   const auto start = std::chrono::steady_clock::now();
   const std::array requests{
-      Request{.op = Op::read, .file = 0, .offset = 0, .data = memory.data(), .size = kBlock, .completion = &first},
-      Request{.op = Op::read, .file = 0, .offset = 0, .data = memory.data() + kBlock, .size = kBlock, .completion = &second}};
+      Request{.op = Direction::read, .file = 0, .offset = 0, .data = memory.data(), .size = kBlock, .completion = &first},
+      Request{.op = Direction::read, .file = 0, .offset = 0, .data = memory.data() + kBlock, .size = kBlock, .completion = &second}};
   ASSERT_TRUE(engine_->try_submit(requests));
   EXPECT_FALSE(second.wait());
   EXPECT_EQ(first.count(), 0);
@@ -130,13 +130,13 @@ class RandomTransfers {
     std::vector<std::pair<std::size_t, std::size_t>> reads;
     for (std::size_t block = 0; block < kBlocks;) {
       const std::size_t blocks = std::min<std::size_t>(1 + random_() % 40, kBlocks - block);
-      const Op op = random_() % 2 == 0 ? Op::read : Op::write;
+      const Direction op = random_() % 2 == 0 ? Direction::read : Direction::write;
       std::byte* const data = memory_.data() + block * kBlock;
       for (std::size_t i = 0; i < blocks * kBlock; i += 8) {
         const std::uint64_t value = random_();  // drawn for reads too: both engines' draws must agree
-        if (op == Op::write) std::memcpy(data + i, &value, 8);
+        if (op == Direction::write) std::memcpy(data + i, &value, 8);
       }
-      if (op == Op::read) reads.emplace_back(block * kBlock, blocks * kBlock);
+      if (op == Direction::read) reads.emplace_back(block * kBlock, blocks * kBlock);
       requests.push_back({.op = op, .file = 0, .offset = block * kBlock, .data = data, .size = blocks * kBlock, .completion = &waiter});
       block += blocks;
     }

@@ -115,8 +115,8 @@ TEST_F(MakeEngine, MemoryThatTheKernelWillNotRegisterLeavesTheEngineWorking) {
   void* forbidden = ::mmap(nullptr, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(forbidden, MAP_FAILED);
   EXPECT_FALSE(engine->register_buffer({static_cast<std::byte*>(forbidden), 65536}).ok);
-  transfer(*engine, file, {.op = Op::write, .file = 0, .offset = 0, .data = out.data(), .size = out.size()});
-  transfer(*engine, file, {.op = Op::read, .file = 0, .offset = 0, .data = in.data(), .size = in.size()});
+  transfer(*engine, file, {.op = Direction::write, .file = 0, .offset = 0, .data = out.data(), .size = out.size()});
+  transfer(*engine, file, {.op = Direction::read, .file = 0, .offset = 0, .data = in.data(), .size = in.size()});
   EXPECT_TRUE(same(out, in, in.size()));
   ASSERT_EQ(::munmap(forbidden, 65536), 0);
 }

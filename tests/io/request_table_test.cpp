@@ -17,7 +17,7 @@ using testing::Waiter;
 class RequestTableTest : public ::testing::Test {
  protected:
   Request request(std::size_t size) {
-    return {.op = Op::read, .file = 0, .offset = 4096, .data = memory_.data(), .size = size, .completion = &waiter_};
+    return {.op = Direction::read, .file = 0, .offset = 4096, .data = memory_.data(), .size = size, .completion = &waiter_};
   }
 
   TemporaryDirectory directory_;

@@ -53,10 +53,10 @@ class ThreadEngineFaults : public ::testing::Test {
   static constexpr std::size_t kBytes = 64 * 1024;
 
   void SetUp() override { fill(out_, 7); }
-  Request request(Op op, AlignedBuffer& memory, Waiter& waiter) {
+  Request request(Direction op, AlignedBuffer& memory, Waiter& waiter) {
     return {.op = op, .file = 0, .offset = 0, .data = memory.data(), .size = kBytes, .completion = &waiter};
   }
-  std::error_code run(IoEngine& engine, Op op, AlignedBuffer& memory) {
+  std::error_code run(IoEngine& engine, Direction op, AlignedBuffer& memory) {
     Waiter waiter;
     const Request one = request(op, memory, waiter);
     EXPECT_TRUE(engine.try_submit({&one, 1}));
@@ -73,8 +73,8 @@ TEST_F(ThreadEngineFaults, ShortTransfersAreCompleted) {
   ScriptedIo system([](int call, std::uint64_t) { return ScriptedIo::Answer{.limit = static_cast<std::size_t>(1 + call % 5 * 777)}; });
   const auto engine = make_thread_engine({.depth = 4, .threads = 2}, system);
   engine->add_file(file_);
-  EXPECT_FALSE(run(*engine, Op::write, out_));
-  EXPECT_FALSE(run(*engine, Op::read, in_));
+  EXPECT_FALSE(run(*engine, Direction::write, out_));
+  EXPECT_FALSE(run(*engine, Direction::read, in_));
   EXPECT_TRUE(same(out_, in_, kBytes));
   EXPECT_GT(system.calls(), 40);
 }
@@ -84,8 +84,8 @@ TEST_F(ThreadEngineFaults, InterruptedCallsAreRepeated) {
       [](int call, std::uint64_t) { return ScriptedIo::Answer{.instead = call % 3 != 2, .result = call % 3 == 0 ? -EINTR : -EAGAIN}; });
   const auto engine = make_thread_engine({.depth = 4, .threads = 1}, system);
   engine->add_file(file_);
-  EXPECT_FALSE(run(*engine, Op::write, out_));
-  EXPECT_FALSE(run(*engine, Op::read, in_));
+  EXPECT_FALSE(run(*engine, Direction::write, out_));
+  EXPECT_FALSE(run(*engine, Direction::read, in_));
   EXPECT_TRUE(same(out_, in_, kBytes));
 }
 
@@ -93,7 +93,7 @@ TEST_F(ThreadEngineFaults, EndlessInterruptionsAreGivenUp) {
   ScriptedIo system([](int, std::uint64_t) { return ScriptedIo::Answer{.instead = true, .result = -EINTR}; });
   const auto engine = make_thread_engine({.depth = 4, .threads = 1}, system);
   engine->add_file(file_);
-  EXPECT_EQ(run(*engine, Op::read, in_), std::errc::interrupted);
+  EXPECT_EQ(run(*engine, Direction::read, in_), std::errc::interrupted);
   EXPECT_EQ(system.calls(), static_cast<int>(TransferState::kMaxRetries) + 1);
 }
 
@@ -101,10 +101,10 @@ TEST_F(ThreadEngineFaults, AFailedPartFailsItsWholeRequestAndNoOther) {
   ScriptedIo system([](int, std::uint64_t offset) { return ScriptedIo::Answer{.instead = offset == 8192, .result = -EIO}; });
   const auto engine = make_thread_engine({.depth = 4, .threads = 2, .split_bytes = 4096}, system);
   engine->add_file(file_);
-  EXPECT_EQ(run(*engine, Op::write, out_), core::errno_code(EIO));
+  EXPECT_EQ(run(*engine, Direction::write, out_), core::errno_code(EIO));
   EXPECT_EQ(engine->in_flight(), 0U);
   Waiter waiter;
-  const Request rest{.op = Op::write, .file = 0, .offset = 12288, .data = out_.data(), .size = 4096, .completion = &waiter};
+  const Request rest{.op = Direction::write, .file = 0, .offset = 12288, .data = out_.data(), .size = 4096, .completion = &waiter};
   ASSERT_TRUE(engine->try_submit({&rest, 1}));
   EXPECT_FALSE(waiter.wait());
 }
@@ -115,14 +115,14 @@ TEST_F(ThreadEngineFaults, AFullDriveInTheMiddleSurfaces) {
   });
   const auto engine = make_thread_engine({.depth = 4, .threads = 1}, system);
   engine->add_file(file_);
-  EXPECT_EQ(run(*engine, Op::write, out_), std::errc::no_space_on_device);
+  EXPECT_EQ(run(*engine, Direction::write, out_), std::errc::no_space_on_device);
 }
 
 TEST_F(ThreadEngineFaults, AWriteWithoutProgressIsAnError) {
   ScriptedIo system([](int, std::uint64_t) { return ScriptedIo::Answer{.instead = true, .result = 0}; });
   const auto engine = make_thread_engine({.depth = 4, .threads = 1}, system);
   engine->add_file(file_);
-  EXPECT_EQ(run(*engine, Op::write, out_), IoFailure::no_progress);
+  EXPECT_EQ(run(*engine, Direction::write, out_), IoFailure::no_progress);
 }
 
 TEST_F(ThreadEngineFaults, PartsThatFinishInReverseEndTheRequestOnce) {
@@ -139,7 +139,7 @@ TEST_F(ThreadEngineFaults, PartsThatFinishInReverseEndTheRequestOnce) {
   const auto engine = make_thread_engine({.depth = 1, .threads = 4, .split_bytes = kBytes / 4}, system);
   engine->add_file(file_);
   Waiter waiter;
-  const Request one = request(Op::write, out_, waiter);
+  const Request one = request(Direction::write, out_, waiter);
   ASSERT_TRUE(engine->try_submit({&one, 1}));
   EXPECT_FALSE(waiter.wait());
   EXPECT_EQ(waiter.count(), 1);
@@ -156,7 +156,7 @@ TEST_F(ThreadEngineFaults, DestructionWaitsForACallThatHangs) {
   auto engine = make_thread_engine({.depth = 1, .threads = 1}, system);
   engine->add_file(file_);
   Waiter waiter;
-  const Request one = request(Op::write, out_, waiter);
+  const Request one = request(Direction::write, out_, waiter);
   ASSERT_TRUE(engine->try_submit({&one, 1}));
   entered.wait();
   EXPECT_EQ(waiter.count(), 0);

@@ -72,7 +72,7 @@ class UringEngineFaults : public ::testing::Test {
     engine_ = make_uring_engine({.depth = 8, .split_bytes = split_bytes}, &ring);
     engine_->add_file(file_);
   }
-  std::error_code run(Op op, AlignedBuffer& memory, std::uint64_t offset = 0, std::size_t bytes = kBytes) {
+  std::error_code run(Direction op, AlignedBuffer& memory, std::uint64_t offset = 0, std::size_t bytes = kBytes) {
     Waiter waiter;
     const Request one{.op = op, .file = 0, .offset = offset, .data = memory.data(), .size = bytes, .completion = &waiter};
     EXPECT_TRUE(engine_->try_submit({&one, 1}));
@@ -92,8 +92,8 @@ TEST_F(UringEngineFaults, ShortTransfersAreCompleted) {
   ScriptedRing ring(as_it_was);
   ring.most_bytes = 777;
   make(ring);
-  EXPECT_FALSE(run(Op::write, out_));
-  EXPECT_FALSE(run(Op::read, in_));
+  EXPECT_FALSE(run(Direction::write, out_));
+  EXPECT_FALSE(run(Direction::read, in_));
   EXPECT_TRUE(same(out_, in_, kBytes));
   engine_.reset();
   EXPECT_EQ(ring.asked(), 2 * static_cast<int>((kBytes + 776) / 777));
@@ -105,15 +105,15 @@ TEST_F(UringEngineFaults, InterruptedAndRefusedTransfersAreRepeated) {
     return errors[call % 3];
   });
   make(ring);
-  EXPECT_FALSE(run(Op::write, out_));
-  EXPECT_FALSE(run(Op::read, in_));
+  EXPECT_FALSE(run(Direction::write, out_));
+  EXPECT_FALSE(run(Direction::read, in_));
   EXPECT_TRUE(same(out_, in_, kBytes));
 }
 
 TEST_F(UringEngineFaults, EndlessInterruptionsAreGivenUp) {
   ScriptedRing ring([](int, const RingTransfer&, int) { return -EINTR; });
   make(ring);
-  EXPECT_EQ(run(Op::read, in_), std::errc::interrupted);
+  EXPECT_EQ(run(Direction::read, in_), std::errc::interrupted);
   engine_.reset();
   EXPECT_EQ(ring.calls(), static_cast<int>(TransferState::kMaxRetries) + 1);
 }
@@ -122,7 +122,7 @@ TEST_F(UringEngineFaults, EndlessRefusalsAreGivenUpAfterPauses) {
   ScriptedRing ring([](int, const RingTransfer&, int) { return -EAGAIN; });
   make(ring);
   const auto start = std::chrono::steady_clock::now();
-  EXPECT_EQ(run(Op::read, in_), std::errc::resource_unavailable_try_again);
+  EXPECT_EQ(run(Direction::read, in_), std::errc::resource_unavailable_try_again);
   EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(TransferState::kMaxRetries));
   engine_.reset();
   EXPECT_EQ(ring.calls(), static_cast<int>(TransferState::kMaxRetries) + 1);
@@ -132,9 +132,9 @@ TEST_F(UringEngineFaults, ATransferThatPausesHoldsUpNoOther) {
   ScriptedRing ring([](int, const RingTransfer& transfer, int result) { return transfer.offset == 0 ? -EAGAIN : result; });
   make(ring, 4096);
   Waiter refused;
-  const Request first{.op = Op::write, .file = 0, .offset = 0, .data = out_.data(), .size = 4096, .completion = &refused};
+  const Request first{.op = Direction::write, .file = 0, .offset = 0, .data = out_.data(), .size = 4096, .completion = &refused};
   ASSERT_TRUE(engine_->try_submit({&first, 1}));
-  for (int i = 0; i < 5; ++i) EXPECT_FALSE(run(Op::write, out_, 4096, 4096));
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(run(Direction::write, out_, 4096, 4096));
   EXPECT_EQ(refused.count(), 0) << "5 writes took longer than 64 pauses of a millisecond";
   EXPECT_EQ(refused.wait(), std::errc::resource_unavailable_try_again);
 }
@@ -142,22 +142,22 @@ TEST_F(UringEngineFaults, ATransferThatPausesHoldsUpNoOther) {
 TEST_F(UringEngineFaults, AFailedPartFailsItsWholeRequestAndNoOther) {
   ScriptedRing ring([](int, const RingTransfer& transfer, int result) { return transfer.offset == 8192 ? -EIO : result; });
   make(ring, 4096);
-  EXPECT_EQ(run(Op::write, out_), core::errno_code(EIO));
+  EXPECT_EQ(run(Direction::write, out_), core::errno_code(EIO));
   EXPECT_EQ(engine_->in_flight(), 0U);
-  EXPECT_FALSE(run(Op::write, out_, 12288, 4096));
+  EXPECT_FALSE(run(Direction::write, out_, 12288, 4096));
 }
 
 TEST_F(UringEngineFaults, AFullDriveInTheMiddleSurfaces) {
   ScriptedRing ring([](int call, const RingTransfer&, int result) { return call == 0 ? 4096 : call > 1 ? result : -ENOSPC; });
   make(ring);
-  EXPECT_EQ(run(Op::write, out_), std::errc::no_space_on_device);
+  EXPECT_EQ(run(Direction::write, out_), std::errc::no_space_on_device);
 }
 
 TEST_F(UringEngineFaults, NoProgressIsAnError) {
   ScriptedRing ring([](int, const RingTransfer&, int) { return 0; });
   make(ring);
-  EXPECT_EQ(run(Op::write, out_), IoFailure::no_progress);
-  EXPECT_EQ(run(Op::read, in_), IoFailure::end_of_file);
+  EXPECT_EQ(run(Direction::write, out_), IoFailure::no_progress);
+  EXPECT_EQ(run(Direction::read, in_), IoFailure::end_of_file);
 }
 
 TEST_F(UringEngineFaults, PartsThatFinishInReverseEndTheRequestOnce) {
@@ -169,7 +169,7 @@ TEST_F(UringEngineFaults, PartsThatFinishInReverseEndTheRequestOnce) {
   ring.last_first = true;
   ring.hold = 4;
   make(ring, kBytes / 4);
-  EXPECT_FALSE(run(Op::write, out_));
+  EXPECT_FALSE(run(Direction::write, out_));
   engine_.reset();
   EXPECT_TRUE(std::ranges::is_permutation(order, std::vector<std::uint64_t>{0, kBytes / 4, kBytes / 2, kBytes / 4 * 3}));
   EXPECT_GT(order.front(), order.back());
@@ -203,8 +203,8 @@ void check_memlock(const std::string& path) {
   const RegistrationReport report = engine->register_buffer(memory.span());
   static_cast<void>(engine->register_buffer(more.span()));  // is warned of no second time
   fill(memory, 3);
-  transfer(*engine, file, {.op = Op::write, .file = 0, .offset = 0, .data = memory.data(), .size = 65536});
-  transfer(*engine, file, {.op = Op::read, .file = 0, .offset = 0, .data = more.data(), .size = 65536});
+  transfer(*engine, file, {.op = Direction::write, .file = 0, .offset = 0, .data = memory.data(), .size = 65536});
+  transfer(*engine, file, {.op = Direction::read, .file = 0, .offset = 0, .data = more.data(), .size = 65536});
   const RegistrationReport all = engine->registration();
   const bool right = !report.ok && report.error == std::errc::not_enough_memory && report.limit_bytes == 65536 &&
                      report.needed_bytes == memory.size() && !all.ok && all.needed_bytes == memory.size() + more.size() &&

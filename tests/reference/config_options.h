@@ -6,7 +6,7 @@
 
 #include "greedysnake/config.h"
 #include "reference/reference_loop.h"
-#include "train/compute_dtype.h"
+#include "torch/dtype.h"
 
 namespace gsnake::reference {
 
@@ -18,8 +18,8 @@ inline void set_numbers(Options& options, const Config& config) {
   const bool fp16 = config.train.dtype == "fp16";
   const bool skips = config.train.on_nonfinite == "skip" || (config.train.on_nonfinite == "auto" && fp16);
   options.on_nonfinite = skips ? OnNonfinite::skip : OnNonfinite::stop;
-  options.dtype = train::dtype_of(config.train.dtype);
-  options.compute = train::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, train::cpu_has_bf16_units());
+  options.dtype = backend::dtype_of(config.train.dtype);
+  options.compute = backend::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, backend::cpu_has_bf16_units());
   options.loss_scale.dynamic = config.train.loss_scale < 0.0;
   if (!options.loss_scale.dynamic) options.loss_scale.initial = static_cast<float>(config.train.loss_scale);
 }

@@ -83,7 +83,7 @@ std::string places_text() {
 
 class QuietCommitter final : public Committer {
  public:
-  void commit(std::int64_t, const Progress&, int) override {}
+  void commit(std::int64_t, const StepCounters&, int) override {}
 };
 
 struct Step {

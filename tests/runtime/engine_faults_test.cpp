@@ -49,18 +49,18 @@ TEST(EngineFaults, HarmlessOnesChangeNoBit) {
 struct Fault {
   const char* name;
   Fate fate;
-  io::Op op;           // that meets it
+  io::Direction op;           // that meets it
   const char* reason;  // in the message
 };
 
-const Fault kErrorRead{"IoErrorOfARead", {.error = core::errno_code(EIO)}, io::Op::read, "Input/output error"};
-const Fault kErrorWrite{"IoErrorOfAWrite", {.error = core::errno_code(EIO)}, io::Op::write, "Input/output error"};
-const Fault kFull{"FullDrive", {.error = core::errno_code(ENOSPC)}, io::Op::write, "No space left on device"};
-const Fault kEnd{"NoProgress", {.error = io::IoFailure::end_of_file}, io::Op::read, "no progress: the file ends there"};
-const Fault kFlippedRead{"BitFlippedInARead", {.damage = Damage::flipped_bit}, io::Op::read, "its checksum is "};
-const Fault kFlippedWrite{"BitFlippedInAWrite", {.damage = Damage::flipped_bit}, io::Op::write, "its checksum is "};
-const Fault kLost{"LostWrite", {.damage = Damage::lost}, io::Op::write, "its checksum is "};
-const Fault kMisdirected{"MisdirectedWrite", {.damage = Damage::misdirected}, io::Op::write, "its checksum is "};
+const Fault kErrorRead{"IoErrorOfARead", {.error = core::errno_code(EIO)}, io::Direction::read, "Input/output error"};
+const Fault kErrorWrite{"IoErrorOfAWrite", {.error = core::errno_code(EIO)}, io::Direction::write, "Input/output error"};
+const Fault kFull{"FullDrive", {.error = core::errno_code(ENOSPC)}, io::Direction::write, "No space left on device"};
+const Fault kEnd{"NoProgress", {.error = io::IoFailure::end_of_file}, io::Direction::read, "no progress: the file ends there"};
+const Fault kFlippedRead{"BitFlippedInARead", {.damage = Damage::flipped_bit}, io::Direction::read, "its checksum is "};
+const Fault kFlippedWrite{"BitFlippedInAWrite", {.damage = Damage::flipped_bit}, io::Direction::write, "its checksum is "};
+const Fault kLost{"LostWrite", {.damage = Damage::lost}, io::Direction::write, "its checksum is "};
+const Fault kMisdirected{"MisdirectedWrite", {.damage = Damage::misdirected}, io::Direction::write, "its checksum is "};
 
 // The one request of `op` on the kind's file that meets the fault, once it is armed.
 class Trap {
@@ -131,7 +131,7 @@ TEST_P(FaultMatrix, StopsTheRunWithOneErrorThatNamesEverything) {
   EXPECT_EQ(error.code(), fault.fate.error);
   const std::string message = error.what();
   const bool damage = fault.fate.damage != Damage::none;
-  const std::string operation = damage ? "cannot use what was read of " : fault.op == io::Op::read ? "cannot read " : "cannot write ";
+  const std::string operation = damage ? "cannot use what was read of " : fault.op == io::Direction::read ? "cannot read " : "cannot write ";
   const char* const name = store::kKindNames[static_cast<std::size_t>(kind)];
   // A misdirected write damages a neighbour, which may be read first.
   if (fault.fate.damage != Damage::misdirected) {

@@ -73,7 +73,7 @@ class FailingOptimizer final : public optim::Optimizer {
 class FailingCommitter final : public Committer {
  public:
   explicit FailingCommitter(int calls) : countdown_(calls) {}
-  void commit(std::int64_t, const Progress&, int) override { countdown_.tick("the committer fails"); }
+  void commit(std::int64_t, const StepCounters&, int) override { countdown_.tick("the committer fails"); }
 
  private:
   Countdown countdown_;

@@ -71,7 +71,7 @@ class Journey {
       const std::vector<ToyObject>& expected = after_.at(commit.step);
       const bool changed = applied_.lower_bound(committed_ + 1) != applied_.upper_bound(commit.step);
       EXPECT_EQ(commit.slot, changed ? 1 - slot_ : slot_);
-      EXPECT_EQ(commit.progress.updates, std::distance(applied_.begin(), applied_.upper_bound(commit.step)));
+      EXPECT_EQ(commit.counters.updates, std::distance(applied_.begin(), applied_.upper_bound(commit.step)));
       slot_ = commit.slot;
       committed_ = commit.step;
       expect_equal(commit.objects, expected);

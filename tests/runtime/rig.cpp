@@ -59,7 +59,7 @@ void draw_numerics(Setup& setup, Random& random) {
   setup.policy.clip_norm = random.one_of<double>({0.0, 0.05, 0.5, 1e9});
   setup.policy.dynamic_scale = random.coin();
   setup.policy.growth_interval = 2;
-  setup.progress.loss_scale = random.one_of<double>({1.0, 1024.0});
+  setup.counters.loss_scale = random.one_of<double>({1.0, 1024.0});
   if (p.guard == schedule::Guard::deferred) p.delay = 1.0;
   if (p.guard == schedule::Guard::speculative) {
     setup.slots = 2;
@@ -134,8 +134,8 @@ std::set<std::int64_t> ReadingCommitter::declined() {
   return declined_;
 }
 
-void ReadingCommitter::commit(std::int64_t step, const Progress& progress, int slot) {
-  Commit made{step, progress, slot, read_(slot)};
+void ReadingCommitter::commit(std::int64_t step, const StepCounters& counters, int slot) {
+  Commit made{step, counters, slot, read_(slot)};
   const std::lock_guard lock(mutex_);
   commits_.push_back(std::move(made));
 }
@@ -154,7 +154,7 @@ Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const opt
   options.optimizer_threads = setup_.optimizer_threads;
   options.decay_runs = decay_runs(setup_.problem);
   options.policy = setup_.policy;
-  options.progress = setup_.progress;
+  options.counters = setup_.counters;
   if (setup_.problem.commits) options.committer = committer == nullptr ? &committer_ : committer;
   executor_ = std::make_unique<Executor>(program_, device, *store_, backend == nullptr ? toy_ : *backend, optimizer == nullptr ? optimizer_.get() : optimizer,
                                          std::move(options));

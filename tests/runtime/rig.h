@@ -29,7 +29,7 @@ struct Setup {
   std::array<double, schedule::kLaneCount> rates{};
   optim::OptimizerSpec optimizer;
   Policy policy{learning_rate};
-  Progress progress;
+  StepCounters counters;
   bool blows_up = false;  // the gradient of some steps
   std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine{};  // faults between store and engine
 };
@@ -53,14 +53,14 @@ class ReadingCommitter final : public Committer {
  public:
   explicit ReadingCommitter(std::function<std::vector<ToyObject>(int slot)> read) : read_(std::move(read)) {}
   bool may_commit(std::int64_t step) override;
-  void commit(std::int64_t step, const Progress& progress, int slot) override;
+  void commit(std::int64_t step, const StepCounters& counters, int slot) override;
   void decline_some(bool declines) { declines_ = declines; }
   // Steps that it said no to. Thread-safe.
   [[nodiscard]] std::set<std::int64_t> declined();
 
   struct Commit {
     std::int64_t step = 0;
-    Progress progress;
+    StepCounters counters;
     int slot = 0;
     std::vector<ToyObject> objects;
   };
@@ -93,7 +93,7 @@ class Rig {
   void drop_executor() { executor_.reset(); }
   [[nodiscard]] const schedule::Program& program() const { return program_; }
   [[nodiscard]] const std::vector<ToyObject>& initial() const { return initial_; }
-  [[nodiscard]] ToyReference reference() const { return {setup_.problem, setup_.optimizer, setup_.policy, setup_.progress, initial_, setup_.blows_up}; }
+  [[nodiscard]] ToyReference reference() const { return {setup_.problem, setup_.optimizer, setup_.policy, setup_.counters, initial_, setup_.blows_up}; }
   [[nodiscard]] const std::deque<Started>& started() const { return started_; }
   // Of the state on SSD that counts after `finish()`.
   [[nodiscard]] std::vector<ToyObject> stored();

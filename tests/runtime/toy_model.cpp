@@ -185,9 +185,9 @@ void ToyBackend::head(const Pass& pass, const ComputeCall& call, const StepBatch
   }
 }
 
-ToyReference::ToyReference(const schedule::Problem& problem, const optim::OptimizerSpec& spec, const Policy& policy, const Progress& progress,
+ToyReference::ToyReference(const schedule::Problem& problem, const optim::OptimizerSpec& spec, const Policy& policy, const StepCounters& counters,
                            std::vector<ToyObject> objects, bool blows_up)
-    : problem_(problem), policy_(policy), optimizer_(optim::make_optimizer(spec, optim::Target::scalar)), progress_(progress), backend_(problem, blows_up),
+    : problem_(problem), policy_(policy), optimizer_(optim::make_optimizer(spec, optim::Target::scalar)), counters_(counters), backend_(problem, blows_up),
       objects_(std::move(objects)) {
   for (std::uint64_t elements : problem.elements) gradients_.emplace_back(schedule::padded_elements(elements));
   if (problem.tied) tied_gradients_.resize(gradients_[0].size());
@@ -226,7 +226,7 @@ void ToyReference::compute(Op op, int unit, int micro_batch, StepBatch& batch) {
     tied_summed_ = true;
   }
   if (head) call.loss = &batch.losses[static_cast<std::size_t>(micro_batch)];
-  call.loss_scale = static_cast<float>(progress_.loss_scale);
+  call.loss_scale = static_cast<float>(counters_.loss_scale);
   if (op == Op::backward) call.output_gradient = hidden_gradient(unit + 1, micro_batch);
   if (op != Op::head_forward) call.output = differentiates ? hidden_gradient(unit, micro_batch) : checkpoint(unit + 1, micro_batch);
   backend_.run(call, batch);
@@ -250,21 +250,21 @@ ToyReference::Step ToyReference::train(StepBatch& batch) {
     for (int micro_batch : visit.micro_batches) compute(op, visit.unit, micro_batch, batch);
   }
   if (problem_.tied) optim::add_in_place(gradients_[0], tied_gradients_, optim::Target::scalar);
-  const double scale = progress_.loss_scale;
+  const double scale = counters_.loss_scale;
   Step step{scaled_norm() / scale, false, 1.0, scale};
   step.skipped = !std::isfinite(step.gradient_norm);
   if (step.skipped) {
-    progress_.good_steps = 0;
-    if (policy_.dynamic_scale) progress_.loss_scale /= 2.0;
+    counters_.good_steps = 0;
+    if (policy_.dynamic_scale) counters_.loss_scale /= 2.0;
     return step;
   }
   if (policy_.clip_norm > 0.0) step.factor = std::min(1.0, policy_.clip_norm / (step.gradient_norm + 1e-6));
-  const optim::StepScalars scalars{learning_rate(progress_.updates), progress_.updates + 1, static_cast<float>(step.factor / scale)};
+  const optim::StepScalars scalars{learning_rate(counters_.updates), counters_.updates + 1, static_cast<float>(step.factor / scale)};
   for (std::size_t object = 0; object < objects_.size(); ++object) update(object, scalars);
-  ++progress_.updates;
-  if (policy_.dynamic_scale && ++progress_.good_steps == policy_.growth_interval) {
-    progress_.loss_scale *= 2.0;
-    progress_.good_steps = 0;
+  ++counters_.updates;
+  if (policy_.dynamic_scale && ++counters_.good_steps == policy_.growth_interval) {
+    counters_.loss_scale *= 2.0;
+    counters_.good_steps = 0;
   }
   return step;
 }

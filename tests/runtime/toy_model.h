@@ -65,7 +65,7 @@ class ToyReference {
     double factor = 1.0;  // of clipping
     double loss_scale = 1.0;
   };
-  ToyReference(const schedule::Problem& problem, const optim::OptimizerSpec& spec, const Policy& policy, const Progress& progress,
+  ToyReference(const schedule::Problem& problem, const optim::OptimizerSpec& spec, const Policy& policy, const StepCounters& counters,
                std::vector<ToyObject> objects, bool blows_up);
   // Writes the batch's losses.
   Step train(StepBatch& batch);
@@ -82,7 +82,7 @@ class ToyReference {
   const schedule::Problem problem_;
   const Policy policy_;
   std::unique_ptr<optim::Optimizer> optimizer_;
-  Progress progress_;
+  StepCounters counters_;
   ToyBackend backend_;
   std::vector<ToyObject> objects_;
   std::vector<std::vector<float>> gradients_;

@@ -20,7 +20,7 @@ void expect_equal(const Graph& graph, const Bytes& formula) {
   }
 }
 
-TEST(Traffic, EqualsWhatGraphsMoveOnEveryLane) {
+TEST(StepTraffic, EqualsWhatGraphsMoveOnEveryLane) {
   for (int seed = 0; seed < 1000 / test::kSlowdown; ++seed) {
     const Problem problem = test::random_problem(static_cast<std::uint64_t>(seed));
     SCOPED_TRACE("seed " + std::to_string(seed) + ": " + test::describe(problem));
@@ -53,7 +53,7 @@ struct Row {
   std::array<std::uint64_t, 3> written{};
 };
 
-TEST(Traffic, IsTheDesignsTableWithEverythingOnSsd) {
+TEST(StepTraffic, IsTheDesignsTableWithEverythingOnSsd) {
   for (const Row& row : {Row{0.0, false, 1.0, {12, 16, 12}, {12, 12, 12}}, Row{0.5, false, 1.0, {12, 16, 12}, {12, 12, 12}},
                          Row{1.0, false, 1.0, {12, 16, 12}, {12, 12, 12}}, Row{1.0, false, 0.0, {16, 20, 16}, {16, 16, 16}},
                          Row{0.5, false, 0.0, {14, 18, 14}, {14, 14, 14}}, Row{0.5, true, 1.0, {16, 16, 12}, {12, 12, 12}},
@@ -73,7 +73,7 @@ TEST(Traffic, IsTheDesignsTableWithEverythingOnSsd) {
 }
 
 // Per parameter of a block, all on SSD.
-TEST(Traffic, IsTheDesignsTableInHalfPrecisionAndUnderGuards) {
+TEST(StepTraffic, IsTheDesignsTableInHalfPrecisionAndUnderGuards) {
   struct Format {
     const char* name;
     std::vector<std::uint64_t> states;  // the master's part first
@@ -105,11 +105,11 @@ TEST(Traffic, IsTheDesignsTableInHalfPrecisionAndUnderGuards) {
   }
 }
 
-TEST(Traffic, OfHorizontalReadsBlocksTwiceAMicroBatchAndSumsBetweenThem) {
+TEST(StepTraffic, OfHorizontalReadsBlocksTwiceAMicroBatchAndSumsBetweenThem) {
   Problem p = on_ssd(0.0, false, 0.0);
   p.schedule = ScheduleKind::horizontal;
   p.order = Order::ascending;
-  const Traffic traffic = training_traffic(p);
+  const StepTraffic traffic = training_traffic(p);
   const std::uint64_t blocks = p.elements[1] + p.elements[2];
   EXPECT_EQ(traffic.weights.ssd_read, 4 * (p.elements[0] * 7 + blocks * 8 + p.elements[3] * 4));
   EXPECT_EQ(traffic.weights.ssd_write, 4 * (p.elements[0] + blocks + p.elements[3]));
@@ -117,7 +117,7 @@ TEST(Traffic, OfHorizontalReadsBlocksTwiceAMicroBatchAndSumsBetweenThem) {
   EXPECT_EQ(traffic.partial_sums.ssd_write, traffic.partial_sums.ssd_read);
 }
 
-TEST(Traffic, OfActivationsIsSmallerUnderSnakeByOneTensorAVisit) {
+TEST(StepTraffic, OfActivationsIsSmallerUnderSnakeByOneTensorAVisit) {
   Problem p = on_ssd(0.0, false, 1.0);
   p.activations = {0.0, 0.0};
   p.order = Order::ascending;
@@ -134,18 +134,18 @@ TEST(Traffic, OfActivationsIsSmallerUnderSnakeByOneTensorAVisit) {
   EXPECT_EQ(training_traffic(p).activations.ssd_read, 4096ULL * 2);
 }
 
-TEST(Traffic, CountsPadding) {
+TEST(StepTraffic, CountsPadding) {
   Problem p = on_ssd(0.0, false, 1.0);
   p.elements = {1, 1, 1};
   p.activations = {0.0, 1.0};
   p.activation_bytes = 1;
-  const Traffic traffic = training_traffic(p);
+  const StepTraffic traffic = training_traffic(p);
   EXPECT_EQ(traffic.total().ssd_write, 12 * 3 * kGrain);
   EXPECT_EQ(traffic.activations.d2h % 4096, 0U);
   EXPECT_GT(traffic.activations.d2h, 0U);
 }
 
-TEST(Traffic, RefusesATrainingStepWithoutOptimizer) {
+TEST(StepTraffic, RefusesATrainingStepWithoutOptimizer) {
   Problem p = on_ssd(0.0, false, 1.0);
   p.state_bytes.clear();
   EXPECT_THROW(training_traffic(p), Error);

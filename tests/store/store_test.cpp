@@ -55,7 +55,7 @@ class CountingCompletion final : public io::Completion {
   std::error_code error_;
 };
 
-void run_planned(Store& store, io::Op op, const Extent& extent, int slot, std::byte* data) {
+void run_planned(Store& store, io::Direction op, const Extent& extent, int slot, std::byte* data) {
   CountingCompletion completion;
   std::vector<io::Request> requests(store.max_requests(extent.bytes));
   requests.resize(store.plan(op, extent, slot, data, &completion, requests));
@@ -90,9 +90,9 @@ TEST_P(StoreTest, RandomExtentsThroughPlanAgreeWithAnImageInMemory) {
     if (trial % 2 == 0) {
       fill(buffer.data(), extent.bytes, random());
       std::memcpy(image, buffer.data(), extent.bytes);
-      run_planned(*store, io::Op::write, extent, slot, buffer.data());
+      run_planned(*store, io::Direction::write, extent, slot, buffer.data());
     } else {
-      run_planned(*store, io::Op::read, extent, slot, buffer.data());
+      run_planned(*store, io::Direction::read, extent, slot, buffer.data());
       ASSERT_EQ(std::memcmp(image, buffer.data(), extent.bytes), 0) << "trial " << trial;
     }
   }

@@ -105,7 +105,7 @@ TEST_F(VerifyTest, AFlippedBitIsNamedWithObjectFileOffsetAndBothHashes) {
   const auto store = Store::open(options(), no_scratch());
   const Extent last{Kind::moment2, 0, 35 * kExtentAlignment, kExtentAlignment};
   std::vector<io::Request> requests(store->max_requests(last.bytes));
-  requests.resize(store->plan(io::Op::read, last, 1, nullptr, nullptr, requests));
+  requests.resize(store->plan(io::Direction::read, last, 1, nullptr, nullptr, requests));
   const std::string file = store->path_of(requests[0].file);
   flip(fs::relative(file, directory_.path()).string(), requests[0].offset + 77);
   const std::string message = message_of(ErrorKind::storage, [&] { store->verify({}); });

@@ -1,5 +1,5 @@
 // Half precision, clipping, skipped steps: the same bits as in memory, whatever else a run does; and what of it is refused.
-#include "train/numerics.h"
+#include "plan/numerics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 
 #include "greedysnake/error.h"
 #include "optim/target.h"
-#include "train/model_layout.h"
+#include "plan/model_layout.h"
 #include "train/small_run.h"
 
 namespace gsnake::test {
@@ -130,7 +130,7 @@ TEST_P(NumericsTest, SameBitsAsInMemoryOnEveryInstructionSet) {
 TEST_P(NumericsTest, HasTheGuardThatItAsksFor) {
   const TempFolder folder;
   std::mt19937_64 random(1);
-  EXPECT_EQ(train::numerics_of(draw(GetParam(), random, folder)).guard, GetParam().guard);
+  EXPECT_EQ(plan::numerics_of(draw(GetParam(), random, folder)).guard, GetParam().guard);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, NumericsTest, testing::ValuesIn(kCases), [](const auto& instance) { return instance.param.name; });
@@ -141,7 +141,7 @@ std::string refusal(const std::function<void(Config&)>& change) {
   config.run.durability = "commit";
   change(config);
   try {
-    train::numerics_of(config);
+    plan::numerics_of(config);
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::usage);
     return error.what();
@@ -187,10 +187,10 @@ TEST(Numerics, SayWhyAnUpdateIsDeferredThatWasToBeSpeculative) {
   config.optimizer.gradient_clipping = 1.0;
   config.optimizer.clipping_mode = "speculative";
   config.train.delay = -1.0;
-  const train::Numerics numerics = train::numerics_of(config);
+  const plan::Numerics numerics = plan::numerics_of(config);
   EXPECT_EQ(numerics.guard, Guard::deferred);
   EXPECT_EQ(numerics.delay, 1.0);
-  EXPECT_THAT(train::describe_guard(numerics), HasSubstr("run.durability is not"));
+  EXPECT_THAT(plan::describe_guard(numerics), HasSubstr("run.durability is not"));
 }
 
 struct Bytes {
@@ -214,7 +214,7 @@ TEST(Numerics, MovesTheDesignsBytesAParameter) {
         config.train.delay = delay;
         config.placement.activations = {1.0, 0.0};
         config.placement.gradients.host = 1.0;
-        const train::ModelLayout layout = train::make_model_layout(models::make(config.model), false);
+        const plan::ModelLayout layout = plan::make_model_layout(models::make(config.model), false);
         std::uint64_t read = 0;
         std::uint64_t written = 0;
         for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
@@ -266,7 +266,7 @@ TEST(Numerics, MovesTheDesignsBytesAParameterUnderGuards) {
           config.optimizer.clipping_mode = row.mode;
         }
         if (std::string(row.dtype) == "fp16") config.train.loss_scale = 1.0;
-        block = schedule::padded_elements(train::make_model_layout(models::make(config.model), false).units[1].elements);
+        block = schedule::padded_elements(plan::make_model_layout(models::make(config.model), false).units[1].elements);
         Trainer trainer(models::make(config.model), config);
         for (const Batch& batch : random_batches(3, 2, config.model.vocab)) {
           trainer.take_traffic();

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <random>
 
+#include "checkpoint/store_options.h"
 #include "memory/anonymous.h"
 #include "optim/formats.h"
 #include "reference/config_options.h"
@@ -106,7 +107,7 @@ std::vector<float> floats_of(const torch::Tensor& tensor) {
 
 // What the run in `config`'s folders has committed, as another process would find it.
 std::vector<std::vector<float>> committed(const Config& config, store::Kind kind, const std::vector<std::vector<float>>& like) {
-  const auto store = store::Store::open(train::store_options(config), {});
+  const auto store = store::Store::open(checkpoint::store_options(config), {});
   std::vector<std::vector<float>> units;
   if (store->layout().kinds[static_cast<std::size_t>(kind)].padded_bytes.empty()) return units;
   for (std::size_t unit = 0; unit < like.size(); ++unit) {

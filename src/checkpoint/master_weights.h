@@ -1,0 +1,21 @@
+// An object's fp32 master weights, as they are stored: in one kind (fp32), in two halves (bf16) or beside the weights (fp16).
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "optim/formats.h"
+#include "store/store.h"
+#include "checkpoint/state_hashes.h"
+
+namespace gsnake::checkpoint {
+
+// Slot 0 of the object, whose padded elements `master` holds; `hashes` gets the checksums of what is written. Throws Error(usage) naming
+// `what` where a value is not finite or the format can't hold it.
+void write_master(store::Store& store, optim::WeightFormat format, std::uint32_t object, std::span<const float> master, const std::string& what,
+                  StateHashes& hashes);
+// Of `slot`, padding included. Blocking.
+std::vector<float> read_master(store::Store& store, optim::WeightFormat format, std::uint32_t object, int slot);
+
+}  // namespace gsnake::checkpoint

@@ -1,0 +1,125 @@
+#include "checkpoint/run_state.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "greedysnake/error.h"
+
+namespace gsnake::checkpoint {
+namespace {
+
+// Keys of [train] that are part of the maths; of [model], [data] and [optimizer], all are.
+constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequence_length", "dtype", "compute_threads", "seed", "head_chunk", "loss_scale", "on_nonfinite"};
+
+bool part_of_maths(const std::string& section, const std::string& key) {
+  if (section == "optimizer") return key != "clipping_mode";
+  if (section == "model") return key != "from";  // only a new run's weights come from there
+  if (section == "data") return key != "validation" && key != "tokenizer";
+  return section == "train" && std::find(kMathsOfTrain.begin(), kMathsOfTrain.end(), key) != kMathsOfTrain.end();
+}
+
+// `auto` stands for an order that depends on the schedule.
+std::string effective_order(const nlohmann::json& config) {
+  const std::string order = config.at("train").at("order");
+  if (order != "auto") return order;
+  return config.at("train").at("schedule") == "vertical" ? "snake" : "ascending";
+}
+
+void refuse(const std::string& key, const nlohmann::json& before, const nlohmann::json& now, const std::vector<std::string>& allowed) {
+  if (before == now || std::find(allowed.begin(), allowed.end(), key) != allowed.end()) return;
+  throw Error(ErrorKind::usage, key + " was " + before.dump() + " when the run was made and is " + now.dump() +
+                                    " now, which changes the maths; set it back, or pass --allow-change " + key);
+}
+
+}  // namespace
+
+nlohmann::json to_json(const RunState& state, const Config& config) {
+  return {{"step", state.step},  {"updates", state.updates},   {"loss_scale", state.loss_scale}, {"good_steps", state.good_steps},
+          {"data_cursor", state.data_cursor}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"config", nlohmann::json::parse(config.to_json())}};
+}
+
+RunState run_state_from(const nlohmann::json& training) {
+  try {
+    return {training.at("step"), training.at("updates"), training.value("loss_scale", 1.0), training.value("good_steps", std::int64_t{0}), training.at("data_cursor"),
+            training.at("compute_threads"), training.value("compute_dtype", "fp32"), training.at("elements")};
+  } catch (const nlohmann::json::exception& error) {
+    throw Error(ErrorKind::storage, std::string("the manifest does not describe a training run: ") + error.what());
+  }
+}
+
+nlohmann::json config_from(const nlohmann::json& training) {
+  if (!training.contains("config")) throw Error(ErrorKind::storage, "the manifest holds no config");
+  return training.at("config");
+}
+
+namespace {
+
+// JSON's texts, numbers and lists are TOML as they stand; objects are not.
+std::string toml_of(const nlohmann::json& value) {
+  if (!value.is_array() && !value.is_object()) return value.dump();
+  std::string text;
+  for (const auto& [key, inner] : value.items()) {
+    text += (text.empty() ? "" : ", ") + (value.is_object() ? nlohmann::json(key).dump() + " = " : std::string()) + toml_of(inner);
+  }
+  return value.is_array() ? "[" + text + "]" : "{" + text + "}";
+}
+
+}  // namespace
+
+Config parse_config(const nlohmann::json& config) {
+  // Every leaf is a TOML value as it stands; keys are dotted.
+  std::vector<std::string> settings;
+  const std::function<void(const std::string&, const nlohmann::json&)> collect = [&](const std::string& name, const nlohmann::json& value) {
+    if (value.is_null() || name == "model.from") return;  // the rest of [model] has the shape; the folder may be gone
+    if (!value.is_object()) {
+      settings.push_back(name + "=" + toml_of(value));
+      return;
+    }
+    for (const auto& [key, inner] : value.items()) collect(name.empty() ? key : name + "." + key, inner);
+  };
+  collect("", config);
+  return Config::parse("", ".", settings);
+}
+
+void refuse_changed_storage(const nlohmann::json& before, const Config& config) {
+  const nlohmann::json now = nlohmann::json::parse(config.to_json());
+  const auto check = [&](const std::string& section, const std::string& key) {
+    const nlohmann::json old = before.contains(section) && before.at(section).contains(key) ? before.at(section).at(key) : nlohmann::json();
+    if (old == now.at(section).at(key)) return;
+    throw Error(ErrorKind::usage, section + "." + key + " was " + old.dump() + " when the model was imported and is " + now.at(section).at(key).dump() +
+                                      " now, which changes what is stored; set it back, or import again with it");
+  };
+  for (const auto& [key, value] : now.at("model").items()) {
+    const bool stored = key != "context" || config.model.family == "gpt2";  // whose positions are weights
+    if (key != "from" && key != "dropout" && stored) check("model", key);
+  }
+  check("train", "dtype");
+  check("optimizer", "name");
+  check("optimizer", "moments");
+}
+
+void refuse_changed_compute(const RunState& before, int threads, const std::string& dtype, const std::vector<std::string>& allowed) {
+  refuse("train.compute_threads", before.compute_threads, threads, allowed);
+  if (before.compute_dtype == dtype || std::find(allowed.begin(), allowed.end(), "train.compute_dtype") != allowed.end()) return;
+  throw Error(ErrorKind::usage, "the run was computed in " + before.compute_dtype + ", and this machine would compute in " + dtype + ", which changes the maths; " +
+                                    (before.compute_dtype == "fp32" ? "set train.compute_dtype = \"fp32\"" : "resume on a CPU with bf16 units") +
+                                    ", or pass --allow-change train.compute_dtype");
+}
+
+void refuse_changed_maths(const nlohmann::json& before, const Config& config, const std::vector<std::string>& allowed) {
+  const nlohmann::json now = nlohmann::json::parse(config.to_json());
+  const Config unset;
+  const nlohmann::json defaults = nlohmann::json::parse(unset.to_json());  // what keys meant that the run's version had not
+  for (const auto& [section, keys] : now.items()) {
+    for (const auto& [key, value] : keys.items()) {
+      if (!part_of_maths(section, key)) continue;
+      const bool known = before.contains(section) && before.at(section).contains(key);
+      const nlohmann::json old = known ? before.at(section).at(key) : defaults.at(section).value(key, nlohmann::json());
+      refuse(section + "." + key, old, value, allowed);
+    }
+  }
+  refuse("train.order", effective_order(before), effective_order(now), allowed);
+}
+
+}  // namespace gsnake::checkpoint

@@ -1,0 +1,39 @@
+// What a training checkpoint's manifest says of the training, and whether a config may go on from it.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "greedysnake/config.h"
+
+namespace gsnake::checkpoint {
+
+struct RunState {
+  std::int64_t step = 0;        // attempts
+  std::int64_t updates = 0;     // attempts that were not skipped
+  double loss_scale = 1.0;      // of the next step
+  std::int64_t good_steps = 0;  // since the loss scale last changed
+  std::uint64_t data_cursor = 0;
+  int compute_threads = 0;      // in effect; part of the maths
+  std::string compute_dtype;    // likewise
+  std::vector<std::uint64_t> elements;  // of each object
+};
+
+nlohmann::json to_json(const RunState& state, const Config& config);
+// Throws Error(storage) when the manifest is not of a training run.
+RunState run_state_from(const nlohmann::json& training);
+// The config that the run was made with, as Config::to_json() wrote it, and as a Config again.
+nlohmann::json config_from(const nlohmann::json& training);
+Config parse_config(const nlohmann::json& config);
+
+// Of a run that was imported and not trained yet, which may be trained in any way that its files have room for. Throws Error(usage) that names
+// the first key that would change what is stored.
+void refuse_changed_storage(const nlohmann::json& before, const Config& now);
+
+// Throw Error(usage) that names the first key whose change would change the maths, unless `allowed` names it.
+void refuse_changed_compute(const RunState& before, int threads, const std::string& dtype, const std::vector<std::string>& allowed);
+void refuse_changed_maths(const nlohmann::json& before, const Config& now, const std::vector<std::string>& allowed);
+
+}  // namespace gsnake::checkpoint

@@ -1,0 +1,36 @@
+#include "checkpoint/store_options.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "core/log.h"
+
+namespace gsnake::checkpoint {
+
+bool hashes_state() {
+  static const bool hashes = [] {  // once: it is asked for twice a run
+    if (std::getenv("GSNAKE_BENCH_WITHOUT_CHECKSUMS") == nullptr) return true;
+    spdlog::warn("GSNAKE_BENCH_WITHOUT_CHECKSUMS is set: commits hold no checksums, and such a run can't be resumed");
+    return false;
+  }();
+  return hashes;
+}
+
+store::StoreOptions store_options(const Config& config) {
+  store::StoreOptions options;
+  options.run_dir = config.run.dir;
+  options.ssd_paths = config.ssd.paths;
+  options.stripe_weights = config.ssd.weights;
+  options.engine = config.ssd.engine == "io_uring"  ? io::EngineChoice::io_uring
+                   : config.ssd.engine == "threads" ? io::EngineChoice::threads
+                                                    : io::EngineChoice::automatic;
+  // Both lanes' tasks in flight, each in as many pieces as stripes may cut it into.
+  options.engine_options.depth = 512;
+  // Used before there are slots, when the host budget is free, and for snapshots, to which it is charged.
+  constexpr std::uint64_t kLeastStream = 2ULL << 20;
+  constexpr std::uint64_t kMostStream = 32ULL << 20;
+  options.stream_bytes = std::clamp(config.memory.host_budget / 4, kLeastStream, kMostStream);
+  return options;
+}
+
+}  // namespace gsnake::checkpoint

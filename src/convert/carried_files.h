@@ -1,0 +1,19 @@
+// Files of a Hugging Face folder that a run keeps beside its state, for the export: config.json, the tokenizer, settings of generation.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "store/store.h"
+
+namespace gsnake::convert {
+
+// RUN_DIR/hf-carried.
+std::string carried_folder(const std::string& run_dir);
+// Copies them into a run that was just created, which they then belong to: they go with it if it never commits. Those of the run that was
+// there before, if any, go first. An empty `from` copies nothing.
+void carry_files(const std::string& from, store::Store& store, const std::string& run_dir);
+// Paths of what a run carries; empty where it was not imported.
+std::vector<std::string> carried_files(const std::string& run_dir);
+
+}  // namespace gsnake::convert

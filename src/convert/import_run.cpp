@@ -1,0 +1,79 @@
+#include <chrono>
+#include <set>
+
+#include "greedysnake/error.h"
+#include "checkpoint/store_options.h"
+#include "greedysnake/hugging_face.h"
+#include "convert/carried_files.h"
+#include "convert/import_weights.h"
+#include "plan/numerics.h"
+#include "plan/planning.h"
+#include "runtime/slot_table.h"
+#include "checkpoint/run_state.h"
+
+namespace gsnake {
+namespace {
+
+int files_of(const hf::WeightsFolder& folder) {
+  std::set<const hf::MappedFile*> files;
+  for (const auto& [name, source] : folder.tensors()) files.insert(source.file);
+  return static_cast<int>(files.size());
+}
+
+// State alone: what a run's steps need besides is laid out when it is trained.
+store::Layout state_layout(store::Layout layout) {
+  for (const store::Kind kind : {store::Kind::gradients, store::Kind::activations}) layout.kinds[static_cast<std::size_t>(kind)] = {};
+  return layout;
+}
+
+void commit_import(const Config& config, const plan::Numerics& numerics, const schedule::Map& map, const checkpoint::StateHashes& hashes,
+                   const plan::ModelLayout& layout, store::Store& store) {
+  std::vector<store::Checksum> checksums;
+  for (std::size_t i = 0; i < map.extents.size(); ++i) {
+    if (runtime::is_state(map.extents[i])) checksums.push_back({runtime::store_extent(map.extents[i]), hashes.of(i).value()});
+  }
+  checkpoint::RunState state;
+  state.loss_scale = numerics.counters.loss_scale;
+  state.elements = map.problem.elements;
+  nlohmann::json training = checkpoint::to_json(state, config);
+  training["parameters"] = layout.parameters();
+  training["imported"] = true;
+  store.commit({0, std::move(training), checksums});
+}
+
+}  // namespace
+
+TransferReport import_model(const Model& model, const Config& config, const ImportOptions& options) {
+  const auto begin = std::chrono::steady_clock::now();
+  config.validate();
+  if (config.model.from.empty()) throw Error(ErrorKind::usage, "model.from = \"\": name the Hugging Face folder to import");
+  const plan::ModelLayout layout = plan::make_model_layout(model, config.optimizer.decay_1d);
+  const hf::WeightsFolder folder(config.model.from);
+  const convert::ImportPlan plan = convert::make_import_plan(model, layout, folder);
+  const plan::Numerics numerics = plan::numerics_of(config);
+  const schedule::Problem problem = plan::make_problem(config, numerics, model, layout, true);
+  const schedule::Map map = schedule::make_map(problem, {});
+
+  store::StoreOptions store_options = checkpoint::store_options(config);
+  store_options.overwrite = options.overwrite;
+  const auto store = store::Store::create(store_options, state_layout(plan::make_store_layout(config, layout, problem)));
+  checkpoint::StateHashes hashes(map);
+  const auto told = [&](std::uint64_t done, std::uint64_t total) {
+    if (options.progress) options.progress(done, total);
+  };
+  convert::import_weights(plan, layout, numerics.optimizer.weights, map, *store, hashes, told);
+  hashes.rest_is_zero();
+  convert::carry_files(config.model.from, *store, config.run.dir);
+  commit_import(config, numerics, map, hashes, layout, *store);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  return {0, layout.parameters(), convert::source_bytes(plan), files_of(folder), config.train.dtype, seconds.count()};
+}
+
+Config run_config(const std::string& run_dir) {
+  const auto manifest = store::read_manifest(run_dir);
+  if (!manifest)
+    throw Error(ErrorKind::storage, "cannot read the run in " + run_dir + ": it holds no commit; train to a clean end, or import a model");
+  return checkpoint::parse_config(checkpoint::config_from(manifest->training));
+}
+
+}  // namespace gsnake

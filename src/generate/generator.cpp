@@ -1,0 +1,72 @@
+#include "greedysnake/generator.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "checkpoint/store_options.h"
+#include "greedysnake/error.h"
+#include "greedysnake/models.h"
+#include "checkpoint/run_state.h"
+#include "generate/sampling.h"
+#include "train/session.h"
+
+namespace gsnake {
+namespace {
+
+// The run's config for sampling: one row, everything on SSD, as it stands in the manifest.
+Config sampling_config(const std::string& run_dir) {
+  const auto manifest = store::read_manifest(run_dir);
+  if (!manifest) throw Error(ErrorKind::storage, "cannot sample from " + run_dir + ": it holds no commit; train to a clean end first");
+  return checkpoint::parse_config(checkpoint::config_from(manifest->training));
+}
+
+}  // namespace
+
+class Generator::Impl {
+ public:
+  explicit Impl(const std::string& run_dir) : config(sampling_config(run_dir)), session_(models::make(config.model), config, train::Purpose::sample) {
+    Config where = config;
+    where.run.dir = run_dir;
+    session_.store = store::Store::open_reader(checkpoint::store_options(where));
+    session_.start(train::StartState::sampled, nullptr);
+    session_.backend.set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
+      const torch::NoGradGuard no_grad;
+      logits_ = head.logits(hidden.select(1, hidden.size(1) - 1)).select(0, 0).to(torch::kFloat32).clone();
+    });
+  }
+
+  std::int64_t next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options) {
+    if (tokens.empty()) throw Error(ErrorKind::usage, "a prompt of at least one token is needed");
+    for (const std::int64_t token : tokens) {
+      if (token >= 0 && token < config.model.vocab) continue;
+      throw Error(ErrorKind::usage, "token id " + std::to_string(token) + " of the prompt is not below model.vocab = " + std::to_string(config.model.vocab) +
+                                        "; use the tokenizer that the run's data was made with");
+    }
+    const auto window = static_cast<std::size_t>(config.train.sequence_length);
+    seen_.assign(tokens.end() - static_cast<std::ptrdiff_t>(std::min(window, tokens.size())), tokens.end());
+    session_.backend.set_tokens(static_cast<std::int64_t>(seen_.size()));
+    batch_.training = false;
+    batch_.inputs = seen_.data();
+    batch_.losses.resize(1);
+    session_.executor->wait_results(session_.executor->validate(batch_));
+    if (!generator_.defined()) generator_ = at::make_generator<at::CPUGeneratorImpl>(options.seed);
+    return generate::sample(logits_, options, generator_);
+  }
+
+  const Config config;
+
+ private:
+  // Before the session, whose lanes use them until they end.
+  std::vector<std::int64_t> seen_;
+  runtime::StepBatch batch_;
+  torch::Tensor logits_;  // of the last position; written on the compute lane, read after wait_results()
+  at::Generator generator_;
+  train::Session session_;
+};
+
+Generator::Generator(const std::string& run_dir) : impl_(std::make_unique<Impl>(run_dir)) {}
+Generator::~Generator() = default;
+std::int64_t Generator::next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options) { return impl_->next(tokens, options); }
+const Config& Generator::config() const { return impl_->config; }
+
+}  // namespace gsnake

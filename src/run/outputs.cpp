@@ -1,0 +1,47 @@
+#include "run/outputs.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "core/errors.h"
+
+namespace gsnake::run {
+namespace {
+
+namespace fs = std::filesystem;
+
+int access_error(const fs::path& path, int mode) { return ::faccessat(AT_FDCWD, path.c_str(), mode, AT_EACCESS) == 0 ? 0 : errno; }
+
+// Why a file can't be opened for writing, as an errno; 0: it can. A folder that equals `made_later` may be absent.
+int write_error(const fs::path& path, const fs::path& made_later) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0) return S_ISDIR(status.st_mode) ? EISDIR : access_error(path, W_OK);
+  const fs::path folder = path.parent_path();
+  const int error = access_error(folder, W_OK | X_OK);
+  return folder == made_later && error != EACCES && error != EROFS ? 0 : error;
+}
+
+void check(const Config& config, const char* key, const std::string& name) {
+  if (name.empty()) return;
+  const fs::path path = fs::path(output_path(config, name)).lexically_normal();
+  const fs::path run_dir = (fs::path(config.run.dir) / "").lexically_normal().parent_path();
+  if (const int error = write_error(path, run_dir); error != 0) {
+    core::throw_storage("write", path.string(), core::errno_code(error), fmt::format("set {} to a file that can be written", key));
+  }
+}
+
+}  // namespace
+
+std::string output_path(const Config& config, const std::string& name) { return (fs::path(config.run.dir) / name).string(); }
+
+void check_outputs(const Config& config) {
+  check(config, "run.metrics", config.run.metrics);
+  check(config, "run.trace", config.run.trace);
+}
+
+}  // namespace gsnake::run

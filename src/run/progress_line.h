@@ -1,0 +1,52 @@
+// What a person sees of a run while it trains.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gsnake {
+struct Config;
+struct RunReport;
+struct StepResult;
+struct Traffic;
+}  // namespace gsnake
+
+namespace gsnake::run {
+
+// "45 s", "12:05" (minutes and seconds), "3:20:00".
+std::string format_duration(double seconds);
+// Three digits and a unit: "850", "12.3k", "1.20M".
+std::string format_count(double value);
+
+// What a run settled on, a line each: model, engine, delay, memory by tier.
+std::vector<std::string> start_text(const Config& config, const RunReport& report);
+
+// Text of a step: number, loss, tokens/s, share of the step in which each lane had work (lanes without any are left out), time left.
+std::string progress_text(const StepResult& result, const Traffic& traffic, std::int64_t steps, std::optional<double> validation_loss,
+                          double seconds_left);
+
+// A terminal on stderr gets one line that is rewritten; anything else gets one log line a step. One thread.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::int64_t steps);
+  ~ProgressLine() { end_line(); }
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+
+  void step(const StepResult& result, const Traffic& traffic, std::optional<double> validation_loss);
+  // Ends the line on the terminal, before anything else is written there.
+  void end_line() noexcept;
+
+ private:
+  [[nodiscard]] double seconds_left(const StepResult& result);
+
+  std::int64_t steps_;
+  bool terminal_;
+  bool shown_ = false;
+  double mean_step_ms_ = 0.0;              // over the last steps, more recent ones weighing more
+  std::optional<double> last_validation_;  // the terminal's one line goes on showing it
+};
+
+}  // namespace gsnake::run

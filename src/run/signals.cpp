@@ -1,0 +1,37 @@
+#include "run/signals.h"
+
+#include <unistd.h>
+
+#include <atomic>
+
+namespace gsnake::run {
+namespace {
+
+std::atomic<int> first_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may use no lock");
+
+extern "C" void note_signal(int signal_number) {
+  int none = 0;
+  if (!first_signal.compare_exchange_strong(none, signal_number)) ::_exit(exit_status_of(none));
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  first_signal = 0;
+  struct sigaction action {};
+  action.sa_handler = note_signal;
+  action.sa_flags = SA_RESTART;
+  sigemptyset(&action.sa_mask);
+  ::sigaction(SIGINT, &action, &previous_int_);
+  ::sigaction(SIGTERM, &action, &previous_term_);
+}
+
+StopSignals::~StopSignals() {
+  ::sigaction(SIGINT, &previous_int_, nullptr);
+  ::sigaction(SIGTERM, &previous_term_, nullptr);
+}
+
+int StopSignals::requested() const noexcept { return first_signal; }
+
+}  // namespace gsnake::run

@@ -1,0 +1,267 @@
+#include "run/train_loop.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "core/log.h"
+#include "data/open.h"
+#include "greedysnake/models.h"
+#include "greedysnake/trainer.h"
+#include "run/failure.h"
+#include "run/heartbeat.h"
+#include "run/machine.h"
+#include "run/outputs.h"
+#include "run/phase_watch.h"
+#include "run/progress_line.h"
+#include "run/run_log.h"
+#include "run/signals.h"
+#include "run/transfer_progress.h"
+
+namespace gsnake::run {
+namespace {
+
+Resume parse_resume(const std::string& name) {
+  if (name == "auto") return Resume::automatic;
+  if (name == "never") return Resume::never;
+  if (name == "must") return Resume::must;
+  throw Error(ErrorKind::usage, fmt::format("--resume {}: must be auto, never or must", name));
+}
+
+static_assert(data::kNotCounted == kIgnoredLabel);
+
+// Everything that a run reads. Opened before anything is made, so that a missing file leaves nothing behind.
+struct Inputs {
+  explicit Inputs(const Config& config) : training(data::open_training(config)) {
+    if (config.train.validate_every > 0) validation.emplace(data::open_validation(config));
+  }
+  data::BatchStream training;
+  std::optional<data::Validation> validation;
+};
+
+class TrainLoop {
+ public:
+  TrainLoop(const Config& config, Inputs& inputs, Trainer& trainer, const StopSignals& signals)
+      : config_(config),
+        inputs_(inputs),
+        trainer_(trainer),
+        signals_(signals),
+        log_(config, trainer.report()),
+        progress_(config.train.steps),
+        heartbeat_([this](double waited_seconds) { report_wait(waited_seconds); }) {}
+
+  RunOutcome run() {
+    try {
+      begin();
+      // Before the first step there is nothing to commit that is not on SSD already.
+      if (submitted_ < config_.train.steps && signals_.requested() == 0) train();
+    } catch (...) {
+      progress_.end_line();
+      log_.fail(current_failure());
+      throw;
+    }
+    progress_.end_line();
+    const int status =
+        signals_.requested() == 0 || trainer_.completed_steps() >= config_.train.steps ? 0 : exit_status_of(signals_.requested());
+    return {status, log_.end(status, trainer_.committed_step())};
+  }
+
+ private:
+  void begin() {
+    inputs_.training.seek(trainer_.data_cursor());
+    submitted_ = trainer_.completed_steps();
+    for (const std::string& line : start_text(config_, trainer_.report())) spdlog::info("{}", line);
+    const double most = static_cast<double>(config_.train.steps) * static_cast<double>(config_.train.micro_batches) * static_cast<double>(config_.train.micro_batch_size);
+    const auto rows = static_cast<std::uint64_t>(std::min(most, 1e18));
+    for (const std::string& line : data::describe(inputs_.training, rows)) spdlog::info("data: {}", line);
+  }
+
+  // Keeps one step ahead of the one that is waited for, so that its reads begin while the other's last writes run.
+  void train() {
+    for (bool more = true; more;) {
+      if (in_flight() == 0) submit();
+      if (may_run_ahead()) submit();
+      const StepResult result = wait();
+      const bool stop = signals_.requested() != 0;
+      more = in_flight() > 0 || (submitted_ < config_.train.steps && !stop);
+      finish(result, !more, stop);
+    }
+  }
+
+  [[nodiscard]] std::int64_t in_flight() const { return submitted_ - trainer_.completed_steps(); }
+
+  // Validation needs the step before it to be over and none to be on its way.
+  [[nodiscard]] bool validates_after(std::int64_t step) const {
+    return inputs_.validation && (step % config_.train.validate_every == 0 || step == config_.train.steps);
+  }
+  [[nodiscard]] bool may_run_ahead() const {
+    return submitted_ < config_.train.steps && !validates_after(submitted_) && signals_.requested() == 0;
+  }
+
+  void submit() {
+    if (!config_.run.trace.empty() && submitted_ + 1 == config_.run.trace_first) {
+      trainer_.record_trace();
+      recording_ = true;
+    }
+    inputs_.training.next(scratch_);
+    std::swap(batch_.inputs, scratch_.inputs);
+    std::swap(batch_.labels, scratch_.labels);
+    trainer_.set_data_cursor(inputs_.training.cursor());
+    const Heartbeat::Wait waiting(heartbeat_);
+    trainer_.submit(batch_);
+    ++submitted_;
+  }
+
+  // A step that ends the run has its line as well.
+  StepResult wait() {
+    try {
+      const Heartbeat::Wait waiting(heartbeat_);
+      return trainer_.wait();
+    } catch (const NonFiniteError& error) {
+      report(error.result(), std::nullopt);
+      throw;
+    }
+  }
+
+  // With a signal's step, validation would only delay the end.
+  [[nodiscard]] bool validates_now(std::int64_t step, bool stopping) const {
+    return validates_after(step) && in_flight() == 0 && (!stopping || step == config_.train.steps);
+  }
+
+  // What follows a step before its line is written: the line's bytes are those of everything since the line before.
+  void finish(const StepResult& result, bool last, bool stopping) {
+    std::optional<double> validation_loss;
+    try {
+      if (validates_now(result.step, stopping)) validation_loss = validate();
+      if (last) commit(stopping);
+    } catch (const NonFiniteError&) {  // in the part of the update that these complete
+      report(result, validation_loss);
+      throw;
+    }
+    // A step's last writes run on after its results are known: the next step's results tell that they are over.
+    if (recording_ && (last || result.step > config_.run.trace_last)) write_trace();
+    report(result, validation_loss);
+  }
+
+  void report(const StepResult& result, std::optional<double> validation_loss) {
+    const Traffic traffic = trainer_.take_traffic();
+    log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes()});
+    progress_.step(result, traffic, validation_loss);
+  }
+
+  double validate() {
+    data::Validation& validation = *inputs_.validation;
+    validation.stream.seek(0);
+    Batch all;
+    data::Batch one;
+    for (std::int64_t i = 0; i < validation.batches; ++i) {
+      validation.stream.next(one);
+      all.inputs.insert(all.inputs.end(), one.inputs.begin(), one.inputs.end());
+      all.labels.insert(all.labels.end(), one.labels.begin(), one.labels.end());
+    }
+    const Heartbeat::Wait waiting(heartbeat_);
+    return trainer_.validate(all);
+  }
+
+  void commit(bool stopping) {
+    if (stopping) {
+      progress_.end_line();
+      spdlog::info("stopping on a signal: committing step {} (a second signal ends the process at once)", trainer_.completed_steps());
+    }
+    const Heartbeat::Wait waiting(heartbeat_);
+    trainer_.commit();
+  }
+
+  void write_trace() {
+    recording_ = false;
+    const std::string path = output_path(config_, config_.run.trace);
+    {
+      const Heartbeat::Wait waiting(heartbeat_);
+      trainer_.write_trace(path);
+    }
+    progress_.end_line();
+    spdlog::info("the trace of steps {} to {} is in {}", config_.run.trace_first,
+                 std::min(config_.run.trace_last, trainer_.completed_steps()), path);
+  }
+
+  // On the heartbeat's thread, while this one waits.
+  void report_wait(double waited_seconds) {
+    const std::string slowest = trainer_.slowest();
+    progress_.end_line();
+    spdlog::warn("waiting for {:.0f} s; {}", waited_seconds,
+                 slowest.empty() ? "no lane has a task in hand" : "longest in hand is " + slowest);
+  }
+
+  const Config& config_;
+  Inputs& inputs_;
+  Trainer& trainer_;
+  const StopSignals& signals_;
+  RunLog log_;
+  ProgressLine progress_;
+  std::int64_t submitted_ = 0;  // steps, in the run's numbering
+  bool recording_ = false;
+  Batch batch_;
+  data::Batch scratch_;
+  Heartbeat heartbeat_;  // last: its thread uses the others
+};
+
+void check_request(const Config& config, const RunRequest& request) {
+  if (config.data.train.empty()) throw Error(ErrorKind::usage, "data.train = []: name at least one file of text or tokens");
+  if (!request.overwrite || request.resume == "never") return;
+  throw Error(ErrorKind::usage, fmt::format("--overwrite goes with --resume never, not with --resume {}: add --resume never to discard the "
+                                            "run that is there, or leave out --overwrite to go on with it",
+                                            request.resume));
+}
+
+RunOutcome run_trainer(const Config& config, Inputs& inputs, const TrainerOptions& options, const StopSignals& signals, PhaseWatch& watch) {
+  auto trainer = std::make_unique<Trainer>(models::make(config.model), config, options);
+  watch.leave();
+  std::exception_ptr failure;
+  RunOutcome outcome;
+  try {
+    outcome = TrainLoop(config, inputs, *trainer, signals).run();
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  // A drive that hangs shows here as well.
+  watch.enter("ending what is in flight and closing the files");
+  trainer.reset();
+  if (failure) std::rethrow_exception(failure);
+  return outcome;
+}
+
+}  // namespace
+
+RunOutcome run_training(const Config& config, const RunRequest& request) {
+  TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change, request.from_step, {}};
+  check_request(config, request);
+  check_outputs(config);
+  const StopSignals signals;
+  PhaseWatch watch(signals);
+  TransferProgress progress;
+  options.progress = [&](const std::string& what, std::uint64_t done, std::uint64_t total) {
+    watch.enter_or_stop(what, done, total);
+    if (what.starts_with("importing")) {
+      progress.tell(what, done, total);
+    } else {
+      progress.end_line();
+    }
+  };
+  try {
+    watch.enter("opening the data");
+    Inputs inputs(config);
+    watch.enter("making the model and rehearsing its units");
+    return run_trainer(config, inputs, options, signals, watch);
+  } catch (const Stopped& stopped) {
+    spdlog::info("{}", stopped.what());
+    const int status = exit_status_of(signals.requested());
+    return {status, {{"event", "end"}, {"exit_status", status}, {"step", nullptr}, {"loss", nullptr}, {"validation_loss", nullptr}, {"steps", 0}}};
+  }
+}
+
+}  // namespace gsnake::run

@@ -1,0 +1,173 @@
+#include "torch/backend.h"
+
+#include "model/seeding.h"
+#include "model/unit_ops.h"
+#include "schedule/problem.h"
+
+namespace gsnake::backend {
+
+using schedule::Op;
+
+TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape)
+    : model_(model), layout_(layout), shape_(shape), widened_(layout, shape.storage, shape.compute) {
+  for (const UnitKind& kind : model.kinds) parameters_.emplace_back(*kind.module);
+}
+
+TorchBackend::Views& TorchBackend::views(int unit, std::byte* base, at::ScalarType dtype) {
+  const std::tuple key(model_.units[static_cast<std::size_t>(unit)], base, dtype);
+  const auto found = views_.find(key);
+  if (found != views_.end()) return found->second;
+  const model::FlatLayout& flat = layout_.units[static_cast<std::size_t>(unit)];
+  Views made{model::views(base, flat, dtype),
+             torch::from_blob(base, {static_cast<std::int64_t>(schedule::padded_elements(flat.elements))}, dtype)};
+  return views_.emplace(key, std::move(made)).first->second;
+}
+
+torch::Tensor& TorchBackend::tied_view(std::byte* base, at::ScalarType dtype) {
+  const std::pair key(base, dtype);
+  const auto found = tied_views_.find(key);
+  if (found != tied_views_.end()) return found->second;
+  std::byte* first = base + layout_.tied_offset * c10::elementSize(dtype);
+  return tied_views_.emplace(key, torch::from_blob(first, layout_.tied_sizes, dtype)).first->second;
+}
+
+// Where an object's weights are in the compute dtype.
+std::byte* TorchBackend::computable(int object, std::byte* weights, bool opens) {
+  return widened_.active() ? widened_.widen(object, weights, opens) : weights;
+}
+
+torch::Tensor TorchBackend::hidden(std::byte* data) const {
+  return torch::from_blob(data, {shape_.rows, shape_.tokens, model_.hidden}, shape_.storage);
+}
+
+torch::Tensor TorchBackend::ids(const std::int64_t* data, int micro_batch) const {
+  const std::int64_t* first = data + micro_batch * shape_.rows * shape_.tokens;
+  return torch::from_blob(const_cast<std::int64_t*>(first), {shape_.rows, shape_.tokens}, torch::kInt64);  // read only
+}
+
+void TorchBackend::bind(const runtime::ComputeCall& call) {
+  model::ParameterSet& parameters = parameters_of(call.unit);
+  const Views& weights = views(call.unit, computable(call.unit, call.weights, call.opens), shape_.compute);
+  Views* gradients = call.gradients == nullptr ? nullptr : &views(call.unit, call.gradients, torch::kFloat32);
+  if (gradients != nullptr && call.first) gradients->flat.zero_();
+  const model::FlatLayout& flat = layout_.units[static_cast<std::size_t>(call.unit)];
+  for (std::size_t i = 0; i < flat.parameters.size(); ++i) {
+    parameters.bind(flat.parameters[i].index, weights.parameters[i]);
+    parameters.set_gradient(flat.parameters[i].index, gradients == nullptr ? torch::Tensor() : gradients->parameters[i]);
+  }
+  if (call.tied_weights != nullptr) bind_tied(call);
+}
+
+void TorchBackend::bind_tied(const runtime::ComputeCall& call) {
+  model::ParameterSet& parameters = parameters_of(call.unit);
+  parameters.bind(layout_.tied_head_index, tied_view(computable(0, call.tied_weights, call.opens), shape_.compute));
+  if (call.tied_gradients == nullptr) {
+    parameters.set_gradient(layout_.tied_head_index, torch::Tensor());
+    return;
+  }
+  if (call.tied_first) views(0, call.tied_gradients, torch::kFloat32).flat.zero_();
+  parameters.set_gradient(layout_.tied_head_index, tied_view(call.tied_gradients, torch::kFloat32));
+}
+
+void TorchBackend::run(const runtime::ComputeCall& call, runtime::StepBatch& batch) {
+  const MeteredScope metered(meter_);
+  bind(call);
+  module_of(call.unit).train(batch.training);
+  if (batch.training) {
+    model::seed_unit(shape_.seed, static_cast<std::uint64_t>(batch.step), static_cast<std::uint64_t>(call.unit),
+                     static_cast<std::uint64_t>(call.micro_batch));
+  }
+  if (call.op == Op::forward) {
+    forward(call, batch);
+  } else if (call.op == Op::backward) {
+    backward(call, batch);
+  } else {
+    head(call, batch);
+  }
+}
+
+void TorchBackend::forward(const runtime::ComputeCall& call, const runtime::StepBatch& batch) {
+  torch::Tensor output = hidden(call.output);
+  const torch::Tensor input = call.unit == 0 ? ids(batch.inputs, call.micro_batch) : hidden(call.input);
+  model::forward(module_of(call.unit), input, output, shape_.compute);
+}
+
+void TorchBackend::backward(const runtime::ComputeCall& call, const runtime::StepBatch& batch) {
+  const torch::Tensor gradient = hidden(call.output_gradient);
+  if (call.unit == 0) {
+    model::backward(module_of(0), ids(batch.inputs, call.micro_batch), gradient, nullptr, shape_.compute);
+    return;
+  }
+  torch::Tensor input_gradient = hidden(call.output);
+  model::backward(module_of(call.unit), hidden(call.input), gradient, &input_gradient, shape_.compute);
+}
+
+void TorchBackend::head(const runtime::ComputeCall& call, const runtime::StepBatch& batch) {
+  auto& head = dynamic_cast<HeadUnit&>(module_of(call.unit));
+  const torch::Tensor input = hidden(call.input);
+  if (head_sink_) {
+    head_sink_(head, input.to(shape_.compute));
+    return;
+  }
+  const model::HeadPass pass{batch.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
+  if (call.op == Op::head_forward) {
+    *call.loss = model::head_loss(head, input, ids(batch.labels, call.micro_batch), pass);
+    return;
+  }
+  torch::Tensor input_gradient = hidden(call.output);
+  *call.loss = model::head_forward_backward(head, input, ids(batch.labels, call.micro_batch), pass, input_gradient);
+}
+
+// One unit forward and, in training, backward, on zeros that the meter does not count.
+void TorchBackend::rehearse_unit(int unit, bool training) {
+  const int last = static_cast<int>(model_.units.size()) - 1;
+  const std::vector<std::int64_t> tokens(static_cast<std::size_t>(shape_.rows * shape_.tokens), 0);
+  runtime::StepBatch batch;
+  batch.training = training;
+  batch.inputs = tokens.data();
+  batch.labels = tokens.data();
+  batch.losses.resize(1);
+  std::vector<memory::AnonymousMemory> slots;
+  const auto slot = [&](bool wanted, std::uint64_t elements, at::ScalarType dtype) {
+    return wanted ? slots.emplace_back(elements * c10::elementSize(dtype)).data() : nullptr;
+  };
+  const std::uint64_t own = schedule::padded_elements(layout_.units[static_cast<std::size_t>(unit)].elements);
+  const std::uint64_t shared = schedule::padded_elements(layout_.units.front().elements);
+  const bool is_tied = unit == last && layout_.tied;
+  const auto state = static_cast<std::uint64_t>(shape_.rows * shape_.tokens * model_.hidden);
+  runtime::ComputeCall call;
+  call.op = unit != last ? Op::forward : training ? Op::head : Op::head_forward;
+  call.unit = unit;
+  call.first = call.tied_first = true;
+  call.weights = slot(true, own, shape_.storage);
+  call.tied_weights = slot(is_tied, shared, shape_.storage);
+  call.gradients = slot(training, own, torch::kFloat32);
+  call.tied_gradients = slot(training && is_tied, shared, torch::kFloat32);
+  call.input = slot(true, state, shape_.storage);
+  call.output_gradient = slot(true, state, shape_.storage);
+  call.output = slot(true, state, shape_.storage);
+  call.loss = batch.losses.data();
+  run(call, batch);
+  if (training && unit != last) {
+    call.op = Op::backward;
+    run(call, batch);
+  }
+  parameters_of(unit).clear_gradients();
+}
+
+std::uint64_t TorchBackend::rehearse(bool training, double margin, std::uint64_t slack_bytes) {
+  std::vector<bool> seen(model_.kinds.size(), false);
+  for (std::size_t unit = 0; unit < model_.units.size(); ++unit) {
+    const auto kind = static_cast<std::size_t>(model_.units[unit]);
+    if (!seen[kind]) rehearse_unit(static_cast<int>(unit), training);
+    seen[kind] = true;
+  }
+  // They belong to memory that is gone.
+  views_.clear();
+  tied_views_.clear();
+  widened_.forget();
+  meter_.cap_bytes = static_cast<std::int64_t>(static_cast<double>(meter_.peak_bytes) * margin) + static_cast<std::int64_t>(slack_bytes);
+  return static_cast<std::uint64_t>(meter_.cap_bytes);
+}
+
+}  // namespace gsnake::backend

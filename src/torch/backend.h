@@ -1,0 +1,83 @@
+// The compute lane's tasks with LibTorch: parameters rebound to slots, gradients accumulated in place.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "runtime/compute.h"
+#include "plan/model_layout.h"
+#include "torch/memory.h"
+#include "torch/widened_weights.h"
+
+namespace gsnake::backend {
+
+// Shapes and dtypes of one run; part of the maths.
+struct ComputeShape {
+  std::int64_t rows = 1;    // a micro-batch
+  std::int64_t tokens = 1;  // a row
+  std::int64_t head_chunk = 256;
+  std::uint64_t seed = 1;
+  at::ScalarType storage = torch::kFloat32;  // of weights, hidden states and their gradients in slots: fp32, bf16, fp16
+  at::ScalarType compute = torch::kFloat32;  // of what modules run in: `storage`, or fp32 on widened weights
+};
+
+// On the CPU. Slots hold weights, hidden states and hidden gradients in the storage dtype, weight gradients in fp32. Outputs and hidden
+// gradients are rounded (to nearest, ties to even) where they enter a slot. Model and layout are borrowed. Tensors over a slot are made at
+// its first use.
+class TorchBackend final : public runtime::ComputeBackend {
+ public:
+  TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape);
+
+  void run(const runtime::ComputeCall& call, runtime::StepBatch& batch) override;
+
+  // Sampling: head_forward gives the head's input (rows, tokens, hidden) and the head to `sink` and computes no loss.
+  using HeadSink = std::function<void(HeadUnit& head, const torch::Tensor& hidden)>;
+  void set_head_sink(HeadSink sink) { head_sink_ = std::move(sink); }
+  void set_tokens(std::int64_t tokens) { shape_.tokens = tokens; }
+
+  // Of the buffers for widened weights, mapped at construction: 0 where the dtypes are one. Part of the device budget.
+  [[nodiscard]] std::uint64_t widened_bytes() const { return widened_.bytes(); }
+
+  // Runs every kind of unit once, forward and (training) backward, on memory of its own, and measures the most bytes that LibTorch's
+  // temporaries take. Returns `margin` times that and `slack_bytes`, which is the cap from then on: beyond it run() throws Error(budget).
+  std::uint64_t rehearse(bool training, double margin, std::uint64_t slack_bytes);
+
+ private:
+  struct Views {
+    std::vector<torch::Tensor> parameters;
+    torch::Tensor flat;
+  };
+
+  torch::nn::Module& module_of(int unit) {
+    return *model_.kinds[static_cast<std::size_t>(model_.units[static_cast<std::size_t>(unit)])].module;
+  }
+  model::ParameterSet& parameters_of(int unit) {
+    return parameters_[static_cast<std::size_t>(model_.units[static_cast<std::size_t>(unit)])];
+  }
+  Views& views(int unit, std::byte* base, at::ScalarType dtype);
+  torch::Tensor& tied_view(std::byte* base, at::ScalarType dtype);
+  std::byte* computable(int object, std::byte* weights, bool opens);
+  torch::Tensor hidden(std::byte* data) const;
+  torch::Tensor ids(const std::int64_t* data, int micro_batch) const;
+  void bind(const runtime::ComputeCall& call);
+  void bind_tied(const runtime::ComputeCall& call);
+  void forward(const runtime::ComputeCall& call, const runtime::StepBatch& batch);
+  void backward(const runtime::ComputeCall& call, const runtime::StepBatch& batch);
+  void head(const runtime::ComputeCall& call, const runtime::StepBatch& batch);
+  void rehearse_unit(int unit, bool training);
+
+  Model& model_;
+  const plan::ModelLayout& layout_;
+  ComputeShape shape_;
+  HeadSink head_sink_;
+  TorchMemoryMeter meter_;
+  WidenedWeights widened_;
+  std::vector<model::ParameterSet> parameters_;                                // by kind
+  std::map<std::tuple<int, std::byte*, at::ScalarType>, Views> views_;         // by kind (tied head: its own) and slot
+  std::map<std::pair<std::byte*, at::ScalarType>, torch::Tensor> tied_views_;  // of object 0's tied parameter
+};
+
+}  // namespace gsnake::backend

@@ -1,0 +1,44 @@
+#include "torch/widened_weights.h"
+
+#include <algorithm>
+
+#include "core/bytes.h"
+
+namespace gsnake::backend {
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+
+}  // namespace
+
+WidenedWeights::WidenedWeights(const plan::ModelLayout& layout, at::ScalarType storage, at::ScalarType compute)
+    : layout_(layout), storage_(storage), compute_(compute) {
+  if (!active()) return;
+  std::uint64_t widest = 0;
+  for (std::size_t object = layout.tied ? 1 : 0; object < layout.units.size(); ++object) {
+    widest = std::max(widest, layout.units[object].elements);
+  }
+  const auto buffer = [&](std::uint64_t elements) {
+    return memory::AnonymousMemory(core::round_up(elements * c10::elementSize(compute), kPage));
+  };
+  alone_.memory = buffer(widest);
+  if (layout.tied) shared_.memory = buffer(layout.units.front().elements);
+}
+
+std::byte* WidenedWeights::widen(int object, std::byte* weights, bool opens) {
+  Buffer& buffer = layout_.tied && object == 0 ? shared_ : alone_;
+  if (!opens && buffer.object == object && buffer.weights == weights) return buffer.memory.data();
+  buffer.object = object;
+  buffer.weights = weights;
+  const auto elements = static_cast<std::int64_t>(layout_.units[static_cast<std::size_t>(object)].elements);
+  const torch::NoGradGuard no_grad;
+  torch::from_blob(buffer.memory.data(), {elements}, compute_).copy_(torch::from_blob(weights, {elements}, storage_));
+  return buffer.memory.data();
+}
+
+void WidenedWeights::forget() {
+  alone_.object = -1;
+  shared_.object = -1;
+}
+
+}  // namespace gsnake::backend
