@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <functional>
-#include <limits>
 #include <utility>
 
 #include "core/bytes.h"
@@ -24,20 +22,16 @@ bool is_before(const iovec& a, const iovec& b) noexcept { return std::less<>()(b
 
 }  // namespace
 
-std::uint64_t memlock_limit() noexcept {
-  struct rlimit limit {};
-  if (::getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::numeric_limits<std::uint64_t>::max();
-  return limit.rlim_cur;
-}
-
 std::string describe(const RegistrationReport& report) {
   const std::string need = core::format_bytes(report.needed_bytes);
   if (report.ok) return fmt::format("{} of buffers are registered", need);
   if (report.error != std::errc::not_enough_memory) {
     return fmt::format("{} of buffers can't be registered: {}; using unregistered", need, report.error.message());
   }
-  return fmt::format("registered buffers need {}, RLIMIT_MEMLOCK is {}; using unregistered (raise ulimit -l)", need,
-                     core::format_bytes(report.limit_bytes));
+  // What would fit by itself is refused because of what other processes hold.
+  const char* shared = report.needed_bytes <= report.limit_bytes ? " for all processes of this user together" : "";
+  return fmt::format("registered buffers need {}, RLIMIT_MEMLOCK is {}{}; using unregistered (raise ulimit -l)", need,
+                     core::format_bytes(report.limit_bytes), shared);
 }
 
 std::error_code RegisteredBuffers::add(std::span<std::byte> memory) {

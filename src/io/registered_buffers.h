@@ -5,15 +5,11 @@
 #include <sys/uio.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <system_error>
 #include <vector>
 
 namespace gsnake::io {
-
-// RLIMIT_MEMLOCK in bytes; the largest number where there is none.
-[[nodiscard]] std::uint64_t memlock_limit() noexcept;
 
 // Not thread-safe. `ring` is borrowed and outlives it; nothing may be in flight while add() and clear() run.
 class RegisteredBuffers {

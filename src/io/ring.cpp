@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "core/errors.h"
+#include "io/locked_memory.h"
 
 namespace gsnake::io {
 namespace {
@@ -29,9 +30,15 @@ std::array<unsigned, 4> flags_of(const UringOptions& options) {
   return {deferred, cooperative, base, polling};
 }
 
+[[noreturn]] void throw_refused(int error) {
+  const std::string remedy = error == ENOMEM ? memlock_remedy() + ", or set ssd.engine = \"threads\"" : kRemedy;
+  core::throw_storage("set up", "io_uring", core::errno_code(error), remedy);
+}
+
 }  // namespace
 
-Ring::Ring(unsigned entries, const UringOptions& options) {
+Ring::Ring(unsigned entries, const UringOptions& options, RingFaults* faults) {
+  if (const int error = faults == nullptr ? 0 : faults->set_up(entries); error != 0) throw_refused(error);
   int result = -EINVAL;
   for (const unsigned flags : flags_of(options)) {
     io_uring_params parameters{};
@@ -41,7 +48,7 @@ Ring::Ring(unsigned entries, const UringOptions& options) {
     if (result == 0) spdlog::debug("io_uring: set up with flags {:#x}", flags);
     if (result != -EINVAL) break;  // older kernels refuse unknown flags
   }
-  if (result < 0) core::throw_storage("set up", "io_uring", core::errno_code(-result), kRemedy);
+  if (result < 0) throw_refused(-result);
 }
 
 // Closing a ring is asynchronous; without giving them back, files and pinned memory would live on for a moment after it.

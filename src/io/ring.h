@@ -12,6 +12,7 @@
 
 #include "io/engine.h"
 #include "io/registered_buffers.h"
+#include "io/ring_faults.h"
 
 namespace gsnake::io {
 
@@ -20,8 +21,8 @@ namespace gsnake::io {
 class Ring {
  public:
   // Room for `entries` submissions at once and twice as many completions: the caller never queues more. Throws Error(storage) where
-  // io_uring, or the polling that is asked for, is refused.
-  Ring(unsigned entries, const UringOptions& options);
+  // io_uring, or the polling that is asked for, is refused. `faults` may be null.
+  Ring(unsigned entries, const UringOptions& options, RingFaults* faults);
   Ring(const Ring&) = delete;
   Ring& operator=(const Ring&) = delete;
   ~Ring();

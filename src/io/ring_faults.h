@@ -19,6 +19,8 @@ struct RingTransfer {
 // Called on the ring's thread only. By default nothing happens.
 class RingFaults {
  public:
+  // Before a ring of so many entries is set up: an errno that refuses it, or 0.
+  virtual int set_up(unsigned /*entries*/) noexcept { return 0; }
   // How many bytes to ask for now, 1 to transfer.bytes; of a direct file a multiple of its alignment.
   virtual std::size_t limit(const RingTransfer& transfer) noexcept { return transfer.bytes; }
   // What the engine is told: bytes, or a negative errno.

@@ -21,6 +21,7 @@
 #include "core/unique_fd.h"
 #include "io/engine.h"
 #include "io/interrupted.h"
+#include "io/locked_memory.h"
 #include "io/request_table.h"
 #include "io/ring.h"
 #include "io/ring_faults.h"
@@ -140,7 +141,7 @@ class UringEngine final : public IoEngine {
     core::block_signals();
     std::optional<Ring> ring;
     try {
-      ring.emplace(static_cast<unsigned>(table_.depth()) + kOwnEntries, options_);
+      ring.emplace(static_cast<unsigned>(table_.depth()) + kOwnEntries, options_, faults_);
     } catch (...) {
       made.set_exception(std::current_exception());
       return;
@@ -382,7 +383,11 @@ std::unique_ptr<IoEngine> make_uring_engine(const EngineOptions& options, RingFa
   if (options.depth == 0 || options.depth > kMaxDepth) {
     throw Error(ErrorKind::usage, fmt::format("an io_uring engine needs a depth of 1 to {}, not {}", kMaxDepth, options.depth));
   }
-  return std::make_unique<UringEngine>(options, faults);
+  return make_within_locked_memory(options.depth, [&](unsigned depth) {
+    EngineOptions fitting = options;
+    fitting.depth = depth;
+    return std::make_unique<UringEngine>(fitting, faults);
+  });
 }
 
 std::unique_ptr<IoEngine> make_uring_engine(const EngineOptions& options) { return make_uring_engine(options, nullptr); }

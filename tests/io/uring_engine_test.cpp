@@ -1,19 +1,9 @@
-// What the conformance suite can't provoke in the kernel: short, failing, interrupted and reordered completions; and a process that may
-// lock too little memory.
-#include <gmock/gmock.h>
+// What the conformance suite can't provoke in the kernel: short, failing, interrupted and reordered completions.
 #include <gtest/gtest.h>
-#include <linux/capability.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <vector>
 
@@ -173,53 +163,6 @@ TEST_F(UringEngineFaults, PartsThatFinishInReverseEndTheRequestOnce) {
   engine_.reset();
   EXPECT_TRUE(std::ranges::is_permutation(order, std::vector<std::uint64_t>{0, kBytes / 4, kBytes / 2, kBytes / 4 * 3}));
   EXPECT_GT(order.front(), order.back());
-}
-
-// ---- A process that may lock too little memory ----
-
-// Takes away what exempts root from RLIMIT_MEMLOCK, for good.
-bool drop_ipc_lock() {
-  if (::prctl(PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0) != 0 && errno != EPERM) return false;
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct data[2]{};
-  if (::syscall(SYS_capget, &header, data) != 0) return false;
-  constexpr unsigned kBit = 1U << CAP_IPC_LOCK;
-  data[0].effective &= ~kBit;
-  data[0].permitted &= ~kBit;
-  data[0].inheritable &= ~kBit;
-  return ::syscall(SYS_capset, &header, data) == 0;
-}
-
-// In a process of its own. Exit status 0: everything was as it must be.
-void check_memlock(const std::string& path) {
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("test"));
-  const rlimit limit{64 * 1024, 64 * 1024};
-  if (!drop_ipc_lock() || ::setrlimit(RLIMIT_MEMLOCK, &limit) != 0) std::exit(2);
-  const File file = File::open_existing(path, DirectIo::off);
-  const auto engine = make_uring_engine({});
-  engine->add_file(file);
-  AlignedBuffer memory(16 << 20);
-  AlignedBuffer more(1 << 20);
-  const RegistrationReport report = engine->register_buffer(memory.span());
-  static_cast<void>(engine->register_buffer(more.span()));  // is warned of no second time
-  fill(memory, 3);
-  transfer(*engine, file, {.op = Direction::write, .file = 0, .offset = 0, .data = memory.data(), .size = 65536});
-  transfer(*engine, file, {.op = Direction::read, .file = 0, .offset = 0, .data = more.data(), .size = 65536});
-  const RegistrationReport all = engine->registration();
-  const bool right = !report.ok && report.error == std::errc::not_enough_memory && report.limit_bytes == 65536 &&
-                     report.needed_bytes == memory.size() && !all.ok && all.needed_bytes == memory.size() + more.size() &&
-                     same(memory, more, 65536);
-  std::exit(right ? 0 : 1);
-}
-
-TEST_F(UringEngineFaults, MemoryBeyondTheLimitIsUsedUnregisteredWithOneWarning) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const auto once = [](const std::string& log) {
-    const std::string message = "registered buffers need 16.00 MiB, RLIMIT_MEMLOCK is 64.00 KiB; using unregistered (raise ulimit -l)";
-    const std::size_t at = log.find(message);
-    return at != std::string::npos && log.find("using unregistered", at + message.size()) == std::string::npos;
-  };
-  EXPECT_EXIT(check_memlock(file_.path()), ::testing::ExitedWithCode(0), ::testing::Truly(once));
 }
 
 }  // namespace
