@@ -16,10 +16,10 @@
 #include "core/bytes.h"
 #include "core/errors.h"
 #include "output.h"
-#include "store/layout.h"
-#include "store/manifest.h"
+#include "store/layout/layout.h"
+#include "store/layout/volume.h"
+#include "store/manifest/manifest.h"
 #include "store/store.h"
-#include "store/volume.h"
 
 namespace gsnake::command {
 namespace {

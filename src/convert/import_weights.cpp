@@ -7,10 +7,10 @@
 #include <cstring>
 #include <optional>
 
+#include "convert/tensor_reader.h"
 #include "hf/refusal.h"
 #include "runtime/slot_table.h"
-#include "store/stream.h"
-#include "convert/tensor_reader.h"
+#include "store/transfer/stream.h"
 
 namespace gsnake::convert {
 namespace {

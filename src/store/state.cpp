@@ -9,8 +9,8 @@
 
 #include "core/errors.h"
 #include "core/log.h"
-#include "store/space.h"
-#include "store/stream.h"
+#include "store/layout/space.h"
+#include "store/transfer/stream.h"
 
 namespace gsnake::store {
 namespace {

@@ -14,11 +14,11 @@
 #include "io/engine.h"
 #include "io/file.h"
 #include "store/activity.h"
-#include "store/footprint.h"
-#include "store/layout.h"
-#include "store/pin.h"
+#include "store/folder/footprint.h"
+#include "store/folder/pin.h"
+#include "store/layout/layout.h"
+#include "store/layout/volume.h"
 #include "store/store.h"
-#include "store/volume.h"
 
 namespace gsnake::store {
 

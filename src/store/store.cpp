@@ -6,8 +6,8 @@
 #include <cstdlib>
 
 #include "store/state.h"
-#include "store/stream.h"
-#include "store/transfer.h"
+#include "store/transfer/stream.h"
+#include "store/transfer/transfer.h"
 
 namespace gsnake::store {
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -4,7 +4,7 @@
 #include <iterator>
 #include <numeric>
 
-#include "store/volume.h"
+#include "store/layout/volume.h"
 
 namespace gsnake::test {
 

@@ -9,7 +9,7 @@
 #include <random>
 
 #include "power_cut_disk.h"
-#include "store/checksum_table.h"
+#include "store/manifest/checksum_table.h"
 #include "store/store.h"
 #include "store_test_support.h"
 

@@ -1,4 +1,4 @@
-#include "store/lock.h"
+#include "store/folder/lock.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

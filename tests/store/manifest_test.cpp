@@ -1,4 +1,4 @@
-#include "store/manifest.h"
+#include "store/manifest/manifest.h"
 
 #include <fstream>
 #include <sstream>

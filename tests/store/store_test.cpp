@@ -6,7 +6,7 @@
 #include <random>
 #include <thread>
 
-#include "store/layout.h"
+#include "store/layout/layout.h"
 #include "store_test_support.h"
 
 namespace gsnake::store {

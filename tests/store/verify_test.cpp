@@ -1,7 +1,7 @@
 // Commits that carry checksums, and what is done when bytes, tables or manifests do not agree with them.
 #include <fstream>
 
-#include "store/checksum_table.h"
+#include "store/manifest/checksum_table.h"
 #include "store/store.h"
 #include "store_test_support.h"
 

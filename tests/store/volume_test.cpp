@@ -1,4 +1,4 @@
-#include "store/volume.h"
+#include "store/layout/volume.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,60 @@
+#include "store/folder/pin.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include <chrono>
+#include <thread>
+
+#include "core/errors.h"
+#include "core/log.h"
+#include "store/retry.h"
+
+namespace gsnake::store {
+namespace {
+
+[[noreturn]] void fail(const char* operation, const std::string& path) {
+  core::throw_storage(operation, path, core::errno_code(), "check the folder and that its file system has locks (flock)");
+}
+
+}  // namespace
+
+std::optional<Pin> Pin::share(const std::string& directory) {
+  std::string path = directory + "/" + kPinName;
+  core::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) fd = core::UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd && (errno == ENOENT || errno == EROFS || errno == EACCES)) return std::nullopt;
+  if (!fd) fail("open", path);
+  if (retrying([&] { return ::flock(fd.get(), LOCK_SH | LOCK_NB); }) != 0) {
+    if (errno != EWOULDBLOCK) fail("lock", path);
+    spdlog::info("a commit is being replaced in {}; waiting until it stands", directory);
+    if (retrying([&] { return ::flock(fd.get(), LOCK_SH); }) != 0) fail("lock", path);
+  }
+  return Pin(std::move(fd), std::move(path));
+}
+
+Pin Pin::open(const std::string& directory) {
+  std::string path = directory + "/" + kPinName;
+  core::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) fail("open", path);
+  return Pin(std::move(fd), std::move(path));
+}
+
+bool Pin::try_exclude_readers() {
+  if (retrying([&] { return ::flock(fd_.get(), LOCK_EX | LOCK_NB); }) == 0) return true;
+  if (errno != EWOULDBLOCK) fail("lock", path_);
+  return false;
+}
+
+void Pin::exclude_readers(const std::function<void()>& waiting) {
+  constexpr std::chrono::milliseconds kPause{50};
+  for (bool told = false; !try_exclude_readers(); told = true) {
+    if (!told) spdlog::info("the run that {} is of is being read by another process (generate, export, inspect --verify); waiting for its end", path_);
+    if (waiting) waiting();
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+void Pin::admit_readers() noexcept { ::flock(fd_.get(), LOCK_UN); }
+
+}  // namespace gsnake::store

@@ -1,0 +1,154 @@
+#include "store/snapshot/snapshot.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "core/errors.h"
+#include "core/log.h"
+#include "store/manifest/commit.h"
+#include "store/transfer/stream.h"
+
+namespace gsnake::store {
+namespace {
+
+constexpr std::uint64_t kPieceBytes = 4ULL << 20;  // of a commit that has no checksums: the snapshot has
+
+std::string snapshot_table(int place) { return fmt::format("checksums-snapshot-{}.bin", place); }
+
+std::optional<std::int64_t> step_of(const nlohmann::json& training) {
+  const nlohmann::json step = training.is_object() ? training.value("step", nlohmann::json()) : nlohmann::json();
+  return step.is_number_integer() ? std::optional(step.get<std::int64_t>()) : std::nullopt;
+}
+
+std::vector<Extent> pieces_of(const Committed& commit, const Layout& layout) {
+  std::vector<Extent> pieces;
+  for (const Checksum& checksum : commit.checksums) pieces.push_back(checksum.extent);
+  if (!pieces.empty()) return pieces;
+  for (std::size_t kind = 0; kind < layout.kinds.size(); ++kind) {
+    if (!is_state(kind_at(kind))) continue;
+    const std::vector<std::uint64_t>& sizes = layout.kinds[kind].padded_bytes;
+    for (std::uint32_t object = 0; object < sizes.size(); ++object) {
+      for (std::uint64_t offset = 0; offset < sizes[object]; offset += kPieceBytes) {
+        pieces.push_back({kind_at(kind), object, offset, std::min(kPieceBytes, sizes[object] - offset)});
+      }
+    }
+  }
+  return pieces;
+}
+
+// The state of `commit` into another slot, checked on the way. Returns its checksums.
+std::vector<Checksum> copy_state(Store& store, const Committed& commit, const StreamTarget& target, const ByteProgress& progress) {
+  const std::vector<Extent> pieces = pieces_of(commit, store.layout());
+  std::vector<Checksum> copied;
+  copied.reserve(pieces.size());
+  std::uint64_t total = 0;
+  for (const Extent& piece : pieces) total += piece.bytes;
+  std::uint64_t done = 0;
+  stream_extents(store, pieces, target, [&](std::size_t i, std::uint64_t xxh3) {
+    if (!commit.checksums.empty() && commit.checksums[i].xxh3 != xxh3) throw_mismatch(store, commit.checksums[i], commit.slot, xxh3);
+    copied.push_back({pieces[i], xxh3});
+    done += pieces[i].bytes;
+    if (progress) progress(done, total);
+  });
+  return copied;
+}
+
+std::shared_ptr<const Committed> read_snapshot(const StoreState& state, const std::string& directory, int place) {
+  const std::optional<Manifest> manifest = read_manifest(directory, snapshot_name(place));
+  if (!manifest) return nullptr;
+  const std::optional<TableReference> table = table_of(*manifest);
+  if (manifest->run_id != state.run_id || slot_of(*manifest) != 2 + place || !table) {
+    core::throw_storage("use", directory + "/" + snapshot_name(place), "it is another run's or another place's", "remove it");
+  }
+  auto snapshot = std::make_shared<Committed>();
+  snapshot->manifest = *manifest;
+  snapshot->slot = 2 + place;
+  snapshot->checksums = read_table(directory, *table);
+  if (const std::string fault = tiling_fault(snapshot->checksums, state.layout); !fault.empty()) {
+    core::throw_storage("use", directory + "/" + table->file, fault, "remove it");
+  }
+  return snapshot;
+}
+
+[[noreturn]] void throw_unknown_step(const Store& store, std::int64_t step) {
+  std::vector<std::int64_t> steps;
+  if (const auto last = step_of(store.manifest()->training)) steps.push_back(*last);
+  for (const Snapshot& snapshot : store.snapshots()) {
+    if (const auto kept = step_of(snapshot.training)) steps.push_back(*kept);
+  }
+  std::sort(steps.begin(), steps.end());
+  throw Error(ErrorKind::usage, fmt::format("run {} holds no state of step {}, but of {}; name one of these (--resume-from)",
+                                            store.run_id(), step, fmt::join(steps, ", ")));
+}
+
+}  // namespace
+
+SnapshotMap read_snapshots(const StoreState& state) {
+  SnapshotMap snapshots;
+  for (int place = 0; place < state_slots(state.layout) - 2; ++place) {
+    for (const std::string& directory : state.directories()) {
+      try {
+        const std::shared_ptr<const Committed> found = read_snapshot(state, directory, place);
+        if (found) snapshots.emplace(place, found);
+      } catch (const Error& error) {
+        spdlog::warn("{} (a snapshot; used instead: its copies in the other folders, if there are)", error.what());
+      }
+    }
+  }
+  return snapshots;
+}
+
+int Store::snapshot_places() const noexcept { return std::max(0, state_slots(impl_->layout) - 2); }
+
+std::vector<Snapshot> Store::snapshots() const {
+  std::vector<Snapshot> all;
+  for (const auto& [place, snapshot] : impl_->snapshots()) all.push_back({place, snapshot->manifest.training});
+  return all;
+}
+
+void Store::snapshot(int place) {
+  impl_->require_writable("keep a snapshot of");
+  const std::shared_ptr<const Committed> commit = impl_->last_commit();
+  if (!commit || place < 0 || place >= snapshot_places()) {
+    throw Error(ErrorKind::usage, fmt::format("cannot put a snapshot of run {} into place {}: {}", run_id(), place,
+                                              commit ? fmt::format("it has {} places", snapshot_places()) : "it has no commit"));
+  }
+  impl_->set_snapshot(place, nullptr);
+  for (const std::string& directory : impl_->directories()) {
+    remove_file(*impl_->sync, directory + "/" + snapshot_name(place));
+    // Even if it was absent: a process that was killed may have removed it, and the drive not know of it.
+    sync_directory(*impl_->sync, directory);
+  }
+  const int slot = 2 + place;
+  const std::vector<Checksum> copied = copy_state(*this, *commit, {commit->slot, slot, impl_->stream_blocks, true}, {});
+  sync_state(*impl_);
+  const Commit made{slot, commit->manifest.training, copied};
+  const std::shared_ptr<const Committed> snapshot = make_record(*impl_, commit->manifest.generation, made, snapshot_table(place));
+  write_record(*impl_, impl_->directories(), snapshot_name(place), *snapshot, Previous::leave);
+  impl_->set_snapshot(place, snapshot);
+}
+
+void Store::go_back(std::int64_t step) {
+  const std::shared_ptr<const Committed> last = impl_->last_commit();
+  const auto progress = [this](const char* what) {
+    return [this, what](std::uint64_t done, std::uint64_t total) {
+      if (impl_->progress) impl_->progress(what, done, total);
+    };
+  };
+  if (step_of(last->manifest.training) == step) return verify(progress("checking the state against its checksums"));
+  std::shared_ptr<const Committed> wanted;
+  for (const auto& [place, snapshot] : impl_->snapshots()) {
+    if (step_of(snapshot->manifest.training) != step) continue;
+    if (!wanted || snapshot->manifest.generation > wanted->manifest.generation) wanted = snapshot;
+  }
+  if (!wanted) throw_unknown_step(*this, step);
+  const int slot = 1 - last->slot;
+  const std::vector<Checksum> copied = copy_state(*this, *wanted, {wanted->slot, slot, impl_->stream_blocks}, progress("going back: copying the snapshot"));
+  commit({slot, wanted->manifest.training, copied});
+  spdlog::info("run {} goes back from commit {} to the snapshot of step {}", run_id(), last->manifest.generation, step);
+}
+
+}  // namespace gsnake::store
