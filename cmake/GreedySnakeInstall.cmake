@@ -1,7 +1,9 @@
-# Install and export: find_package(GreedySnake) gives GreedySnake::greedysnake and a target for each module.
+# Install and export: find_package(GreedySnake) gives GreedySnake::greedysnake; of a static build also a target for each module.
 include(CMakePackageConfigHelpers)
 set(_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/GreedySnake)
-get_property(_modules GLOBAL PROPERTY GSNAKE_MODULES)
+if(NOT GSNAKE_SHARED)
+  get_property(_modules GLOBAL PROPERTY GSNAKE_MODULES)
+endif()
 
 install(TARGETS greedysnake ${_modules} EXPORT GreedySnakeTargets)
 install(EXPORT GreedySnakeTargets NAMESPACE GreedySnake:: DESTINATION ${_package_dir})

@@ -68,6 +68,7 @@ function(gsnake_precompile_torch target)
     target_precompile_headers(gsnake_model PRIVATE <torch/torch.h>)
   else()
     target_precompile_headers(${target} REUSE_FROM gsnake_model)
+    target_link_libraries(${target} PRIVATE spdlog::spdlog)  # whose definitions the header was compiled with
     # A precompiled header is for one kind of position-independent code, and programs would be built as PIE.
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
     target_compile_options(${target} PRIVATE -fPIC)

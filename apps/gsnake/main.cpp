@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/suggest.h"
 #include "greedysnake/error.h"
+#include "greedysnake/version.h"
 #include "openmp.h"
 #include "output.h"
 #include "run/failure.h"
@@ -50,7 +51,7 @@ int run(int argc, char** argv) {
   CLI::App app("Trains transformer language models larger than memory by streaming them from SSD.", "gsnake");
   std::string log_level = "info";
   gsnake::command::Action action;
-  app.set_version_flag("--version", "gsnake " GSNAKE_VERSION);
+  app.set_version_flag("--version", std::string("gsnake ") + gsnake::version());
   app.add_option("--log-level", log_level, "trace, debug, info, warn, error or off; the log goes to stderr")->capture_default_str();
   app.fallthrough();
   gsnake::command::add_train(app, action);

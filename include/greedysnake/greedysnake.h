@@ -9,3 +9,4 @@
 #include "greedysnake/results.h"
 #include "greedysnake/trainer.h"
 #include "greedysnake/unit.h"
+#include "greedysnake/version.h"
