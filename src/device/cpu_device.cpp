@@ -16,22 +16,27 @@ class CpuEvent final : public Event {
 
 class CpuStream final : public Stream {
  public:
-  void copy(std::byte* destination, const std::byte* source, std::size_t bytes) override {
-    if (bytes > 0) std::memcpy(destination, source, bytes);
+  void copy(DevicePtr destination, HostPtr source, std::size_t bytes) override { move(address(destination), source.get(), bytes); }
+  void copy(HostPtr destination, DevicePtr source, std::size_t bytes) override { move(destination.get(), address(source), bytes); }
+  void copy(DevicePtr destination, DevicePtr source, std::size_t bytes) override { move(address(destination), address(source), bytes); }
+  void fill_zero(DevicePtr destination, std::size_t bytes) override {
+    if (bytes > 0) std::memset(address(destination), 0, bytes);
   }
-  void fill_zero(std::byte* destination, std::size_t bytes) override {
-    if (bytes > 0) std::memset(destination, 0, bytes);
-  }
-  void compute(const std::function<void()>& work) override { work(); }
+  void compute(const Work& work) override { work(inside_compute()); }
   void wait(const Event&) override {}
   void record(Event&) override {}
+
+ private:
+  static void move(std::byte* destination, const std::byte* source, std::size_t bytes) {
+    if (bytes > 0) std::memcpy(destination, source, bytes);
+  }
 };
 
 class CpuDevice final : public Device {
  public:
   const std::string& name() const noexcept override { return name_; }
-  Memory device_alloc(std::size_t bytes) override { return map_pages(bytes, "device"); }
-  Memory host_alloc(std::size_t bytes) override { return map_pages(bytes, "host"); }
+  DeviceMemory device_alloc(std::size_t bytes) override { return map_pages<DevicePtr>(bytes, "device"); }
+  HostMemory host_alloc(std::size_t bytes) override { return map_pages<HostPtr>(bytes, "host"); }
   Stream& stream(StreamKind kind) override { return streams_[static_cast<std::size_t>(kind)]; }
   std::unique_ptr<Event> make_event() override { return std::make_unique<CpuEvent>(); }
 

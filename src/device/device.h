@@ -1,4 +1,4 @@
-// What the runtime asks of a device: memory, streams in order, events between them, and a guard around compute.
+// What the runtime asks of a device: memory on two tiers, streams in order, events between them, and a guard around compute.
 // The CPU implements it here; a CUDA plug-in implements the same interface. Nothing above knows which one it has.
 // The rules of lifetime, order and failure are explained in docs/device.md.
 #pragma once
@@ -9,6 +9,8 @@
 #include <memory>
 #include <string>
 #include <utility>
+
+#include "device/pointer.h"
 
 namespace gsnake::device {
 
@@ -32,46 +34,57 @@ class Event {
 class Stream {
  public:
   virtual ~Stream() = default;
-  // The ranges do not overlap, and stay valid until an event recorded after the copy is reached. Host memory is from this device's
-  // host_alloc(). Any direction; no alignment is asked for.
-  virtual void copy(std::byte* destination, const std::byte* source, std::size_t bytes) = 0;
-  virtual void fill_zero(std::byte* destination, std::size_t bytes) = 0;
+  // The ranges do not overlap, and stay valid until an event recorded after the copy is reached. No alignment is asked for.
+  virtual void copy(DevicePtr destination, HostPtr source, std::size_t bytes) = 0;
+  virtual void copy(HostPtr destination, DevicePtr source, std::size_t bytes) = 0;
+  virtual void copy(DevicePtr destination, DevicePtr source, std::size_t bytes) = 0;
+  virtual void fill_zero(DevicePtr destination, std::size_t bytes) = 0;
   // Runs `work` once with this stream current, so that tensor operations inside it are ordered on it. It may run inside the call or later,
   // in a copy, on another thread: what it refers to stays valid until an event recorded after it is reached, and by then the copy is gone.
   // What it throws leaves compute() itself, or the wait() and reached() of events recorded after it.
-  virtual void compute(const std::function<void()>& work) = 0;
+  using Work = std::function<void(const ComputeScope&)>;
+  virtual void compute(const Work& work) = 0;
   // What is submitted to this stream from now on comes after the point at which `event` stands now: recording it again changes nothing.
   virtual void wait(const Event& event) = 0;
   virtual void record(Event& event) = 0;
+
+ protected:
+  // For those who implement streams.
+  [[nodiscard]] static std::byte* address(DevicePtr place) { return place.address_; }
+  [[nodiscard]] static ComputeScope inside_compute() { return {}; }
 };
 
-// Move-only owner of one block of memory. `release` does not throw.
+// Move-only owner of one block. `release` does not throw.
+template <typename Pointer>
 class Memory {
  public:
-  using Release = std::function<void(std::byte*, std::size_t)>;
+  using Release = std::function<void()>;
   Memory() = default;
-  Memory(std::byte* data, std::size_t bytes, Release release) : data_(data), bytes_(bytes), release_(std::move(release)) {}
+  Memory(Pointer data, std::size_t bytes, Release release) : data_(data), bytes_(bytes), release_(std::move(release)) {}
   Memory(Memory&& other) noexcept { swap(other); }
   Memory& operator=(Memory&& other) noexcept {
     Memory(std::move(other)).swap(*this);
     return *this;
   }
   ~Memory() {
-    if (data_ != nullptr) release_(data_, bytes_);
+    if (data_) release_();
   }
   void swap(Memory& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
     std::swap(release_, other.release_);
   }
-  [[nodiscard]] std::byte* data() const noexcept { return data_; }
+  [[nodiscard]] Pointer data() const noexcept { return data_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }  // as asked for
 
  private:
-  std::byte* data_ = nullptr;
+  Pointer data_;
   std::size_t bytes_ = 0;
   Release release_;
 };
+
+using HostMemory = Memory<HostPtr>;
+using DeviceMemory = Memory<DevicePtr>;
 
 // Outlives its memory, streams and events. The destructor waits for what was submitted. Allocation and make_event() may be called from any
 // thread.
@@ -81,8 +94,8 @@ class Device {
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;  // "cpu", "cuda:0"
   // Zero-filled, at least 4096-byte aligned; 0 bytes give an empty owner. Throw Error(budget) where there is not enough. Device memory is
   // for this device's streams alone: only what runs inside compute() may look into it. Release a block when no work on it is in flight.
-  virtual Memory device_alloc(std::size_t bytes) = 0;
-  virtual Memory host_alloc(std::size_t bytes) = 0;  // pinned where the device copies from it asynchronously
+  virtual DeviceMemory device_alloc(std::size_t bytes) = 0;
+  virtual HostMemory host_alloc(std::size_t bytes) = 0;  // pinned where the device copies from it asynchronously
   virtual Stream& stream(StreamKind kind) = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
 };

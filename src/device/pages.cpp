@@ -34,7 +34,8 @@ std::byte* trim(std::byte* data, std::size_t length, std::size_t room) noexcept 
 
 }  // namespace
 
-Memory map_pages(std::size_t bytes, std::string_view tier) {
+template <typename Pointer>
+Memory<Pointer> map_pages(std::size_t bytes, std::string_view tier) {
   if (bytes == 0) return {};
   const std::size_t length = core::round_up(bytes, kPageBytes);
   // Room to start on a huge page's boundary: a drive takes few segments a request, and scattered small pages cost most of its speed.
@@ -54,7 +55,10 @@ Memory map_pages(std::size_t bytes, std::string_view tier) {
   core::Topology::machine().interleave(begin, length);
   // Touched now, so that no step stops for a page fault and what is resident is known from the start.
   for (std::size_t offset = 0; offset < length; offset += kPageBytes) *reinterpret_cast<volatile std::byte*>(begin + offset) = std::byte{0};
-  return {begin, bytes, unmap};
+  return {Pointer(begin), bytes, [begin, bytes] { unmap(begin, bytes); }};
 }
+
+template HostMemory map_pages<HostPtr>(std::size_t bytes, std::string_view tier);
+template DeviceMemory map_pages<DevicePtr>(std::size_t bytes, std::string_view tier);
 
 }  // namespace gsnake::device

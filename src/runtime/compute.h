@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "device/pointer.h"
 #include "schedule/graph.h"
 
 namespace gsnake::runtime {
@@ -27,13 +28,13 @@ struct ComputeCall {
   bool opens = true;        // the first task of a visit: `weights` and `tied_weights` are new; when in doubt true, which costs time alone
   bool first = false;       // zero `gradients` first
   bool tied_first = false;  // zero `tied_gradients` first
-  std::byte* weights = nullptr;         // the unit's object, flat, in the storage dtype
-  std::byte* tied_weights = nullptr;    // object 0, for a tied head
-  std::byte* gradients = nullptr;       // fp32, flat, as the weights
-  std::byte* tied_gradients = nullptr;
-  std::byte* input = nullptr;           // (rows, tokens, hidden), in the storage dtype
-  std::byte* output_gradient = nullptr;
-  std::byte* output = nullptr;          // hidden states; of backward and head: the gradient of the input
+  device::DevicePtr weights;         // the unit's object, flat, in the storage dtype
+  device::DevicePtr tied_weights;    // object 0, for a tied head
+  device::DevicePtr gradients;       // fp32, flat, as the weights
+  device::DevicePtr tied_gradients;
+  device::DevicePtr input;           // (rows, tokens, hidden), in the storage dtype
+  device::DevicePtr output_gradient;
+  device::DevicePtr output;          // hidden states; of backward and head: the gradient of the input
   double* loss = nullptr;               // of head and head_forward: the micro-batch's loss, in host memory
   float loss_scale = 1.0F;              // of head: multiplies the gradient that backward starts from, not the loss
 };
@@ -41,8 +42,8 @@ struct ComputeCall {
 class ComputeBackend {
  public:
   virtual ~ComputeBackend() = default;
-  // Called from the compute lane's thread only, inside the device's compute guard.
-  virtual void run(const ComputeCall& call, StepBatch& batch) = 0;
+  // Called inside the device's compute guard, one call after another: on the compute lane's thread or the device's own.
+  virtual void run(const device::ComputeScope& scope, const ComputeCall& call, StepBatch& batch) = 0;
 };
 
 }  // namespace gsnake::runtime

@@ -19,7 +19,7 @@ device::StreamKind stream_kind(Lane lane) {
 }  // namespace
 
 DeviceLane::DeviceLane(const Options& options, device::Device& device, const MemoryImage& memory, ComputeBackend& backend, TaskSink& sink)
-    : options_(options), stream_(device.stream(stream_kind(options.lane))), memory_(memory), backend_(backend), sink_(sink),
+    : options_(options), stream_(device.stream(stream_kind(options.lane))), places_(memory), backend_(backend), sink_(sink),
       throttle_(options.emulated_rate), in_device_(kMostInDevice), works_(kMostInDevice + 1) {
   feeder_ = std::thread([this] { feed(); });
   try {
@@ -89,30 +89,34 @@ void DeviceLane::feed() {
   }
 }
 
-std::byte* DeviceLane::address(const Flight& flight, const schedule::Access* access) const {
-  if (access == nullptr) return nullptr;
-  return memory_.address(flight.physical[static_cast<std::size_t>(access->resource)]) + access->offset;
-}
-
 ComputeCall DeviceLane::compute_call(const Flight& flight, const schedule::Task& task) const {
-  const auto at = [&](schedule::Role role) { return address(flight, flight.graph().find(task, role)); };
+  const auto at = [&](schedule::Role role) { return places_.on_device(flight, task, role); };
   using schedule::Role;
   const float scale = task.op == schedule::Op::head ? static_cast<float>(counters_of(flight).loss_scale) : 1.0F;
-  return {task.op,          task.unit,        task.micro_batch,           task.opens,   task.first,
-          task.tied_first,  at(Role::weights), at(Role::tied_weights),    at(Role::gradients), at(Role::tied_gradients),
-          at(Role::input),  at(Role::output_gradient), at(Role::output), reinterpret_cast<double*>(at(Role::losses)), scale};
+  return {task.op,         task.unit,         task.micro_batch,      task.opens,        task.first,
+          task.tied_first, at(Role::weights), at(Role::tied_weights), at(Role::gradients), at(Role::tied_gradients),
+          at(Role::input), at(Role::output_gradient), at(Role::output), places_.host(flight, task, Role::losses).as<double>(), scale};
+}
+
+// h2d also carries what goes from one place on the device to another.
+void DeviceLane::copy(const Flight& flight, const schedule::Task& task) {
+  const schedule::Access& source = *flight.graph().find(task, schedule::Role::source);
+  const schedule::Access& destination = *flight.graph().find(task, schedule::Role::destination);
+  if (options_.lane == Lane::d2h) {
+    stream_.copy(places_.host(flight, destination), places_.on_device(flight, source), task.bytes);
+  } else if (places_.is_host(source)) {
+    stream_.copy(places_.on_device(flight, destination), places_.host(flight, source), task.bytes);
+  } else {
+    stream_.copy(places_.on_device(flight, destination), places_.on_device(flight, source), task.bytes);
+  }
 }
 
 void DeviceLane::launch(Flight& flight, TaskId id) {
   const schedule::Task& task = flight.task(id);
-  if (task.op == schedule::Op::copy) {
-    const auto at = [&](schedule::Role role) { return address(flight, flight.graph().find(task, role)); };
-    stream_.copy(at(schedule::Role::destination), at(schedule::Role::source), task.bytes);
-    return;
-  }
+  if (task.op == schedule::Op::copy) return copy(flight, task);
   Work& work = works_[next_work_++ % works_.size()];
   work = {&backend_, compute_call(flight, task), flight.batch};
-  stream_.compute([&work] { work.backend->run(work.call, *work.batch); });
+  stream_.compute([&work](const device::ComputeScope& scope) { work.backend->run(scope, work.call, *work.batch); });
 }
 
 void DeviceLane::submit(Flight& flight, TaskId id) {

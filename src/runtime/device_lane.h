@@ -6,7 +6,7 @@
 
 #include "core/topology.h"
 #include "runtime/lane.h"
-#include "runtime/memory_image.h"
+#include "runtime/places.h"
 
 namespace gsnake::runtime {
 
@@ -46,13 +46,13 @@ class DeviceLane final : public LaneRunner {
   bool wait_until_ready(Flight& flight, TaskId task);
   void submit(Flight& flight, TaskId task);
   void launch(Flight& flight, TaskId task);
+  void copy(const Flight& flight, const schedule::Task& task);
   [[nodiscard]] ComputeCall compute_call(const Flight& flight, const schedule::Task& task) const;
-  [[nodiscard]] std::byte* address(const Flight& flight, const schedule::Access* access) const;
   void finish(const Submitted& submitted);
 
   const Options options_;
   device::Stream& stream_;
-  const MemoryImage& memory_;
+  const Places places_;
   ComputeBackend& backend_;
   TaskSink& sink_;
   Throttle throttle_;

@@ -1,5 +1,8 @@
 #include "runtime/memory_image.h"
 
+#include <stdexcept>
+#include <string>
+
 #include "core/bytes.h"
 #include "memory/arena.h"
 
@@ -27,16 +30,20 @@ std::uint64_t MemoryImage::device_bytes(const schedule::Map& map) { return total
 // leaves no gaps.
 MemoryImage::MemoryImage(const schedule::Map& map, device::Device& device)
     : host_(device.host_alloc(host_bytes(map))), device_(device.device_alloc(device_bytes(map))) {
-  memory::Arena host(host_.data(), host_bytes(map));
-  memory::Arena on_device(device_.data(), device_bytes(map));
-  addresses_.resize(map.buffers.size());
+  memory::Arena host(host_.bytes());
+  memory::Arena on_device(device_.bytes());
+  places_.resize(map.buffers.size());
   for (const std::uint64_t alignment : {kAlignment, kSmallAlignment}) {
     for (std::size_t i = 0; i < map.buffers.size(); ++i) {
       const schedule::Buffer& buffer = map.buffers[i];
       memory::Arena& arena = buffer.space == schedule::Space::host ? host : on_device;
-      if (alignment_of(buffer) == alignment) addresses_[i] = arena.carve(bytes_of(buffer), alignment);
+      if (alignment_of(buffer) == alignment) places_[i] = {buffer.space, arena.carve(bytes_of(buffer), alignment)};
     }
   }
+}
+
+void MemoryImage::throw_wrong_space(int buffer) {
+  throw std::logic_error("memory image: buffer " + std::to_string(buffer) + " is asked for on the space that it is not on");
 }
 
 }  // namespace gsnake::runtime

@@ -11,7 +11,7 @@ namespace gsnake::runtime {
 
 OptimizerLane::OptimizerLane(Options options, const schedule::Map& map, const optim::Optimizer* optimizer, const MemoryImage& memory,
                              TaskSink& sink)
-    : options_(std::move(options)), map_(map), optimizer_(optimizer), memory_(memory), sink_(sink), throttle_(options_.emulated_rate),
+    : options_(std::move(options)), map_(map), optimizer_(optimizer), memory_(memory), places_(memory), sink_(sink), throttle_(options_.emulated_rate),
       queue_(options_.most_ready), in_hand_(options_.threads) {
   try {
     for (unsigned i = 0; i < options_.threads; ++i) threads_.emplace_back([this, i] { work(i); });
@@ -77,11 +77,6 @@ void OptimizerLane::work(unsigned index) {
   }
 }
 
-std::byte* OptimizerLane::address(const Flight& flight, const schedule::Task& task, schedule::Role role) const {
-  const schedule::Access* access = flight.graph().find(task, role);
-  return access == nullptr ? nullptr : memory_.address(flight.physical[static_cast<std::size_t>(access->resource)]) + access->offset;
-}
-
 void OptimizerLane::run(Flight& flight, TaskId id) {
   const schedule::Task& task = flight.task(id);
   switch (task.op) {
@@ -95,26 +90,27 @@ void OptimizerLane::run(Flight& flight, TaskId id) {
       break;
   }
   const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
-  auto* destination = reinterpret_cast<float*>(address(flight, task, schedule::Role::destination));
-  const auto* source = reinterpret_cast<const float*>(address(flight, task, schedule::Role::source));
+  auto* destination = address<float>(flight, task, schedule::Role::destination);
+  const auto* source = address<float>(flight, task, schedule::Role::source);
   optim::add_in_place({destination, elements}, {source, elements});
 }
 
 void OptimizerLane::norm(Flight& flight, const schedule::Task& task) {
   const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
-  const auto* gradient = reinterpret_cast<const float*>(address(flight, task, schedule::Role::gradient));
+  const auto* gradient = address<float>(flight, task, schedule::Role::gradient);
   optim::square_sums({gradient, elements}, {norm_partials(flight, task), elements / optim::kNormBlock});
 }
 
 void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
   const schedule::Chunk& chunk = map_.chunks[static_cast<std::size_t>(task.chunk)];
-  const std::array states{address(flight, task, schedule::Role::state0), address(flight, task, schedule::Role::state1), address(flight, task, schedule::Role::state2)};
+  const auto state = [&](schedule::Role role) { return address<std::byte>(flight, task, role); };
+  const std::array states{state(schedule::Role::state0), state(schedule::Role::state1), state(schedule::Role::state2)};
   const bool has_master = map_.problem.master;
   optim::UpdateChunk update;
-  update.weight = address(flight, task, schedule::Role::weight);
+  update.weight = address<std::byte>(flight, task, schedule::Role::weight);
   if (has_master) update.master = states[0];
   std::copy(states.begin() + (has_master ? 1 : 0), states.end(), update.states.begin());
-  update.gradient = reinterpret_cast<const float*>(address(flight, task, schedule::Role::gradient));
+  update.gradient = address<float>(flight, task, schedule::Role::gradient);
   update.elements = chunk.elements;
   update.first_element = chunk.begin;
   update.runs = options_.decay_runs[static_cast<std::size_t>(chunk.object)];
@@ -131,7 +127,7 @@ void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
 
 // The losses are the batch's from here on.
 void OptimizerLane::conclude(Flight& flight, const schedule::Task& task) {
-  const auto* losses = reinterpret_cast<const double*>(address(flight, task, schedule::Role::losses));
+  const auto* losses = address<double>(flight, task, schedule::Role::losses);
   std::copy_n(losses, flight.batch->losses.size(), flight.batch->losses.begin());
   if (flight.outcome != nullptr) decide(flight);
 }
@@ -141,7 +137,7 @@ void OptimizerLane::decide(Flight& flight) {
   StepOutcome& outcome = *flight.outcome;
   double sum = 0.0;
   for (const schedule::Chunk& chunk : map_.chunks) {
-    const auto* partials = reinterpret_cast<const double*>(memory_.address(chunk.norm_home));
+    const auto* partials = memory_.host(chunk.norm_home).as<double>();
     bool finite = true;
     for (std::uint64_t i = 0; i < chunk.elements / optim::kNormBlock; ++i) {
       sum += partials[i];

@@ -5,7 +5,7 @@
 
 #include "core/topology.h"
 #include "runtime/lane.h"
-#include "runtime/memory_image.h"
+#include "runtime/places.h"
 
 namespace gsnake::runtime {
 
@@ -34,13 +34,17 @@ class OptimizerLane final : public LaneRunner {
   void norm(Flight& flight, const schedule::Task& task);
   void conclude(Flight& flight, const schedule::Task& task);
   void decide(Flight& flight);
-  [[nodiscard]] double* norm_partials(const Flight& flight, const schedule::Task& task) const { return reinterpret_cast<double*>(address(flight, task, schedule::Role::norm)); }
-  [[nodiscard]] std::byte* address(const Flight& flight, const schedule::Task& task, schedule::Role role) const;
+  [[nodiscard]] double* norm_partials(const Flight& flight, const schedule::Task& task) const { return address<double>(flight, task, schedule::Role::norm); }
+  template <typename T>
+  [[nodiscard]] T* address(const Flight& flight, const schedule::Task& task, schedule::Role role) const {
+    return places_.host(flight, task, role).as<T>();
+  }
 
   const Options options_;
   const schedule::Map& map_;
   const optim::Optimizer* optimizer_;
   const MemoryImage& memory_;
+  const Places places_;
   TaskSink& sink_;
   std::mutex mutex_;
   std::condition_variable changed_;

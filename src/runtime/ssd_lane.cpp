@@ -16,7 +16,7 @@ constexpr auto kEngineFullWait = std::chrono::microseconds(200);
 }  // namespace
 
 SsdLane::SsdLane(const Options& options, const schedule::Map& map, store::Store& store, SlotTable& slots, const MemoryImage& memory, TaskSink& sink)
-    : options_(options), map_(map), store_(store), slots_(slots), memory_(memory), sink_(sink), throttle_(options.emulated_rate),
+    : options_(options), map_(map), store_(store), slots_(slots), places_(memory), sink_(sink), throttle_(options.emulated_rate),
       queue_(options.most_ready) {
   std::uint64_t largest = 0;
   for (const schedule::Extent& extent : map.extents) largest = std::max(largest, extent.bytes);
@@ -134,7 +134,7 @@ void SsdLane::begin(Operation& operation) {
   const schedule::Access& file = *flight.graph().find(task, reads ? schedule::Role::source : schedule::Role::destination);
   operation.extent = file.resource - static_cast<int>(map_.buffers.size());
   operation.slot = !reads ? slots_.write_slot(operation.extent) : task.committed ? slots_.committed_slot() : slots_.read_slot(operation.extent);
-  operation.data = memory_.address(flight.physical[static_cast<std::size_t>(buffer.resource)]) + buffer.offset;
+  operation.data = places_.host(flight, buffer).get();
   const std::int64_t now = now_ns();
   clock_.enter(now);
   flight.times[static_cast<std::size_t>(operation.task)].begin_ns = now;

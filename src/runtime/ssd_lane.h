@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "runtime/lane.h"
-#include "runtime/memory_image.h"
+#include "runtime/places.h"
 #include "runtime/slot_table.h"
 #include "store/store.h"
 
@@ -75,7 +75,7 @@ class SsdLane final : public LaneRunner {
   const schedule::Map& map_;
   store::Store& store_;
   SlotTable& slots_;
-  const MemoryImage& memory_;
+  const Places places_;
   TaskSink& sink_;
   Throttle throttle_;
   std::mutex mutex_;

@@ -45,81 +45,97 @@ torch::Tensor TorchBackend::ids(const std::int64_t* data, int micro_batch) const
   return torch::from_blob(const_cast<std::int64_t*>(first), {shape_.rows, shape_.tokens}, torch::kInt64);  // read only
 }
 
-void TorchBackend::bind(const runtime::ComputeCall& call) {
+struct TorchBackend::Work {
+  const device::ComputeScope& scope;
+  const runtime::ComputeCall& call;
+  const runtime::StepBatch& batch;
+
+  [[nodiscard]] std::byte* at(device::DevicePtr place) const { return scope.address(place); }
+};
+
+void TorchBackend::bind(const Work& work) {
+  const runtime::ComputeCall& call = work.call;
   model::ParameterSet& parameters = parameters_of(call.unit);
-  const Views& weights = views(call.unit, computable(call.unit, call.weights, call.opens), shape_.compute);
-  Views* gradients = call.gradients == nullptr ? nullptr : &views(call.unit, call.gradients, torch::kFloat32);
+  const Views& weights = views(call.unit, computable(call.unit, work.at(call.weights), call.opens), shape_.compute);
+  Views* gradients = call.gradients ? &views(call.unit, work.at(call.gradients), torch::kFloat32) : nullptr;
   if (gradients != nullptr && call.first) gradients->flat.zero_();
   const model::FlatLayout& flat = layout_.units[static_cast<std::size_t>(call.unit)];
   for (std::size_t i = 0; i < flat.parameters.size(); ++i) {
     parameters.bind(flat.parameters[i].index, weights.parameters[i]);
     parameters.set_gradient(flat.parameters[i].index, gradients == nullptr ? torch::Tensor() : gradients->parameters[i]);
   }
-  if (call.tied_weights != nullptr) bind_tied(call);
+  if (call.tied_weights) bind_tied(work);
 }
 
-void TorchBackend::bind_tied(const runtime::ComputeCall& call) {
+void TorchBackend::bind_tied(const Work& work) {
+  const runtime::ComputeCall& call = work.call;
   model::ParameterSet& parameters = parameters_of(call.unit);
-  parameters.bind(layout_.tied_head_index, tied_view(computable(0, call.tied_weights, call.opens), shape_.compute));
-  if (call.tied_gradients == nullptr) {
+  parameters.bind(layout_.tied_head_index, tied_view(computable(0, work.at(call.tied_weights), call.opens), shape_.compute));
+  if (!call.tied_gradients) {
     parameters.set_gradient(layout_.tied_head_index, torch::Tensor());
     return;
   }
-  if (call.tied_first) views(0, call.tied_gradients, torch::kFloat32).flat.zero_();
-  parameters.set_gradient(layout_.tied_head_index, tied_view(call.tied_gradients, torch::kFloat32));
+  std::byte* gradients = work.at(call.tied_gradients);
+  if (call.tied_first) views(0, gradients, torch::kFloat32).flat.zero_();
+  parameters.set_gradient(layout_.tied_head_index, tied_view(gradients, torch::kFloat32));
 }
 
-void TorchBackend::run(const runtime::ComputeCall& call, runtime::StepBatch& batch) {
+void TorchBackend::run(const device::ComputeScope& scope, const runtime::ComputeCall& call, runtime::StepBatch& batch) {
   const MeteredScope metered(meter_);
-  bind(call);
+  const Work work{scope, call, batch};
+  bind(work);
   module_of(call.unit).train(batch.training);
   if (batch.training) {
     model::seed_unit(shape_.seed, static_cast<std::uint64_t>(batch.step), static_cast<std::uint64_t>(call.unit),
                      static_cast<std::uint64_t>(call.micro_batch));
   }
   if (call.op == Op::forward) {
-    forward(call, batch);
+    forward(work);
   } else if (call.op == Op::backward) {
-    backward(call, batch);
+    backward(work);
   } else {
-    head(call, batch);
+    head(work);
   }
 }
 
-void TorchBackend::forward(const runtime::ComputeCall& call, const runtime::StepBatch& batch) {
-  torch::Tensor output = hidden(call.output);
-  const torch::Tensor input = call.unit == 0 ? ids(batch.inputs, call.micro_batch) : hidden(call.input);
+void TorchBackend::forward(const Work& work) {
+  const runtime::ComputeCall& call = work.call;
+  torch::Tensor output = hidden(work.at(call.output));
+  const torch::Tensor input = call.unit == 0 ? ids(work.batch.inputs, call.micro_batch) : hidden(work.at(call.input));
   model::forward(module_of(call.unit), input, output, shape_.compute);
 }
 
-void TorchBackend::backward(const runtime::ComputeCall& call, const runtime::StepBatch& batch) {
-  const torch::Tensor gradient = hidden(call.output_gradient);
+void TorchBackend::backward(const Work& work) {
+  const runtime::ComputeCall& call = work.call;
+  const torch::Tensor gradient = hidden(work.at(call.output_gradient));
   if (call.unit == 0) {
-    model::backward(module_of(0), ids(batch.inputs, call.micro_batch), gradient, nullptr, shape_.compute);
+    model::backward(module_of(0), ids(work.batch.inputs, call.micro_batch), gradient, nullptr, shape_.compute);
     return;
   }
-  torch::Tensor input_gradient = hidden(call.output);
-  model::backward(module_of(call.unit), hidden(call.input), gradient, &input_gradient, shape_.compute);
+  torch::Tensor input_gradient = hidden(work.at(call.output));
+  model::backward(module_of(call.unit), hidden(work.at(call.input)), gradient, &input_gradient, shape_.compute);
 }
 
-void TorchBackend::head(const runtime::ComputeCall& call, const runtime::StepBatch& batch) {
+void TorchBackend::head(const Work& work) {
+  const runtime::ComputeCall& call = work.call;
   auto& head = dynamic_cast<HeadUnit&>(module_of(call.unit));
-  const torch::Tensor input = hidden(call.input);
+  const torch::Tensor input = hidden(work.at(call.input));
   if (head_sink_) {
     head_sink_(head, input.to(shape_.compute));
     return;
   }
-  const model::HeadPass pass{batch.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
+  const model::HeadPass pass{work.batch.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
+  const torch::Tensor labels = ids(work.batch.labels, call.micro_batch);
   if (call.op == Op::head_forward) {
-    *call.loss = model::head_loss(head, input, ids(batch.labels, call.micro_batch), pass);
+    *call.loss = model::head_loss(head, input, labels, pass);
     return;
   }
-  torch::Tensor input_gradient = hidden(call.output);
-  *call.loss = model::head_forward_backward(head, input, ids(batch.labels, call.micro_batch), pass, input_gradient);
+  torch::Tensor input_gradient = hidden(work.at(call.output));
+  *call.loss = model::head_forward_backward(head, input, labels, pass, input_gradient);
 }
 
 // One unit forward and, in training, backward, on zeros that the meter does not count.
-void TorchBackend::rehearse_unit(int unit, bool training) {
+void TorchBackend::rehearse_unit(device::Device& device, int unit, bool training) {
   const int last = static_cast<int>(model_.units.size()) - 1;
   const std::vector<std::int64_t> tokens(static_cast<std::size_t>(shape_.rows * shape_.tokens), 0);
   runtime::StepBatch batch;
@@ -127,9 +143,9 @@ void TorchBackend::rehearse_unit(int unit, bool training) {
   batch.inputs = tokens.data();
   batch.labels = tokens.data();
   batch.losses.resize(1);
-  std::vector<memory::AnonymousMemory> slots;
+  std::vector<device::DeviceMemory> slots;
   const auto slot = [&](bool wanted, std::uint64_t elements, at::ScalarType dtype) {
-    return wanted ? slots.emplace_back(elements * c10::elementSize(dtype)).data() : nullptr;
+    return wanted ? slots.emplace_back(device.device_alloc(elements * c10::elementSize(dtype))).data() : device::DevicePtr();
   };
   const std::uint64_t own = schedule::padded_elements(layout_.units[static_cast<std::size_t>(unit)].elements);
   const std::uint64_t shared = schedule::padded_elements(layout_.units.front().elements);
@@ -147,19 +163,24 @@ void TorchBackend::rehearse_unit(int unit, bool training) {
   call.output_gradient = slot(true, state, shape_.storage);
   call.output = slot(true, state, shape_.storage);
   call.loss = batch.losses.data();
-  run(call, batch);
-  if (training && unit != last) {
+  const auto end = device.make_event();
+  device::Stream& stream = device.stream(device::StreamKind::compute);
+  stream.compute([&](const device::ComputeScope& scope) {
+    run(scope, call, batch);
+    if (!training || unit == last) return;
     call.op = Op::backward;
-    run(call, batch);
-  }
+    run(scope, call, batch);
+  });
+  stream.record(*end);
+  end->wait();
   parameters_of(unit).clear_gradients();
 }
 
-std::uint64_t TorchBackend::rehearse(bool training, double margin, std::uint64_t slack_bytes) {
+std::uint64_t TorchBackend::rehearse(device::Device& device, bool training, double margin, std::uint64_t slack_bytes) {
   std::vector<bool> seen(model_.kinds.size(), false);
   for (std::size_t unit = 0; unit < model_.units.size(); ++unit) {
     const auto kind = static_cast<std::size_t>(model_.units[unit]);
-    if (!seen[kind]) rehearse_unit(static_cast<int>(unit), training);
+    if (!seen[kind]) rehearse_unit(device, static_cast<int>(unit), training);
     seen[kind] = true;
   }
   // They belong to memory that is gone.

@@ -7,8 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/compute.h"
+#include "device/device.h"
 #include "plan/model_layout.h"
+#include "runtime/compute.h"
 #include "torch/memory.h"
 #include "torch/widened_weights.h"
 
@@ -31,7 +32,7 @@ class TorchBackend final : public runtime::ComputeBackend {
  public:
   TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape);
 
-  void run(const runtime::ComputeCall& call, runtime::StepBatch& batch) override;
+  void run(const device::ComputeScope& scope, const runtime::ComputeCall& call, runtime::StepBatch& batch) override;
 
   // Sampling: head_forward gives the head's input (rows, tokens, hidden) and the head to `sink` and computes no loss.
   using HeadSink = std::function<void(HeadUnit& head, const torch::Tensor& hidden)>;
@@ -41,9 +42,9 @@ class TorchBackend final : public runtime::ComputeBackend {
   // Of the buffers for widened weights, mapped at construction: 0 where the dtypes are one. Part of the device budget.
   [[nodiscard]] std::uint64_t widened_bytes() const { return widened_.bytes(); }
 
-  // Runs every kind of unit once, forward and (training) backward, on memory of its own, and measures the most bytes that LibTorch's
+  // Runs every kind of unit once on `device`, forward and (training) backward, on memory of its own, and measures the most bytes that LibTorch's
   // temporaries take. Returns `margin` times that and `slack_bytes`, which is the cap from then on: beyond it run() throws Error(budget).
-  std::uint64_t rehearse(bool training, double margin, std::uint64_t slack_bytes);
+  std::uint64_t rehearse(device::Device& device, bool training, double margin, std::uint64_t slack_bytes);
 
  private:
   struct Views {
@@ -62,12 +63,13 @@ class TorchBackend final : public runtime::ComputeBackend {
   std::byte* computable(int object, std::byte* weights, bool opens);
   torch::Tensor hidden(std::byte* data) const;
   torch::Tensor ids(const std::int64_t* data, int micro_batch) const;
-  void bind(const runtime::ComputeCall& call);
-  void bind_tied(const runtime::ComputeCall& call);
-  void forward(const runtime::ComputeCall& call, const runtime::StepBatch& batch);
-  void backward(const runtime::ComputeCall& call, const runtime::StepBatch& batch);
-  void head(const runtime::ComputeCall& call, const runtime::StepBatch& batch);
-  void rehearse_unit(int unit, bool training);
+  struct Work;  // a call, inside the guard
+  void bind(const Work& work);
+  void bind_tied(const Work& work);
+  void forward(const Work& work);
+  void backward(const Work& work);
+  void head(const Work& work);
+  void rehearse_unit(device::Device& device, int unit, bool training);
 
   Model& model_;
   const plan::ModelLayout& layout_;

@@ -55,16 +55,15 @@ std::uint64_t resident_bytes() {
 }
 
 Session::Session(Model made, const Config& settings, Purpose purpose)
-    : config(settings), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(plan::make_model_layout(model, settings.optimizer.decay_1d)),
+    : config(settings), device(device::make_cpu_device()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(plan::make_model_layout(model, settings.optimizer.decay_1d)),
       shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(plan::make_problem(settings, numerics, model, layout, purpose == Purpose::train)) {
   const bool training = purpose == Purpose::train;
-  temporaries = backend.rehearse(training, kTemporariesMargin, kTemporariesSlack);
+  temporaries = backend.rehearse(*device, training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
   memory = plan::plan_memory(config, problem, {temporaries, backend.widened_bytes(), training && plan::snapshot_places(config) > 0 ? checkpoint::store_options(config).stream_bytes : 0});
   program = schedule::build_program(problem, memory.pools);
   store_layout = plan::make_store_layout(config, layout, problem);
   if (training) optimizer = optim::make_optimizer(numerics.optimizer);
-  device = device::make_cpu_device();
 }
 
 void Session::start(StartState state, runtime::Committer* committer) {

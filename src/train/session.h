@@ -39,6 +39,7 @@ struct Session {
   [[nodiscard]] int state_slot() const;
 
   Config config;
+  std::unique_ptr<device::Device> device;
   plan::Numerics numerics;
   Model model;
   plan::ModelLayout layout;
@@ -51,7 +52,6 @@ struct Session {
   schedule::Program program;
   store::Layout store_layout;
   std::unique_ptr<optim::Optimizer> optimizer;
-  std::unique_ptr<device::Device> device;
   std::unique_ptr<store::Store> store;
   std::optional<checkpoint::StateHashes> written;        // of a fresh run: what was written before start()
   store::SetUpProgress progress;             // of start(); may be empty

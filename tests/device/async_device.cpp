@@ -98,6 +98,8 @@ class AsyncEvent final : public Event {
 
 }  // namespace
 
+enum class Tier : std::uint8_t { device, host };
+
 // The blocks that this device gave out, and how much queued work uses each.
 class BlockTable {
  public:
@@ -106,19 +108,23 @@ class BlockTable {
   ~BlockTable() {
     if (!blocks_.empty()) abort_with("the device was destroyed before its memory");
   }
-  Memory add(Memory pages) {
-    if (pages.data() == nullptr) return {};
-    std::byte* data = pages.data();
-    const std::size_t bytes = pages.bytes();
+  template <typename Pointer>
+  Memory<Pointer> add(std::size_t bytes, Tier tier) {
+    HostMemory pages = map_pages<HostPtr>(bytes, tier == Tier::host ? "host" : "device");
+    if (!pages.data()) return {};
+    std::byte* data = pages.data().get();
     const std::lock_guard lock(mutex_);
-    blocks_[data].pages = std::move(pages);
-    return {data, bytes, [this](std::byte* block, std::size_t) { remove(block); }};
+    Block& block = blocks_[data];
+    block.pages = std::move(pages);
+    block.tier = tier;
+    return {Pointer(data), bytes, [this, data] { remove(data); }};
   }
-  Use use(const std::byte* data, std::size_t bytes);
+  Use use(const std::byte* data, std::size_t bytes, Tier tier);
 
  private:
   struct Block {
-    Memory pages;
+    HostMemory pages;
+    Tier tier = Tier::host;
     std::atomic<int> in_flight{0};
   };
 
@@ -147,15 +153,16 @@ class BlockTable::Use {
   std::atomic<int>* in_flight_;
 };
 
-BlockTable::Use BlockTable::use(const std::byte* data, std::size_t bytes) {
+BlockTable::Use BlockTable::use(const std::byte* data, std::size_t bytes, Tier tier) {
   const std::lock_guard lock(mutex_);
   auto after = blocks_.upper_bound(data);
   if (after != blocks_.begin()) {
     Block& block = std::prev(after)->second;
-    const auto offset = static_cast<std::size_t>(data - block.pages.data());
-    if (offset <= block.pages.bytes() && bytes <= block.pages.bytes() - offset) return Use(block.in_flight);
+    const auto offset = static_cast<std::size_t>(data - block.pages.data().get());
+    if (block.tier == tier && offset <= block.pages.bytes() && bytes <= block.pages.bytes() - offset) return Use(block.in_flight);
   }
-  throw std::logic_error(fmt::format("no live block of the device holds the {} B at {}", bytes, static_cast<const void*>(data)));
+  throw std::logic_error(fmt::format("no live block of the device's {} memory holds the {} B at {}", tier == Tier::host ? "host" : "own", bytes,
+                                     static_cast<const void*>(data)));
 }
 
 // A queue and the thread that empties it.
@@ -168,20 +175,18 @@ class AsyncStream final : public Stream {
         delay_us_(0, options.longest_delay.count()),
         worker_([this, kind] { run(static_cast<int>(kind)); }) {}
 
-  void copy(std::byte* destination, const std::byte* source, std::size_t bytes) override {
+  void copy(DevicePtr destination, HostPtr source, std::size_t bytes) override { move(on(destination), on(source), bytes); }
+  void copy(HostPtr destination, DevicePtr source, std::size_t bytes) override { move(on(destination), on(source), bytes); }
+  void copy(DevicePtr destination, DevicePtr source, std::size_t bytes) override { move(on(destination), on(source), bytes); }
+  void fill_zero(DevicePtr destination, std::size_t bytes) override {
     if (bytes == 0) return;
-    Operation operation{[=] { std::memcpy(destination, source, bytes); }};
-    operation.written.emplace(blocks_.use(destination, bytes));
-    operation.read.emplace(blocks_.use(source, bytes));
+    Operation operation{[data = address(destination), bytes] { std::memset(data, 0, bytes); }};
+    operation.written.emplace(blocks_.use(address(destination), bytes, Tier::device));
     submit(std::move(operation));
   }
-  void fill_zero(std::byte* destination, std::size_t bytes) override {
-    if (bytes == 0) return;
-    Operation operation{[=] { std::memset(destination, 0, bytes); }};
-    operation.written.emplace(blocks_.use(destination, bytes));
-    submit(std::move(operation));
+  void compute(const Work& work) override {
+    submit({[work] { work(inside_compute()); }});
   }
-  void compute(const std::function<void()>& work) override { submit({work}); }
   void wait(const Event& event) override {
     const std::shared_ptr<Point> point = dynamic_cast<const AsyncEvent&>(event).point();
     if (point != nullptr) submit({[point] { point->await(); }, false});
@@ -207,6 +212,20 @@ class AsyncStream final : public Stream {
   void join() { worker_.join(); }
 
  private:
+  struct Place {
+    std::byte* data = nullptr;
+    Tier tier = Tier::host;
+  };
+  static Place on(HostPtr place) { return {place.get(), Tier::host}; }
+  static Place on(DevicePtr place) { return {address(place), Tier::device}; }
+  void move(const Place& destination, const Place& source, std::size_t bytes) {
+    if (bytes == 0) return;
+    Operation operation{[to = destination.data, from = source.data, bytes] { std::memcpy(to, from, bytes); }};
+    operation.written.emplace(blocks_.use(destination.data, bytes, destination.tier));
+    operation.read.emplace(blocks_.use(source.data, bytes, source.tier));
+    submit(std::move(operation));
+  }
+
   struct Operation {
     std::function<void()> run;
     bool is_work = true;  // and no point in the order: late, and left out after a failure
@@ -278,8 +297,8 @@ AsyncDevice::~AsyncDevice() {
   for (const auto& each : streams_) each->join();
 }
 
-Memory AsyncDevice::device_alloc(std::size_t bytes) { return blocks_->add(map_pages(bytes, "device")); }
-Memory AsyncDevice::host_alloc(std::size_t bytes) { return blocks_->add(map_pages(bytes, "host")); }
+DeviceMemory AsyncDevice::device_alloc(std::size_t bytes) { return blocks_->add<DevicePtr>(bytes, Tier::device); }
+HostMemory AsyncDevice::host_alloc(std::size_t bytes) { return blocks_->add<HostPtr>(bytes, Tier::host); }
 Stream& AsyncDevice::stream(StreamKind kind) { return *streams_[static_cast<std::size_t>(kind)]; }
 std::unique_ptr<Event> AsyncDevice::make_event() { return std::make_unique<AsyncEvent>(*failure_); }
 void AsyncDevice::hold(StreamKind kind) { streams_[static_cast<std::size_t>(kind)]->set_held(true); }

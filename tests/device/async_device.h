@@ -22,7 +22,7 @@ class AsyncStream;
 class BlockTable;
 class Failure;
 
-// Misuse is loud. A copy or fill outside one live block of this device throws std::logic_error from the call. Releasing a block that a copy
+// Misuse is loud. A copy or fill outside one live block of this device and of the pointer's tier throws std::logic_error from the call. Releasing a block that a copy
 // or fill in flight uses, and destroying the device before its memory, abort with a message. A failure is sticky: the first exception that
 // leaves a compute() is thrown by every later wait() and reached() of an event that was recorded, on any stream, and work that has not
 // started by then is left out. Points are still reached, so nobody waits for ever.
@@ -34,8 +34,8 @@ class AsyncDevice final : public Device {
   AsyncDevice& operator=(const AsyncDevice&) = delete;
 
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
-  Memory device_alloc(std::size_t bytes) override;
-  Memory host_alloc(std::size_t bytes) override;
+  DeviceMemory device_alloc(std::size_t bytes) override;
+  HostMemory host_alloc(std::size_t bytes) override;
   Stream& stream(StreamKind kind) override;
   std::unique_ptr<Event> make_event() override;
 

@@ -13,7 +13,7 @@ constexpr std::size_t kBytes = 5000;
 
 class AsyncDeviceBugs : public testing::Test {
  protected:
-  AsyncDeviceBugs() { std::memset(source_.data(), 5, kBytes); }
+  AsyncDeviceBugs() { std::memset(source_.data().get(), 5, kBytes); }
   void finish(StreamKind kind) {
     const auto event = device_.make_event();
     device_.stream(kind).record(*event);
@@ -28,7 +28,7 @@ class AsyncDeviceBugs : public testing::Test {
     h2d_.copy(slot_.data(), source_.data(), kBytes);
     h2d_.record(*copied);
     if (with_wait) compute_.wait(*copied);
-    compute_.compute([&] { seen = std::memcmp(slot_.data(), source_.data(), kBytes) == 0; });
+    compute_.compute([&](const ComputeScope& scope) { seen = std::memcmp(scope.address(slot_.data()), source_.data().get(), kBytes) == 0; });
     compute_.record(*looked);
     if (!with_wait) looked->wait();
     device_.resume(StreamKind::h2d);
@@ -40,9 +40,16 @@ class AsyncDeviceBugs : public testing::Test {
   AsyncDevice device_;
   Stream& compute_ = device_.stream(StreamKind::compute);
   Stream& h2d_ = device_.stream(StreamKind::h2d);
-  Memory source_ = device_.host_alloc(kBytes);
-  Memory slot_ = device_.device_alloc(kBytes);
-  Memory result_ = device_.host_alloc(kBytes);
+  Stream& d2h_ = device_.stream(StreamKind::d2h);
+  // A copy of `source_`'s bytes that h2d has made and that nobody else waits for.
+  void fill_slot() {
+    h2d_.copy(slot_.data(), source_.data(), kBytes);
+    finish(StreamKind::h2d);
+  }
+
+  HostMemory source_ = device_.host_alloc(kBytes);
+  DeviceMemory slot_ = device_.device_alloc(kBytes);
+  HostMemory result_ = device_.host_alloc(kBytes);
 };
 
 TEST_F(AsyncDeviceBugs, AMissingStreamWaitShowsAsWrongBytes) { EXPECT_FALSE(compute_sees_the_copy(false)); }
@@ -50,24 +57,26 @@ TEST_F(AsyncDeviceBugs, AMissingStreamWaitShowsAsWrongBytes) { EXPECT_FALSE(comp
 TEST_F(AsyncDeviceBugs, TheSameWithItsWaitIsRight) { EXPECT_TRUE(compute_sees_the_copy(true)); }
 
 TEST_F(AsyncDeviceBugs, AMissingHostWaitShowsAsStaleBytes) {
-  device_.hold(StreamKind::h2d);
+  fill_slot();
+  device_.hold(StreamKind::d2h);
   const auto copied = device_.make_event();
-  h2d_.copy(result_.data(), source_.data(), kBytes);
-  h2d_.record(*copied);
+  d2h_.copy(result_.data(), slot_.data(), kBytes);
+  d2h_.record(*copied);
   EXPECT_FALSE(copied->reached());
-  EXPECT_EQ(result_.data()[0], std::byte{0});
-  device_.resume(StreamKind::h2d);
+  EXPECT_EQ(*result_.data().get(), std::byte{0});
+  device_.resume(StreamKind::d2h);
   copied->wait();
-  EXPECT_EQ(result_.data()[0], std::byte{5});
+  EXPECT_EQ(*result_.data().get(), std::byte{5});
 }
 
 TEST_F(AsyncDeviceBugs, ASourceOverwrittenInFlightShowsInTheCopy) {
   device_.hold(StreamKind::h2d);
-  h2d_.copy(result_.data(), source_.data(), kBytes);
-  std::memset(source_.data(), 6, kBytes);
+  h2d_.copy(slot_.data(), source_.data(), kBytes);
+  std::memset(source_.data().get(), 6, kBytes);
   device_.resume(StreamKind::h2d);
+  h2d_.copy(result_.data(), slot_.data(), kBytes);
   finish(StreamKind::h2d);
-  EXPECT_EQ(result_.data()[0], std::byte{6});
+  EXPECT_EQ(*result_.data().get(), std::byte{6});
 }
 
 TEST_F(AsyncDeviceBugs, ASlotReusedUnderItsReaderShowsAsTheNextContent) {
@@ -77,13 +86,14 @@ TEST_F(AsyncDeviceBugs, ASlotReusedUnderItsReaderShowsAsTheNextContent) {
   finish(StreamKind::h2d);
   device_.resume(StreamKind::compute);
   finish(StreamKind::compute);
-  EXPECT_EQ(result_.data()[0], std::byte{5});
+  EXPECT_EQ(*result_.data().get(), std::byte{5});
 }
 
 TEST_F(AsyncDeviceBugs, MemoryThatIsNotTheDevicesIsRefused) {
   std::byte stack[16] = {};
-  EXPECT_THROW(h2d_.copy(slot_.data(), stack, 16), std::logic_error);
-  EXPECT_THROW(h2d_.copy(stack, slot_.data(), 16), std::logic_error);
+  EXPECT_THROW(h2d_.copy(slot_.data(), HostPtr(stack), 16), std::logic_error);
+  EXPECT_THROW(h2d_.copy(DevicePtr(stack), slot_.data(), 16), std::logic_error);
+  EXPECT_THROW(h2d_.copy(slot_.data(), DevicePtr(source_.data().get()), 16), std::logic_error) << "host memory on the wrong tier";
   EXPECT_THROW(h2d_.copy(slot_.data() + 1, source_.data(), kBytes), std::logic_error);
   EXPECT_THROW(h2d_.fill_zero(slot_.data(), kBytes + 1), std::logic_error);
   finish(StreamKind::h2d);
@@ -97,7 +107,7 @@ TEST_F(AsyncDeviceDeathTest, ReleasingMemoryInFlightAborts) {
       {
         device_.hold(StreamKind::h2d);
         h2d_.copy(slot_.data(), source_.data(), kBytes);
-        slot_ = Memory();
+        slot_ = DeviceMemory();
       },
       "memory was released while work on it was in flight");
 }
@@ -106,7 +116,7 @@ TEST_F(AsyncDeviceDeathTest, DestroyingTheDeviceBeforeItsMemoryAborts) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   EXPECT_DEATH(
       {
-        Memory survivor;
+        HostMemory survivor;
         AsyncDevice device;
         survivor = device.host_alloc(kBytes);
       },
@@ -118,7 +128,7 @@ using AsyncDeviceFailure = AsyncDeviceBugs;
 TEST_F(AsyncDeviceFailure, LeavesComputeOnlyThroughEvents) {
   const auto event = device_.make_event();
   device_.hold(StreamKind::compute);
-  compute_.compute([] { throw std::runtime_error("broken"); });
+  compute_.compute([](const ComputeScope&) { throw std::runtime_error("broken"); });
   compute_.record(*event);
   EXPECT_FALSE(event->reached());
   device_.resume(StreamKind::compute);
@@ -130,11 +140,12 @@ TEST_F(AsyncDeviceFailure, LeavesComputeOnlyThroughEvents) {
 TEST_F(AsyncDeviceFailure, KeepsItsFirstCauseAndLeavesLaterWorkOutOnEveryStream) {
   const auto failed = device_.make_event();
   const auto later = device_.make_event();
-  compute_.compute([] { throw std::runtime_error("first"); });
-  compute_.compute([] { throw std::runtime_error("second"); });
+  compute_.compute([](const ComputeScope&) { throw std::runtime_error("first"); });
+  compute_.compute([](const ComputeScope&) { throw std::runtime_error("second"); });
   compute_.record(*failed);
   h2d_.wait(*failed);
-  h2d_.copy(result_.data(), source_.data(), kBytes);
+  h2d_.copy(slot_.data(), source_.data(), kBytes);
+  h2d_.copy(result_.data(), slot_.data(), kBytes);
   h2d_.record(*later);
   try {
     later->wait();
@@ -142,11 +153,11 @@ TEST_F(AsyncDeviceFailure, KeepsItsFirstCauseAndLeavesLaterWorkOutOnEveryStream)
   } catch (const std::runtime_error& error) {
     EXPECT_STREQ(error.what(), "first");
   }
-  EXPECT_EQ(result_.data()[0], std::byte{0});
+  EXPECT_EQ(*result_.data().get(), std::byte{0});
 }
 
 TEST_F(AsyncDeviceFailure, DoesNotTouchEventsThatWereNeverRecorded) {
-  compute_.compute([] { throw std::runtime_error("broken"); });
+  compute_.compute([](const ComputeScope&) { throw std::runtime_error("broken"); });
   EXPECT_THROW(finish(StreamKind::compute), std::runtime_error);
   EXPECT_TRUE(device_.make_event()->reached());
 }

@@ -21,7 +21,7 @@ using Bytes = std::vector<std::byte>;
 struct Subject {
   const char* name;
   std::unique_ptr<Device> (*make)();
-  // destination[i] += source[i] on device memory, called inside compute().
+  // destination[i] += source[i], at addresses that a ComputeScope gave, inside compute().
   void (*add)(std::byte* destination, const std::byte* source, std::size_t bytes);
 };
 void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.name; }
@@ -39,9 +39,9 @@ std::unique_ptr<Device> make_async() {
 class DeviceConformance : public testing::TestWithParam<Subject> {
  protected:
   Stream& stream(StreamKind kind) { return device_->stream(kind); }
-  Memory host(std::size_t bytes, int value) {
-    Memory memory = device_->host_alloc(bytes);
-    std::memset(memory.data(), value, bytes);
+  HostMemory host(std::size_t bytes, int value) {
+    HostMemory memory = device_->host_alloc(bytes);
+    std::memset(memory.data().get(), value, bytes);
     return memory;
   }
   void finish(StreamKind kind) {
@@ -49,14 +49,19 @@ class DeviceConformance : public testing::TestWithParam<Subject> {
     stream(kind).record(*event);
     event->wait();
   }
-  Bytes download(const Memory& memory) {
-    const Memory copy = device_->host_alloc(memory.bytes());
+  Bytes download(const DeviceMemory& memory) {
+    const HostMemory copy = device_->host_alloc(memory.bytes());
     stream(StreamKind::d2h).copy(copy.data(), memory.data(), memory.bytes());
     finish(StreamKind::d2h);
-    return Bytes(copy.data(), copy.data() + copy.bytes());
+    return content(copy);
+  }
+  void upload(StreamKind kind, const DeviceMemory& to, int value) {
+    const HostMemory from = host(to.bytes(), value);
+    stream(kind).copy(to.data(), from.data(), to.bytes());
+    finish(kind);
   }
   static Bytes filled(std::size_t bytes, int value) { return Bytes(bytes, static_cast<std::byte>(value)); }
-  static Bytes content(const Memory& memory) { return Bytes(memory.data(), memory.data() + memory.bytes()); }
+  static Bytes content(const HostMemory& memory) { return Bytes(memory.data().get(), memory.data().get() + memory.bytes()); }
 
   const std::unique_ptr<Device> device_ = GetParam().make();
 };
@@ -65,28 +70,31 @@ TEST_P(DeviceConformance, HasAName) { EXPECT_FALSE(device_->name().empty()); }
 
 TEST_P(DeviceConformance, MemoryIsAlignedAndOfTheSizeAskedFor) {
   for (const std::size_t bytes : {std::size_t{1}, std::size_t{4095}, std::size_t{4097}, (std::size_t{3} << 20) + 5}) {
-    const Memory on_device = device_->device_alloc(bytes);
-    const Memory on_host = device_->host_alloc(bytes);
-    for (const Memory* memory : {&on_device, &on_host}) {
-      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory->data()) % 4096, 0U);
-      EXPECT_EQ(memory->bytes(), bytes);
-    }
+    const DeviceMemory on_device = device_->device_alloc(bytes);
+    const HostMemory on_host = device_->host_alloc(bytes);
+    std::uintptr_t address = 1;
+    stream(StreamKind::compute).compute([&](const ComputeScope& scope) { address = reinterpret_cast<std::uintptr_t>(scope.address(on_device.data())); });
+    finish(StreamKind::compute);
+    EXPECT_EQ(address % 4096, 0U);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(on_host.data().get()) % 4096, 0U);
+    EXPECT_EQ(on_device.bytes(), bytes);
+    EXPECT_EQ(on_host.bytes(), bytes);
   }
 }
 
 TEST_P(DeviceConformance, AnEmptyBlockHasNoMemory) {
-  EXPECT_EQ(device_->device_alloc(0).data(), nullptr);
-  EXPECT_EQ(device_->host_alloc(0).data(), nullptr);
+  EXPECT_FALSE(device_->device_alloc(0).data());
+  EXPECT_FALSE(device_->host_alloc(0).data());
 }
 
 TEST_P(DeviceConformance, MemoryStartsZeroedEvenWhereItWasUsedBefore) {
   const std::size_t bytes = 3 << 20;
   for (int round = 0; round < 3; ++round) {
-    Memory on_device = device_->device_alloc(bytes);
-    Memory on_host = device_->host_alloc(bytes);
+    const DeviceMemory on_device = device_->device_alloc(bytes);
+    const HostMemory on_host = device_->host_alloc(bytes);
     EXPECT_EQ(content(on_host), filled(bytes, 0));
     EXPECT_EQ(download(on_device), filled(bytes, 0));
-    std::memset(on_host.data(), 0xff, bytes);
+    std::memset(on_host.data().get(), 0xff, bytes);
     stream(StreamKind::h2d).copy(on_device.data(), on_host.data(), bytes);
     finish(StreamKind::h2d);
   }
@@ -96,7 +104,11 @@ TEST_P(DeviceConformance, RefusesWhatDoesNotFitNamingSizeAndTier) {
   const std::size_t absurd = std::size_t{1} << 60;
   for (const bool on_device : {true, false}) {
     try {
-      const Memory memory = on_device ? device_->device_alloc(absurd) : device_->host_alloc(absurd);
+      if (on_device) {
+        device_->device_alloc(absurd);
+      } else {
+        device_->host_alloc(absurd);
+      }
       FAIL() << "allocated " << absurd << " bytes";
     } catch (const Error& error) {
       const std::string text = error.what();
@@ -106,62 +118,68 @@ TEST_P(DeviceConformance, RefusesWhatDoesNotFitNamingSizeAndTier) {
       EXPECT_EQ(text.find('\n'), std::string::npos) << text;
     }
   }
-  EXPECT_NE(device_->device_alloc(4096).data(), nullptr) << "a refusal must leave the device usable";
+  EXPECT_TRUE(device_->device_alloc(4096).data()) << "a refusal must leave the device usable";
 }
 
 TEST_P(DeviceConformance, MemoryMovesWithItsContent) {
-  Memory first = host(5000, 7);
-  std::byte* data = first.data();
-  Memory second = std::move(first);
-  EXPECT_EQ(second.data(), data);
+  HostMemory first = host(5000, 7);
+  const HostPtr data = first.data();
+  HostMemory second = std::move(first);
+  EXPECT_TRUE(second.data() == data);
   second = device_->host_alloc(100);
   EXPECT_EQ(content(second), filled(100, 0));
 }
 
 TEST_P(DeviceConformance, CopiesOfAStreamRunInOrder) {
   const std::size_t bytes = 100'003;
-  const Memory a = host(bytes, 1);
-  const Memory b = host(bytes, 2);
-  const Memory slot = device_->device_alloc(bytes);
-  const Memory after_a = device_->host_alloc(bytes);
-  const Memory after_b = device_->host_alloc(bytes);
+  const HostMemory a = host(bytes, 1);
+  const HostMemory b = host(bytes, 2);
+  const DeviceMemory slot = device_->device_alloc(bytes);
+  const DeviceMemory other = device_->device_alloc(bytes);
+  const HostMemory after_a = device_->host_alloc(bytes);
+  const HostMemory after_b = device_->host_alloc(bytes);
   Stream& copies = stream(StreamKind::h2d);
   copies.copy(slot.data(), a.data(), bytes);
   copies.copy(after_a.data(), slot.data(), bytes);
   copies.copy(slot.data(), b.data(), bytes);
-  copies.copy(after_b.data(), slot.data(), bytes);
+  copies.copy(other.data(), slot.data(), bytes);
+  copies.copy(after_b.data(), other.data(), bytes);
   finish(StreamKind::h2d);
   EXPECT_EQ(content(after_a), filled(bytes, 1));
   EXPECT_EQ(content(after_b), filled(bytes, 2));
 }
 
 TEST_P(DeviceConformance, CopiesAndFillsTouchTheirRangeOnly) {
-  const Memory source = host(4096, 9);
-  const Memory slot = device_->device_alloc(4096);
+  const HostMemory source = host(4096, 9);
+  const DeviceMemory slot = device_->device_alloc(4096);
   Stream& copies = stream(StreamKind::h2d);
   copies.copy(slot.data() + 3, source.data() + 1, 1001);
   copies.fill_zero(slot.data() + 500, 7);
+  copies.copy(slot.data() + 2000, slot.data() + 3, 10);
   copies.copy(slot.data(), source.data(), 0);
   copies.fill_zero(slot.data(), 0);
   finish(StreamKind::h2d);
   Bytes expected = filled(4096, 0);
   std::fill_n(expected.begin() + 3, 1001, std::byte{9});
   std::fill_n(expected.begin() + 500, 7, std::byte{0});
+  std::fill_n(expected.begin() + 2000, 10, std::byte{9});
   EXPECT_EQ(download(slot), expected);
 }
 
 TEST_P(DeviceConformance, FillsAndComputeKeepTheirPlaceAmongCopies) {
   const std::size_t bytes = 10'000;
   const auto add = GetParam().add;
-  const Memory ones = host(bytes, 1);
-  const Memory addend = device_->device_alloc(bytes);
-  const Memory sum = device_->device_alloc(bytes);
-  const Memory result = device_->host_alloc(bytes);
+  const HostMemory ones = host(bytes, 1);
+  const DeviceMemory addend = device_->device_alloc(bytes);
+  const DeviceMemory sum = device_->device_alloc(bytes);
+  const HostMemory result = device_->host_alloc(bytes);
   Stream& compute = stream(StreamKind::compute);
   compute.copy(addend.data(), ones.data(), bytes);
   compute.copy(sum.data(), ones.data(), bytes);
   compute.fill_zero(sum.data(), bytes);
-  for (int i = 0; i < 5; ++i) compute.compute([&] { add(sum.data(), addend.data(), bytes); });
+  for (int i = 0; i < 5; ++i) {
+    compute.compute([&](const ComputeScope& scope) { add(scope.address(sum.data()), scope.address(addend.data()), bytes); });
+  }
   compute.copy(result.data(), sum.data(), bytes);
   compute.fill_zero(sum.data(), bytes);
   finish(StreamKind::compute);
@@ -170,7 +188,7 @@ TEST_P(DeviceConformance, FillsAndComputeKeepTheirPlaceAmongCopies) {
 
 TEST_P(DeviceConformance, ComputeRunsEachWorkOnce) {
   std::vector<int> order;
-  for (int i = 0; i < 20; ++i) stream(StreamKind::compute).compute([&order, i] { order.push_back(i); });
+  for (int i = 0; i < 20; ++i) stream(StreamKind::compute).compute([&order, i](const ComputeScope&) { order.push_back(i); });
   finish(StreamKind::compute);
   ASSERT_EQ(order.size(), 20U);
   EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
@@ -178,7 +196,7 @@ TEST_P(DeviceConformance, ComputeRunsEachWorkOnce) {
 
 TEST_P(DeviceConformance, WorkKeepsNothingAliveOnceItsEventIsReached) {
   const auto captured = std::make_shared<int>(0);
-  stream(StreamKind::compute).compute([captured] { ++*captured; });
+  stream(StreamKind::compute).compute([captured](const ComputeScope&) { ++*captured; });
   finish(StreamKind::compute);
   EXPECT_EQ(*captured, 1);
   EXPECT_EQ(captured.use_count(), 1);
@@ -189,10 +207,10 @@ TEST_P(DeviceConformance, EventsOrderAPipelineOfStreamsThroughReusedSlots) {
   constexpr int kRounds = 40;
   const std::size_t bytes = 20'000;
   const auto add = GetParam().add;
-  const Memory source = device_->host_alloc(kRounds * bytes);
-  const Memory sums = device_->host_alloc(kRounds * bytes);
-  const Memory total = device_->device_alloc(bytes);
-  const Memory slots[2] = {device_->device_alloc(bytes), device_->device_alloc(bytes)};
+  const HostMemory source = device_->host_alloc(kRounds * bytes);
+  const HostMemory sums = device_->host_alloc(kRounds * bytes);
+  const DeviceMemory total = device_->device_alloc(bytes);
+  const DeviceMemory slots[2] = {device_->device_alloc(bytes), device_->device_alloc(bytes)};
   std::unique_ptr<Event> fetched[2] = {device_->make_event(), device_->make_event()};
   std::unique_ptr<Event> used[2] = {device_->make_event(), device_->make_event()};
   const auto added = device_->make_event();
@@ -200,13 +218,15 @@ TEST_P(DeviceConformance, EventsOrderAPipelineOfStreamsThroughReusedSlots) {
   for (int round = 0; round < kRounds; ++round) {
     const int i = round % 2;
     const std::size_t offset = static_cast<std::size_t>(round) * bytes;
-    std::memset(source.data() + offset, round, bytes);
+    std::memset(source.data().get() + offset, round, bytes);
     stream(StreamKind::h2d).wait(*used[i]);
     stream(StreamKind::h2d).copy(slots[i].data(), source.data() + offset, bytes);
     stream(StreamKind::h2d).record(*fetched[i]);
     stream(StreamKind::compute).wait(*fetched[i]);
     stream(StreamKind::compute).wait(*saved);
-    stream(StreamKind::compute).compute([add, to = total.data(), from = slots[i].data(), bytes] { add(to, from, bytes); });
+    stream(StreamKind::compute).compute([add, to = total.data(), from = slots[i].data(), bytes](const ComputeScope& scope) {
+      add(scope.address(to), scope.address(from), bytes);
+    });
     stream(StreamKind::compute).record(*used[i]);
     stream(StreamKind::compute).record(*added);
     stream(StreamKind::d2h).wait(*added);
@@ -215,7 +235,7 @@ TEST_P(DeviceConformance, EventsOrderAPipelineOfStreamsThroughReusedSlots) {
   }
   saved->wait();
   for (int round = 0; round < kRounds; ++round) {
-    const std::byte* sum = sums.data() + static_cast<std::size_t>(round) * bytes;
+    const std::byte* sum = sums.data().get() + static_cast<std::size_t>(round) * bytes;
     ASSERT_EQ(Bytes(sum, sum + bytes), filled(bytes, round * (round + 1) / 2 % 256)) << "round " << round;
   }
 }
@@ -229,9 +249,9 @@ TEST_P(DeviceConformance, AnEventNeverRecordedCountsAsReached) {
 }
 
 TEST_P(DeviceConformance, RecordingAgainMovesTheEvent) {
-  const Memory source = host(50'000, 3);
-  const Memory slot = device_->device_alloc(50'000);
-  const Memory result = device_->host_alloc(50'000);
+  const HostMemory source = host(50'000, 3);
+  const DeviceMemory slot = device_->device_alloc(50'000);
+  const HostMemory result = device_->host_alloc(50'000);
   const auto event = device_->make_event();
   Stream& copies = stream(StreamKind::h2d);
   copies.record(*event);
@@ -258,8 +278,8 @@ TEST_P(DeviceConformance, AWaitKeepsThePointThatItWasGiven) {
 }
 
 TEST_P(DeviceConformance, AnEventCanBeDestroyedBeforeItIsReached) {
-  const Memory source = host(30'000, 4);
-  const Memory slot = device_->device_alloc(30'000);
+  const HostMemory source = host(30'000, 4);
+  const DeviceMemory slot = device_->device_alloc(30'000);
   auto event = device_->make_event();
   stream(StreamKind::h2d).copy(slot.data(), source.data(), source.bytes());
   stream(StreamKind::h2d).record(*event);
@@ -270,8 +290,9 @@ TEST_P(DeviceConformance, AnEventCanBeDestroyedBeforeItIsReached) {
 }
 
 TEST_P(DeviceConformance, TheHostWaitsOnAnyThreadAndByPolling) {
-  const Memory source = host(70'000, 6);
-  const Memory result = device_->host_alloc(70'000);
+  const DeviceMemory source = device_->device_alloc(70'000);
+  upload(StreamKind::d2h, source, 6);
+  const HostMemory result = device_->host_alloc(70'000);
   const auto event = device_->make_event();
   stream(StreamKind::d2h).copy(result.data(), source.data(), source.bytes());
   stream(StreamKind::d2h).record(*event);
@@ -293,10 +314,12 @@ TEST_P(DeviceConformance, EachStreamMayHaveAThreadOfItsOwn) {
     threads.emplace_back([this, kind, &result = results[static_cast<std::size_t>(kind)]] {
       Stream& mine = stream(static_cast<StreamKind>(kind));
       for (int round = 0; round < 10; ++round) {
-        const Memory source = host(9000, 10 * kind + round);
-        const Memory target = device_->host_alloc(9000);
+        const HostMemory source = host(9000, 10 * kind + round);
+        const DeviceMemory slot = device_->device_alloc(9000);
+        const HostMemory target = device_->host_alloc(9000);
         const auto event = device_->make_event();
-        mine.copy(target.data(), source.data(), 9000);
+        mine.copy(slot.data(), source.data(), 9000);
+        mine.copy(target.data(), slot.data(), 9000);
         mine.record(*event);
         event->wait();
         result = content(target);
@@ -310,7 +333,7 @@ TEST_P(DeviceConformance, EachStreamMayHaveAThreadOfItsOwn) {
 TEST_P(DeviceConformance, AnErrorInComputeReachesWhoeverAwaitsIt) {
   const auto event = device_->make_event();
   try {
-    stream(StreamKind::compute).compute([] { throw Error(ErrorKind::non_finite, "the loss is nan"); });
+    stream(StreamKind::compute).compute([](const ComputeScope&) { throw Error(ErrorKind::non_finite, "the loss is nan"); });
     stream(StreamKind::compute).record(*event);
     stream(StreamKind::d2h).wait(*event);
     finish(StreamKind::d2h);
@@ -326,10 +349,10 @@ TEST(DeviceLifetime, TheDestructorWaitsForWhatWasSubmitted) {
     int done = 0;
     auto device = make();
     const auto event = device->make_event();
-    for (int i = 0; i < 10; ++i) device->stream(StreamKind::compute).compute([&] { ++done; });
+    for (int i = 0; i < 10; ++i) device->stream(StreamKind::compute).compute([&](const ComputeScope&) { ++done; });
     device->stream(StreamKind::compute).record(*event);
     device->stream(StreamKind::d2h).wait(*event);
-    device->stream(StreamKind::d2h).compute([&] { ++done; });
+    device->stream(StreamKind::d2h).compute([&](const ComputeScope&) { ++done; });
     device.reset();
     EXPECT_EQ(done, 11);
   }

@@ -25,8 +25,8 @@ std::uint64_t planned(const MemoryPlan& plan, const std::string& tier, bool (*co
 void expect_allocated_as_planned(const MemoryPlan& plan, const schedule::Problem& problem) {
   const auto device = device::make_cpu_device();
   const runtime::MemoryImage image(schedule::make_map(problem, plan.pools), *device);
-  EXPECT_EQ(image.host().bytes(), planned(plan, "host", is_slots_or_home));
-  EXPECT_EQ(image.device().bytes(), planned(plan, "device", is_slots_or_home));
+  EXPECT_EQ(image.host_block().bytes(), planned(plan, "host", is_slots_or_home));
+  EXPECT_EQ(image.device_block().bytes(), planned(plan, "device", is_slots_or_home));
 }
 
 TEST(MemoryPlanTest, FitsTheBudgetsOrIsRefusedAndIsWhatIsAllocated) {

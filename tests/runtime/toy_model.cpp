@@ -44,8 +44,9 @@ struct Mixer {
   }
 };
 
-float* floats(std::byte* data) { return reinterpret_cast<float*>(data); }
-std::byte* bytes(std::vector<float>& values) { return reinterpret_cast<std::byte*>(values.data()); }
+// The reference's memory, as places on the CPU device that it computes on.
+device::DevicePtr place(std::vector<std::byte>& bytes) { return device::DevicePtr(bytes.data()); }
+device::DevicePtr place(std::vector<float>& values) { return device::DevicePtr(reinterpret_cast<std::byte*>(values.data())); }
 
 }  // namespace
 
@@ -102,6 +103,14 @@ struct ToyBackend::Pass {
   Mixer tied;
 };
 
+struct ToyBackend::Work {
+  const device::ComputeScope& scope;
+  const ComputeCall& call;
+  StepBatch& batch;
+
+  [[nodiscard]] float* floats(device::DevicePtr place) const { return scope.as<float>(place); }
+};
+
 ToyBackend::ToyBackend(const schedule::Problem& problem, bool blows_up)
     : problem_(problem), blows_up_(blows_up), hidden_(problem.activation_bytes / sizeof(float)), input_(hidden_), output_(hidden_), output_gradient_(hidden_) {
   std::uint64_t widest = 0;
@@ -117,7 +126,7 @@ const float* ToyBackend::wide(const std::byte* weights, std::uint64_t elements, 
   return scratch.data();
 }
 
-void ToyBackend::run(const ComputeCall& call, StepBatch& batch) {
+void ToyBackend::run(const device::ComputeScope& scope, const ComputeCall& call, StepBatch& batch) {
   const auto unit = static_cast<std::size_t>(call.unit);
   const auto micro_batch = static_cast<std::size_t>(call.micro_batch);
   // As dropout would: another factor each step, unit and micro-batch.
@@ -127,45 +136,58 @@ void ToyBackend::run(const ComputeCall& call, StepBatch& batch) {
     return Mixer{elements, hidden_, shift, even * (1.0F + 0.01F * static_cast<float>(noise))};
   };
   const Pass pass{mixer(problem_.elements[unit], micro_batch + 1), mixer(problem_.elements[0], micro_batch + 5)};
-  if (call.gradients != nullptr && call.first) std::fill_n(floats(call.gradients), schedule::padded_elements(problem_.elements[unit]), 0.0F);
-  if (call.tied_gradients != nullptr && call.tied_first) {
-    std::fill_n(floats(call.tied_gradients), schedule::padded_elements(problem_.elements[0]), 0.0F);
+  const Work work{scope, call, batch};
+  if (call.gradients && call.first) std::fill_n(work.floats(call.gradients), schedule::padded_elements(problem_.elements[unit]), 0.0F);
+  if (call.tied_gradients && call.tied_first) {
+    std::fill_n(work.floats(call.tied_gradients), schedule::padded_elements(problem_.elements[0]), 0.0F);
   }
   if (call.op == Op::forward) {
-    forward(pass, call, batch);
+    forward(pass, work);
   } else if (call.op == Op::backward) {
-    backward(pass, call, batch);
+    backward(pass, work);
   } else {
-    head(pass, call, batch);
+    head(pass, work);
   }
 }
 
-const float* ToyBackend::embedding_input(const ComputeCall& call, const StepBatch& batch) {
-  const std::int64_t* ids = batch.inputs + static_cast<std::ptrdiff_t>(call.micro_batch) * kTokens;
+const float* ToyBackend::unit_input(const Work& work) {
+  if (work.call.unit > 0) return work.floats(work.call.input);
+  const std::int64_t* ids = work.batch.inputs + static_cast<std::ptrdiff_t>(work.call.micro_batch) * kTokens;
   for (std::size_t i = 0; i < hidden_; ++i) input_[i] = 0.01F * static_cast<float>(ids[i % kTokens]) + 0.001F * static_cast<float>(i % 37);
   return input_.data();
 }
 
-void ToyBackend::forward(const Pass& pass, const ComputeCall& call, const StepBatch& batch) {
-  const float* x = call.unit == 0 ? embedding_input(call, batch) : floats(call.input);
-  float* y = floats(call.output);
+const float* ToyBackend::own_weights(const Pass& pass, const Work& work) {
+  return wide(work.scope.address(work.call.weights), pass.own.elements, own_weights_);
+}
+
+const float* ToyBackend::tied_weights(const Pass& pass, const Work& work) {
+  return wide(work.scope.address(work.call.tied_weights), pass.tied.elements, tied_weights_);
+}
+
+void ToyBackend::forward(const Pass& pass, const Work& work) {
+  const float* x = unit_input(work);
+  float* y = work.floats(work.call.output);
   for (std::size_t i = 0; i < hidden_; ++i) y[i] = 0.5F * x[i];
-  pass.own.forward(wide(call.weights, pass.own.elements, own_weights_), x, y);
+  pass.own.forward(own_weights(pass, work), x, y);
 }
 
-void ToyBackend::backward(const Pass& pass, const ComputeCall& call, const StepBatch& batch) {
-  const float* x = call.unit == 0 ? embedding_input(call, batch) : floats(call.input);
-  const float* y_gradient = floats(call.output_gradient);
-  float* x_gradient = call.unit == 0 ? nullptr : floats(call.output);
+void ToyBackend::backward(const Pass& pass, const Work& work) {
+  const float* x = unit_input(work);
+  const float* y_gradient = work.floats(work.call.output_gradient);
+  float* x_gradient = work.floats(work.call.output);
   for (std::size_t i = 0; x_gradient != nullptr && i < hidden_; ++i) x_gradient[i] = 0.5F * y_gradient[i];
-  pass.own.backward(wide(call.weights, pass.own.elements, own_weights_), x, y_gradient, floats(call.gradients), x_gradient);
+  pass.own.backward(own_weights(pass, work), x, y_gradient, work.floats(work.call.gradients), x_gradient);
 }
 
-void ToyBackend::head(const Pass& pass, const ComputeCall& call, const StepBatch& batch) {
-  const float* x = floats(call.input);
+void ToyBackend::head(const Pass& pass, const Work& work) {
+  const ComputeCall& call = work.call;
+  const StepBatch& batch = work.batch;
+  const bool tied = static_cast<bool>(call.tied_weights);
+  const float* x = work.floats(call.input);
   std::fill(output_.begin(), output_.end(), 0.0F);
-  pass.own.forward(wide(call.weights, pass.own.elements, own_weights_), x, output_.data());
-  if (call.tied_weights != nullptr) pass.tied.forward(wide(call.tied_weights, pass.tied.elements, tied_weights_), x, output_.data());
+  pass.own.forward(own_weights(pass, work), x, output_.data());
+  if (tied) pass.tied.forward(tied_weights(pass, work), x, output_.data());
   const std::int64_t* labels = batch.labels + static_cast<std::ptrdiff_t>(call.micro_batch) * kTokens;
   double loss = 0.0;
   for (std::size_t i = 0; i < hidden_; ++i) {
@@ -177,12 +199,10 @@ void ToyBackend::head(const Pass& pass, const ComputeCall& call, const StepBatch
   if (call.op == Op::head_forward) return;
   for (float& gradient : output_gradient_) gradient *= call.loss_scale;
   if (blows_up_ && batch.step % 4 == 2) output_gradient_[hidden_ / 2] = std::numeric_limits<float>::infinity();
-  float* x_gradient = floats(call.output);
+  float* x_gradient = work.floats(call.output);
   std::fill_n(x_gradient, hidden_, 0.0F);
-  pass.own.backward(wide(call.weights, pass.own.elements, own_weights_), x, output_gradient_.data(), floats(call.gradients), x_gradient);
-  if (call.tied_weights != nullptr) {
-    pass.tied.backward(wide(call.tied_weights, pass.tied.elements, tied_weights_), x, output_gradient_.data(), floats(call.tied_gradients), x_gradient);
-  }
+  pass.own.backward(own_weights(pass, work), x, output_gradient_.data(), work.floats(call.gradients), x_gradient);
+  if (tied) pass.tied.backward(tied_weights(pass, work), x, output_gradient_.data(), work.floats(call.tied_gradients), x_gradient);
 }
 
 ToyReference::ToyReference(const schedule::Problem& problem, const optim::OptimizerSpec& spec, const Policy& policy, const StepCounters& counters,
@@ -196,12 +216,12 @@ ToyReference::ToyReference(const schedule::Problem& problem, const optim::Optimi
   hidden_gradients_ = checkpoints_;
 }
 
-std::byte* ToyReference::checkpoint(int unit, int micro_batch) {
-  return unit == 0 ? nullptr : bytes(checkpoints_[static_cast<std::size_t>(unit * problem_.micro_batches + micro_batch)]);
+device::DevicePtr ToyReference::checkpoint(int unit, int micro_batch) {
+  return unit == 0 ? device::DevicePtr() : place(checkpoints_[static_cast<std::size_t>(unit * problem_.micro_batches + micro_batch)]);
 }
 
-std::byte* ToyReference::hidden_gradient(int unit, int micro_batch) {
-  return unit == 0 ? nullptr : bytes(hidden_gradients_[static_cast<std::size_t>(unit * problem_.micro_batches + micro_batch)]);
+device::DevicePtr ToyReference::hidden_gradient(int unit, int micro_batch) {
+  return unit == 0 ? device::DevicePtr() : place(hidden_gradients_[static_cast<std::size_t>(unit * problem_.micro_batches + micro_batch)]);
 }
 
 void ToyReference::compute(Op op, int unit, int micro_batch, StepBatch& batch) {
@@ -212,24 +232,24 @@ void ToyReference::compute(Op op, int unit, int micro_batch, StepBatch& batch) {
   call.op = op;
   call.unit = unit;
   call.micro_batch = micro_batch;
-  call.weights = objects_[object].weights.data();
+  call.weights = place(objects_[object].weights);
   call.input = checkpoint(unit, micro_batch);
   if (differentiates) {
     call.first = !summed_[object];
-    call.gradients = bytes(gradients_[object]);
+    call.gradients = place(gradients_[object]);
     summed_[object] = true;
   }
-  if (head && problem_.tied) call.tied_weights = objects_[0].weights.data();
+  if (head && problem_.tied) call.tied_weights = place(objects_[0].weights);
   if (op == Op::head && problem_.tied) {
     call.tied_first = !tied_summed_;
-    call.tied_gradients = bytes(tied_gradients_);
+    call.tied_gradients = place(tied_gradients_);
     tied_summed_ = true;
   }
   if (head) call.loss = &batch.losses[static_cast<std::size_t>(micro_batch)];
   call.loss_scale = static_cast<float>(counters_.loss_scale);
   if (op == Op::backward) call.output_gradient = hidden_gradient(unit + 1, micro_batch);
   if (op != Op::head_forward) call.output = differentiates ? hidden_gradient(unit, micro_batch) : checkpoint(unit + 1, micro_batch);
-  backend_.run(call, batch);
+  device_->stream(device::StreamKind::compute).compute([&](const device::ComputeScope& scope) { backend_.run(scope, call, batch); });
 }
 
 double ToyReference::scaled_norm() const {

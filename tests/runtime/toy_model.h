@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "device/device.h"
 #include "optim/optimizer.h"
 #include "runtime/compute.h"
 #include "runtime/outcome.h"
@@ -35,16 +36,19 @@ class ToyBackend : public ComputeBackend {
  public:
   // blows_up: of some steps, the gradient is not finite.
   explicit ToyBackend(const schedule::Problem& problem, bool blows_up = false);
-  void run(const ComputeCall& call, StepBatch& batch) override;
+  void run(const device::ComputeScope& scope, const ComputeCall& call, StepBatch& batch) override;
 
  private:
   struct Pass;
-  void forward(const Pass& pass, const ComputeCall& call, const StepBatch& batch);
-  void backward(const Pass& pass, const ComputeCall& call, const StepBatch& batch);
-  void head(const Pass& pass, const ComputeCall& call, const StepBatch& batch);
+  struct Work;
+  void forward(const Pass& pass, const Work& work);
+  void backward(const Pass& pass, const Work& work);
+  void head(const Pass& pass, const Work& work);
   // In fp32, as the units compute; `scratch` is used where they are stored otherwise.
   const float* wide(const std::byte* weights, std::uint64_t elements, std::vector<float>& scratch) const;
-  const float* embedding_input(const ComputeCall& call, const StepBatch& batch);
+  const float* own_weights(const Pass& pass, const Work& work);
+  const float* tied_weights(const Pass& pass, const Work& work);
+  const float* unit_input(const Work& work);
 
   const schedule::Problem problem_;
   const bool blows_up_;
@@ -76,14 +80,15 @@ class ToyReference {
   void compute(schedule::Op op, int unit, int micro_batch, StepBatch& batch);
   void update(std::size_t object, const optim::StepScalars& scalars);
   [[nodiscard]] double scaled_norm() const;
-  std::byte* checkpoint(int unit, int micro_batch);
-  std::byte* hidden_gradient(int unit, int micro_batch);
+  device::DevicePtr checkpoint(int unit, int micro_batch);
+  device::DevicePtr hidden_gradient(int unit, int micro_batch);
 
   const schedule::Problem problem_;
   const Policy policy_;
   std::unique_ptr<optim::Optimizer> optimizer_;
   StepCounters counters_;
   ToyBackend backend_;
+  const std::unique_ptr<device::Device> device_ = device::make_cpu_device();
   std::vector<ToyObject> objects_;
   std::vector<std::vector<float>> gradients_;
   std::vector<float> tied_gradients_;

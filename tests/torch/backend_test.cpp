@@ -159,7 +159,7 @@ TEST(Backend, NativeAndWidenedBf16AgreeToBf16sRounding) {
 TEST_P(Backend, TheRehearsalCoversEveryCallAndConversion) {
   backend::install_torch_allocator();
   Slots slots(dtypes());
-  const std::uint64_t cap = slots.backend().rehearse(true, 1.0, 0);
+  const std::uint64_t cap = slots.backend().rehearse(slots.device(), true, 1.0, 0);
   EXPECT_GT(cap, 0U);
   const torch::Tensor input = slots.hidden(5);
   const torch::Tensor gradient = slots.hidden(6);

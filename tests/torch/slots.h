@@ -34,7 +34,8 @@ struct Dtypes {
   at::ScalarType compute = torch::kFloat32;
 };
 
-inline std::byte* bytes_of(const torch::Tensor& tensor) { return static_cast<std::byte*>(tensor.data_ptr()); }
+// A tensor's memory as a place on the CPU device.
+inline device::DevicePtr bytes_of(const torch::Tensor& tensor) { return device::DevicePtr(static_cast<std::byte*>(tensor.data_ptr())); }
 
 // Slots and the calls on them. Weights are normal numbers, so that nothing is hidden by a zero or a one.
 class Slots {
@@ -70,9 +71,9 @@ class Slots {
   torch::Tensor forward(int unit, const torch::Tensor& input, int micro_batch, bool opens) {
     torch::Tensor output = torch::empty({kRows, kTokens, kHidden}, dtypes_.storage);
     runtime::ComputeCall call = call_of(schedule::Op::forward, unit, micro_batch, opens);
-    call.input = input.defined() ? bytes_of(input) : nullptr;
+    call.input = input.defined() ? bytes_of(input) : device::DevicePtr();
     call.output = bytes_of(output);
-    backend_.run(call, batch);
+    run(call);
     return output;
   }
 
@@ -81,10 +82,10 @@ class Slots {
     torch::Tensor gradient = torch::empty({kRows, kTokens, kHidden}, dtypes_.storage);
     runtime::ComputeCall call = call_of(schedule::Op::backward, unit, micro_batch, opens);
     call.gradients = bytes_of(gradients[static_cast<std::size_t>(unit)]);
-    call.input = input.defined() ? bytes_of(input) : nullptr;
+    call.input = input.defined() ? bytes_of(input) : device::DevicePtr();
     call.output_gradient = bytes_of(output_gradient);
-    call.output = unit == 0 ? nullptr : bytes_of(gradient);
-    backend_.run(call, batch);
+    call.output = unit == 0 ? device::DevicePtr() : bytes_of(gradient);
+    run(call);
     return gradient;
   }
 
@@ -98,11 +99,12 @@ class Slots {
     call.output = bytes_of(gradient);
     call.loss_scale = loss_scale;
     call.loss = &batch.losses[static_cast<std::size_t>(micro_batch)];
-    backend_.run(call, batch);
+    run(call);
     return gradient;
   }
 
   backend::TorchBackend& backend() { return backend_; }
+  device::Device& device() { return *device_; }
   Model& model() { return model_; }
   [[nodiscard]] const plan::ModelLayout& layout() const { return layout_; }
 
@@ -114,6 +116,10 @@ class Slots {
   runtime::StepBatch batch;
 
  private:
+  void run(const runtime::ComputeCall& call) {
+    device_->stream(device::StreamKind::compute).compute([&](const device::ComputeScope& scope) { backend_.run(scope, call, batch); });
+  }
+
   runtime::ComputeCall call_of(schedule::Op op, int unit, int micro_batch, bool opens) const {
     runtime::ComputeCall call;
     call.op = op;
@@ -124,6 +130,7 @@ class Slots {
     return call;
   }
 
+  const std::unique_ptr<device::Device> device_ = device::make_cpu_device();
   Dtypes dtypes_;
   Model model_;
   plan::ModelLayout layout_;
