@@ -7,60 +7,76 @@
 #include <cerrno>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <system_error>
 
 #include "core/bytes.h"
-#include "greedysnake/error.h"
+#include "core/errors.h"
+#include "core/log.h"
+#include "core/topology.h"
 
 namespace gsnake::memory {
 namespace {
 
+// Below it no huge page fits.
 constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 
 std::size_t page_bytes() { return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)); }
 
-std::byte* map_pages(std::size_t bytes) {
-  void* address = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return address == MAP_FAILED ? nullptr : static_cast<std::byte*>(address);
+// Fails when the process has as many mappings as it may and the kernel had merged this one with its neighbours.
+void unmap(std::byte* data, std::size_t bytes) noexcept {
+  if (::munmap(data, bytes) != 0) {
+    spdlog::warn("cannot give back {} of memory: {}", core::format_bytes(bytes), core::errno_code().message());
+  }
 }
 
-// The kernel aligns to pages only: maps more and gives both ends back.
-std::byte* map_aligned(std::size_t bytes) {
-  std::byte* whole = map_pages(bytes + kHugePageBytes);
-  if (whole == nullptr) return nullptr;
-  const std::size_t head = (kHugePageBytes - reinterpret_cast<std::uintptr_t>(whole) % kHugePageBytes) % kHugePageBytes;
-  if (head > 0) ::munmap(whole, head);
-  if (head < kHugePageBytes) ::munmap(whole + head + bytes, kHugePageBytes - head);
-  return whole + head;
+// Gives back what lies before the first multiple of `room` and behind `length` bytes from there.
+std::byte* trim(std::byte* data, std::size_t length, std::size_t room) noexcept {
+  const std::size_t before = core::round_up(reinterpret_cast<std::uintptr_t>(data), room) - reinterpret_cast<std::uintptr_t>(data);
+  if (before > 0) unmap(data, before);
+  if (room > before) unmap(data + before + length, room - before);
+  return data + before;
+}
+
+// Null and errno where the kernel refuses. Scattered small pages cost a drive most of its speed, as it takes few segments a request: hence
+// the room to start on a huge page's boundary.
+std::byte* map(std::size_t length) noexcept {
+  const std::size_t room = length >= kHugePageBytes ? kHugePageBytes : 0;
+  void* address = ::mmap(nullptr, length + room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address == MAP_FAILED) return nullptr;
+  auto* begin = static_cast<std::byte*>(address);
+  if (room == 0) return begin;
+  begin = trim(begin, length, room);
+  // Advice only: a kernel without transparent huge pages answers EINVAL and serves small ones.
+  static_cast<void>(::madvise(begin, length, MADV_HUGEPAGE));
+  return begin;
+}
+
+[[noreturn]] void refuse(std::size_t bytes, std::string_view tier, std::error_code why) {
+  const std::string budget = tier.empty() ? "memory.host_budget or memory.device_budget" : fmt::format("memory.{}_budget", tier);
+  throw Error(ErrorKind::budget,
+              fmt::format("cannot allocate {} of {}{}memory: {}; lower {}, or raise this process's limit (ulimit -v)", core::format_bytes(bytes), tier,
+                          tier.empty() ? "" : " ", why.message(), budget),
+              why);
 }
 
 }  // namespace
 
-AnonymousMemory::AnonymousMemory(std::size_t bytes) {
+AnonymousMemory::AnonymousMemory(std::size_t bytes, const PageOptions& options) {
   if (bytes == 0) return;
-  const bool huge = bytes >= kHugePageBytes;
   const bool countable = bytes <= std::numeric_limits<std::size_t>::max() - 2 * kHugePageBytes;
+  const std::size_t length = countable ? core::round_up(bytes, page_bytes()) : 0;
   errno = ENOMEM;
-  if (countable) {
-    const std::size_t mapped_bytes = core::round_up(bytes, page_bytes());
-    data_ = huge ? map_aligned(mapped_bytes) : map_pages(mapped_bytes);
-  }
-  if (data_ == nullptr) {
-    const std::error_code code(errno, std::generic_category());
-    throw Error(
-        ErrorKind::budget,
-        fmt::format(
-            "can't map {} of memory: {}; lower memory.host_budget or memory.device_budget, or raise this process's limit (ulimit -v)",
-            core::format_bytes(bytes), code.message()),
-        code);
-  }
+  data_ = countable ? map(length) : nullptr;
+  if (data_ == nullptr) refuse(bytes, options.tier, core::errno_code());
   bytes_ = bytes;
-  // Advice only: a kernel without transparent huge pages answers EINVAL and serves small ones.
-  if (huge) ::madvise(data_, bytes, MADV_HUGEPAGE);
+  if (!options.resident) return;
+  core::Topology::machine().interleave(data_, length);
+  for (std::size_t offset = 0; offset < length; offset += page_bytes()) *reinterpret_cast<volatile std::byte*>(data_ + offset) = std::byte{0};
 }
 
-AnonymousMemory::~AnonymousMemory() {
-  if (data_ != nullptr) ::munmap(data_, core::round_up(bytes_, page_bytes()));
+void AnonymousMemory::give_back(std::byte* data, std::size_t bytes) noexcept {
+  if (data != nullptr) unmap(data, core::round_up(bytes, page_bytes()));
 }
 
 }  // namespace gsnake::memory
