@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "core/errors.h"
-#include "store/sync.h"
+#include "io/durable.h"
 
 namespace gsnake::convert {
 namespace {
@@ -50,13 +50,13 @@ void carry_files(const std::string& from, store::Store& store, const std::string
   if (from.empty()) return;
   store.add_folder(folder);
   for (const std::string& path : carried_in(from)) {
-    const std::optional<std::string> bytes = store::read_whole_file(path);
+    const std::optional<std::string> bytes = io::read_whole_file(path);
     if (!bytes) throw Error(ErrorKind::input, "cannot read " + path + ": it is gone; leave the folder alone while it is imported");
     const std::string copy = (fs::path(folder) / fs::path(path).filename()).string();
     store.add_file(copy);
-    store::write_file(store::kernel_sync(), copy, std::as_bytes(std::span(*bytes)));
+    io::write_file(io::kernel_sync(), copy, std::as_bytes(std::span(*bytes)));
   }
-  store::sync_directory(store::kernel_sync(), folder);
+  io::sync_directory(io::kernel_sync(), folder);
 }
 
 std::vector<std::string> carried_files(const std::string& run_dir) { return carried_in(carried_folder(run_dir)); }

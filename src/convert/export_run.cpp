@@ -12,7 +12,7 @@
 #include "greedysnake/models.h"
 #include "hf/model_config.h"
 #include "hf/shard_writer.h"
-#include "store/sync.h"
+#include "io/durable.h"
 #include "convert/carried_files.h"
 #include "convert/committed_elements.h"
 #include "convert/import_plan.h"
@@ -156,14 +156,14 @@ class Exporter {
 
 hf::Json carried_config(const std::string& run_dir) {
   const std::string path = (std::filesystem::path(convert::carried_folder(run_dir)) / hf::kConfigName).string();
-  const std::optional<std::string> text = store::read_whole_file(path);
+  const std::optional<std::string> text = io::read_whole_file(path);
   return text ? hf::parse_object(path, *text) : hf::Json();
 }
 
 void write_carried(const std::string& run_dir, hf::ShardWriter& writer) {
   for (const std::string& path : convert::carried_files(run_dir)) {
     const std::string name = std::filesystem::path(path).filename().string();
-    const std::optional<std::string> bytes = name == hf::kConfigName ? std::nullopt : store::read_whole_file(path);
+    const std::optional<std::string> bytes = name == hf::kConfigName ? std::nullopt : io::read_whole_file(path);
     if (bytes) writer.write_file(name, *bytes);
   }
 }

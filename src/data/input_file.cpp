@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "greedysnake/error.h"
+#include "io/interrupted.h"
 
 namespace gsnake::data {
 
@@ -39,8 +40,7 @@ InputFile::InputFile(std::string path, Access access) : path_(std::move(path)) {
 
 void InputFile::read(std::int64_t offset, std::span<std::uint8_t> out) const {
   while (!out.empty()) {
-    const auto got = ::pread(fd_.get(), out.data(), out.size(), offset);
-    if (got < 0 && errno == EINTR) continue;
+    const auto got = io::retry_interrupted([&] { return ::pread(fd_.get(), out.data(), out.size(), offset); });
     if (got < 0) refuse_errno(path_, fmt::format("reading {} B at offset {} failed; check the file and its drive", out.size(), offset));
     if (got == 0) refuse(path_, fmt::format("it ends at offset {}, sooner than when it was opened; do not change it during a run", offset));
     offset += got;

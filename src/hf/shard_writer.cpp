@@ -14,6 +14,8 @@
 #include "hf/json.h"
 #include "hf/refusal.h"
 #include "hf/weights_folder.h"
+#include "io/durable.h"
+#include "io/write_all.h"
 
 namespace gsnake::hf {
 namespace {
@@ -27,15 +29,12 @@ std::string without_slash(const std::string& path) {
   return (whole.has_filename() ? whole : whole.parent_path()).string();
 }
 
-void write_all(int fd, const std::string& path, std::span<const std::byte> bytes, std::uint64_t offset) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0)
-      core::throw_storage(fmt::format("write {} B at offset {} of", bytes.size(), offset), path, core::errno_code(),
-                          "free space, or look at the drive");
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-    offset += static_cast<std::uint64_t>(count);
+void write_at(int fd, const std::string& path, std::span<const std::byte> bytes, std::uint64_t offset) {
+  const auto write = [&](std::span<const std::byte> rest, std::size_t done) {
+    return ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
+  };
+  if (const std::error_code error = io::write_all(bytes, write)) {
+    core::throw_storage(fmt::format("write {} B at offset {} of", bytes.size(), offset), path, error, "free space, or look at the drive");
   }
 }
 
@@ -43,10 +42,6 @@ core::UniqueFd create(const std::string& path) {
   core::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (!fd) core::throw_storage("create", path, core::errno_code(), "check the folder's permissions");
   return fd;
-}
-
-void sync(int fd, const std::string& path) {
-  if (::fsync(fd) != 0) core::throw_storage("sync", path, core::errno_code(), "look at the drive and the kernel's log");
 }
 
 }  // namespace
@@ -117,7 +112,7 @@ void ShardWriter::create_files() {
   for (Shard& shard : shards_) {
     shard.fd = create(shard.path);
     const std::string header = make_safetensors_header(shard.tensors);
-    write_all(shard.fd.get(), shard.path, std::as_bytes(std::span(header)), 0);
+    write_at(shard.fd.get(), shard.path, std::as_bytes(std::span(header)), 0);
   }
 }
 
@@ -125,7 +120,7 @@ void ShardWriter::write(std::size_t tensor, std::uint64_t offset, std::span<cons
   const Place& place = places_.at(tensor);
   Shard& shard = shards_[place.shard];
   const std::uint64_t at = shard.tensors[place.index].offset + offset;
-  write_all(shard.fd.get(), shard.path, part, at);
+  write_at(shard.fd.get(), shard.path, part, at);
   shard.unsynced += part.size();
   if (shard.unsynced < kWriteBehind || at <= shard.written_to) return;
   // Begins to write what is complete, so that the sync at the end has little to wait for. A hint: its failure shows there.
@@ -138,8 +133,8 @@ void ShardWriter::write(std::size_t tensor, std::uint64_t offset, std::span<cons
 void ShardWriter::write_file(const std::string& name, const std::string& bytes) {
   const std::string path = (fs::path(partial_) / name).string();
   const core::UniqueFd fd = create(path);
-  write_all(fd.get(), path, std::as_bytes(std::span(bytes)), 0);
-  sync(fd.get(), path);
+  write_at(fd.get(), path, std::as_bytes(std::span(bytes)), 0);
+  io::sync_data(io::kernel_sync(), fd.get(), path);
 }
 
 void ShardWriter::write_index() {
@@ -151,16 +146,13 @@ void ShardWriter::write_index() {
 }
 
 void ShardWriter::finish() {
-  for (const Shard& shard : shards_) sync(shard.fd.get(), shard.path);
+  for (const Shard& shard : shards_) io::sync_data(io::kernel_sync(), shard.fd.get(), shard.path);
   if (shards_.size() > 1) write_index();
-  sync(folder_.get(), partial_);
+  io::sync_directory(io::kernel_sync(), partial_);
   if (::rename(partial_.c_str(), to_.c_str()) != 0)
     core::throw_storage("rename " + partial_ + " to", to_, core::errno_code(), "name a folder that is not there yet");
   finished_ = true;
-  const std::string parent = fs::path(to_).parent_path().string();
-  const core::UniqueFd fd(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) core::throw_storage("open", parent, core::errno_code(), "check its permissions");
-  sync(fd.get(), parent);
+  io::sync_directory(io::kernel_sync(), fs::path(to_).parent_path().string());
 }
 
 void ShardWriter::remove_partial() noexcept {

@@ -75,13 +75,6 @@ void remove_directories(std::span<const std::string> made) noexcept {
   }
 }
 
-void fsync_directory(const std::string& path) {
-  const core::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) throw_storage("open the folder", path, errno_code(), kChooseAnother);
-  if (retry_interrupted([&] { return ::fsync(fd.get()); }) == 0) return;
-  throw_storage("sync the folder", path, errno_code(), "check the drive");
-}
-
 std::uint64_t free_bytes(const std::string& path) {
   struct statvfs status {};
   if (retry_interrupted([&] { return ::statvfs(path.c_str(), &status); }) != 0) {

@@ -17,9 +17,6 @@ std::vector<std::string> make_directories(const std::string& path);
 // Removes what make_directories() returned, innermost first; a folder that is not empty, and those above it, stay.
 void remove_directories(std::span<const std::string> made) noexcept;
 
-// Makes the entries of the folder durable: after files were created, renamed or removed in it. Throws Error(storage).
-void fsync_directory(const std::string& path);
-
 // Bytes an unprivileged process may still allocate on the file system of `path`; the largest number where the file system has no limit of
 // its own (ramfs). Throws Error(storage).
 [[nodiscard]] std::uint64_t free_bytes(const std::string& path);

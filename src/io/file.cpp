@@ -10,6 +10,7 @@
 #include "core/errors.h"
 #include "io/direct_io.h"
 #include "io/directories.h"
+#include "io/durable.h"
 #include "io/interrupted.h"
 
 namespace gsnake::io {
@@ -110,9 +111,6 @@ void File::decide_direct(DirectIo direct, ProbeWrites writes) {
   buffered_reason_ = std::move(probe.reason);
 }
 
-void File::sync_data() const {
-  if (retry_interrupted([&] { return ::fdatasync(fd_.get()); }) == 0) return;
-  throw_storage("sync", path_, errno_code(), "check the drive; what was written last may be lost");
-}
+void File::sync_data() const { io::sync_data(kernel_sync(), fd_.get(), path_); }
 
 }  // namespace gsnake::io

@@ -7,10 +7,12 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <span>
 #include <utility>
 
 #include "core/errors.h"
 #include "greedysnake/results.h"
+#include "io/write_all.h"
 #include "run/machine.h"
 
 namespace gsnake::run {
@@ -119,23 +121,19 @@ MetricsFile::MetricsFile(std::string path, Mode mode) : path_(std::move(path)) {
   if (::fstat(fd_.get(), &status) != 0) core::throw_storage("look at", path_, core::errno_code(), "check the drive");
   empty_ = status.st_size == 0;
   // A device or a pipe has no end to look at.
-  if (S_ISREG(status.st_mode) && !empty_ && !ends_with_newline(fd_.get(), status.st_size, path_)) write_all("\n");
+  if (S_ISREG(status.st_mode) && !empty_ && !ends_with_newline(fd_.get(), status.st_size, path_)) append("\n");
 }
 
 void MetricsFile::write(const Json& line) {
   // What is not UTF-8 (a path in the config) becomes U+FFFD: a name that can't be spelt in JSON must not end a run.
-  write_all(line.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
+  append(line.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n');
   empty_ = false;
 }
 
-void MetricsFile::write_all(const std::string& text) {
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t written = ::write(fd_.get(), text.data() + done, text.size() - done);
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) core::throw_storage("write", path_, core::errno_code(), "free some space there, then start the run again");
-    done += static_cast<std::size_t>(written);
-  }
+void MetricsFile::append(const std::string& text) {
+  const auto write = [this](std::span<const std::byte> rest, std::size_t) { return ::write(fd_.get(), rest.data(), rest.size()); };
+  const std::error_code error = io::write_all(std::as_bytes(std::span(text)), write);
+  if (error) core::throw_storage("write", path_, error, "free some space there, then start the run again");
 }
 
 }  // namespace gsnake::run

@@ -47,7 +47,7 @@ class MetricsFile {
   void write(const Json& line);
 
  private:
-  void write_all(const std::string& text);
+  void append(const std::string& text);
 
   core::UniqueFd fd_;
   std::string path_;

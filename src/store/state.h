@@ -49,7 +49,7 @@ struct StoreState {
   std::optional<StripedVolume> volume;
   std::array<KindMap, kKindCount> maps;
   StoreReport report;
-  SyncOps* sync = &kernel_sync();
+  io::SyncOps* sync = &io::kernel_sync();
   SetUpProgress progress;  // of open() and create()
   bool reads_only = false;  // of open_reader(): takes no folder's lock, writes nothing
   std::optional<Pin> pin;   // a reader's is shared while the store lives

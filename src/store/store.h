@@ -12,7 +12,7 @@
 #include "io/engine.h"
 #include "store/layout/objects.h"
 #include "store/manifest/manifest.h"
-#include "store/sync.h"
+#include "io/durable.h"
 
 namespace gsnake::store {
 
@@ -49,7 +49,7 @@ struct StoreOptions {
   int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
   SetUpProgress progress;                 // may be empty
   std::uint64_t stream_bytes = 32ULL << 20;  // memory for reading long runs of state (verify(), hash(), snapshot()); 2 MiB at the least
-  SyncOps* sync = nullptr;                // borrowed; nullptr: the kernel's
+  io::SyncOps* sync = nullptr;                // borrowed; nullptr: the kernel's
   // Of tests: what stands between the store and the engine that it has made, or in that engine's place.
   std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine;
 };

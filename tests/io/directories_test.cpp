@@ -1,4 +1,5 @@
 #include "io/directories.h"
+#include "io/durable.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -62,10 +63,10 @@ TEST_F(DirectoriesTest, RefusesAFileInTheWayAndLeavesNothing) {
 
 TEST_F(DirectoriesTest, FreeBytesAndSyncNameAMissingFolder) {
   EXPECT_GT(free_bytes(directory_.path()), 0U);
-  EXPECT_NO_THROW(fsync_directory(directory_.path()));
+  EXPECT_NO_THROW(sync_directory(kernel_sync(), directory_.path()));
   const std::string missing = directory_.file("missing");
   for (const auto& call :
-       {+[](const std::string& path) { static_cast<void>(free_bytes(path)); }, +[](const std::string& path) { fsync_directory(path); },
+       {+[](const std::string& path) { static_cast<void>(free_bytes(path)); }, +[](const std::string& path) { sync_directory(kernel_sync(), path); },
         +[](const std::string& path) { require_writable_directory(path); }}) {
     try {
       call(missing);

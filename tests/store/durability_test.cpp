@@ -20,7 +20,7 @@ using namespace testing;
 
 class DurabilityTest : public ::testing::Test {
  protected:
-  StoreOptions options(SyncOps* sync = nullptr) const {
+  StoreOptions options(io::SyncOps* sync = nullptr) const {
     StoreOptions options = make_options(directory_ / "run", {directory_ / "a", directory_ / "b"}, {1.0, 0.5});
     options.engine = io::EngineChoice::threads;
     options.engine_options.threads = 1;
@@ -45,7 +45,7 @@ class DurabilityTest : public ::testing::Test {
   }
 
   // The step that counts now; its state must be whole.
-  std::uint64_t reopen(SyncOps* sync = nullptr) const {
+  std::uint64_t reopen(io::SyncOps* sync = nullptr) const {
     const auto store = Store::open(options(sync), no_scratch());
     store->verify({});
     expect_step(*store, store->committed_slot(), committed_step(*store));
@@ -63,7 +63,7 @@ class DurabilityTest : public ::testing::Test {
 };
 
 // Kills the process before a call.
-class KillingSync final : public SyncOps {
+class KillingSync final : public io::SyncOps {
  public:
   explicit KillingSync(int calls = std::numeric_limits<int>::max()) : left_(calls) {}
   void arm(int calls) { left_ = calls; }
@@ -72,7 +72,7 @@ class KillingSync final : public SyncOps {
   int ftruncate(int fd, off_t size) noexcept override { return count(), ::ftruncate(fd, size); }
   int fsync(int fd) noexcept override { return count(), ::fsync(fd); }
   int fdatasync(int fd) noexcept override { return count(), ::fdatasync(fd); }
-  int allocate(int fd, off_t offset, off_t size) noexcept override { return count(), kernel_sync().allocate(fd, offset, size); }
+  int allocate(int fd, off_t offset, off_t size) noexcept override { return count(), io::kernel_sync().allocate(fd, offset, size); }
   int link(const char* from, const char* to) noexcept override { return count(), ::link(from, to); }
   int rename(const char* from, const char* to) noexcept override { return count(), ::rename(from, to); }
   int unlink(const char* path) noexcept override { return count(), ::unlink(path); }

@@ -23,8 +23,8 @@ Manifest sample(std::uint64_t generation = 7) {
 }
 
 void write_manifest(const std::string& directory, const Manifest& manifest) {
-  stage_manifest(kernel_sync(), directory, kManifestName, manifest);
-  publish_manifest(kernel_sync(), directory, kManifestName);
+  stage_manifest(io::kernel_sync(), directory, kManifestName, manifest);
+  publish_manifest(io::kernel_sync(), directory, kManifestName);
 }
 
 std::string contents(const std::string& path) {
@@ -59,7 +59,7 @@ TEST(Manifest, IsAbsentWithoutAFile) {
   EXPECT_FALSE(read_manifest(directory.path()));
   EXPECT_FALSE(read_manifest(directory / "no such folder"));
   EXPECT_FALSE(holds_manifest(directory.path()));
-  EXPECT_NO_THROW(remove_manifests(kernel_sync(), directory.path()));
+  EXPECT_NO_THROW(remove_manifests(io::kernel_sync(), directory.path()));
 }
 
 TEST(Manifest, IsRefusedWhenCutAnywhere) {
@@ -119,7 +119,7 @@ TEST(Manifest, IsGoneAfterRemovalWithItsTemporaryFile) {
   const TemporaryDirectory directory;
   write_manifest(directory.path(), sample());
   overwrite(directory / "manifest.json.tmp", "left by a kill");
-  remove_manifests(kernel_sync(), directory.path());
+  remove_manifests(io::kernel_sync(), directory.path());
   EXPECT_TRUE(tree(directory.path()).empty());
 }
 

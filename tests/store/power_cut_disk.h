@@ -19,14 +19,14 @@
 #include <string>
 #include <vector>
 
-#include "store/sync.h"
+#include "io/durable.h"
 
 namespace gsnake::store::testing {
 
 // Carries the calls out on the real files, without syncing them, and keeps what a drive must hold: a file's bytes since its last fsync, a
 // folder's names since its last fsync. cut_power() leaves of the rest a random choice: of each file any mixture of old and new sectors and
 // lengths; of the names' changes any subset in any order. die_at() makes the process as good as dead: its calls change nothing any more.
-class PowerCutDisk final : public SyncOps {
+class PowerCutDisk final : public io::SyncOps {
  public:
   static constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
 
@@ -99,7 +99,7 @@ class PowerCutDisk final : public SyncOps {
   int fdatasync(int fd) noexcept override { return synced(fd); }
   int allocate(int fd, off_t offset, off_t size) noexcept override {
     const std::lock_guard guard(mutex_);
-    return alive() ? kernel_sync().allocate(fd, offset, size) : -1;
+    return alive() ? io::kernel_sync().allocate(fd, offset, size) : -1;
   }
   int link(const char* from, const char* to) noexcept override {
     const std::lock_guard guard(mutex_);

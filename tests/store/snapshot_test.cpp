@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "store/store.h"
-#include "store/sync.h"
+#include "io/durable.h"
 #include "store_test_support.h"
 
 namespace gsnake::store {
@@ -143,7 +143,7 @@ TEST_F(SnapshotTest, PlacesThatAreNotThereAreRefused) {
 }
 
 // The kernel's calls; tells when a snapshot has begun: it has chosen its commit before it takes the place's old manifest away.
-class TellsOfSnapshot final : public SyncOps {
+class TellsOfSnapshot final : public io::SyncOps {
  public:
   int unlink(const char* path) noexcept override {
     if (std::string_view(path).ends_with("snapshot-0.json") && !told_.exchange(true)) begun_.set_value();
@@ -161,7 +161,7 @@ class TellsOfSnapshot final : public SyncOps {
   void wait() { begun_.get_future().wait(); }
 
  private:
-  SyncOps& kernel_ = kernel_sync();
+  io::SyncOps& kernel_ = io::kernel_sync();
   std::atomic<bool> told_{false};
   std::promise<void> begun_;
 };

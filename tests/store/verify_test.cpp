@@ -239,10 +239,10 @@ TEST_F(VerifyTest, ATableOfAnotherLayoutIsRefused) {
   const std::vector<std::byte> other = encode_table(std::vector<Checksum>{{{Kind::weights, 9, 0, kExtentAlignment}, 1}});
   for (const char* folder : {"run", "a", "b"}) {
     Manifest manifest = *read_manifest(directory_ / folder);
-    write_file(kernel_sync(), directory_ / (std::string(folder) + "/checksums-a.bin"), other);
+    write_file(io::kernel_sync(), directory_ / (std::string(folder) + "/checksums-a.bin"), other);
     manifest.storage["checksums"] = to_json({"checksums-a.bin", 1, checksum_of(other)});
-    stage_manifest(kernel_sync(), directory_ / folder, kManifestName, manifest);
-    publish_manifest(kernel_sync(), directory_ / folder, kManifestName);
+    stage_manifest(io::kernel_sync(), directory_ / folder, kManifestName, manifest);
+    publish_manifest(io::kernel_sync(), directory_ / folder, kManifestName);
   }
   EXPECT_NE(refusal().find("they tile 0 B"), std::string::npos);
 }

@@ -8,6 +8,7 @@
 #include "core/errors.h"
 #include "core/log.h"
 #include "io/directories.h"
+#include "io/durable.h"
 
 namespace gsnake::store {
 namespace {
@@ -30,7 +31,7 @@ Footprint::~Footprint() {
 
 void Footprint::make_directory(const std::string& directory) {
   const std::vector<std::string>& made = made_directories_.emplace_back(io::make_directories(directory));
-  for (const std::string& path : made) io::fsync_directory(std::filesystem::path(path).parent_path().string());
+  for (const std::string& path : made) io::sync_directory(io::kernel_sync(), std::filesystem::path(path).parent_path().string());
 }
 
 void Footprint::lock(const std::string& directory, const std::string& run_id) {

@@ -14,7 +14,7 @@
 
 #include "core/errors.h"
 #include "greedysnake/error.h"
-#include "store/retry.h"
+#include "io/interrupted.h"
 
 namespace gsnake::store {
 namespace {
@@ -69,7 +69,7 @@ DirectoryLock DirectoryLock::acquire(const std::string& directory, const std::st
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
     core::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!fd) fail("open the lock file", path, errno);
-    if (retrying([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
+    if (io::retry_interrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) fail("lock", path, errno);
       refuse(fd.get(), directory);
     }

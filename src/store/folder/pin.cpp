@@ -8,7 +8,7 @@
 
 #include "core/errors.h"
 #include "core/log.h"
-#include "store/retry.h"
+#include "io/interrupted.h"
 
 namespace gsnake::store {
 namespace {
@@ -25,10 +25,10 @@ std::optional<Pin> Pin::share(const std::string& directory) {
   if (!fd) fd = core::UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd && (errno == ENOENT || errno == EROFS || errno == EACCES)) return std::nullopt;
   if (!fd) fail("open", path);
-  if (retrying([&] { return ::flock(fd.get(), LOCK_SH | LOCK_NB); }) != 0) {
+  if (io::retry_interrupted([&] { return ::flock(fd.get(), LOCK_SH | LOCK_NB); }) != 0) {
     if (errno != EWOULDBLOCK) fail("lock", path);
     spdlog::info("a commit is being replaced in {}; waiting until it stands", directory);
-    if (retrying([&] { return ::flock(fd.get(), LOCK_SH); }) != 0) fail("lock", path);
+    if (io::retry_interrupted([&] { return ::flock(fd.get(), LOCK_SH); }) != 0) fail("lock", path);
   }
   return Pin(std::move(fd), std::move(path));
 }
@@ -41,7 +41,7 @@ Pin Pin::open(const std::string& directory) {
 }
 
 bool Pin::try_exclude_readers() {
-  if (retrying([&] { return ::flock(fd_.get(), LOCK_EX | LOCK_NB); }) == 0) return true;
+  if (io::retry_interrupted([&] { return ::flock(fd_.get(), LOCK_EX | LOCK_NB); }) == 0) return true;
   if (errno != EWOULDBLOCK) fail("lock", path_);
   return false;
 }

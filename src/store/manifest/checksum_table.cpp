@@ -85,7 +85,7 @@ std::vector<std::byte> encode_table(std::span<const Checksum> checksums) {
 
 std::vector<Checksum> read_table(const std::string& directory, const TableReference& reference) {
   const std::string path = directory + "/" + reference.file;
-  const std::optional<std::string> text = read_whole_file(path);
+  const std::optional<std::string> text = io::read_whole_file(path);
   if (!text) core::throw_storage("read", path, "it is missing, and the manifest beside it is valid only with it", kRemedy);
   const std::span bytes = std::as_bytes(std::span(*text));
   const bool sized = bytes.size() >= kHeaderBytes && (bytes.size() - kHeaderBytes) / kEntryBytes == reference.entries &&

@@ -86,7 +86,7 @@ bool names_table(const std::string& name) {
 }
 
 // False where the file system has no hard links.
-bool try_link(SyncOps& sync, const std::string& from, const std::string& to) {
+bool try_link(io::SyncOps& sync, const std::string& from, const std::string& to) {
   if (sync.link(from.c_str(), to.c_str()) == 0) return true;
   if (errno == EEXIST) {  // a kill left it
     remove_file(sync, to);
@@ -101,7 +101,7 @@ bool is_there(const std::string& path) {
   return ::lstat(path.c_str(), &status) == 0;
 }
 
-void rename_file(SyncOps& sync, const std::string& from, const std::string& to) {
+void rename_file(io::SyncOps& sync, const std::string& from, const std::string& to) {
   if (sync.rename(from.c_str(), to.c_str()) != 0) core::throw_storage("rename", from, core::errno_code(), "look at the drive");
 }
 
@@ -118,7 +118,7 @@ int slot_of(const Manifest& manifest) {
   return slot.get<int>();
 }
 
-void stage_manifest(SyncOps& sync, const std::string& directory, const std::string& name, const Manifest& manifest) {
+void stage_manifest(io::SyncOps& sync, const std::string& directory, const std::string& name, const Manifest& manifest) {
   const std::string path = file_in(directory, name);
   const std::string temporary = path + kTemporary;
   try {
@@ -131,18 +131,18 @@ void stage_manifest(SyncOps& sync, const std::string& directory, const std::stri
 }
 
 // By a link, which costs no write and leaves the manifest in place at every instant.
-void keep_previous_manifest(SyncOps& sync, const std::string& directory) {
+void keep_previous_manifest(io::SyncOps& sync, const std::string& directory) {
   const std::string path = file_in(directory, kManifestName);
   const std::string previous = file_in(directory, kPreviousName);
   if (!is_there(path)) return;
   if (!try_link(sync, path, previous + kTemporary)) {
-    const std::string text = read_whole_file(path).value_or("");
+    const std::string text = io::read_whole_file(path).value_or("");
     write_file(sync, previous + kTemporary, std::as_bytes(std::span(text)));
   }
   rename_file(sync, previous + kTemporary, previous);
 }
 
-void publish_manifest(SyncOps& sync, const std::string& directory, const std::string& name) {
+void publish_manifest(io::SyncOps& sync, const std::string& directory, const std::string& name) {
   const std::string path = file_in(directory, name);
   rename_file(sync, path + kTemporary, path);
   sync_directory(sync, directory);
@@ -150,7 +150,7 @@ void publish_manifest(SyncOps& sync, const std::string& directory, const std::st
 
 std::optional<Manifest> read_manifest(const std::string& directory, const std::string& name) {
   const std::string path = file_in(directory, name);
-  const std::optional<std::string> text = read_whole_file(path);
+  const std::optional<std::string> text = io::read_whole_file(path);
   if (!text) return std::nullopt;
   return parse(path, *text);
 }
@@ -159,7 +159,7 @@ bool holds_manifest(const std::string& directory) {
   return is_there(file_in(directory, kManifestName)) || is_there(file_in(directory, kPreviousName));
 }
 
-void remove_manifests(SyncOps& sync, const std::string& directory) {
+void remove_manifests(io::SyncOps& sync, const std::string& directory) {
   for (bool (*is_one)(const std::string&) : {names_manifest, names_table}) {
     for (const std::string& name : names_in(directory, is_one)) remove_file(sync, file_in(directory, name));
     sync_directory(sync, directory);

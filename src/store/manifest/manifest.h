@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "store/sync.h"
+#include "io/durable.h"
 
 namespace gsnake::store {
 
@@ -26,17 +26,17 @@ inline constexpr const char* kPreviousName = "manifest.previous.json";  // the c
 
 // Three steps, so that all copies are staged before the first one is published. Each throws Error(storage).
 // NAME.tmp, synced, with the XXH3 checksum of its body. Strings are UTF-8.
-void stage_manifest(SyncOps& sync, const std::string& directory, const std::string& name, const Manifest& manifest);
+void stage_manifest(io::SyncOps& sync, const std::string& directory, const std::string& name, const Manifest& manifest);
 // Gives the manifest that stands there its second name, kPreviousName. Without a manifest, does nothing. Not synced.
-void keep_previous_manifest(SyncOps& sync, const std::string& directory);
+void keep_previous_manifest(io::SyncOps& sync, const std::string& directory);
 // Renames NAME.tmp to NAME and syncs the directory. What stood there before still stands after a failure, unless it was the sync's.
-void publish_manifest(SyncOps& sync, const std::string& directory, const std::string& name);
+void publish_manifest(io::SyncOps& sync, const std::string& directory, const std::string& name);
 
 // Nothing where there is none; throws Error(storage) that names the file when it is torn or not ours. Does not look at its table.
 std::optional<Manifest> read_manifest(const std::string& directory, const std::string& name = kManifestName);
 // Whether there is a commit or the one before it, valid or not.
 [[nodiscard]] bool holds_manifest(const std::string& directory);
 // Every manifest and snapshot manifest, synced; then their tables, synced. Absent ones are fine. Throws Error(storage).
-void remove_manifests(SyncOps& sync, const std::string& directory);
+void remove_manifests(io::SyncOps& sync, const std::string& directory);
 
 }  // namespace gsnake::store

@@ -9,7 +9,7 @@
 #include "core/errors.h"
 #include "core/unique_fd.h"
 #include "store/layout/space.h"
-#include "store/retry.h"
+#include "io/interrupted.h"
 
 namespace gsnake::store {
 namespace {
@@ -42,12 +42,12 @@ std::vector<Growth> plan_growth(const StoreState& state, const Layout& before, s
 }
 
 // Its length and, where it is new, its name are on the drive when this returns: the manifest that comes next relies on them.
-void grow(SyncOps& sync, const Growth& growth) {
-  const core::UniqueFd fd(retrying([&] { return sync.open(growth.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); }));
+void grow(io::SyncOps& sync, const Growth& growth) {
+  const core::UniqueFd fd(io::retry_interrupted([&] { return sync.open(growth.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); }));
   if (!fd) core::throw_storage("open", growth.path, core::errno_code(), "check its permissions");
   const auto begin = static_cast<off_t>(growth.from_bytes);
   const auto bytes = static_cast<off_t>(growth.to_bytes - growth.from_bytes);
-  if (retrying([&] { return sync.allocate(fd.get(), begin, bytes); }) != 0 || retrying([&] { return sync.fsync(fd.get()); }) != 0) {
+  if (io::retry_interrupted([&] { return sync.allocate(fd.get(), begin, bytes); }) != 0 || io::retry_interrupted([&] { return sync.fsync(fd.get()); }) != 0) {
     core::throw_storage(fmt::format("add {} to", core::format_bytes(growth.to_bytes - growth.from_bytes)), growth.path, core::errno_code(),
                         "free some space, or lower run.snapshot_keep");
   }

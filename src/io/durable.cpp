@@ -1,4 +1,4 @@
-#include "store/sync.h"
+#include "io/durable.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,9 +9,10 @@
 
 #include "core/errors.h"
 #include "core/unique_fd.h"
-#include "store/retry.h"
+#include "io/interrupted.h"
+#include "io/write_all.h"
 
-namespace gsnake::store {
+namespace gsnake::io {
 namespace {
 
 constexpr const char* kMakeRoom = "free some space there or look at the drive";
@@ -33,17 +34,13 @@ class KernelSync final : public SyncOps {
   int unlink(const char* path) noexcept override { return ::unlink(path); }
 };
 
-void write_all(SyncOps& sync, int fd, const std::string& path, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = retrying([&] { return sync.write(fd, bytes.data(), bytes.size()); });
-    if (written < 0) core::throw_storage("write", path, core::errno_code(), kMakeRoom);
-    if (written == 0) core::throw_storage("write", path, "the drive takes no bytes", kMakeRoom);
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
+void write_bytes(SyncOps& sync, int fd, const std::string& path, std::span<const std::byte> bytes) {
+  const auto write = [&](std::span<const std::byte> rest, std::size_t) { return sync.write(fd, rest.data(), rest.size()); };
+  if (const std::error_code error = write_all(bytes, write)) core::throw_storage("write", path, error, kMakeRoom);
 }
 
 core::UniqueFd open_file(SyncOps& sync, const std::string& path, int flags) {
-  return core::UniqueFd(retrying([&] { return sync.open(path.c_str(), O_WRONLY | O_CLOEXEC | flags, 0600); }));
+  return core::UniqueFd(retry_interrupted([&] { return sync.open(path.c_str(), O_WRONLY | O_CLOEXEC | flags, 0600); }));
 }
 
 core::UniqueFd create_file(SyncOps& sync, const std::string& path) {
@@ -56,7 +53,7 @@ void cut(SyncOps& sync, int fd, const std::string& path, std::size_t bytes) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) core::throw_storage("look at", path, core::errno_code(), "look at the drive");
   if (status.st_size <= static_cast<off_t>(bytes)) return;
-  if (retrying([&] { return sync.ftruncate(fd, static_cast<off_t>(bytes)); }) != 0) {
+  if (retry_interrupted([&] { return sync.ftruncate(fd, static_cast<off_t>(bytes)); }) != 0) {
     core::throw_storage("cut", path, core::errno_code(), "look at the drive");
   }
 }
@@ -69,15 +66,15 @@ SyncOps& kernel_sync() noexcept {
 }
 
 void sync_data(SyncOps& sync, int fd, const std::string& path) {
-  if (retrying([&] { return sync.fdatasync(fd); }) != 0) {
+  if (retry_interrupted([&] { return sync.fdatasync(fd); }) != 0) {
     core::throw_storage("sync", path, core::errno_code(), "look at the drive; what was written last may be lost");
   }
 }
 
 void sync_directory(SyncOps& sync, const std::string& directory) {
-  const core::UniqueFd fd(retrying([&] { return sync.open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); }));
+  const core::UniqueFd fd(retry_interrupted([&] { return sync.open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0); }));
   if (!fd) core::throw_storage("open the folder", directory, core::errno_code(), kLookAtFolder);
-  if (retrying([&] { return sync.fsync(fd.get()); }) != 0) {
+  if (retry_interrupted([&] { return sync.fsync(fd.get()); }) != 0) {
     core::throw_storage("sync the folder", directory, core::errno_code(), "look at the drive");
   }
 }
@@ -92,7 +89,7 @@ void remove_file(SyncOps& sync, const std::string& path) {
 void write_file(SyncOps& sync, const std::string& path, std::span<const std::byte> bytes) {
   remove_file(sync, path);
   const core::UniqueFd fd = create_file(sync, path);
-  write_all(sync, fd.get(), path, bytes);
+  write_bytes(sync, fd.get(), path, bytes);
   sync_data(sync, fd.get(), path);
 }
 
@@ -101,7 +98,7 @@ bool overwrite_file(SyncOps& sync, const std::string& path, std::span<const std:
   if (!fd && errno != ENOENT) core::throw_storage("open", path, core::errno_code(), kLookAtFolder);
   const bool created = !fd;
   if (created) fd = create_file(sync, path);
-  write_all(sync, fd.get(), path, bytes);
+  write_bytes(sync, fd.get(), path, bytes);
   cut(sync, fd.get(), path, bytes.size());
   sync_data(sync, fd.get(), path);
   return created;
@@ -114,11 +111,11 @@ std::optional<std::string> read_whole_file(const std::string& path) {
   std::string text;
   std::array<char, 65536> block{};
   for (;;) {
-    const ssize_t count = retrying([&] { return ::read(fd.get(), block.data(), block.size()); });
+    const ssize_t count = retry_interrupted([&] { return ::read(fd.get(), block.data(), block.size()); });
     if (count < 0) core::throw_storage("read", path, core::errno_code(), "look at the drive");
     if (count == 0) return text;
     text.append(block.data(), static_cast<std::size_t>(count));
   }
 }
 
-}  // namespace gsnake::store
+}  // namespace gsnake::io

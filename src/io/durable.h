@@ -1,4 +1,4 @@
-// The system calls that make a commit durable, and what is made of them.
+// The system calls that make files durable, and what is made of them.
 #pragma once
 
 #include <sys/types.h>
@@ -7,8 +7,9 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 
-namespace gsnake::store {
+namespace gsnake::io {
 
 // A seam: tests kill a process between two of these calls, let them fail, and lose what was not synced. As the system calls of the same
 // names: -1 and errno on failure. Called by several threads at once.
@@ -33,6 +34,7 @@ SyncOps& kernel_sync() noexcept;
 
 // All of these throw Error(storage) that names the path.
 void sync_data(SyncOps& sync, int fd, const std::string& path);
+// The entries of the folder: after files were created, renamed or removed in it.
 void sync_directory(SyncOps& sync, const std::string& directory);
 void remove_file(SyncOps& sync, const std::string& path);  // absent is fine
 // A file with these bytes, replaced if it is there; on its drive when this returns, but for its name. Mode 0600.
@@ -44,4 +46,4 @@ void write_file(SyncOps& sync, const std::string& path, std::span<const std::byt
 // Nothing where there is no such file.
 [[nodiscard]] std::optional<std::string> read_whole_file(const std::string& path);
 
-}  // namespace gsnake::store
+}  // namespace gsnake::io
