@@ -225,7 +225,7 @@ OptimizerReport bench_optimizer(OptimizerOptions options) {
   report.target = options.target.empty() ? optim::supported_targets().front() : options.target;
   for (const optim::WeightFormat format : options.formats) {
     optim::OptimizerSpec spec;
-    spec.name = options.optimizer;
+    spec.rule = options.rule;
     spec.weights = format;
     spec.moments = options.moments;
     const auto optimizer = optim::make_optimizer(spec);

@@ -10,7 +10,7 @@
 namespace gsnake::bench {
 
 struct OptimizerOptions {
-  std::string optimizer = "adamw";
+  UpdateRule rule = UpdateRule::adamw;
   std::vector<optim::WeightFormat> formats{optim::WeightFormat::fp32, optim::WeightFormat::bf16, optim::WeightFormat::fp16};
   optim::MomentFormat moments = optim::MomentFormat::fp32;
   bool norm = true;                         // take the gradient's norm partials in the same pass, as a training step does
@@ -54,7 +54,7 @@ struct OptimizerReport {
 // Blocks for the whole run. One warm-up, then `repeats` rounds of: the limit, the update, the limit asking for its data ahead, by two
 // distances. The limit is a loop over the same arrays on the same threads that reads and writes what the update reads and writes and hardly
 // computes; of its three forms the fastest counts, round by round. Every thread has a contiguous part, on huge pages where the kernel has
-// them. Throws Error(usage) for an unknown optimizer or target, or no parameters.
+// them. Throws Error(usage) for an unknown target, or no parameters.
 OptimizerReport bench_optimizer(OptimizerOptions options);
 
 }  // namespace gsnake::bench

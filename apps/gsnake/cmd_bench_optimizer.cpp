@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "choice_option.h"
 #include "commands.h"
 #include "core/bytes.h"
 #include "optimizer_bench.h"
@@ -18,23 +19,19 @@ namespace gsnake::command {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using optim::MomentFormat;
 using optim::WeightFormat;
 
 const std::map<std::string, WeightFormat> kWeightFormats{
     {"fp32", WeightFormat::fp32}, {"bf16", WeightFormat::bf16}, {"fp16", WeightFormat::fp16}};
-const std::map<std::string, MomentFormat> kMomentFormats{{"fp32", MomentFormat::fp32}, {"bf16", MomentFormat::bf16}};
 
 struct Arguments {
   bench::OptimizerOptions options;
   std::vector<std::string> formats{"fp32", "bf16", "fp16"};
-  std::string moments = "fp32";
   bool json = false;
 };
 
-template <class Format>
-std::string name_of(const std::map<std::string, Format>& names, Format format) {
-  for (const auto& [name, value] : names) {
+std::string name_of(WeightFormat format) {
+  for (const auto& [name, value] : kWeightFormats) {
     if (value == format) return name;
   }
   return {};
@@ -53,7 +50,7 @@ Json to_json(const bench::Spread& spread) { return {{"median", spread.median}, {
 Json to_json(const bench::OptimizerReport& report) {
   Json results = Json::array();
   for (const bench::OptimizerResult& result : report.results) {
-    results.push_back({{"format", name_of(kWeightFormats, result.format)},
+    results.push_back({{"format", name_of(result.format)},
                        {"threads", result.threads},
                        {"read_bytes_per_parameter", result.read_bytes},
                        {"written_bytes_per_parameter", result.written_bytes},
@@ -68,8 +65,8 @@ Json to_json(const bench::OptimizerReport& report) {
           {"last_level_cache_bytes", report.last_level_cache_bytes},
           {"load_average", report.load_average},
           {"target", report.target},
-          {"optimizer", report.options.optimizer},
-          {"moments", name_of(kMomentFormats, report.options.moments)},
+          {"optimizer", word_of(report.options.rule)},
+          {"moments", word_of(report.options.moments)},
           {"norm_partials", report.options.norm},
           {"parameters", report.options.parameters},
           {"warm_up", 1},
@@ -87,8 +84,8 @@ std::string to_text(const bench::OptimizerReport& report) {
   std::string text =
       fmt::format("{}\n{}, {} cores, last-level cache {}, load {:.1f}; target {}\n", command_line(), report.cpu, report.cores,
                   core::format_bytes(static_cast<std::uint64_t>(report.last_level_cache_bytes)), report.load_average, report.target);
-  text += fmt::format("{}, {} moments{}; {} parameters; 1 warm-up, {} repeats{}; median (lowest..highest)\n", report.options.optimizer,
-                      name_of(kMomentFormats, report.options.moments), report.options.norm ? ", norm partials" : "",
+  text += fmt::format("{}, {} moments{}; {} parameters; 1 warm-up, {} repeats{}; median (lowest..highest)\n", word_of(report.options.rule),
+                      word_of(report.options.moments), report.options.norm ? ", norm partials" : "",
                       report.options.parameters, report.options.repeats, report.options.cpu_time ? ", CPU time" : "");
   text +=
       "limit: a loop over the same arrays, on the same threads, with the same reads and writes and hardly any arithmetic, before and "
@@ -96,7 +93,7 @@ std::string to_text(const bench::OptimizerReport& report) {
   text += fmt::format("{:<7} {:>7} {:>10} {:>9}  {:<24} {:<24} {}\n", "weights", "threads", "B/param", "Mparam/s", "GB/s", "limit GB/s",
                       "ratio");
   for (const bench::OptimizerResult& result : report.results) {
-    text += fmt::format("{:<7} {:>7} {:>10} {:>9.0f}  {:<24} {:<24} {}\n", name_of(kWeightFormats, result.format), result.threads,
+    text += fmt::format("{:<7} {:>7} {:>10} {:>9.0f}  {:<24} {:<24} {}\n", name_of(result.format), result.threads,
                         fmt::format("{}R + {}W", result.read_bytes, result.written_bytes), result.mega_parameters(),
                         spread_text(result.update, 2), spread_text(result.limit, 2), spread_text(result.ratio, 3));
   }
@@ -107,7 +104,6 @@ int run(const Arguments& arguments) {
   bench::OptimizerOptions options = arguments.options;
   options.formats.clear();
   for (const std::string& format : arguments.formats) options.formats.push_back(kWeightFormats.at(format));
-  options.moments = kMomentFormats.at(arguments.moments);
   const bench::OptimizerReport report = bench::bench_optimizer(std::move(options));
   print(arguments.json ? to_json(report).dump(2) + "\n" : to_text(report));
   return 0;
@@ -128,10 +124,8 @@ void add_bench_optimizer(CLI::App& bench, Action& action) {
       ->capture_default_str();
   command->add_option("--repeats", options.repeats, "measurements of each")->check(CLI::Range(1, 100000))->capture_default_str();
   command->add_option("--target", options.target, "a SIMD target instead of the best one");
-  command->add_option("--optimizer", options.optimizer, "adamw, adam, lion or sgd")->capture_default_str();
-  command->add_option("--moments", arguments->moments, "how the moments are stored")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
-      ->capture_default_str();
+  add_choice(*command, "--optimizer", options.rule, "the update rule");
+  add_choice(*command, "--moments", options.moments, "how the moments are stored");
   command->add_flag("!--without-norm", options.norm, "leave out the gradient's norm, which a training step takes in the same pass");
   command->add_flag("--cpu-time", options.cpu_time,
                     "count the threads' CPU time instead of the clock's, on a machine that others keep busy");

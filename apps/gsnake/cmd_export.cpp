@@ -2,8 +2,10 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
+#include "choice_option.h"
 #include "commands.h"
 #include "core/bytes.h"
 #include "greedysnake/hugging_face.h"
@@ -16,7 +18,7 @@ namespace {
 struct Arguments {
   std::string run_dir;
   std::string to;
-  std::string dtype;
+  std::optional<Dtype> dtype;
   std::string shard_size = "5 GB";
   bool json = false;
 };
@@ -34,7 +36,7 @@ int run(const Arguments& arguments) {
       return result.dump(2) + "\n";
     }
     return fmt::format("exported step {}: {} parameters ({} of weights in {} file{}) as {} in {:.1f} s, to {}\n", report.step,
-                       report.parameters, core::format_bytes(report.bytes), report.files, report.files == 1 ? "" : "s", report.dtype,
+                       report.parameters, core::format_bytes(report.bytes), report.files, report.files == 1 ? "" : "s", word_of(report.dtype),
                        report.seconds, arguments.to);
   });
 }
@@ -46,9 +48,7 @@ void add_export(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("export", "Write a run's last commit as a Hugging Face folder");
   command->add_option("--run", arguments->run_dir, "run directory, also of a run that is being trained")->required();
   command->add_option("--to", arguments->to, "folder to make")->required();
-  command
-      ->add_option("--dtype", arguments->dtype, "of the weights: fp32 (the master weights), bf16, fp16; without it, the run's train.dtype")
-      ->check(CLI::IsMember({"fp32", "bf16", "fp16"}));
+  add_choice(*command, "--dtype", arguments->dtype, "of the weights: fp32 (the master weights), bf16, fp16; without it, the run's train.dtype");
   command->add_option("--shard-size", arguments->shard_size, "of one file at most: bytes, or text such as \"5 GB\"")->capture_default_str();
   command->add_flag("--json", arguments->json, "print the result as JSON");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });

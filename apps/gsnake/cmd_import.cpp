@@ -55,7 +55,7 @@ int run(const Arguments& arguments) {
       return result.dump(2) + "\n";
     }
     return fmt::format("imported {} parameters ({} of weights in {} file{}) as {} in {:.1f} s; committed as step 0 in {}\n",
-                       report.parameters, core::format_bytes(report.bytes), report.files, report.files == 1 ? "" : "s", report.dtype,
+                       report.parameters, core::format_bytes(report.bytes), report.files, report.files == 1 ? "" : "s", word_of(report.dtype),
                        report.seconds, config.run.dir);
   });
 }

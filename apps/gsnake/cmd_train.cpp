@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "choice_option.h"
 #include "commands.h"
 #include "greedysnake/config.h"
 #include "output.h"
@@ -49,9 +50,7 @@ void add_train(CLI::App& app, Action& action) {
       ->option_text("KEY=VALUE ...")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  command->add_option("--resume", arguments->request.resume, "go on from the commit in run.dir: auto (if there is one), never, must")
-      ->check(CLI::IsMember({"auto", "never", "must"}))
-      ->capture_default_str();
+  add_choice(*command, "--resume", arguments->request.resume, "go on from the commit in run.dir: auto (if there is one), never, must");
   command->add_option("--resume-from", arguments->request.from_step, "go back to the snapshot of this step, which becomes the last commit")->option_text("STEP");
   command->add_flag("--overwrite", arguments->request.overwrite, "with --resume never: replace the run that is in run.dir");
   command

@@ -13,7 +13,7 @@ namespace gsnake::command {
 
 nlohmann::ordered_json to_json(const TransferReport& report) {
   return {{"step", report.step},   {"parameters", report.parameters}, {"bytes", report.bytes},
-          {"files", report.files}, {"dtype", report.dtype},           {"seconds", run::nine_digits(report.seconds)}};
+          {"files", report.files}, {"dtype", word_of(report.dtype)},  {"seconds", run::nine_digits(report.seconds)}};
 }
 
 int transfer(const std::string& what, const std::function<std::string(const TransferProgress&)>& work) {

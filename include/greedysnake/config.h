@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "greedysnake/choices.h"
 #include "greedysnake/model_config.h"
 
 namespace gsnake {
@@ -26,9 +27,9 @@ struct DataConfig {
   std::vector<DataFile> train;
   std::vector<DataFile> validation;
   std::string tokenizer = "bytes";
-  std::string order = "shuffled";
+  WindowOrder order = WindowOrder::shuffled;
   std::int64_t separator = -1;
-  std::string documents = "auto";
+  Documents documents = Documents::automatic;
   double validation_split = 0.0;  // of data.train's windows, the last ones
 };
 
@@ -37,23 +38,23 @@ struct TrainConfig {
   std::int64_t micro_batches = 8;
   std::int64_t micro_batch_size = 1;
   std::int64_t sequence_length = 1024;
-  std::string dtype = "bf16";
-  std::string compute_dtype = "auto";
+  Dtype dtype = Dtype::bf16;
+  ComputeDtype compute_dtype = ComputeDtype::automatic;
   std::int64_t compute_threads = 0;
-  std::string schedule = "vertical";
-  std::string order = "auto";
+  Schedule schedule = Schedule::vertical;
+  MicroBatchOrder order = MicroBatchOrder::automatic;
   double delay = -1.0;  // -1: auto
   std::uint64_t seed = 1;
   std::int64_t validate_every = 0;
   std::int64_t validation_batches = 16;
-  std::string on_nonfinite = "auto";
-  std::string pin_threads = "never";
+  OnNonfinite on_nonfinite = OnNonfinite::automatic;
+  ThreadPinning pin_threads = ThreadPinning::never;
   double loss_scale = -1.0;       // -1: dynamic
   std::int64_t head_chunk = 256;  // tokens whose logits exist at once; part of the maths (the head's gradient sums)
 };
 
 struct OptimizerConfig {
-  std::string name = "adamw";
+  UpdateRule name = UpdateRule::adamw;
   double learning_rate = 3e-4;
   double beta1 = 0.9;
   double beta2 = 0.95;
@@ -61,12 +62,12 @@ struct OptimizerConfig {
   double weight_decay = 0.1;
   bool decay_1d = false;
   double gradient_clipping = 0.0;
-  std::string clipping_mode = "auto";
+  ClippingMode clipping_mode = ClippingMode::automatic;
   std::int64_t warmup_steps = 0;
-  std::string decay = "constant";
+  LearningRateDecay decay = LearningRateDecay::constant;
   std::int64_t decay_steps = 0;
   double min_learning_rate = 0.0;
-  std::string moments = "fp32";
+  MomentFormat moments = MomentFormat::fp32;
 };
 
 struct MemoryConfig {
@@ -92,14 +93,14 @@ struct PlacementConfig {
 struct SsdConfig {
   std::vector<std::string> paths{"./ssd"};
   std::vector<double> weights;  // stripe shares, one per path; empty: measured
-  std::string engine = "auto";
-  std::string verify = "always";
+  EngineChoice engine = EngineChoice::automatic;
+  ReadChecks verify = ReadChecks::always;
 };
 
 struct RunConfig {
   std::string dir = "./run";
   std::int64_t commit_every = 1;
-  std::string durability = "commit";
+  Durability durability = Durability::commit;
   std::int64_t snapshot_every = 0;
   std::int64_t snapshot_keep = 2;
   std::string metrics = "metrics.jsonl";

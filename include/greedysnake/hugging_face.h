@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "greedysnake/config.h"
@@ -19,7 +20,7 @@ struct ImportOptions {
 };
 
 struct ExportOptions {
-  std::string dtype;                          // fp32 (the master weights), bf16 or fp16; empty: the run's train.dtype
+  std::optional<Dtype> dtype;                 // fp32: the master weights; none: the run's train.dtype
   std::uint64_t shard_bytes = 5'000'000'000;  // of one file at most, but for a tensor that is larger
   std::string config_json;                    // of a model that is no built-in family: what config.json says, but for the dtype
   TransferProgress progress;
@@ -30,7 +31,7 @@ struct TransferReport {
   std::uint64_t parameters = 0;
   std::uint64_t bytes = 0;  // of weights, as the folder has them
   int files = 0;            // of weights
-  std::string dtype;        // of the run (import), of the folder (export)
+  Dtype dtype = Dtype::fp32;  // of the run (import), of the folder (export)
   double seconds = 0.0;
 };
 

@@ -4,11 +4,12 @@
 #include <cstdint>
 #include <string>
 
+#include "greedysnake/choices.h"
+
 namespace gsnake {
 
-// Rotary positions stretched beyond the context that a model was trained with. type "": not scaled.
 struct RopeScaling {
-  std::string type;  // "", linear, llama3
+  RopeScalingType type = RopeScalingType::none;
   double factor = 1.0;
   double low_freq_factor = 1.0;       // llama3
   double high_freq_factor = 4.0;      // llama3
@@ -17,7 +18,7 @@ struct RopeScaling {
 
 // The [model] table of a config. Shapes as in Hugging Face's config.json.
 struct ModelConfig {
-  std::string family = "gpt2";
+  ModelFamily family = ModelFamily::gpt2;
   std::int64_t layers = 12;
   std::int64_t hidden = 768;
   std::int64_t heads = 12;

@@ -21,10 +21,8 @@ struct Batch {
   std::vector<std::int64_t> labels;  // kIgnoredLabel: not counted
 };
 
-enum class Resume { automatic, never, must };
-
 struct TrainerOptions {
-  Resume resume = Resume::automatic;     // from the last commit in run.dir
+  Resume resume = Resume::automatic;
   bool overwrite = false;                // with Resume::never: over a run that is there
   std::vector<std::string> allow_change;  // keys whose change a resume accepts although it changes the maths
   std::optional<std::int64_t> from_step;  // resume from the snapshot of that step, which becomes the last commit

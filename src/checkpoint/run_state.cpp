@@ -22,8 +22,8 @@ bool part_of_maths(const std::string& section, const std::string& key) {
 // `auto` stands for an order that depends on the schedule.
 std::string effective_order(const nlohmann::json& config) {
   const std::string order = config.at("train").at("order");
-  if (order != "auto") return order;
-  return config.at("train").at("schedule") == "vertical" ? "snake" : "ascending";
+  if (order != word_of(MicroBatchOrder::automatic)) return order;
+  return word_of(config.at("train").at("schedule") == word_of(Schedule::vertical) ? MicroBatchOrder::snake : MicroBatchOrder::ascending);
 }
 
 void refuse(const std::string& key, const nlohmann::json& before, const nlohmann::json& now, const std::vector<std::string>& allowed) {
@@ -91,7 +91,7 @@ void refuse_changed_storage(const nlohmann::json& before, const Config& config) 
                                       " now, which changes what is stored; set it back, or import again with it");
   };
   for (const auto& [key, value] : now.at("model").items()) {
-    const bool stored = key != "context" || config.model.family == "gpt2";  // whose positions are weights
+    const bool stored = key != "context" || config.model.family == ModelFamily::gpt2;  // whose positions are weights
     if (key != "from" && key != "dropout" && stored) check("model", key);
   }
   check("train", "dtype");

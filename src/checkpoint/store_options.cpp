@@ -21,9 +21,7 @@ store::StoreOptions store_options(const Config& config) {
   options.run_dir = config.run.dir;
   options.ssd_paths = config.ssd.paths;
   options.stripe_weights = config.ssd.weights;
-  options.engine = config.ssd.engine == "io_uring"  ? io::EngineChoice::io_uring
-                   : config.ssd.engine == "threads" ? io::EngineChoice::threads
-                                                    : io::EngineChoice::automatic;
+  options.engine = config.ssd.engine;
   // Both lanes' tasks in flight, each in as many pieces as stripes may cut it into.
   options.engine_options.depth = 512;
   // Used before there are slots, when the host budget is free, and for snapshots, to which it is charged.

@@ -121,13 +121,13 @@ void apply(Config& config, const Sources& sources) {
   for (const auto& text : sources.overrides) apply_override(config, text);
   rebase(config, ".");  // what is still relative came with an override
   // Theirs whether or not the config says so.
-  if (config.model.family == "qwen2") config.model.qkv_bias = true;
-  if (config.model.family == "qwen3") config.model.qk_norm = true;
+  if (config.model.family == ModelFamily::qwen2) config.model.qkv_bias = true;
+  if (config.model.family == ModelFamily::qwen3) config.model.qk_norm = true;
 }
 
 // What a run may choose for an imported model: the rest of [model] is the folder's to say.
 bool may_differ(const std::string& key, const ModelConfig& model) {
-  return key == "model.from" || key == "model.dropout" || (key == "model.context" && model.family != "gpt2");
+  return key == "model.from" || key == "model.dropout" || (key == "model.context" && model.family != ModelFamily::gpt2);
 }
 
 void refuse_other_shape(const Config& config, const Config& folder) {

@@ -20,7 +20,7 @@ bool any_text(const std::string&) { return true; }
 void model_keys(std::vector<Key>& keys) {
   SectionKeys model(
       keys, "model.", [](auto& config) -> auto& { return config.model; });
-  model.choice("family", &ModelConfig::family, {"gpt2", "llama", "qwen2", "qwen3", "mistral"}, "architecture of the blocks");
+  model.choice("family", &ModelConfig::family, "architecture of the blocks");
   model.integer("layers", &ModelConfig::layers, count(1), "number of transformer blocks");
   model.integer("hidden", &ModelConfig::hidden, count(1), "width of the hidden states");
   model.integer("heads", &ModelConfig::heads, count(1), "query heads; they divide `model.hidden` unless `model.head_dim` is given");
@@ -46,7 +46,7 @@ void model_keys(std::vector<Key>& keys) {
 void rope_scaling_keys(std::vector<Key>& keys) {
   SectionKeys rope(
       keys, "model.rope_scaling.", [](auto& config) -> auto& { return config.model.rope_scaling; });
-  rope.choice("type", &RopeScaling::type, {"", "linear", "llama3"}, "how rotary positions are stretched; \"\": they are not");
+  rope.choice("type", &RopeScaling::type, "how rotary positions are stretched; \"\": they are not");
   rope.real("factor", &RopeScaling::factor, Range{.low = 1}, "how far they are stretched");
   rope.real("low_freq_factor", &RopeScaling::low_freq_factor, above(0),
             "llama3: wavelengths longer than original_context / this are stretched");
@@ -66,11 +66,11 @@ void data_keys(std::vector<Key>& keys) {
             "in place of `data.validation`: the fraction of the rows of `data.train`, the last ones, that is held out; 0: none");
   data.path("tokenizer", &DataConfig::tokenizer, "bytes", "\"bytes\", or the path of a tokenizer.json", false,
             "how text becomes token ids; `bytes`: a byte's id is its value");
-  data.choice("order", &DataConfig::order, {"shuffled", "sequential"},
+  data.choice("order", &DataConfig::order,
               "of the windows; shuffled by `train.seed`, anew in each pass over the data");
   data.integer("separator", &DataConfig::separator, between(-1, 2147483647),
                "token id put between files, and with which documents end inside them; -1: none");
-  data.choice("documents", &DataConfig::documents, {"auto", "joined", "masked", "separate"},
+  data.choice("documents", &DataConfig::documents,
               "joined: rows go on over their ends; masked: so they do, but the first token of a document is no label; separate: a row holds one "
               "document; auto: separate for .jsonl, else joined");
 }
@@ -82,16 +82,16 @@ void train_keys(std::vector<Key>& keys) {
   train.integer("micro_batches", &TrainConfig::micro_batches, count(1), "micro-batches a step (M)");
   train.integer("micro_batch_size", &TrainConfig::micro_batch_size, count(1), "rows a micro-batch");
   train.integer("sequence_length", &TrainConfig::sequence_length, count(1), "tokens a row, at most `model.context`");
-  train.choice("dtype", &TrainConfig::dtype, {"fp32", "bf16", "fp16"}, "of stored weights, activations and traffic");
-  train.choice("compute_dtype", &TrainConfig::compute_dtype, {"auto", "fp32"},
+  train.choice("dtype", &TrainConfig::dtype, "of stored weights, activations and traffic");
+  train.choice("compute_dtype", &TrainConfig::compute_dtype,
                "what the CPU device computes in; auto: `train.dtype` where the CPU has units for it");
   train.integer("compute_threads", &TrainConfig::compute_threads, between(0, 1024),
                 "intra-op threads, 0: all cores; part of the maths (the order of LayerNorm's sums)");
-  train.choice("pin_threads", &TrainConfig::pin_threads, {"never", "apart"},
+  train.choice("pin_threads", &TrainConfig::pin_threads,
                "apart: the compute lane's and the optimizer's threads keep to cores of their own (docs/optimizer.md has what that buys)");
-  train.choice("schedule", &TrainConfig::schedule, {"vertical", "horizontal"},
+  train.choice("schedule", &TrainConfig::schedule,
                "vertical: all micro-batches of a unit, then the next unit; horizontal: a micro-batch through all units");
-  train.choice("order", &TrainConfig::order, {"auto", "snake", "ascending"},
+  train.choice("order", &TrainConfig::order,
                "of micro-batches, part of the maths; auto: snake under vertical, ascending under horizontal, which allows no other");
   train.real_or("delay", &TrainConfig::delay, between(0, 1), "auto",
                 "fraction of the optimizer step that is delayed into the next forward pass");
@@ -99,7 +99,7 @@ void train_keys(std::vector<Key>& keys) {
   train.integer("validate_every", &TrainConfig::validate_every, count(0), "steps between two validations; 0: none");
   train.integer("validation_batches", &TrainConfig::validation_batches, count(1),
                 "micro-batches of a validation, always the first ones of the files");
-  train.choice("on_nonfinite", &TrainConfig::on_nonfinite, {"auto", "stop", "skip"},
+  train.choice("on_nonfinite", &TrainConfig::on_nonfinite,
                "when a loss or gradient is not finite: end with status 6, or skip the step; auto: skip for fp16, else stop");
   train.real_or("loss_scale", &TrainConfig::loss_scale, above(0), "dynamic", "factor on the loss before backward; fp16 only");
   train.integer("head_chunk", &TrainConfig::head_chunk, count(1),
@@ -109,7 +109,7 @@ void train_keys(std::vector<Key>& keys) {
 void optimizer_keys(std::vector<Key>& keys) {
   SectionKeys optimizer(
       keys, "optimizer.", [](auto& config) -> auto& { return config.optimizer; });
-  optimizer.choice("name", &OptimizerConfig::name, {"adamw", "adam", "lion", "sgd"},
+  optimizer.choice("name", &OptimizerConfig::name,
                    "the update rule: AdamW; Adam with L2 decay; Lion; SGD with momentum `betas[0]` and L2 decay");
   optimizer.real("learning_rate", &OptimizerConfig::learning_rate, at_least(0), "at the end of warm-up");
   optimizer.pair("betas", &OptimizerConfig::beta1, &OptimizerConfig::beta2, Range{.low = 0, .high = 1, .open_high = true}, false,
@@ -119,15 +119,14 @@ void optimizer_keys(std::vector<Key>& keys) {
                  "decoupled; on tensors of two dimensions, embeddings included");
   optimizer.boolean("decay_1d", &OptimizerConfig::decay_1d, "weight decay on norms and biases as well");
   optimizer.real("gradient_clipping", &OptimizerConfig::gradient_clipping, at_least(0), "limit of the gradients' global L2 norm; 0: off");
-  optimizer.choice(
-      "clipping_mode", &OptimizerConfig::clipping_mode, {"auto", "deferred", "speculative"},
-      "deferred: the whole update waits for the norm; speculative: it starts as if nothing were clipped, and is redone if it is");
+  optimizer.choice("clipping_mode", &OptimizerConfig::clipping_mode,
+                   "deferred: the whole update waits for the norm; speculative: it starts as if nothing were clipped, and is redone if it is");
   optimizer.integer("warmup_steps", &OptimizerConfig::warmup_steps, count(0),
                     "step k (from 0) uses (k + 1) / warmup_steps of the learning rate");
-  optimizer.choice("decay", &OptimizerConfig::decay, {"constant", "cosine", "linear", "wsd"}, "course of the learning rate after warm-up");
+  optimizer.choice("decay", &OptimizerConfig::decay, "course of the learning rate after warm-up");
   optimizer.integer("decay_steps", &OptimizerConfig::decay_steps, count(0), "step at which decay ends, warm-up counted");
   optimizer.real("min_learning_rate", &OptimizerConfig::min_learning_rate, at_least(0), "where decay ends");
-  optimizer.choice("moments", &OptimizerConfig::moments, {"fp32", "bf16"}, "how the moments are stored");
+  optimizer.choice("moments", &OptimizerConfig::moments, "how the moments are stored");
 }
 
 void memory_keys(std::vector<Key>& keys) {
@@ -154,8 +153,8 @@ void ssd_keys(std::vector<Key>& keys) {
       keys, "ssd.", [](auto& config) -> auto& { return config.ssd; });
   ssd.paths("paths", &SsdConfig::paths, "folders that hold the state, one per drive; several are striped");
   ssd.reals("weights", &SsdConfig::weights, above(0), "each path's share of the stripes, one per path; empty: as measured bandwidth gives");
-  ssd.choice("engine", &SsdConfig::engine, {"auto", "io_uring", "threads"}, "how reads and writes are issued");
-  ssd.choice("verify", &SsdConfig::verify, {"always", "resume"},
+  ssd.choice("engine", &SsdConfig::engine, "how reads and writes are issued");
+  ssd.choice("verify", &SsdConfig::verify,
              "what is checked against the checksum of what was written; always: every read; resume: the state that a run goes on "
              "from");
 }
@@ -165,7 +164,7 @@ void run_keys(std::vector<Key>& keys) {
       keys, "run.", [](auto& config) -> auto& { return config.run; });
   run.path("dir", &RunConfig::dir, "", "a path, not empty", false, "the run's own folder");
   run.integer("commit_every", &RunConfig::commit_every, count(1), "steps between two commits");
-  run.choice("durability", &RunConfig::durability, {"commit", "off"}, "off: nothing is durable until a clean end");
+  run.choice("durability", &RunConfig::durability, "off: nothing is durable until a clean end");
   run.integer("snapshot_every", &RunConfig::snapshot_every, count(0), "keep a copy of the committed state every so many steps; 0: none");
   run.integer("snapshot_keep", &RunConfig::snapshot_keep, count(1), "copies kept, the last ones");
   run.text("metrics", &RunConfig::metrics, "text: a file, or \"\" for none", any_text,

@@ -80,12 +80,13 @@ class SectionKeys {
         [](bool) { return true; });
   }
 
-  template <typename Section>
-  void choice(const char* name, std::string Section::*field, std::vector<std::string> words, const char* meaning) {
-    std::string allowed = "one of";
-    for (const auto& word : words) allowed += (word == words.front() ? " " : ", ") + (word.empty() ? std::string("\"\"") : word);
-    add(name, field, allowed, meaning, text_of, to_json_as_is<std::string>,
-        [words = std::move(words)](const std::string& value) { return std::find(words.begin(), words.end(), value) != words.end(); });
+  template <typename Section, typename Choice>
+  void choice(const char* name, Choice Section::*field, const char* meaning) {
+    const auto from_toml = [](const toml::node& node) {
+      const auto word = text_of(node);
+      return word ? choice_of<Choice>(*word) : std::nullopt;
+    };
+    add(name, field, "one of " + listed_words<Choice>(), meaning, from_toml, [](Choice choice) { return Json(word_of(choice)); }, is_valid<Choice>);
   }
 
   template <typename Section>

@@ -31,7 +31,7 @@ constexpr std::array kUnsupported{
                 "this build has no planner; give fractions, as { device = 0.0, host = 1.0 }"},
     Unsupported{"placement.gradients", [](const Config& c) { return c.placement.gradients.automatic; },
                 "this build has no planner; give a fraction, as { host = 1.0 }"},
-    Unsupported{"run.snapshot_every", [](const Config& c) { return c.run.snapshot_every > 0 && c.run.durability != "commit"; },
+    Unsupported{"run.snapshot_every", [](const Config& c) { return c.run.snapshot_every > 0 && c.run.durability != Durability::commit; },
                 "a snapshot is a copy of a commit, and run.durability = \"off\" makes none; set it to \"commit\""},
 };
 

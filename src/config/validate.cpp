@@ -33,7 +33,7 @@ void check_heads(const ModelConfig& model) {
     require(model.heads % model.kv_heads == 0,
             fmt::format("model.kv_heads = {}: must divide model.heads = {}", model.kv_heads, model.heads));
   }
-  if (model.family == "gpt2") {
+  if (model.family == ModelFamily::gpt2) {
     require(model.kv_heads == 0 || model.kv_heads == model.heads,
             fmt::format("model.kv_heads = {}: the gpt2 family has as many as model.heads = {}; leave it out", model.kv_heads, model.heads));
     require(model.head_dim == 0 || model.head_dim * model.heads == model.hidden,
@@ -46,22 +46,23 @@ void check_heads(const ModelConfig& model) {
 
 // What only some families have.
 void check_family(const ModelConfig& model) {
-  const auto& family = model.family;
+  using enum ModelFamily;
+  const ModelFamily family = model.family;
   const auto refuse_if = [&](bool asked_for, const char* key, const char* who) {
-    require(!asked_for, fmt::format("model.{}: the {} family has none, only {}; leave it out", key, family, who));
+    require(!asked_for, fmt::format("model.{}: the {} family has none, only {}; leave it out", key, word_of(family), who));
   };
-  refuse_if(model.qkv_bias && family != "gpt2" && family != "qwen2", "qkv_bias", "gpt2 and qwen2, which always have it");
-  refuse_if(model.qk_norm && family != "qwen3", "qk_norm", "qwen3, which always has it");
-  refuse_if(model.sliding_window > 0 && (family == "gpt2" || family == "llama"), "sliding_window", "mistral, qwen2 and qwen3");
-  refuse_if(!model.rope_scaling.type.empty() && family == "gpt2", "rope_scaling.type", "families with rotary positions");
-  refuse_if(model.dropout > 0.0 && family != "gpt2", "dropout", "gpt2");
+  refuse_if(model.qkv_bias && family != gpt2 && family != qwen2, "qkv_bias", "gpt2 and qwen2, which always have it");
+  refuse_if(model.qk_norm && family != qwen3, "qk_norm", "qwen3, which always has it");
+  refuse_if(model.sliding_window > 0 && (family == gpt2 || family == llama), "sliding_window", "mistral, qwen2 and qwen3");
+  refuse_if(model.rope_scaling.type != RopeScalingType::none && family == gpt2, "rope_scaling.type", "families with rotary positions");
+  refuse_if(model.dropout > 0.0 && family != gpt2, "dropout", "gpt2");
 }
 
 void check_model(const ModelConfig& model) {
   check_heads(model);
   check_family(model);
   const auto& rope = model.rope_scaling;
-  if (rope.type == "llama3") {
+  if (rope.type == RopeScalingType::llama3) {
     require(rope.original_context > 0, "model.rope_scaling.original_context = 0: llama3 scaling needs the context before scaling");
     require(rope.low_freq_factor < rope.high_freq_factor,
             fmt::format("model.rope_scaling.low_freq_factor = {}: must be below high_freq_factor = {}", rope.low_freq_factor,
@@ -98,7 +99,7 @@ void check_train(const Config& config) {
       train.micro_batches <= kMaxTokens / train.micro_batch_size / train.sequence_length,
       fmt::format("train.micro_batches = {}: a step of more than 2^40 tokens; lower it, train.micro_batch_size or train.sequence_length",
                   train.micro_batches));
-  require(train.schedule != "horizontal" || train.order != "snake",
+  require(train.schedule != Schedule::horizontal || train.order != MicroBatchOrder::snake,
           "train.order = \"snake\": the horizontal schedule is ascending by nature; set train.order = \"ascending\" or \"auto\"");
 }
 
@@ -116,7 +117,7 @@ void check_floats(const Config& config) {
 }
 
 void check_optimizer(const OptimizerConfig& optimizer) {
-  require(optimizer.decay == "constant" || optimizer.decay_steps > optimizer.warmup_steps,
+  require(optimizer.decay == LearningRateDecay::constant || optimizer.decay_steps > optimizer.warmup_steps,
           fmt::format("optimizer.decay_steps = {}: must be above optimizer.warmup_steps = {}, since it counts the warm-up",
                       optimizer.decay_steps, optimizer.warmup_steps));
   require(optimizer.min_learning_rate <= optimizer.learning_rate,

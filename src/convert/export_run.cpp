@@ -22,14 +22,6 @@
 namespace gsnake {
 namespace {
 
-using hf::Dtype;
-
-Dtype dtype_of(const std::string& name) {
-  if (name == "fp32") return Dtype::fp32;
-  if (name == "bf16") return Dtype::bf16;
-  if (name == "fp16") return Dtype::fp16;
-  throw Error(ErrorKind::usage, fmt::format("--dtype {}: must be fp32, bf16 or fp16", name));
-}
 
 // A parameter of a unit's flat vector on its way to its tensor.
 struct Destination {
@@ -188,8 +180,7 @@ void refuse_other_model(const plan::ModelLayout& layout, const nlohmann::json& t
 TransferReport export_model(const Model& model, const std::string& run_dir, const std::string& to, const ExportOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   Config config = run_config(run_dir);
-  const std::string dtype_name = options.dtype.empty() ? config.train.dtype : options.dtype;
-  const Dtype dtype = dtype_of(dtype_name);
+  const Dtype dtype = options.dtype.value_or(config.train.dtype);
   if (options.shard_bytes == 0) throw Error(ErrorKind::usage, "--shard-size 0: must be at least a byte");
   const plan::ModelLayout layout = plan::make_model_layout(model, config.optimizer.decay_1d);
   Destinations destinations = destinations_of(model, layout, dtype);
@@ -208,7 +199,7 @@ TransferReport export_model(const Model& model, const std::string& run_dir, cons
   write_carried(run_dir, writer);
   writer.finish();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  return {checkpoint::run_state_from(training).step, layout.parameters(), writer.bytes(), writer.files(), dtype_name, seconds.count()};
+  return {checkpoint::run_state_from(training).step, layout.parameters(), writer.bytes(), writer.files(), dtype, seconds.count()};
 }
 
 TransferReport export_run(const std::string& run_dir, const std::string& to, const ExportOptions& options) {

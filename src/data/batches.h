@@ -10,8 +10,6 @@
 
 namespace gsnake::data {
 
-enum class WindowOrder { shuffled, sequential };
-
 struct BatchShape {
   std::int64_t micro_batches = 1;
   std::int64_t rows = 1;             // a micro-batch

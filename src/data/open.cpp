@@ -13,9 +13,7 @@ namespace gsnake::data {
 namespace {
 
 Documents documents_of(const Config& config, const TokenSource& tokens) {
-  if (config.data.documents == "joined") return Documents::joined;
-  if (config.data.documents == "masked") return Documents::masked;
-  if (config.data.documents == "separate") return Documents::separate;
+  if (config.data.documents != Documents::automatic) return config.data.documents;
   for (std::size_t file = 0; file < tokens.files(); ++file) {
     if (!tokens.file(file).holds_examples()) return Documents::joined;
   }
@@ -75,15 +73,14 @@ std::uint64_t split_of(const Config& config, const Part& part) {
 }  // namespace
 
 BatchStream open_training(const Config& config) {
-  const auto order = config.data.order == "shuffled" ? WindowOrder::shuffled : WindowOrder::sequential;
-  const auto access = order == WindowOrder::shuffled ? Access::random : Access::sequential;
+  const auto access = config.data.order == WindowOrder::shuffled ? Access::random : Access::sequential;
   auto parts = open_parts(config, config.data.train, access);
   if (config.data.validation_split > 0.0) {
     for (auto& part : parts) part.count = split_of(config, part);
   }
   return {std::move(parts),
           {config.train.micro_batches, config.train.micro_batch_size, config.train.sequence_length},
-          order,
+          config.data.order,
           config.train.seed};
 }
 

@@ -6,18 +6,12 @@
 #include <vector>
 
 #include "data/token_source.h"
+#include "greedysnake/choices.h"
 
 namespace gsnake::data {
 
 // A label that the loss does not count; gsnake::kIgnoredLabel, which needs Torch's headers.
 inline constexpr std::int64_t kNotCounted = -100;
-
-// What the ends of documents mean for rows.
-enum class Documents {
-  joined,    // nothing: documents lie end to end, a row goes on with the next one
-  masked,    // the same rows, but no label is counted that is the first token of a document
-  separate,  // no row holds tokens of two documents
-};
 
 // Window w of a joined or masked sequence is its tokens w x length, ..., with as many labels, shifted by one: it shares one token with
 // window w + 1. What is left at the end and fills no window is not used. Separate documents are cut alike, each by itself, and their last
@@ -25,7 +19,8 @@ enum class Documents {
 // kept of every 1024th document alone.
 class Windows {
  public:
-  // Throws Error(input) when there is no window; Error(usage) when documents are to be separate and a file does not list them.
+  // `documents` is not automatic. Throws Error(input) when there is no window; Error(usage) when documents are to be separate and a file does
+  // not list them.
   Windows(TokenSource tokens, std::int64_t length, Documents documents);
 
   [[nodiscard]] std::uint64_t count() const noexcept { return count_; }

@@ -87,15 +87,15 @@ void read_scaling(ConfigReader reader, RopeScaling& scaling) {
   const std::string type = reader.text("rope_type", reader.text("type", "default"));
   reader.ignore("rope_theta");
   reader.require("partial_rotary_factor", 1.0);
-  if (type == "linear" || type == "llama3") {
-    scaling.type = type;
+  if (const auto known = choice_of<RopeScalingType>(type); known && *known != RopeScalingType::none) {
+    scaling.type = *known;
     scaling.factor = reader.positive("factor");
     if (scaling.factor < 1.0) reader.refuse_key("factor", "must be a number >= 1");
   } else if (type != "default") {
     reader.refuse_key(reader.find("rope_type") != nullptr ? "rope_type" : "type",
                       "this build has \"default\", \"linear\" and \"llama3\" only");
   }
-  if (type == "llama3") {
+  if (scaling.type == RopeScalingType::llama3) {
     scaling.low_freq_factor = reader.positive("low_freq_factor");
     scaling.high_freq_factor = reader.positive("high_freq_factor");
     if (scaling.low_freq_factor >= scaling.high_freq_factor) reader.refuse_key("low_freq_factor", "must be below high_freq_factor");
@@ -210,9 +210,9 @@ void read_qwen3(ConfigReader& reader, ModelConfig& model) {
 }
 
 Json scaling_json(const RopeScaling& scaling) {
-  if (scaling.type.empty()) return {};
-  Json json = {{"rope_type", scaling.type}, {"factor", scaling.factor}};
-  if (scaling.type == "llama3") {
+  if (scaling.type == RopeScalingType::none) return {};
+  Json json = {{"rope_type", word_of(scaling.type)}, {"factor", scaling.factor}};
+  if (scaling.type == RopeScalingType::llama3) {
     json["low_freq_factor"] = scaling.low_freq_factor;
     json["high_freq_factor"] = scaling.high_freq_factor;
     json["original_max_position_embeddings"] = scaling.original_context;
@@ -258,27 +258,27 @@ void write_qwen(Json& json, const ModelConfig& model) {
 }
 
 struct Family {
-  const char* name;  // model_type, and model.family
+  ModelFamily family;  // its word is model_type
   const char* architecture;
   void (*read)(ConfigReader&, ModelConfig&);
   void (*write)(Json&, const ModelConfig&);
 };
 
 constexpr std::array kFamilies{
-    Family{"gpt2", "GPT2LMHeadModel", read_gpt2, write_gpt2},
-    Family{"llama", "LlamaForCausalLM", read_llama, write_llama},
-    Family{"mistral", "MistralForCausalLM", read_mistral, write_mistral},
-    Family{"qwen2", "Qwen2ForCausalLM", read_qwen2, write_qwen},
-    Family{"qwen3", "Qwen3ForCausalLM", read_qwen3, write_qwen},
+    Family{ModelFamily::gpt2, "GPT2LMHeadModel", read_gpt2, write_gpt2},
+    Family{ModelFamily::llama, "LlamaForCausalLM", read_llama, write_llama},
+    Family{ModelFamily::mistral, "MistralForCausalLM", read_mistral, write_mistral},
+    Family{ModelFamily::qwen2, "Qwen2ForCausalLM", read_qwen2, write_qwen},
+    Family{ModelFamily::qwen3, "Qwen3ForCausalLM", read_qwen3, write_qwen},
 };
 
 const Family& family_of(ConfigReader& reader) {
   const std::string type = reader.text("model_type");
-  const auto* family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return type == each.name; });
-  if (family == kFamilies.end()) reader.refuse_key("model_type", "this build has gpt2, llama, mistral, qwen2 and qwen3");
+  const auto* family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return type == word_of(each.family); });
+  if (family == kFamilies.end()) reader.refuse_key("model_type", "this build has " + listed_words<ModelFamily>());
   const Json* architectures = reader.find("architectures");
   if (architectures != nullptr && *architectures != Json::array({family->architecture})) {
-    reader.refuse_key("architectures", fmt::format("this build has {} for {}", family->architecture, family->name));
+    reader.refuse_key("architectures", fmt::format("this build has {} for {}", family->architecture, type));
   }
   return *family;
 }
@@ -287,7 +287,7 @@ const Family& family_of(ConfigReader& reader) {
 void check_sizes(const ConfigReader& reader, const ModelConfig& model) {
   constexpr std::int64_t kMostLayers = 1 << 16;
   constexpr std::int64_t kMostWide = 1 << 24;
-  const bool is_gpt2 = model.family == "gpt2";
+  const bool is_gpt2 = model.family == ModelFamily::gpt2;
   const auto require = [&](std::int64_t value, std::int64_t most, const char* key) {
     if (value > most) reader.refuse_key(key, fmt::format("more than the {} that a model may have here", most));
   };
@@ -303,7 +303,7 @@ void check_sizes(const ConfigReader& reader, const ModelConfig& model) {
 
 // What a layer can't be built with, whoever wrote the file.
 void check_heads(ConfigReader& reader, const ModelConfig& model) {
-  const bool is_gpt2 = model.family == "gpt2";
+  const bool is_gpt2 = model.family == ModelFamily::gpt2;
   const char* heads = is_gpt2 ? "n_head" : "num_attention_heads";
   if (model.head_dim == 0 && model.hidden % model.heads != 0)
     reader.refuse_key(heads, fmt::format("must divide the hidden size {}", model.hidden));
@@ -330,7 +330,7 @@ ModelConfig parse_model_config(const std::string& path, std::string_view text) {
   ConfigReader reader(path, json);
   const Family& family = family_of(reader);
   ModelConfig model;
-  model.family = family.name;
+  model.family = family.family;
   for (const char* key : kNeutral) reader.ignore(key);
   family.read(reader, model);
   reader.finish();
@@ -347,9 +347,9 @@ ModelConfig read_model_config(const std::string& folder) {
 }
 
 Json make_model_config(const ModelConfig& model, Dtype dtype, const Json& carried) {
-  const auto* family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return model.family == each.name; });
-  if (family == kFamilies.end()) throw Error(ErrorKind::usage, "model.family = \"" + model.family + "\": it has no config.json");
-  Json json = carried.is_object() ? carried : Json{{"architectures", {family->architecture}}, {"model_type", family->name}};
+  const auto* family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return model.family == each.family; });
+  if (family == kFamilies.end()) throw Error(ErrorKind::usage, fmt::format("model.family = \"{}\": it has no config.json", word_of(model.family)));
+  Json json = carried.is_object() ? carried : Json{{"architectures", {family->architecture}}, {"model_type", word_of(family->family)}};
   const bool is_same = carried.is_object() && same_shape(parse_model_config(kConfigName, carried.dump()), model);
   if (!is_same) family->write(json, model);
   if (!carried.is_object()) json.update({{"bos_token_id", nullptr}, {"eos_token_id", nullptr}});

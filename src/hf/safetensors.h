@@ -8,10 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "greedysnake/choices.h"
+
 namespace gsnake::hf {
 
 // Of tensors that can be read and written; files may hold others.
-enum class Dtype : std::uint8_t { fp32, fp16, bf16 };
+using gsnake::Dtype;
 [[nodiscard]] std::uint64_t size_of(Dtype dtype) noexcept;
 [[nodiscard]] const char* name_of(Dtype dtype) noexcept;        // "F32", as in the header
 [[nodiscard]] const char* torch_name_of(Dtype dtype) noexcept;  // "float32", as in config.json

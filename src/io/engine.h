@@ -8,6 +8,7 @@
 #include <string>
 #include <system_error>
 
+#include "greedysnake/choices.h"
 #include "io/file.h"
 #include "io/transfer_state.h"
 
@@ -95,7 +96,7 @@ class IoEngine {
 std::unique_ptr<IoEngine> make_uring_engine(const EngineOptions& options);  // throws Error(storage) where io_uring is refused
 std::unique_ptr<IoEngine> make_thread_engine(const EngineOptions& options);
 
-enum class EngineChoice : std::uint8_t { automatic, io_uring, threads };
+using gsnake::EngineChoice;
 
 struct EngineReport {
   std::string name;    // the engine in use

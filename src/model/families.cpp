@@ -56,12 +56,19 @@ Model assemble(const ModelConfig& config, const FamilyUnits& units, const char* 
 namespace gsnake::models {
 
 Model make(const ModelConfig& config) {
-  if (config.family == "gpt2") return gpt2(config);
-  if (config.family == "llama") return llama(config);
-  if (config.family == "mistral") return mistral(config);
-  if (config.family == "qwen2") return qwen2(config);
-  if (config.family == "qwen3") return qwen3(config);
-  model::refuse("family", '"' + config.family + '"', "must be gpt2, llama, mistral, qwen2 or qwen3");
+  switch (config.family) {
+    case ModelFamily::gpt2:
+      return gpt2(config);
+    case ModelFamily::llama:
+      return llama(config);
+    case ModelFamily::qwen2:
+      return qwen2(config);
+    case ModelFamily::qwen3:
+      return qwen3(config);
+    case ModelFamily::mistral:
+      return mistral(config);
+  }
+  model::refuse("family", word_of(config.family), "must be one of " + listed_words<ModelFamily>());
 }
 
 }  // namespace gsnake::models

@@ -42,8 +42,8 @@ torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
 
 float scaled_frequency(float frequency, const RopeScaling& scaling) {
   const auto factor = static_cast<float>(scaling.factor);
-  if (scaling.type == "linear") return frequency / factor;
-  if (scaling.type != "llama3") return frequency;
+  if (scaling.type == RopeScalingType::linear) return frequency / factor;
+  if (scaling.type != RopeScalingType::llama3) return frequency;
   constexpr auto kTurn = static_cast<float>(2.0 * M_PI);
   const auto context = static_cast<float>(scaling.original_context);
   const auto low = static_cast<float>(scaling.low_freq_factor);

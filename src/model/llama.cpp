@@ -27,7 +27,7 @@ struct LlamaShape {
 LlamaShape llama_shape(const ModelConfig& config) {
   LlamaShape shape{config.hidden, config.heads, config.kv_heads == 0 ? config.heads : config.kv_heads,
                    config.head_dim == 0 ? config.hidden / config.heads : config.head_dim, config.intermediate,
-                   config.family == "qwen2", config.family == "qwen3"};
+                   config.family == ModelFamily::qwen2, config.family == ModelFamily::qwen3};
   if (shape.heads % shape.kv_heads != 0) {
     model::refuse("kv_heads", std::to_string(shape.kv_heads), "must divide model.heads = " + std::to_string(shape.heads));
   }
@@ -35,7 +35,7 @@ LlamaShape llama_shape(const ModelConfig& config) {
     model::refuse("head_dim", std::to_string(shape.head_dim), "must be even for rotary positions; choose hidden and heads so that it is");
   }
   if (!(config.rope_theta > 0.0)) model::refuse("rope_theta", std::to_string(config.rope_theta), "must be above 0");
-  if (config.dropout != 0.0) model::refuse("dropout", std::to_string(config.dropout), config.family + " has none; leave it out");
+  if (config.dropout != 0.0) model::refuse("dropout", std::to_string(config.dropout), std::string(word_of(config.family)) + " has none; leave it out");
   if (shape.intermediate == 0) shape.intermediate = (8 * config.hidden / 3 + 63) / 64 * 64;
   return shape;
 }
@@ -189,16 +189,16 @@ Model decoder(const ModelConfig& config) {
   return built;
 }
 
-Model of_family(const char* family, ModelConfig config) {
+Model of_family(ModelFamily family, ModelConfig config) {
   config.family = family;
   return decoder(config);
 }
 
 }  // namespace
 
-Model llama(const ModelConfig& config) { return of_family("llama", config); }
-Model mistral(const ModelConfig& config) { return of_family("mistral", config); }
-Model qwen2(const ModelConfig& config) { return of_family("qwen2", config); }
-Model qwen3(const ModelConfig& config) { return of_family("qwen3", config); }
+Model llama(const ModelConfig& config) { return of_family(ModelFamily::llama, config); }
+Model mistral(const ModelConfig& config) { return of_family(ModelFamily::mistral, config); }
+Model qwen2(const ModelConfig& config) { return of_family(ModelFamily::qwen2, config); }
+Model qwen3(const ModelConfig& config) { return of_family(ModelFamily::qwen3, config); }
 
 }  // namespace gsnake::models

@@ -43,11 +43,11 @@ using UpdateKernel = std::uint32_t (*)(const RuleStep& step, float decay, const 
 
 // Every rule with every format of weights and moments: of all tables the same ones, made from one template.
 using UpdateKernels = std::array<UpdateKernel, kRules * kWeightFormats * kMomentFormats>;
-constexpr std::size_t update_index(Rule rule, WeightFormat weights, MomentFormat moments) {
+constexpr std::size_t update_index(UpdateRule rule, WeightFormat weights, MomentFormat moments) {
   return (static_cast<std::size_t>(rule) * kWeightFormats + static_cast<std::size_t>(weights)) * kMomentFormats +
          static_cast<std::size_t>(moments);
 }
-constexpr Rule rule_at(std::size_t index) { return static_cast<Rule>(index / (kWeightFormats * kMomentFormats)); }
+constexpr UpdateRule rule_at(std::size_t index) { return static_cast<UpdateRule>(index / (kWeightFormats * kMomentFormats)); }
 constexpr WeightFormat weights_at(std::size_t index) { return static_cast<WeightFormat>(index / kMomentFormats % kWeightFormats); }
 constexpr MomentFormat moments_at(std::size_t index) { return static_cast<MomentFormat>(index % kMomentFormats); }
 

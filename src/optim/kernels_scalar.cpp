@@ -59,16 +59,16 @@ void store_moment(std::byte* array, std::size_t i, float moment) {
 }
 
 // One element: `w`, `m` and `v` are replaced by what they become.
-template <Rule R>
+template <UpdateRule R>
 void advance(const RuleStep& step, float decay, float g, float& w, float& m, float& v) {
-  if constexpr (R == Rule::adam || R == Rule::sgd) g = std::fma(decay, w, g);
-  if constexpr (R == Rule::adamw || R == Rule::adam) {
+  if constexpr (R == UpdateRule::adam || R == UpdateRule::sgd) g = std::fma(decay, w, g);
+  if constexpr (R == UpdateRule::adamw || R == UpdateRule::adam) {
     m = std::fma(step.one_minus_beta1, g - m, m);
     v = std::fma(step.one_minus_beta2 * g, g, step.beta2 * v);
     const float denominator = std::fma(std::sqrt(v), step.inverse_sqrt_correction2, step.epsilon);
-    const float kept = R == Rule::adamw ? w * decay : w;
+    const float kept = R == UpdateRule::adamw ? w * decay : w;
     w = std::fma(-step.step_size, m / denominator, kept);
-  } else if constexpr (R == Rule::lion) {
+  } else if constexpr (R == UpdateRule::lion) {
     const float c = std::fma(step.one_minus_beta1, g - m, m);
     const float sign = std::fabs(c) > 0.0F ? std::copysign(1.0F, c) : c;  // a NaN stays one, and is noticed in the weight
     w = std::fma(-step.step_size, sign, w * decay);
@@ -79,9 +79,9 @@ void advance(const RuleStep& step, float decay, float g, float& w, float& m, flo
   }
 }
 
-template <Rule R, WeightFormat W, MomentFormat M>
+template <UpdateRule R, WeightFormat W, MomentFormat M>
 std::uint32_t update(const RuleStep& step, float decay, const Piece& piece) {
-  constexpr bool kSecondMoment = R == Rule::adamw || R == Rule::adam;
+  constexpr bool kSecondMoment = R == UpdateRule::adamw || R == UpdateRule::adam;
   std::uint32_t greatest = 0;
   if (piece.sums != nullptr) add_some_squares(piece.gradient, piece.count, piece.first_lane, *piece.sums);
   for (std::size_t i = 0; i < piece.count; ++i) {

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 
+#include "greedysnake/choices.h"
+
 namespace gsnake::optim {
 
 struct LearningRateSchedule {
-  enum class Decay : std::uint8_t { constant, cosine, linear, wsd };
+  using Decay = LearningRateDecay;
 
   double peak = 0.0;
   double minimum = 0.0;  // of the decay; the warm-up starts below it where it must

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/suggest.h"
 #include "greedysnake/error.h"
 #include "optim/bits.h"
 #include "optim/kernels.h"
@@ -42,11 +41,11 @@ class Decays {
 
 class RuleOptimizer final : public Optimizer {
  public:
-  RuleOptimizer(Rule rule, OptimizerSpec spec, Target target) : rule_(rule), spec_(std::move(spec)), target_(target) {}
+  RuleOptimizer(const OptimizerSpec& spec, Target target) : spec_(spec), target_(target) {}
 
   [[nodiscard]] WeightFormat weight_format() const override { return spec_.weights; }
   [[nodiscard]] std::vector<std::uint64_t> state_bytes() const override {
-    return std::vector<std::uint64_t>(state_count(rule_), moment_bytes(spec_.moments));
+    return std::vector<std::uint64_t>(state_count(spec_.rule), moment_bytes(spec_.moments));
   }
   [[nodiscard]] bool update(const StepScalars& scalars, const UpdateChunk& chunk) const override;
   void restore_weight(const UpdateChunk& chunk) const override;
@@ -55,7 +54,6 @@ class RuleOptimizer final : public Optimizer {
   [[nodiscard]] Piece piece(const UpdateChunk& chunk, std::uint64_t begin, std::uint64_t end, SumLanes* sums) const;
   void check(const UpdateChunk& chunk) const;
 
-  Rule rule_;
   OptimizerSpec spec_;
   Target target_;
 };
@@ -74,19 +72,19 @@ Piece RuleOptimizer::piece(const UpdateChunk& chunk, std::uint64_t begin, std::u
 
 void RuleOptimizer::check(const UpdateChunk& chunk) const {
   bool complete = chunk.weight != nullptr && chunk.gradient != nullptr && (chunk.master != nullptr || spec_.weights == WeightFormat::fp32);
-  for (std::size_t i = 0; i < state_count(rule_); ++i) complete = complete && chunk.states[i] != nullptr;
+  for (std::size_t i = 0; i < state_count(spec_.rule); ++i) complete = complete && chunk.states[i] != nullptr;
   if (!complete && chunk.elements > 0)
-    throw Error(ErrorKind::usage, "optimizer " + spec_.name + ": the chunk lacks one of its arrays; set them all");
+    throw Error(ErrorKind::usage, std::string("optimizer ") + word_of(spec_.rule) + ": the chunk lacks one of its arrays; set them all");
   check_sizes(chunk.partials == nullptr || chunk.elements % kNormBlock == 0, "optimizer update with norm partials");
 }
 
 bool RuleOptimizer::update(const StepScalars& scalars, const UpdateChunk& chunk) const {
   check(chunk);
   const Kernels& kernels = kernels_for(target_);
-  const std::size_t index = update_index(rule_, spec_.weights, spec_.moments);
+  const std::size_t index = update_index(spec_.rule, spec_.weights, spec_.moments);
   const UpdateKernel simd = kernels.update[index];
   const UpdateKernel scalar = scalar_kernels().update[index];
-  const RuleStep step = make_rule_step(rule_, spec_, scalars);
+  const RuleStep step = make_rule_step(spec_.rule, spec_, scalars);
   Decays decays(chunk.runs, chunk.first_element);
   SumLanes lanes{};
   std::uint32_t greatest = 0;
@@ -114,17 +112,6 @@ void RuleOptimizer::restore_weight(const UpdateChunk& chunk) const {
           target_);
 }
 
-Rule rule_named(const std::string& name) {
-  const std::vector<std::string>& names = rule_names();
-  const auto found = std::ranges::find(names, name);
-  if (found != names.end()) return static_cast<Rule>(found - names.begin());
-  const std::string nearest = core::nearest(name, names);
-  std::string known;
-  for (const std::string& one : names) known += (known.empty() ? "" : ", ") + one;
-  throw Error(ErrorKind::usage, "optimizer \"" + name + "\" is unknown" + (nearest.empty() ? "" : " (did you mean " + nearest + "?)") +
-                                    "; choose one of " + known);
-}
-
 void check_range(bool inside, const char* what, double value, const char* range) {
   if (!inside) throw Error(ErrorKind::usage, std::string("optimizer: ") + what + " is " + std::to_string(value) + "; it must be " + range);
 }
@@ -132,12 +119,12 @@ void check_range(bool inside, const char* what, double value, const char* range)
 }  // namespace
 
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerSpec& spec, Target target) {
-  const Rule rule = rule_named(spec.name);
+  if (!is_valid(spec.rule)) throw Error(ErrorKind::usage, "optimizer: the rule is none; choose one of " + listed_words<UpdateRule>());
   check_range(spec.beta1 >= 0 && spec.beta1 < 1, "beta1", spec.beta1, "at least 0 and below 1");
   check_range(spec.beta2 >= 0 && spec.beta2 < 1, "beta2", spec.beta2, "at least 0 and below 1");
   check_range(spec.epsilon >= 0 && std::isfinite(spec.epsilon), "epsilon", spec.epsilon, "at least 0");
   check_range(spec.weight_decay >= 0 && std::isfinite(spec.weight_decay), "weight decay", spec.weight_decay, "at least 0");
-  return std::make_unique<RuleOptimizer>(rule, spec, target);
+  return std::make_unique<RuleOptimizer>(spec, target);
 }
 
 void check_sizes(bool equal, const char* what) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "greedysnake/choices.h"
 #include "optim/formats.h"
 #include "optim/norm.h"
 
@@ -64,16 +65,16 @@ class Optimizer {
 };
 
 struct OptimizerSpec {
-  std::string name = "adamw";  // adamw (decoupled decay), adam (L2 decay), lion (decoupled), sgd (momentum beta1, L2 decay)
-  double beta1 = 0.9;          // [0, 1)
-  double beta2 = 0.95;         // [0, 1); unused by sgd
-  double epsilon = 1e-8;       // >= 0; unused by lion and sgd
-  double weight_decay = 0.1;   // >= 0
+  UpdateRule rule = UpdateRule::adamw;
+  double beta1 = 0.9;         // [0, 1)
+  double beta2 = 0.95;        // [0, 1); unused by sgd
+  double epsilon = 1e-8;      // >= 0; unused by lion and sgd
+  double weight_decay = 0.1;  // >= 0
   WeightFormat weights = WeightFormat::fp32;
   MomentFormat moments = MomentFormat::fp32;
 };
 
-// Throws Error(usage) for an unknown name, with the nearest valid one, and for a hyperparameter out of its range.
+// Throws Error(usage) for a rule that is none and for a hyperparameter out of its range.
 std::unique_ptr<Optimizer> make_optimizer(const OptimizerSpec& spec, Target target = Target::best);
 
 }  // namespace gsnake::optim

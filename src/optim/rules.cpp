@@ -28,16 +28,11 @@ RuleStep momentum_step(const OptimizerSpec& spec, const StepScalars& scalars) {
 
 }  // namespace
 
-const std::vector<std::string>& rule_names() {
-  static const std::vector<std::string> names{"adamw", "adam", "lion", "sgd"};
-  return names;
-}
+std::size_t state_count(UpdateRule rule) { return rule == UpdateRule::adamw || rule == UpdateRule::adam ? 2 : 1; }
 
-std::size_t state_count(Rule rule) { return rule == Rule::adamw || rule == Rule::adam ? 2 : 1; }
-
-RuleStep make_rule_step(Rule rule, const OptimizerSpec& spec, const StepScalars& scalars) {
+RuleStep make_rule_step(UpdateRule rule, const OptimizerSpec& spec, const StepScalars& scalars) {
   RuleStep step = state_count(rule) == 2 ? adam_step(spec, scalars) : momentum_step(spec, scalars);
-  const bool decoupled = rule == Rule::adamw || rule == Rule::lion;
+  const bool decoupled = rule == UpdateRule::adamw || rule == UpdateRule::lion;
   step.decay = static_cast<float>(decoupled ? 1.0 - scalars.learning_rate * spec.weight_decay : spec.weight_decay);
   step.no_decay = decoupled ? 1.0F : 0.0F;
   step.gradient_factor = scalars.gradient_factor;

@@ -1,18 +1,14 @@
-// The recurrences by name, and what is the same for every element of one step. Private to this module.
+// The recurrences, and what is the same for every element of one step. Private to this module.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <string>
-#include <vector>
 
 #include "optim/optimizer.h"
 
 namespace gsnake::optim {
 
-enum class Rule : std::uint8_t { adamw, adam, lion, sgd };
-inline constexpr std::size_t kRules = 4;
+inline constexpr std::size_t kRules = kWords<UpdateRule>.size();
 inline constexpr std::size_t kWeightFormats = 3;
 inline constexpr std::size_t kMomentFormats = 2;
 
@@ -30,8 +26,7 @@ struct RuleStep {
   float no_decay = 0.0F;  // for the others
 };
 
-const std::vector<std::string>& rule_names();  // in the order of Rule
-std::size_t state_count(Rule rule);
-RuleStep make_rule_step(Rule rule, const OptimizerSpec& spec, const StepScalars& scalars);
+std::size_t state_count(UpdateRule rule);
+RuleStep make_rule_step(UpdateRule rule, const OptimizerSpec& spec, const StepScalars& scalars);
 
 }  // namespace gsnake::optim

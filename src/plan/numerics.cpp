@@ -14,30 +14,32 @@ using schedule::Guard;
 
 constexpr double kFirstScale = 65536.0;  // as torch.amp.GradScaler's
 
-WeightFormat format_of(const std::string& dtype) {
-  if (dtype == "bf16") return WeightFormat::bf16;
-  return dtype == "fp16" ? WeightFormat::fp16 : WeightFormat::fp32;
+WeightFormat format_of(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::bf16:
+      return WeightFormat::bf16;
+    case Dtype::fp16:
+      return WeightFormat::fp16;
+    case Dtype::fp32:
+      break;
+  }
+  return WeightFormat::fp32;
 }
 
 optim::OptimizerSpec spec_of(const Config& config) {
   const OptimizerConfig& o = config.optimizer;
-  return {o.name, o.beta1, o.beta2, o.epsilon, o.weight_decay, format_of(config.train.dtype), o.moments == "bf16" ? MomentFormat::bf16 : MomentFormat::fp32};
+  return {o.name, o.beta1, o.beta2, o.epsilon, o.weight_decay, format_of(config.train.dtype), o.moments};
 }
 
 optim::LearningRateSchedule learning_rates(const OptimizerConfig& config) {
-  using Decay = optim::LearningRateSchedule::Decay;
-  const Decay decay = config.decay == "cosine"   ? Decay::cosine
-                      : config.decay == "linear" ? Decay::linear
-                      : config.decay == "wsd"    ? Decay::wsd
-                                                 : Decay::constant;
-  return {config.learning_rate, config.min_learning_rate, config.warmup_steps, config.decay_steps, decay};
+  return {config.learning_rate, config.min_learning_rate, config.warmup_steps, config.decay_steps, config.decay};
 }
 
 [[noreturn]] void refuse(const std::string& message) { throw Error(ErrorKind::usage, message); }
 
 void set_loss_scale(Numerics& numerics, const TrainConfig& train) {
   const bool dynamic = train.loss_scale < 0.0;
-  if (train.dtype != "fp16") {
+  if (train.dtype != Dtype::fp16) {
     if (!dynamic && train.loss_scale != 1.0) {
       refuse(fmt::format("train.loss_scale = {}: only train.dtype = \"fp16\" scales the loss; leave it out", train.loss_scale));
     }
@@ -52,7 +54,7 @@ void set_loss_scale(Numerics& numerics, const TrainConfig& train) {
 
 // Why updates can't be speculative; empty where they can.
 std::string speculation_obstacle(const Config& config) {
-  if (config.run.durability != "commit") return "run.durability is not \"commit\"";
+  if (config.run.durability != Durability::commit) return "run.durability is not \"commit\"";
   if (config.run.commit_every != 1) return "run.commit_every is not 1";
   const auto off_ssd = [](const TierFractions& tier) { return tier.device + tier.host > 0.0; };
   if (off_ssd(config.placement.weights) || off_ssd(config.placement.optimizer)) return "weights or optimizer state are not wholly on SSD";
@@ -66,9 +68,9 @@ void set_guard(Numerics& numerics, const Config& config) {
     numerics.delay = automatic ? 0.0 : config.train.delay;
     return;
   }
-  const std::string& mode = config.optimizer.clipping_mode;
+  const ClippingMode mode = config.optimizer.clipping_mode;
   const bool early = !automatic && config.train.delay < 1.0;
-  const bool wanted = mode == "speculative" || (mode == "auto" && early);
+  const bool wanted = mode == ClippingMode::speculative || (mode == ClippingMode::automatic && early);
   const std::string obstacle = wanted ? speculation_obstacle(config) : std::string();
   const bool speculative = wanted && obstacle.empty() && (automatic || early);
   if (!speculative && early) {
@@ -76,7 +78,7 @@ void set_guard(Numerics& numerics, const Config& config) {
                        config.train.delay, numerics.policy.clip_norm > 0.0 ? "optimizer.gradient_clipping" : "train.on_nonfinite",
                        obstacle.empty() ? "" : ", and can't be speculative: " + obstacle));
   }
-  if (mode == "speculative" && !speculative) {
+  if (mode == ClippingMode::speculative && !speculative) {
     numerics.guard_reason = obstacle.empty() ? "with train.delay = 1 nothing is left to speculate on" : "they can't be speculative: " + obstacle;
   }
   numerics.guard = speculative ? Guard::speculative : Guard::deferred;
@@ -90,7 +92,7 @@ Numerics numerics_of(const Config& config) {
   numerics.optimizer = spec_of(config);
   numerics.policy.learning_rate = [rates = learning_rates(config.optimizer)](std::int64_t updates) { return rates.at(updates); };
   numerics.policy.clip_norm = config.optimizer.gradient_clipping;
-  numerics.policy.skips = config.train.on_nonfinite == "skip" || (config.train.on_nonfinite == "auto" && config.train.dtype == "fp16");
+  numerics.policy.skips = config.train.on_nonfinite == OnNonfinite::skip || (config.train.on_nonfinite == OnNonfinite::automatic && config.train.dtype == Dtype::fp16);
   set_loss_scale(numerics, config.train);
   set_guard(numerics, config);
   return numerics;
@@ -100,7 +102,7 @@ std::string describe_formats(const Numerics& numerics) {
   const char* weights = numerics.optimizer.weights == WeightFormat::bf16   ? "bf16 weights with a 16-bit remainder of the master"
                         : numerics.optimizer.weights == WeightFormat::fp16 ? "fp16 weights beside an fp32 master"
                                                                            : "fp32 weights";
-  return fmt::format("{}, {} moments ({})", weights, numerics.optimizer.moments == MomentFormat::bf16 ? "bf16" : "fp32", numerics.optimizer.name);
+  return fmt::format("{}, {} moments ({})", weights, word_of(numerics.optimizer.moments), word_of(numerics.optimizer.rule));
 }
 
 std::string describe_guard(const Numerics& numerics) {

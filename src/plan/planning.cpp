@@ -130,8 +130,8 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
     return problem;
   }
   problem.micro_batches = static_cast<int>(config.train.micro_batches);
-  problem.schedule = config.train.schedule == "horizontal" ? schedule::ScheduleKind::horizontal : schedule::ScheduleKind::vertical;
-  const bool snake = config.train.order == "snake" || (config.train.order == "auto" && problem.schedule == schedule::ScheduleKind::vertical);
+  problem.schedule = config.train.schedule == Schedule::horizontal ? schedule::ScheduleKind::horizontal : schedule::ScheduleKind::vertical;
+  const bool snake = config.train.order == MicroBatchOrder::snake || (config.train.order == MicroBatchOrder::automatic && problem.schedule == schedule::ScheduleKind::vertical);
   problem.order = snake ? schedule::Order::snake : schedule::Order::ascending;
   problem.delay = numerics.delay;
   problem.guard = numerics.guard;
@@ -139,7 +139,7 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
   problem.optimizer = fractions(config.placement.optimizer);
   problem.activations = fractions(config.placement.activations);
   problem.gradients_host = config.placement.gradients.host;
-  problem.commits = config.run.durability == "commit";
+  problem.commits = config.run.durability == Durability::commit;
   return problem;
 }
 
@@ -148,7 +148,7 @@ store::Layout make_store_layout(const Config& config, const ModelLayout& layout,
   const auto kind = [&](store::Kind k) -> store::KindLayout& { return made.kinds[static_cast<std::size_t>(k)]; };
   const auto add_state = [&](schedule::ExtentKind state, std::uint64_t width) {
     store::KindLayout& own = kind(static_cast<store::Kind>(state));
-    own.slots = config.run.durability == "commit" ? 2 + snapshot_places(config) : 1;
+    own.slots = config.run.durability == Durability::commit ? 2 + snapshot_places(config) : 1;
     for (const model::FlatLayout& unit : layout.units) {
       own.logical_bytes.push_back(unit.elements * width);
       own.padded_bytes.push_back(schedule::padded_elements(unit.elements) * width);
@@ -169,7 +169,7 @@ store::Layout make_store_layout(const Config& config, const ModelLayout& layout,
 }
 
 int snapshot_places(const Config& config) {
-  return config.run.durability == "commit" && config.run.snapshot_every > 0 ? static_cast<int>(config.run.snapshot_keep) : 0;
+  return config.run.durability == Durability::commit && config.run.snapshot_every > 0 ? static_cast<int>(config.run.snapshot_keep) : 0;
 }
 
 store::Layout scratch_layout(const store::Layout& layout) {

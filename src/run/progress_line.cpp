@@ -38,7 +38,7 @@ void append_tier(std::vector<std::string>& lines, const char* tier, std::uint64_
 }
 
 std::string commits_text(const RunConfig& run) {
-  if (run.durability == "off") return "commits only at the end and on SIGINT or SIGTERM: a kill loses the run (run.durability = \"off\")";
+  if (run.durability == Durability::off) return "commits only at the end and on SIGINT or SIGTERM: a kill loses the run (run.durability = \"off\")";
   return run.commit_every == 1 ? "commits every step" : fmt::format("commits every {} steps", run.commit_every);
 }
 
@@ -74,7 +74,7 @@ std::vector<std::string> start_text(const Config& config, const RunReport& repor
   lines.push_back(fmt::format("{} parameters; {} x {} x {} tokens a step; training in memory would hold {}",
                               format_count(static_cast<double>(report.parameters)), train.micro_batches, train.micro_batch_size,
                               train.sequence_length, core::format_bytes(report.in_memory_bytes)));
-  lines.push_back(fmt::format("schedule {}, order {}, delay {:.4g}; computes in {} on {} threads", train.schedule, report.order, report.delay,
+  lines.push_back(fmt::format("schedule {}, order {}, delay {:.4g}; computes in {} on {} threads", word_of(train.schedule), report.order, report.delay,
                               report.compute_dtype, report.compute_threads));
   lines.push_back(report.formats);
   if (!report.guard.empty()) lines.push_back(report.guard);

@@ -26,13 +26,6 @@
 namespace gsnake::run {
 namespace {
 
-Resume parse_resume(const std::string& name) {
-  if (name == "auto") return Resume::automatic;
-  if (name == "never") return Resume::never;
-  if (name == "must") return Resume::must;
-  throw Error(ErrorKind::usage, fmt::format("--resume {}: must be auto, never or must", name));
-}
-
 static_assert(data::kNotCounted == kIgnoredLabel);
 
 // Everything that a run reads. Opened before anything is made, so that a missing file leaves nothing behind.
@@ -212,10 +205,10 @@ class TrainLoop {
 
 void check_request(const Config& config, const RunRequest& request) {
   if (config.data.train.empty()) throw Error(ErrorKind::usage, "data.train = []: name at least one file of text or tokens");
-  if (!request.overwrite || request.resume == "never") return;
+  if (!request.overwrite || request.resume == Resume::never) return;
   throw Error(ErrorKind::usage, fmt::format("--overwrite goes with --resume never, not with --resume {}: add --resume never to discard the "
                                             "run that is there, or leave out --overwrite to go on with it",
-                                            request.resume));
+                                            word_of(request.resume)));
 }
 
 RunOutcome run_trainer(const Config& config, Inputs& inputs, const TrainerOptions& options, const StopSignals& signals, PhaseWatch& watch) {
@@ -238,7 +231,7 @@ RunOutcome run_trainer(const Config& config, Inputs& inputs, const TrainerOption
 }  // namespace
 
 RunOutcome run_training(const Config& config, const RunRequest& request) {
-  TrainerOptions options{parse_resume(request.resume), request.overwrite, request.allow_change, request.from_step, {}};
+  TrainerOptions options{request.resume, request.overwrite, request.allow_change, request.from_step, {}};
   check_request(config, request);
   check_outputs(config);
   const StopSignals signals;

@@ -12,7 +12,7 @@
 namespace gsnake::run {
 
 struct RunRequest {
-  std::string resume = "auto";  // auto, never, must
+  Resume resume = Resume::automatic;
   bool overwrite = false;
   std::vector<std::string> allow_change;
   std::optional<std::int64_t> from_step;

@@ -1,14 +1,17 @@
 #include "torch/dtype.h"
 
-#include "greedysnake/error.h"
-
 namespace gsnake::backend {
 
-at::ScalarType dtype_of(const std::string& name) {
-  if (name == "fp32") return at::kFloat;
-  if (name == "bf16") return at::kBFloat16;
-  if (name == "fp16") return at::kHalf;
-  throw Error(ErrorKind::usage, "train.dtype = \"" + name + "\": must be \"fp32\", \"bf16\" or \"fp16\"");
+at::ScalarType scalar_type(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::bf16:
+      return at::kBFloat16;
+    case Dtype::fp16:
+      return at::kHalf;
+    case Dtype::fp32:
+      break;
+  }
+  return at::kFloat;
 }
 
 const char* dtype_name(at::ScalarType dtype) {
@@ -32,12 +35,9 @@ bool cpu_has_bf16_units() {
 #endif
 }
 
-at::ScalarType resolve_compute_dtype(const std::string& dtype, const std::string& compute_dtype, bool bf16_units) {
-  if (compute_dtype != "auto" && compute_dtype != "fp32") {
-    throw Error(ErrorKind::usage, "train.compute_dtype = \"" + compute_dtype + "\": must be \"auto\" or \"fp32\"");
-  }
-  const bool is_native = dtype_of(dtype) == at::kBFloat16 && compute_dtype == "auto" && bf16_units;
-  return is_native ? at::kBFloat16 : at::kFloat;
+Dtype resolve_compute_dtype(Dtype dtype, ComputeDtype compute_dtype, bool bf16_units) {
+  const bool is_native = dtype == Dtype::bf16 && compute_dtype == ComputeDtype::automatic && bf16_units;
+  return is_native ? Dtype::bf16 : Dtype::fp32;
 }
 
 }  // namespace gsnake::backend

@@ -41,7 +41,8 @@ Model checked(Model model, const Config& config) {
 
 backend::ComputeShape compute_shape(const Config& config, Purpose purpose) {
   return {purpose == Purpose::train ? config.train.micro_batch_size : 1, config.train.sequence_length, config.train.head_chunk, config.train.seed,
-          backend::dtype_of(config.train.dtype), backend::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, backend::cpu_has_bf16_units())};
+          backend::scalar_type(config.train.dtype),
+          backend::scalar_type(backend::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, backend::cpu_has_bf16_units()))};
 }
 
 }  // namespace
@@ -79,7 +80,7 @@ void Session::start(StartState state, runtime::Committer* committer) {
   options.cores = cores_apart(config);
   options.policy = numerics.policy;
   options.counters = numerics.counters;
-  options.verify_reads = config.ssd.verify == "always";
+  options.verify_reads = config.ssd.verify == ReadChecks::always;
   options.hash_writes = checkpoint::hashes_state();
   executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, optimizer.get(), std::move(options));
   executor->slots().start_from(store->committed_slot());
@@ -125,7 +126,7 @@ std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
 unsigned optimizer_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
 
 std::optional<core::CoreSplit> cores_apart(const Config& config) {
-  if (config.train.pin_threads == "never") return std::nullopt;
+  if (config.train.pin_threads == ThreadPinning::never) return std::nullopt;
   const auto computing = static_cast<unsigned>(compute_threads(config));
   std::optional<core::CoreSplit> split = core::Topology::machine().split(computing, optimizer_threads());
   if (!split) {

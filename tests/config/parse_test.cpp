@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "config/keys.h"
 #include "config_text.h"
 
 namespace gsnake {
@@ -135,7 +136,7 @@ TEST(ConfigOverride, TakesTomlValuesAndBareText) {
                                                  "memory.host_budget=2 GiB", "placement.weights={ host = 0.5 }", "train.delay=auto",
                                                  "run.trace=", "emulate.ssd_read=20 MB/s", "model.rope_scaling.factor=2"});
   EXPECT_EQ(config.train.steps, 5);
-  EXPECT_EQ(config.train.order, "snake");
+  EXPECT_EQ(config.train.order, MicroBatchOrder::snake);
   EXPECT_EQ(config.optimizer.beta1, 0.5);
   EXPECT_THAT(config.data.train, ElementsAre(here("a.txt")));
   EXPECT_EQ(config.memory.host_budget, 2ULL << 30);
@@ -198,6 +199,50 @@ TEST(ConfigJson, SurvivesPathsThatAreNotUtf8) {
   EXPECT_TRUE(nlohmann::json::accept(parsed("", {"run.dir=a\xff"
                                                  "b"})
                                          .to_json()));
+}
+
+// Each word of each choice is taken, and is what manifests and reports say of it.
+TEST(ConfigChoices, AreWrittenAsTheWordsThatTheyWereReadFrom) {
+  int choices = 0;
+  for (const config::Key& key : config::keys()) {
+    if (!key.allowed.starts_with("one of ")) continue;
+    ++choices;
+    std::string words = key.allowed.substr(std::string("one of ").size()) + ", ";
+    for (std::size_t end = words.find(", "); end != std::string::npos; words.erase(0, end + 2), end = words.find(", ")) {
+      const std::string word = words.substr(0, end) == "\"\"" ? "" : words.substr(0, end);
+      Config config;
+      ASSERT_TRUE(key.assign(config, toml::value<std::string>(word))) << key.name << " = " << word;
+      EXPECT_EQ(key.read(config), word) << key.name;
+      EXPECT_TRUE(key.in_range(config)) << key.name << " = " << word;
+    }
+    Config untouched;
+    EXPECT_FALSE(key.assign(untouched, toml::value<std::string>("nothing of the kind"))) << key.name;
+    EXPECT_EQ(untouched.to_json(), Config{}.to_json());
+  }
+  EXPECT_EQ(choices, 17);
+}
+
+// As many words as values: the last of each has the last.
+TEST(ConfigChoices, HaveAWordForEveryValue) {
+  EXPECT_STREQ(word_of(ModelFamily::mistral), "mistral");
+  EXPECT_STREQ(word_of(RopeScalingType::llama3), "llama3");
+  EXPECT_STREQ(word_of(WindowOrder::sequential), "sequential");
+  EXPECT_STREQ(word_of(Documents::separate), "separate");
+  EXPECT_STREQ(word_of(Dtype::fp16), "fp16");
+  EXPECT_STREQ(word_of(ComputeDtype::fp32), "fp32");
+  EXPECT_STREQ(word_of(ThreadPinning::apart), "apart");
+  EXPECT_STREQ(word_of(Schedule::horizontal), "horizontal");
+  EXPECT_STREQ(word_of(MicroBatchOrder::ascending), "ascending");
+  EXPECT_STREQ(word_of(OnNonfinite::skip), "skip");
+  EXPECT_STREQ(word_of(UpdateRule::sgd), "sgd");
+  EXPECT_STREQ(word_of(ClippingMode::speculative), "speculative");
+  EXPECT_STREQ(word_of(LearningRateDecay::wsd), "wsd");
+  EXPECT_STREQ(word_of(MomentFormat::bf16), "bf16");
+  EXPECT_STREQ(word_of(EngineChoice::threads), "threads");
+  EXPECT_STREQ(word_of(ReadChecks::resume), "resume");
+  EXPECT_STREQ(word_of(Durability::off), "off");
+  EXPECT_STREQ(word_of(Resume::must), "must");
+  EXPECT_STREQ(word_of(static_cast<Durability>(9)), "?");
 }
 
 class ConfigFile : public testing::Test {

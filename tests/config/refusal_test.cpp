@@ -146,7 +146,7 @@ TEST(ConfigFromAFolder, TakesTheShapeAndRefusesAnother) {
   const std::string folder = GSNAKE_FIXTURES "/qwen3";
   const auto with = [&](const std::string& lines) { return minimal("train.sequence_length = 8\n[model]\nfrom = \"" + folder + "\"\n" + lines); };
   const Config config = Config::parse(with(""));
-  EXPECT_EQ(config.model.family, "qwen3");
+  EXPECT_EQ(config.model.family, ModelFamily::qwen3);
   EXPECT_EQ(config.model.hidden, 16);
   EXPECT_EQ(config.model.from, folder);
   EXPECT_EQ(Config::parse(with("hidden = 16\ncontext = 99")).model.context, 99);
@@ -173,6 +173,9 @@ TEST(ConfigRefuses, ToBeValidWhenCodeSetsAValueOutOfRange) {
   EXPECT_THROW(config.validate(), Error);
   config = test::parsed("");
   config.placement.gradients.device = 0.5;
+  EXPECT_THROW(config.validate(), Error);
+  config = test::parsed("");
+  config.run.durability = static_cast<Durability>(9);
   EXPECT_THROW(config.validate(), Error);
 }
 

@@ -34,7 +34,7 @@ class OpenTest : public test::TempFiles {
     auto settings = config();
     settings.data.train = {file};
     settings.data.validation.clear();
-    settings.data.order = "sequential";
+    settings.data.order = WindowOrder::sequential;
     settings.train.micro_batches = settings.train.micro_batch_size = 1;
     return settings;
   }
@@ -63,12 +63,12 @@ class OpenTest : public test::TempFiles {
 
 TEST_F(OpenTest, TrainingFollowsTheConfig) {
   auto settings = config();
-  settings.data.order = "sequential";
+  settings.data.order = WindowOrder::sequential;
   auto stream = open_training(settings);
   Batch batch;
   stream.next(batch);
   EXPECT_EQ(std::string(batch.inputs.begin(), batch.inputs.end()), "abcdefghijkl");
-  settings.data.order = "shuffled";
+  settings.data.order = WindowOrder::shuffled;
   auto shuffled = open_training(settings);
   shuffled.next(batch);
   EXPECT_NE(std::string(batch.inputs.begin(), batch.inputs.end()), "abcdefghijkl");
@@ -99,7 +99,7 @@ TEST_F(OpenTest, AValidationSplitHoldsOutTheLastRows) {
   auto validation = open_validation(settings);
   EXPECT_EQ(validation.batches, 2);
   EXPECT_THAT(first_tokens(validation.stream, 2), ElementsAre('s', 'v'));
-  settings.data.order = "shuffled";
+  settings.data.order = WindowOrder::shuffled;
   auto shuffled = open_training(settings);
   const auto drawn = first_tokens(shuffled, 600);
   EXPECT_EQ(std::set<std::int64_t>(drawn.begin(), drawn.end()).size(), 6U) << "no row that is held out is ever trained on";
@@ -110,7 +110,7 @@ TEST_F(OpenTest, AValidationSplitCutsNoSeparateDocument) {
   std::vector<std::vector<std::int64_t>> documents;
   for (std::int64_t d = 0; d < 10; ++d) documents.emplace_back(10, d);  // 3 rows each
   auto settings = single(megatron("m", documents));
-  settings.data.documents = "separate";
+  settings.data.documents = Documents::separate;
   settings.data.validation_split = 0.25;  // 7.5 rows: from within a document on
   auto training = open_training(settings);
   auto validation = open_validation(settings);
@@ -148,7 +148,7 @@ TEST_F(OpenTest, DocumentsAreSeparateForExamplesAloneUnlessTheConfigSays) {
   mixed.data.train.emplace_back(tokens("b.bin", {1, 2, 3}));
   EXPECT_EQ(open_training(mixed).part(0).windows.documents(), Documents::joined);
   auto joined = single(examples);
-  joined.data.documents = "joined";
+  joined.data.documents = Documents::joined;
   EXPECT_EQ(open_training(joined).part(0).windows.documents(), Documents::joined);
 }
 

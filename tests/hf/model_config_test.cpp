@@ -29,14 +29,14 @@ std::string refusal(const Json& json) {
 
 TEST(ModelConfigFile, GivesEveryFamilysShape) {
   const ModelConfig gpt2 = parse(fixture("gpt2"));
-  EXPECT_EQ(gpt2.family, "gpt2");
+  EXPECT_EQ(gpt2.family, ModelFamily::gpt2);
   EXPECT_EQ(gpt2.hidden, 16);
   EXPECT_EQ(gpt2.intermediate, 64);
   EXPECT_EQ(gpt2.context, 32);
   EXPECT_TRUE(gpt2.tie_embeddings);
   const ModelConfig llama = parse(fixture("llama"));
   EXPECT_EQ(llama.kv_heads, 1);
-  EXPECT_EQ(llama.rope_scaling.type, "llama3");
+  EXPECT_EQ(llama.rope_scaling.type, RopeScalingType::llama3);
   EXPECT_EQ(llama.rope_scaling.factor, 8.0);
   EXPECT_EQ(llama.rope_scaling.original_context, 16);
   EXPECT_EQ(llama.rope_theta, 500000.0);
@@ -58,10 +58,10 @@ TEST(ModelConfigFile, ReadsRopeInTheOlderForm) {
   json["rope_scaling"] = {{"type", "linear"}, {"factor", 2.0}};
   const ModelConfig model = parse(json);
   EXPECT_EQ(model.rope_theta, 1e6);
-  EXPECT_EQ(model.rope_scaling.type, "linear");
+  EXPECT_EQ(model.rope_scaling.type, RopeScalingType::linear);
   EXPECT_EQ(model.rope_scaling.factor, 2.0);
   json["rope_scaling"] = nullptr;
-  EXPECT_EQ(parse(json).rope_scaling.type, "");
+  EXPECT_EQ(parse(json).rope_scaling.type, RopeScalingType::none);
 }
 
 TEST(ModelConfigFile, MistralSlidesUnlessItSaysNot) {
@@ -116,7 +116,7 @@ TEST(ModelConfigFile, WhatIsWrittenIsReadBack) {
   for (const char* family : {"gpt2", "llama", "mistral", "qwen2", "qwen3"}) {
     ModelConfig model = parse(fixture(family));
     for (const bool scaled : {false, true}) {
-      if (family != std::string("gpt2")) model.rope_scaling = scaled ? RopeScaling{"linear", 4.0, 1.0, 4.0, 0} : RopeScaling{};
+      if (family != std::string("gpt2")) model.rope_scaling = scaled ? RopeScaling{RopeScalingType::linear, 4.0, 1.0, 4.0, 0} : RopeScaling{};
       const ModelConfig read = parse(make_model_config(model, Dtype::bf16, {}));
       EXPECT_EQ(read.hidden, model.hidden);
       EXPECT_EQ(read.head_dim, model.head_dim);

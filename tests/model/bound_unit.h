@@ -25,7 +25,7 @@ inline ModelConfig small_gpt2(double dropout = 0.0) {
 
 inline ModelConfig small_llama(std::int64_t kv_heads = 2) {
   ModelConfig config = small_gpt2();
-  config.family = "llama";
+  config.family = ModelFamily::llama;
   config.kv_heads = kv_heads;
   config.intermediate = 80;
   config.tie_embeddings = false;

@@ -27,7 +27,7 @@ void expect_refused(const std::string& key, ModelConfig config, const std::funct
 }
 
 TEST(Models, RefuseShapesThatCannotBeNamingTheKey) {
-  expect_refused("family", small_gpt2(), [](auto& c) { c.family = "gpt5"; });
+  expect_refused("family", small_gpt2(), [](auto& c) { c.family = static_cast<ModelFamily>(99); });
   expect_refused("heads", small_gpt2(), [](auto& c) { c.heads = 5; });
   expect_refused("layers", small_gpt2(), [](auto& c) { c.layers = 0; });
   expect_refused("hidden", small_gpt2(), [](auto& c) { c.hidden = -4; });

@@ -24,7 +24,7 @@ Constants rounded_constants(const OptimizerSpec& spec, double rate, int t) {
   const AdamWStep step = make_adamw_step({spec.beta1, spec.beta2, spec.epsilon, spec.weight_decay}, rate, t);
   const auto round = [](double value) { return static_cast<double>(static_cast<float>(value)); };
   const double decay =
-      spec.name == "adamw" || spec.name == "lion" ? (1.0 - round(1.0 - rate * spec.weight_decay)) / round(rate) : round(spec.weight_decay);
+      spec.rule == UpdateRule::adamw || spec.rule == UpdateRule::lion ? (1.0 - round(1.0 - rate * spec.weight_decay)) / round(rate) : round(spec.weight_decay);
   return {step.beta1,   step.beta2, step.one_minus_beta1, step.one_minus_beta2, step.step_size, step.inverse_sqrt_correction2,
           step.epsilon, decay,      round(rate)};
 }
@@ -32,12 +32,12 @@ Constants rounded_constants(const OptimizerSpec& spec, double rate, int t) {
 struct DoubleState {
   std::vector<double> weight, m, v;
 
-  void update(const std::string& rule, const Constants& c, std::span<const float> gradient) {
+  void update(UpdateRule rule, const Constants& c, std::span<const float> gradient) {
     for (std::size_t i = 0; i < weight.size(); ++i) {
-      if (rule == "adamw") adam(c, i, gradient[i], 1.0 - c.rate * c.decay);
-      if (rule == "adam") adam(c, i, gradient[i] + c.decay * weight[i], 1.0);
-      if (rule == "lion") lion(c, i, gradient[i]);
-      if (rule == "sgd") sgd(c, i, gradient[i] + c.decay * weight[i]);
+      if (rule == UpdateRule::adamw) adam(c, i, gradient[i], 1.0 - c.rate * c.decay);
+      if (rule == UpdateRule::adam) adam(c, i, gradient[i] + c.decay * weight[i], 1.0);
+      if (rule == UpdateRule::lion) lion(c, i, gradient[i]);
+      if (rule == UpdateRule::sgd) sgd(c, i, gradient[i] + c.decay * weight[i]);
     }
   }
 
@@ -87,37 +87,37 @@ double worst_error(const OptimizerSpec& spec, Constants (*constants)(const Optim
     state.gradient = normal_values(kSize, 1e-2F, static_cast<std::uint32_t>(t + 1));
     for (std::size_t i = 0; i < kSize; ++i) state.gradient[i] += drift[i];
     EXPECT_TRUE(optimizer->update({kRate, t}, state.chunk(0, kSize, runs)));
-    reference.update(spec.name, constants(spec, kRate, t), state.gradient);
+    reference.update(spec.rule, constants(spec, kRate, t), state.gradient);
     worst = std::max(worst, update_error(state.masters(), reference.weight, start));
   }
   return worst;
 }
 
-OptimizerSpec language_model(const std::string& name) {
-  return {.name = name, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1};
+OptimizerSpec language_model(UpdateRule rule) {
+  return {.rule = rule, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .weight_decay = 0.1};
 }
-OptimizerSpec torch_defaults(const std::string& name) {
-  return {.name = name, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01};
+OptimizerSpec torch_defaults(UpdateRule rule) {
+  return {.rule = rule, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .weight_decay = 0.01};
 }
 
 TEST(AgainstDouble, EveryRuleAgreesToRoundingOver200Steps) {
-  for (const char* name : {"adamw", "adam", "sgd"}) {
-    EXPECT_LT(worst_error(language_model(name), rounded_constants), 1e-6) << name;
-    EXPECT_LT(worst_error(torch_defaults(name), rounded_constants), 1e-6) << name;
+  for (const UpdateRule rule : {UpdateRule::adamw, UpdateRule::adam, UpdateRule::sgd}) {
+    EXPECT_LT(worst_error(language_model(rule), rounded_constants), 1e-6) << word_of(rule);
+    EXPECT_LT(worst_error(torch_defaults(rule), rounded_constants), 1e-6) << word_of(rule);
   }
 }
 
 // Where Lion's direction is within rounding of zero its sign may differ: a whole step of one element in thousands.
 TEST(AgainstDouble, LionAgreesButForRareSigns) {
-  EXPECT_LT(worst_error(language_model("lion"), rounded_constants), 1e-4);
-  EXPECT_LT(worst_error(torch_defaults("lion"), rounded_constants), 1e-4);
+  EXPECT_LT(worst_error(language_model(UpdateRule::lion), rounded_constants), 1e-4);
+  EXPECT_LT(worst_error(torch_defaults(UpdateRule::lion), rounded_constants), 1e-4);
 }
 
 // float(0.999) is off by 1.3e-8, which is 1.3e-5 of 1 - 0.999; 1 - rate * decay is rounded once a step.
 TEST(AgainstDouble, RoundedConstantsCostAtMostOnePartIn100000) {
-  for (const char* name : {"adamw", "adam"}) {
-    EXPECT_LT(worst_error(language_model(name), exact_constants), 1e-5) << name;
-    EXPECT_LT(worst_error(torch_defaults(name), exact_constants), 1e-5) << name;
+  for (const UpdateRule rule : {UpdateRule::adamw, UpdateRule::adam}) {
+    EXPECT_LT(worst_error(language_model(rule), exact_constants), 1e-5) << word_of(rule);
+    EXPECT_LT(worst_error(torch_defaults(rule), exact_constants), 1e-5) << word_of(rule);
   }
 }
 
@@ -140,25 +140,25 @@ std::vector<float> one_step(const OptimizerSpec& spec, double rate, std::vector<
 }
 
 TEST(FirstUpdate, OfAdamWMovesEachWeightByTheLearningRateAgainstItsGradient) {
-  const std::vector<float> after = one_step({.name = "adamw", .epsilon = 0.0, .weight_decay = 0.5}, 0.25, {1.0F, 1.0F}, {0.5F, -2.0F});
+  const std::vector<float> after = one_step({.rule = UpdateRule::adamw, .epsilon = 0.0, .weight_decay = 0.5}, 0.25, {1.0F, 1.0F}, {0.5F, -2.0F});
   EXPECT_FLOAT_EQ(after[0], 1.0F * (1.0F - 0.25F * 0.5F) - 0.25F);
   EXPECT_FLOAT_EQ(after[1], 1.0F + 0.25F);
 }
 
 TEST(FirstUpdate, OfAdamTakesTheDecayIntoTheGradient) {
   // 0.5 - 0.75 * 1 is negative: the decay turns the direction around.
-  const std::vector<float> after = one_step({.name = "adam", .epsilon = 0.0, .weight_decay = 0.75}, 0.25, {-1.0F, -1.0F}, {0.5F, 0.5F});
+  const std::vector<float> after = one_step({.rule = UpdateRule::adam, .epsilon = 0.0, .weight_decay = 0.75}, 0.25, {-1.0F, -1.0F}, {0.5F, 0.5F});
   EXPECT_FLOAT_EQ(after[0], -1.0F + 0.25F);
   EXPECT_FLOAT_EQ(after[1], -1.0F - 0.25F);
 }
 
 TEST(FirstUpdate, OfLionMovesByTheSignAndLeavesWhatHasNoGradient) {
-  const std::vector<float> after = one_step({.name = "lion", .weight_decay = 0.5}, 0.25, {1.0F, 1.0F, 1.0F}, {1e-20F, -3.0F, 0.0F});
+  const std::vector<float> after = one_step({.rule = UpdateRule::lion, .weight_decay = 0.5}, 0.25, {1.0F, 1.0F, 1.0F}, {1e-20F, -3.0F, 0.0F});
   EXPECT_EQ(after, (std::vector{1.0F - 0.125F - 0.25F, 1.25F, 1.0F}));
 }
 
 TEST(FirstUpdate, OfSgdMovesByTheGradient) {
-  const std::vector<float> after = one_step({.name = "sgd", .weight_decay = 0.5}, 0.25, {1.0F, 1.0F}, {2.0F, -4.0F});
+  const std::vector<float> after = one_step({.rule = UpdateRule::sgd, .weight_decay = 0.5}, 0.25, {1.0F, 1.0F}, {2.0F, -4.0F});
   EXPECT_EQ(after, (std::vector{1.0F - 0.25F * 2.5F, 2.0F}));
 }
 
@@ -175,9 +175,9 @@ float nearest_bf16(float value) {
 
 TEST(Bf16Moments, AreTheFp32OnesRoundedToNearestEvenAfterTheWeightHasUsedThem) {
   constexpr std::size_t kSize = 1 << 16;
-  for (const char* name : {"adamw", "adam", "lion", "sgd"}) {
-    SCOPED_TRACE(name);
-    OptimizerSpec rounded{.name = name, .moments = MomentFormat::bf16};
+  for (const UpdateRule rule : {UpdateRule::adamw, UpdateRule::adam, UpdateRule::lion, UpdateRule::sgd}) {
+    SCOPED_TRACE(word_of(rule));
+    OptimizerSpec rounded{.rule = rule, .moments = MomentFormat::bf16};
     Values values = Values::ordinary(kSize, 5);
     for (std::vector<float>* moment : {&values.moment1, &values.moment2}) {
       for (float& value : *moment) value = nearest_bf16(value);

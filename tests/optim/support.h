@@ -81,11 +81,11 @@ inline std::vector<float> adversarial_values(std::size_t size, std::uint32_t see
 // Every rule, format of weights and format of moments.
 inline std::vector<OptimizerSpec> all_specs() {
   std::vector<OptimizerSpec> specs;
-  for (const char* name : {"adamw", "adam", "lion", "sgd"}) {
+  for (const UpdateRule rule : {UpdateRule::adamw, UpdateRule::adam, UpdateRule::lion, UpdateRule::sgd}) {
     for (const WeightFormat weights : {WeightFormat::fp32, WeightFormat::bf16, WeightFormat::fp16}) {
       for (const MomentFormat moments : {MomentFormat::fp32, MomentFormat::bf16}) {
         OptimizerSpec spec;
-        spec.name = name;
+        spec.rule = rule;
         spec.weights = weights;
         spec.moments = moments;
         specs.push_back(spec);
@@ -97,7 +97,7 @@ inline std::vector<OptimizerSpec> all_specs() {
 
 inline std::string describe(const OptimizerSpec& spec) {
   const char* weights = spec.weights == WeightFormat::fp32 ? "fp32" : spec.weights == WeightFormat::bf16 ? "bf16" : "fp16";
-  return spec.name + ", " + weights + " weights, " + (spec.moments == MomentFormat::fp32 ? "fp32" : "bf16") + " moments";
+  return std::string(word_of(spec.rule)) + ", " + weights + " weights, " + (spec.moments == MomentFormat::fp32 ? "fp32" : "bf16") + " moments";
 }
 
 // fp32 arrays of one object, from which a State is made in any format.

@@ -113,11 +113,11 @@ TEST_P(RoundTrip, ThroughARunOfAnotherDtypeGivesBackTheSameValues) {
   for (const auto& [file, run] : {std::pair{"bf16", "fp32"}, std::pair{"fp16", "bf16"}, std::pair{"fp32", "bf16"},
                                   std::pair{"fp32", "fp16"}, std::pair{"bf16", "fp16"}}) {
     const TempFolder folder;
-    const Dtype dtype = file == std::string("fp32") ? Dtype::fp32 : file == std::string("bf16") ? Dtype::bf16 : Dtype::fp16;
+    const Dtype dtype = choice_of<Dtype>(file).value();
     make_folder(GetParam(), dtype, false, false, folder / "hf");
     import_from(folder / "hf", run, folder);
     ExportOptions options;
-    options.dtype = file;
+    options.dtype = dtype;
     export_run(folder / "run", folder / "out", options);
     EXPECT_EQ(bytes_of(folder / "out"), bytes_of(folder / "hf")) << GetParam() << " " << file << " through " << run;
   }
@@ -202,9 +202,9 @@ TEST_F(Import, ATiedHeadOfItsOwnMustBeTheEmbedding) {
 TEST_F(Import, ReplacesARunOnlyWhenAskedTo) {
   import_from(fixture("llama"), "fp32", folder_);
   EXPECT_THROW(import_from(fixture("gpt2"), "fp32", folder_), Error);
-  EXPECT_EQ(run_config(folder_ / "run").model.family, "llama");
+  EXPECT_EQ(run_config(folder_ / "run").model.family, ModelFamily::llama);
   import_from(fixture("gpt2"), "fp32", folder_, true);
-  EXPECT_EQ(run_config(folder_ / "run").model.family, "gpt2");
+  EXPECT_EQ(run_config(folder_ / "run").model.family, ModelFamily::gpt2);
 }
 
 TEST_F(Import, ThatWasNotTrainedYetGoesOnWithOtherSettingsButNotOtherStorage) {
@@ -251,7 +251,7 @@ TEST_F(Export, RefusesWhatFp16CannotHoldAndTargetsThatExist) {
       "llama", folder_ / "hf", [](auto&) {}, 1e6F);
   import_from(folder_ / "hf", "fp32", folder_);
   ExportOptions options;
-  options.dtype = "fp16";
+  options.dtype = Dtype::fp16;
   EXPECT_THROW(export_run(folder_ / "run", folder_ / "out", options), Error);
   EXPECT_THROW(export_run(folder_ / "run", folder_ / "hf"), Error);
   EXPECT_THROW(export_run(folder_ / "absent", folder_ / "out"), Error);

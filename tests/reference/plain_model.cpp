@@ -116,7 +116,7 @@ torch::Tensor PlainModel::llama_hidden(const torch::Tensor& ids) const {
 }
 
 torch::Tensor PlainModel::logits(const torch::Tensor& ids) const {
-  const bool is_gpt2 = config_.family == "gpt2";
+  const bool is_gpt2 = config_.family == ModelFamily::gpt2;
   const torch::Tensor hidden = is_gpt2 ? gpt2_hidden(ids) : llama_hidden(ids);
   const torch::Tensor output = !config_.tie_embeddings ? p(config_.layers + 1, "lm_head.weight")
                                : is_gpt2               ? p(0, "wte.weight")

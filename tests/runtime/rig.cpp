@@ -49,7 +49,7 @@ schedule::Fractions random_placement(Random& random) {
 // Formats, an optimizer, a guard with steps that are clipped, not clipped and skipped.
 void draw_numerics(Setup& setup, Random& random) {
   schedule::Problem& p = setup.problem;
-  setup.optimizer.name = random.one_of<std::string>({"adamw", "adamw", "adam", "lion", "sgd"});
+  setup.optimizer.rule = random.one_of<UpdateRule>({UpdateRule::adamw, UpdateRule::adamw, UpdateRule::adam, UpdateRule::lion, UpdateRule::sgd});
   setup.optimizer.weights = random.one_of<optim::WeightFormat>({optim::WeightFormat::fp32, optim::WeightFormat::bf16, optim::WeightFormat::fp16});
   setup.optimizer.moments = random.below(3) == 0 ? optim::MomentFormat::bf16 : optim::MomentFormat::fp32;
   set_formats(p, setup.optimizer);
@@ -118,7 +118,7 @@ std::string describe(const Setup& setup) {
   for (int slots : setup.pools) pools += ' ' + std::to_string(slots);
   return schedule::test::describe(setup.problem) + ", pools" + pools + ", paths " + std::to_string(setup.paths) + ", slots " + std::to_string(setup.slots) +
          (setup.engine == io::EngineChoice::threads ? ", threads" : ", io_uring") + ", optimizer threads " + std::to_string(setup.optimizer_threads) + ", " +
-         setup.optimizer.name + (setup.optimizer.moments == optim::MomentFormat::bf16 ? ", bf16 moments" : "") + ", clip " + std::to_string(setup.policy.clip_norm) +
+         word_of(setup.optimizer.rule) + (setup.optimizer.moments == optim::MomentFormat::bf16 ? ", bf16 moments" : "") + ", clip " + std::to_string(setup.policy.clip_norm) +
          (setup.blows_up ? ", blows up" : "") + (setup.policy.dynamic_scale ? ", dynamic scale" : "");
 }
 

@@ -21,15 +21,16 @@ struct Placement {
   TierFractions activations;
 };
 struct Order {
-  const char* schedule;
-  const char* order;
+  Schedule schedule;
+  MicroBatchOrder order;
 };
 
 constexpr std::array kDelays{0.0, 0.25, 0.7, 1.0};
 const std::array kPlacements{Placement{"all on ssd", {0, 0}, {0, 0}}, Placement{"all in host memory", {0, 1}, {0, 1}},
                              Placement{"all on the device", {1, 0}, {1, 0}}, Placement{"thirds", {1.0 / 3, 1.0 / 3}, {1.0 / 3, 1.0 / 3}}};
-constexpr std::array kEngines{"threads", "io_uring"};
-constexpr std::array kOrders{Order{"vertical", "snake"}, Order{"vertical", "ascending"}, Order{"horizontal", "ascending"}};
+constexpr std::array kEngines{EngineChoice::threads, EngineChoice::io_uring};
+constexpr std::array kOrders{Order{Schedule::vertical, MicroBatchOrder::snake}, Order{Schedule::vertical, MicroBatchOrder::ascending},
+                             Order{Schedule::horizontal, MicroBatchOrder::ascending}};
 constexpr std::array<std::int64_t, 3> kMicroBatches{1, 2, 5};
 constexpr std::array kFamilies{"gpt2", "llama"};
 
@@ -81,8 +82,8 @@ TEST(BitIdentityGrid, HoldsEveryCombinationOfWhatMustNotMatterAndAnyThreeFactors
 
 std::string describe(const Variation& run) {
   const Order& order = kOrders[run[kOrder]];
-  return std::string(order.schedule) + " " + order.order + ", delay " + std::to_string(kDelays[run[kDelay]]) + ", " + kPlacements[run[kPlacement]].name +
-         (run[kSpilled] != 0 ? ", gradients spilled" : "") + (run[kPaths] != 0 ? ", three paths" : "") + ", engine " + kEngines[run[kEngine]];
+  return std::string(word_of(order.schedule)) + " " + word_of(order.order) + ", delay " + std::to_string(kDelays[run[kDelay]]) + ", " + kPlacements[run[kPlacement]].name +
+         (run[kSpilled] != 0 ? ", gradients spilled" : "") + (run[kPaths] != 0 ? ", three paths" : "") + ", engine " + word_of(kEngines[run[kEngine]]);
 }
 
 ModelConfig model_of(std::size_t family) { return family == 0 ? small_gpt2() : small_llama(); }
@@ -102,7 +103,7 @@ Config config_of(const Variation& run, const TempFolder& folder) {
   }
   config.ssd.engine = kEngines[run[kEngine]];
   // Whether steps are committed while others run must not matter either.
-  config.run.durability = (run[kDelay] + run[kPlacement] / 2 + run[kPaths]) % 2 == 0 ? "commit" : "off";
+  config.run.durability = (run[kDelay] + run[kPlacement] / 2 + run[kPaths]) % 2 == 0 ? Durability::commit : Durability::off;
   return config;
 }
 
@@ -126,7 +127,7 @@ class BitIdentity : public testing::TestWithParam<Maths> {
  protected:
   // What training in memory comes to with `config`'s maths; computed once for runs that share it.
   const Outcome& in_memory(const Config& config, const std::vector<Batch>& batches) {
-    const bool snake = config.train.order == "snake" && config.train.micro_batches > 1;  // one micro-batch has one order
+    const bool snake = config.train.order == MicroBatchOrder::snake && config.train.micro_batches > 1;  // one micro-batch has one order
     std::optional<Outcome>& known = in_memory_[snake ? 1 : 0];
     if (!known) known = train_in_memory(config, batches, snake ? reference::Order::snake : reference::Order::ascending);
     return *known;
@@ -162,7 +163,7 @@ TEST_P(BitIdentity, WithTwoComputeThreads) {
   const TempFolder folder;
   Config config = config_of({2, 1, 3, 0, 0, GetParam().micro_batches, GetParam().micro_batches, GetParam().family}, folder);
   config.train.compute_threads = 2;
-  SCOPED_TRACE(config.train.schedule);
+  SCOPED_TRACE(word_of(config.train.schedule));
   expect_equal(train_streamed(config, batches), in_memory(config, batches));
 }
 

@@ -8,37 +8,37 @@ namespace {
 
 constexpr std::int64_t kMicroBatches = 3;
 
-ModelConfig family(const std::string& name) {
+ModelConfig family_model(ModelFamily family) {
   ModelConfig model = small_llama();
-  model.family = name;
-  if (name == "mistral") model.sliding_window = 5;
-  if (name == "mistral") model.tie_embeddings = true;
-  if (name == "qwen2") model.rope_scaling = {"linear", 4.0, 1.0, 4.0, 0};
-  if (name == "qwen3") model.rope_scaling = {"llama3", 8.0, 1.0, 4.0, 16};
-  if (name == "qwen3") model.head_dim = 40;
+  model.family = family;
+  if (family == ModelFamily::mistral) model.sliding_window = 5;
+  if (family == ModelFamily::mistral) model.tie_embeddings = true;
+  if (family == ModelFamily::qwen2) model.rope_scaling = {RopeScalingType::linear, 4.0, 1.0, 4.0, 0};
+  if (family == ModelFamily::qwen3) model.rope_scaling = {RopeScalingType::llama3, 8.0, 1.0, 4.0, 16};
+  if (family == ModelFamily::qwen3) model.head_dim = 40;
   return model;
 }
 
-class FamilyBits : public testing::TestWithParam<const char*> {};
+class FamilyBits : public testing::TestWithParam<ModelFamily> {};
 
 TEST_P(FamilyBits, AreThoseOfTrainingInMemory) {
-  for (const char* dtype : {"fp32", "bf16", "fp16"}) {
-    SCOPED_TRACE(dtype);
+  for (const Dtype dtype : {Dtype::fp32, Dtype::bf16, Dtype::fp16}) {
+    SCOPED_TRACE(word_of(dtype));
     const TempFolder folder;
-    Config config = small_config(family(GetParam()), kMicroBatches, folder);
+    Config config = small_config(family_model(GetParam()), kMicroBatches, folder);
     const std::vector<Batch> batches = random_batches(5, kMicroBatches, config.model.vocab);
     config.train.dtype = dtype;
-    const bool skips = config.train.dtype == "fp16";
+    const bool skips = dtype == Dtype::fp16;
     config.train.delay = skips ? -1.0 : 0.7;
     config.placement.weights = config.placement.optimizer = config.placement.activations = {1.0 / 3, 1.0 / 3, false};
-    config.run.durability = "commit";
-    config.train.order = "snake";
+    config.run.durability = Durability::commit;
+    config.train.order = MicroBatchOrder::snake;
     ASSERT_NO_FATAL_FAILURE(expect_equal(train_streamed(config, batches), train_in_memory(config, batches, reference::Order::snake)));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, FamilyBits, testing::Values("mistral", "qwen2", "qwen3"),
-                         [](const auto& instance) { return std::string(instance.param); });
+INSTANTIATE_TEST_SUITE_P(Families, FamilyBits, testing::Values(ModelFamily::mistral, ModelFamily::qwen2, ModelFamily::qwen3),
+                         [](const auto& instance) { return std::string(word_of(instance.param)); });
 
 }  // namespace
 }  // namespace gsnake::test

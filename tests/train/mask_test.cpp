@@ -26,7 +26,7 @@ std::vector<Batch> masked_batches() {
   return batches;
 }
 
-class MaskedLabels : public testing::TestWithParam<const char*> {};
+class MaskedLabels : public testing::TestWithParam<Dtype> {};
 
 TEST_P(MaskedLabels, EqualTrainingInMemory) {
   const std::vector<Batch> batches = masked_batches();
@@ -35,16 +35,16 @@ TEST_P(MaskedLabels, EqualTrainingInMemory) {
       const TempFolder folder;
       Config config = small_config(model, kMicroBatches, folder);
       config.train.dtype = GetParam();
-      config.train.compute_dtype = "fp32";
+      config.train.compute_dtype = ComputeDtype::fp32;
       config.train.delay = delay;
-      SCOPED_TRACE(model.family + ", delay " + std::to_string(delay));
+      SCOPED_TRACE(std::string(word_of(model.family)) + ", delay " + std::to_string(delay));
       const Outcome expected = train_in_memory(config, batches, reference::Order::snake);
       ASSERT_NO_FATAL_FAILURE(expect_equal(train_streamed(config, batches), expected));
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, MaskedLabels, testing::Values("fp32", "bf16"), [](const auto& dtype) { return dtype.param; });
+INSTANTIATE_TEST_SUITE_P(Dtypes, MaskedLabels, testing::Values(Dtype::fp32, Dtype::bf16), [](const auto& dtype) { return word_of(dtype.param); });
 
 TEST(MaskedMean, IsOverWhatCounts) {
   const TempFolder folder;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
 #include <random>
 
 #include "greedysnake/error.h"
@@ -25,25 +26,25 @@ constexpr std::int64_t kSteps = 8;
 // Of the guard: what is asked for.
 struct Case {
   const char* name;
-  const char* dtype;
-  const char* moments;
+  Dtype dtype;
+  MomentFormat moments;
   bool clips;            // at a norm that some steps are above and some below
-  const char* mode;      // of clipping
-  const char* on_nonfinite;
+  ClippingMode mode;     // of clipping
+  OnNonfinite on_nonfinite;
   double delay;          // -1: auto
   Guard guard;           // that comes of it
 };
 
 const std::array kCases{
-    Case{"fp32_clipped_deferred", "fp32", "fp32", true, "auto", "auto", -1, Guard::deferred},
-    Case{"fp32_clipped_speculative", "fp32", "fp32", true, "speculative", "auto", -1, Guard::speculative},
-    Case{"bf16", "bf16", "fp32", false, "auto", "auto", 0.25, Guard::none},
-    Case{"bf16_all_delayed", "bf16", "bf16", false, "auto", "auto", 1, Guard::none},
-    Case{"bf16_clipped_deferred", "bf16", "fp32", true, "deferred", "auto", 1, Guard::deferred},
-    Case{"bf16_clipped_speculative", "bf16", "bf16", true, "auto", "skip", 0.7, Guard::speculative},
-    Case{"fp16_deferred", "fp16", "fp32", false, "auto", "auto", -1, Guard::deferred},
-    Case{"fp16_clipped_deferred", "fp16", "bf16", true, "auto", "auto", 1, Guard::deferred},
-    Case{"fp16_clipped_speculative", "fp16", "fp32", true, "speculative", "auto", 0.4, Guard::speculative},
+    Case{"fp32_clipped_deferred", Dtype::fp32, MomentFormat::fp32, true, ClippingMode::automatic, OnNonfinite::automatic, -1, Guard::deferred},
+    Case{"fp32_clipped_speculative", Dtype::fp32, MomentFormat::fp32, true, ClippingMode::speculative, OnNonfinite::automatic, -1, Guard::speculative},
+    Case{"bf16", Dtype::bf16, MomentFormat::fp32, false, ClippingMode::automatic, OnNonfinite::automatic, 0.25, Guard::none},
+    Case{"bf16_all_delayed", Dtype::bf16, MomentFormat::bf16, false, ClippingMode::automatic, OnNonfinite::automatic, 1, Guard::none},
+    Case{"bf16_clipped_deferred", Dtype::bf16, MomentFormat::fp32, true, ClippingMode::deferred, OnNonfinite::automatic, 1, Guard::deferred},
+    Case{"bf16_clipped_speculative", Dtype::bf16, MomentFormat::bf16, true, ClippingMode::automatic, OnNonfinite::skip, 0.7, Guard::speculative},
+    Case{"fp16_deferred", Dtype::fp16, MomentFormat::fp32, false, ClippingMode::automatic, OnNonfinite::automatic, -1, Guard::deferred},
+    Case{"fp16_clipped_deferred", Dtype::fp16, MomentFormat::bf16, true, ClippingMode::automatic, OnNonfinite::automatic, 1, Guard::deferred},
+    Case{"fp16_clipped_speculative", Dtype::fp16, MomentFormat::fp32, true, ClippingMode::speculative, OnNonfinite::automatic, 0.4, Guard::speculative},
 };
 
 // What must not matter, and some of the maths, at random.
@@ -51,22 +52,25 @@ Config draw(const Case& tested, std::mt19937_64& random, const TempFolder& folde
   const auto one_of = [&](auto list) { return *(list.begin() + static_cast<std::ptrdiff_t>(random() % list.size())); };
   Config config = small_config(random() % 2 == 0 ? small_gpt2() : small_llama(), one_of(std::initializer_list<std::int64_t>{1, 2, 3}), folder);
   config.train.dtype = tested.dtype;
-  config.train.compute_dtype = one_of(std::initializer_list<const char*>{"auto", "fp32"});
+  config.train.compute_dtype = one_of(std::initializer_list<ComputeDtype>{ComputeDtype::automatic, ComputeDtype::fp32});
   config.train.on_nonfinite = tested.on_nonfinite;
   config.train.delay = tested.delay;
-  config.train.schedule = one_of(std::initializer_list<const char*>{"vertical", "vertical", "horizontal"});
-  config.train.order = config.train.schedule == "vertical" ? one_of(std::initializer_list<const char*>{"snake", "ascending"}) : "ascending";
-  config.optimizer.name = one_of(std::initializer_list<const char*>{"adamw", "adamw", "adam", "lion", "sgd"});
+  config.train.schedule = one_of(std::initializer_list<Schedule>{Schedule::vertical, Schedule::vertical, Schedule::horizontal});
+  config.train.order = MicroBatchOrder::ascending;
+  if (config.train.schedule == Schedule::vertical) {
+    config.train.order = one_of(std::initializer_list<MicroBatchOrder>{MicroBatchOrder::snake, MicroBatchOrder::ascending});
+  }
+  config.optimizer.name = one_of(std::initializer_list<UpdateRule>{UpdateRule::adamw, UpdateRule::adamw, UpdateRule::adam, UpdateRule::lion, UpdateRule::sgd});
   config.optimizer.moments = tested.moments;
   config.optimizer.gradient_clipping = tested.clips ? 1.0 : 0.0;  // see clip_some()
   config.optimizer.clipping_mode = tested.mode;
   config.placement.gradients.host = one_of(std::initializer_list<double>{0.0, 0.5, 1.0});
   config.placement.activations = one_of(std::initializer_list<TierFractions>{{0, 0}, {0, 1}, {1.0 / 3, 1.0 / 3}});
-  config.run.durability = "commit";
+  config.run.durability = Durability::commit;
   if (tested.guard == Guard::speculative) return config;
   config.placement.weights = config.placement.optimizer = one_of(std::initializer_list<TierFractions>{{0, 0}, {0, 1}, {1, 0}, {1.0 / 3, 1.0 / 3}});
-  config.run.durability = one_of(std::initializer_list<const char*>{"commit", "off"});
-  config.run.commit_every = config.run.durability == "commit" ? one_of(std::initializer_list<std::int64_t>{1, 3}) : 1;
+  config.run.durability = one_of(std::initializer_list<Durability>{Durability::commit, Durability::off});
+  config.run.commit_every = config.run.durability == Durability::commit ? one_of(std::initializer_list<std::int64_t>{1, 3}) : 1;
   return config;
 }
 
@@ -82,7 +86,7 @@ std::vector<Batch> batches_of(const Config& config) {
   return batches;
 }
 
-reference::Order order_of(const Config& config) { return config.train.order == "snake" ? reference::Order::snake : reference::Order::ascending; }
+reference::Order order_of(const Config& config) { return config.train.order == MicroBatchOrder::snake ? reference::Order::snake : reference::Order::ascending; }
 
 // The limit becomes a norm in the middle of those that training without one has.
 void clip_some(Config& config, const std::vector<Batch>& batches) {
@@ -123,7 +127,7 @@ TEST_P(NumericsTest, SameBitsAsInMemoryOnEveryInstructionSet) {
   }
   EXPECT_GT(unclipped, 0U);
   EXPECT_EQ(clipped > 0, tested.clips);
-  EXPECT_EQ(skipped > 0, std::string(tested.dtype) == "fp16");
+  EXPECT_EQ(skipped > 0, tested.dtype == Dtype::fp16);
   EXPECT_EQ(redone > 0, tested.guard == Guard::speculative);
 }
 
@@ -138,7 +142,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, NumericsTest, testing::ValuesIn(kCases), [](cons
 std::string refusal(const std::function<void(Config&)>& change) {
   const TempFolder folder;
   Config config = small_config(small_gpt2(), 1, folder);
-  config.run.durability = "commit";
+  config.run.durability = Durability::commit;
   change(config);
   try {
     plan::numerics_of(config);
@@ -157,7 +161,7 @@ TEST(Numerics, RefuseADelayThatAnUpdateCannotHaveWhenItWaitsForTheNorm) {
   EXPECT_EQ(refusal(clipped), "");
   EXPECT_THAT(refusal([&](Config& config) {
                 clipped(config);
-                config.optimizer.clipping_mode = "deferred";
+                config.optimizer.clipping_mode = ClippingMode::deferred;
               }),
               HasSubstr("train.delay = 0.5"));
   EXPECT_THAT(refusal([&](Config& config) {
@@ -174,8 +178,8 @@ TEST(Numerics, RefuseADelayThatAnUpdateCannotHaveWhenItWaitsForTheNorm) {
 
 TEST(Numerics, RefuseLossScalesThatNothingFindsOrUses) {
   EXPECT_THAT(refusal([](Config& config) {
-                config.train.dtype = "fp16";
-                config.train.on_nonfinite = "stop";
+                config.train.dtype = Dtype::fp16;
+                config.train.on_nonfinite = OnNonfinite::stop;
               }),
               HasSubstr("train.loss_scale = \"dynamic\""));
   EXPECT_THAT(refusal([](Config& config) { config.train.loss_scale = 128; }), HasSubstr("only train.dtype = \"fp16\""));
@@ -185,7 +189,7 @@ TEST(Numerics, SayWhyAnUpdateIsDeferredThatWasToBeSpeculative) {
   const TempFolder folder;
   Config config = small_config(small_gpt2(), 1, folder);  // durability is off
   config.optimizer.gradient_clipping = 1.0;
-  config.optimizer.clipping_mode = "speculative";
+  config.optimizer.clipping_mode = ClippingMode::speculative;
   config.train.delay = -1.0;
   const plan::Numerics numerics = plan::numerics_of(config);
   EXPECT_EQ(numerics.guard, Guard::deferred);
@@ -194,8 +198,8 @@ TEST(Numerics, SayWhyAnUpdateIsDeferredThatWasToBeSpeculative) {
 }
 
 struct Bytes {
-  const char* dtype;
-  const char* moments;
+  Dtype dtype;
+  MomentFormat moments;
   std::uint64_t block_read;  // per parameter and step
   std::uint64_t edge_read;   // of an untied embedding, and of the head
   std::uint64_t written;
@@ -203,10 +207,10 @@ struct Bytes {
 
 // The table of the design, in the metrics: everything on SSD but activations, at any delay and number of micro-batches.
 TEST(Numerics, MovesTheDesignsBytesAParameter) {
-  for (const Bytes& row : {Bytes{"fp32", "fp32", 16, 12, 12}, Bytes{"bf16", "fp32", 14, 12, 12}, Bytes{"bf16", "bf16", 10, 8, 8}}) {
+  for (const Bytes& row : {Bytes{Dtype::fp32, MomentFormat::fp32, 16, 12, 12}, Bytes{Dtype::bf16, MomentFormat::fp32, 14, 12, 12}, Bytes{Dtype::bf16, MomentFormat::bf16, 10, 8, 8}}) {
     for (const double delay : {0.0, 0.5, 1.0}) {
       for (const std::int64_t micro_batches : {1, 3}) {
-        SCOPED_TRACE(std::string(row.dtype) + ", " + row.moments + " moments, delay " + std::to_string(delay) + ", M " + std::to_string(micro_batches));
+        SCOPED_TRACE(std::string(word_of(row.dtype)) + ", " + word_of(row.moments) + " moments, delay " + std::to_string(delay) + ", M " + std::to_string(micro_batches));
         const TempFolder folder;
         Config config = small_config(small_llama(), micro_batches, folder);
         config.train.dtype = row.dtype;
@@ -237,8 +241,8 @@ TEST(Numerics, MovesTheDesignsBytesAParameter) {
 }
 
 struct GuardedBytes {
-  const char* dtype;
-  const char* mode;  // of clipping; empty: none
+  Dtype dtype;
+  std::optional<ClippingMode> mode;  // none: nothing is clipped
   double delay;
   double read;  // per parameter of a block and step, gradients that wait on SSD included
   double written;
@@ -246,26 +250,26 @@ struct GuardedBytes {
 
 // The same where an update waits for the norm, and where the master is whole. Tied and untied, what the run was told to expect is what it moved.
 TEST(Numerics, MovesTheDesignsBytesAParameterUnderGuards) {
-  for (const GuardedBytes& row : {GuardedBytes{"fp16", "", 1.0, 18, 18}, GuardedBytes{"fp16", "speculative", 0.0, 16, 18},
-                                  GuardedBytes{"bf16", "deferred", 1.0, 18, 16}, GuardedBytes{"bf16", "speculative", 0.0, 14, 16},
-                                  GuardedBytes{"bf16", "speculative", 0.5, 16, 16}, GuardedBytes{"fp32", "deferred", 1.0, 20, 16}}) {
+  for (const GuardedBytes& row : {GuardedBytes{Dtype::fp16, std::nullopt, 1.0, 18, 18}, GuardedBytes{Dtype::fp16, ClippingMode::speculative, 0.0, 16, 18},
+                                  GuardedBytes{Dtype::bf16, ClippingMode::deferred, 1.0, 18, 16}, GuardedBytes{Dtype::bf16, ClippingMode::speculative, 0.0, 14, 16},
+                                  GuardedBytes{Dtype::bf16, ClippingMode::speculative, 0.5, 16, 16}, GuardedBytes{Dtype::fp32, ClippingMode::deferred, 1.0, 20, 16}}) {
     for (const bool tied : {false, true}) {
-      SCOPED_TRACE(std::string(row.dtype) + ", clipping " + row.mode + ", delay " + std::to_string(row.delay) + (tied ? ", tied" : ""));
+      SCOPED_TRACE(std::string(word_of(row.dtype)) + ", clipping " + (row.mode ? word_of(*row.mode) : "off") + ", delay " + std::to_string(row.delay) + (tied ? ", tied" : ""));
       std::uint64_t block = 0;  // elements
       const auto steady = [&](std::int64_t layers) {
         const TempFolder folder;
         Config config = small_config(small_llama(), 2, folder);
         config.model.layers = layers;
         config.model.tie_embeddings = tied;
-        config.run.durability = "commit";
+        config.run.durability = Durability::commit;
         config.train.dtype = row.dtype;
         config.train.delay = row.delay;
         config.placement.activations = {1.0, 0.0};
-        if (*row.mode != 0) {
+        if (row.mode) {
           config.optimizer.gradient_clipping = 1e9;
-          config.optimizer.clipping_mode = row.mode;
+          config.optimizer.clipping_mode = *row.mode;
         }
-        if (std::string(row.dtype) == "fp16") config.train.loss_scale = 1.0;
+        if (row.dtype == Dtype::fp16) config.train.loss_scale = 1.0;
         block = schedule::padded_elements(plan::make_model_layout(models::make(config.model), false).units[1].elements);
         Trainer trainer(models::make(config.model), config);
         for (const Batch& batch : random_batches(3, 2, config.model.vocab)) {
@@ -287,12 +291,12 @@ TEST(Numerics, MovesTheDesignsBytesAParameterUnderGuards) {
 
 // What a stopped run must remember: the loss scale, its good steps, how many updates there were.
 TEST(Numerics, GoOnAfterSkippedStepsWhereTheRunStopped) {
-  for (const char* mode : {"deferred", "speculative"}) {
-    SCOPED_TRACE(mode);
+  for (const ClippingMode mode : {ClippingMode::deferred, ClippingMode::speculative}) {
+    SCOPED_TRACE(word_of(mode));
     const TempFolder folder;
     Config config = small_config(small_gpt2(), 2, folder);
-    config.run.durability = "commit";
-    config.train.dtype = "fp16";
+    config.run.durability = Durability::commit;
+    config.train.dtype = Dtype::fp16;
     config.train.delay = -1.0;
     config.optimizer.warmup_steps = 6;
     config.optimizer.clipping_mode = mode;
@@ -330,8 +334,8 @@ TEST(Numerics, AWeightThatItsFormatCannotHoldEndsTheRunAndIsNeverCommitted) {
     SCOPED_TRACE(delay);
     const TempFolder folder;
     Config config = small_config(small_gpt2(), 1, folder);
-    config.run.durability = "commit";
-    config.train.dtype = "bf16";
+    config.run.durability = Durability::commit;
+    config.train.dtype = Dtype::bf16;
     config.train.delay = delay;
     const std::vector<Batch> batches = random_batches(4, 1, config.model.vocab);
     {
@@ -359,9 +363,9 @@ TEST(Numerics, AWeightThatItsFormatCannotHoldEndsTheRunAndIsNeverCommitted) {
 TEST(Numerics, AGradientThatIsNotFiniteEndsTheRunWithItsUnit) {
   const TempFolder folder;
   Config config = small_config(small_gpt2(), 1, folder);
-  config.run.durability = "commit";
-  config.train.dtype = "fp16";
-  config.train.on_nonfinite = "stop";
+  config.run.durability = Durability::commit;
+  config.train.dtype = Dtype::fp16;
+  config.train.on_nonfinite = OnNonfinite::stop;
   config.train.loss_scale = 1024.0;
   config.train.delay = 0.5;
   std::vector<Batch> batches = random_batches(3, 1, config.model.vocab);

@@ -71,7 +71,7 @@ struct Difference {
 Config config_of(const std::string& family, std::uint64_t seed, const TempFolder& folder) {
   Config config = small_config(family == "gpt2" ? small_gpt2() : small_llama(), kBatches, folder);
   config.model.dropout = 0.0;
-  config.train.order = "ascending";
+  config.train.order = MicroBatchOrder::ascending;
   config.train.delay = 0.5;
   config.train.seed = seed;
   // Updates far above the rounding of a weight, but a first step, all sign and no size, that counts for little.

@@ -28,7 +28,7 @@ TempFolder::~TempFolder() {
 
 ModelConfig small_gpt2() {
   ModelConfig model;
-  model.family = "gpt2";
+  model.family = ModelFamily::gpt2;
   model.layers = 3;
   model.hidden = 96;
   model.heads = 4;
@@ -41,7 +41,7 @@ ModelConfig small_gpt2() {
 
 ModelConfig small_llama() {
   ModelConfig model;
-  model.family = "llama";
+  model.family = ModelFamily::llama;
   model.layers = 3;
   model.hidden = 96;
   model.heads = 4;
@@ -57,7 +57,7 @@ Config small_config(const ModelConfig& model, std::int64_t micro_batches, const 
   Config config;
   config.model = model;
   config.data.train = {"unused.txt"};
-  config.train.dtype = "fp32";
+  config.train.dtype = Dtype::fp32;
   config.train.micro_batches = micro_batches;
   config.train.micro_batch_size = kRows;
   config.train.sequence_length = kTokens;
@@ -70,7 +70,7 @@ Config small_config(const ModelConfig& model, std::int64_t micro_batches, const 
   config.placement.gradients = {};
   config.ssd.paths = {folder / "ssd"};
   config.run.dir = folder / "run";
-  config.run.durability = "off";
+  config.run.durability = Durability::off;
   return config;
 }
 
@@ -115,7 +115,7 @@ std::vector<std::vector<float>> committed(const Config& config, store::Kind kind
     const memory::AnonymousMemory buffer(bytes);
     store->read({kind, static_cast<std::uint32_t>(unit), 0, bytes}, store->committed_slot(), buffer.data());
     std::vector<float>& values = units.emplace_back(like[unit].size());
-    if (config.optimizer.moments == "bf16") {
+    if (config.optimizer.moments == MomentFormat::bf16) {
       optim::widen(optim::WeightFormat::bf16, {reinterpret_cast<const std::uint16_t*>(buffer.data()), values.size()}, values);
     } else {
       std::memcpy(values.data(), buffer.data(), values.size() * sizeof(float));
@@ -167,7 +167,7 @@ Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches,
   for (std::int64_t unit = 0; unit < loop.units(); ++unit) {
     outcome.weights.push_back(floats_of(loop.weights(unit)));
     outcome.moment1.push_back(floats_of(loop.moment1(unit)));
-    if (config.optimizer.name == "adamw" || config.optimizer.name == "adam") outcome.moment2.push_back(floats_of(loop.moment2(unit)));
+    if (config.optimizer.name == UpdateRule::adamw || config.optimizer.name == UpdateRule::adam) outcome.moment2.push_back(floats_of(loop.moment2(unit)));
   }
   return outcome;
 }

@@ -47,7 +47,7 @@ TEST(TrainerTest, ValidationsAndCommitsInBetweenChangeNothing) {
   const std::vector<Batch> batches = random_batches(6, kMicroBatches, small_gpt2().vocab);
   const Outcome plain = train_streamed(delayed_config(plain_folder), batches);
   Config config = delayed_config(folder);
-  config.run.durability = "commit";
+  config.run.durability = Durability::commit;
   Trainer trainer(models::make(config.model), config);
   std::vector<double> losses;
   double validation = 0.0;
@@ -78,11 +78,11 @@ TEST(TrainerTest, ResumesBitIdenticallyUnderAnotherPlacementDelayAndSchedule) {
   const TempFolder folder;
   const std::vector<Batch> batches = random_batches(7, kMicroBatches, small_gpt2().vocab);
   Config plain = delayed_config(plain_folder);
-  plain.train.order = "ascending";
+  plain.train.order = MicroBatchOrder::ascending;
   const Outcome uninterrupted = train_streamed(plain, batches);
   Config config = delayed_config(folder);
-  config.train.order = "ascending";
-  config.run.durability = "commit";
+  config.train.order = MicroBatchOrder::ascending;
+  config.run.durability = Durability::commit;
   config.placement.weights = config.placement.optimizer = {0.3, 0.3, false};
   {
     Trainer trainer(models::make(config.model), config);
@@ -92,7 +92,7 @@ TEST(TrainerTest, ResumesBitIdenticallyUnderAnotherPlacementDelayAndSchedule) {
   }
   config.placement.weights = config.placement.optimizer = {0.0, 0.8, false};
   config.train.delay = 1.0;
-  config.train.schedule = "horizontal";
+  config.train.schedule = Schedule::horizontal;
   Trainer trainer(models::make(config.model), config, {Resume::must, false, {}});
   EXPECT_EQ(trainer.completed_steps(), 3);
   EXPECT_EQ(trainer.data_cursor(), 42U);
@@ -190,7 +190,7 @@ TEST(TrainerTest, KeepsTheLanesThreadsApartWhereThatIsAskedFor) {
     const TempFolder folder;
     Config config = delayed_config(folder);
     config.train.compute_threads = 1;
-    config.train.pin_threads = apart ? "apart" : "never";
+    config.train.pin_threads = apart ? ThreadPinning::apart : ThreadPinning::never;
     Trainer trainer(models::make(config.model), config);
     trainer.step(random_batches(1, kMicroBatches, small_gpt2().vocab)[0]);  // every thread has had something to do, or is about to
     const unsigned threads = train::optimizer_threads();
