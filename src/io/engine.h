@@ -78,10 +78,13 @@ class IoEngine {
 
   // `file` is borrowed and outlives the engine. At any time, but not from a completion: it may wait for what is in flight.
   virtual int add_file(const File& file) = 0;
-  // Tells the engine of memory that requests will use, of which the caller says when it is gone by destroying the engine. At any time, but
-  // not from a completion: it waits for what is in flight. An optimisation only: where the kernel refuses (RLIMIT_MEMLOCK, with a warning
-  // in the log) or the engine has no use for it, all works as before.
+  // Tells the engine of memory that requests will use, until withdraw_buffer() or the engine's end. At any time, but not from a completion: it
+  // waits for what is in flight. An optimisation only: where the kernel refuses (RLIMIT_MEMLOCK, with a warning in the log) or the engine has
+  // no use for it, all works as before.
   virtual RegistrationReport register_buffer(std::span<std::byte> memory) = 0;
+  // Before that memory is released: else other memory at the same address would be taken for it. As register_buffer(); of memory that was
+  // refused, or is unknown, it does nothing.
+  virtual void withdraw_buffer(std::span<std::byte> memory) = 0;
   // Of all calls so far: ok when there were some and each was.
   [[nodiscard]] virtual RegistrationReport registration() const = 0;
 
@@ -91,6 +94,19 @@ class IoEngine {
   [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
   [[nodiscard]] virtual std::size_t capacity() const noexcept = 0;
   [[nodiscard]] virtual const std::string& name() const noexcept = 0;  // "io_uring" or "threads"
+};
+
+// Memory that an engine knows while this lives, which is not longer than the memory and the engine do.
+class BufferRegistration {
+ public:
+  BufferRegistration(IoEngine& engine, std::span<std::byte> memory) : engine_(engine), memory_(memory) { engine_.register_buffer(memory_); }
+  ~BufferRegistration() { engine_.withdraw_buffer(memory_); }
+  BufferRegistration(const BufferRegistration&) = delete;
+  BufferRegistration& operator=(const BufferRegistration&) = delete;
+
+ private:
+  IoEngine& engine_;
+  std::span<std::byte> memory_;
 };
 
 std::unique_ptr<IoEngine> make_uring_engine(const EngineOptions& options);  // throws Error(storage) where io_uring is refused

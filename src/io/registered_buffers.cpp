@@ -44,10 +44,23 @@ std::error_code RegisteredBuffers::add(std::span<std::byte> memory) {
   // Kernels before 5.19 can't add to a table: it is replaced as a whole.
   clear();
   const std::error_code refusal = replace(std::move(all));
-  if (refusal && !before.empty() && replace(std::move(before))) {
-    spdlog::debug("io_uring: buffers that were registered could not be registered again");
-  }
+  if (refusal) restore(std::move(before));
   return refusal;
+}
+
+void RegisteredBuffers::remove(std::span<std::byte> memory) {
+  const iovec first{.iov_base = memory.data(), .iov_len = 0};
+  const iovec end{.iov_base = memory.data() + memory.size(), .iov_len = 0};
+  std::vector<iovec> left = buffers_;
+  std::erase_if(left, [&](const iovec& buffer) { return !is_before(buffer, first) && is_before(buffer, end); });
+  if (left.size() == buffers_.size()) return;
+  clear();
+  restore(std::move(left));
+}
+
+void RegisteredBuffers::restore(std::vector<iovec> buffers) noexcept {
+  if (buffers.empty() || !replace(std::move(buffers))) return;
+  spdlog::debug("io_uring: buffers that were registered could not be registered again");
 }
 
 std::error_code RegisteredBuffers::replace(std::vector<iovec> buffers) noexcept {

@@ -58,6 +58,7 @@ class ThreadEngine final : public IoEngine {
     registration_.needed_bytes += memory.size();
     return registration_;
   }
+  void withdraw_buffer(std::span<std::byte> /*memory*/) override {}
   [[nodiscard]] RegistrationReport registration() const override {
     const std::lock_guard lock(mutex_);
     return registration_;

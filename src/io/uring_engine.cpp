@@ -44,7 +44,9 @@ core::UniqueFd make_wake_up() {
 // What the ring's thread does for others while nothing is in flight: of old kernels, some wait for that, and a ring made for one thread
 // takes registrations from no other.
 struct Command {
-  std::span<std::byte> memory;  // to register; empty: the files
+  enum class Kind : std::uint8_t { register_files, register_buffer, withdraw_buffer };
+  Kind kind = Kind::register_files;
+  std::span<std::byte> memory;
   std::error_code error;
   bool done = false;
 };
@@ -93,7 +95,7 @@ class UringEngine final : public IoEngine {
 
   RegistrationReport register_buffer(std::span<std::byte> memory) override {
     if (memory.empty()) return {.error = std::make_error_code(std::errc::invalid_argument)};
-    Command command{.memory = memory, .error = {}, .done = false};
+    Command command{.kind = Command::Kind::register_buffer, .memory = memory, .error = {}, .done = false};
     if (options_.register_buffers) {
       carry_out(command);
     } else {
@@ -107,6 +109,10 @@ class UringEngine final : public IoEngine {
     registration_.limit_bytes = report.limit_bytes;
     if (!registration_.error) registration_.error = report.error;
     return report;
+  }
+  void withdraw_buffer(std::span<std::byte> memory) override {
+    Command command{.kind = Command::Kind::withdraw_buffer, .memory = memory, .error = {}, .done = false};
+    if (options_.register_buffers && !memory.empty()) carry_out(command);
   }
   [[nodiscard]] RegistrationReport registration() const override {
     const std::lock_guard lock(mutex_);
@@ -180,10 +186,10 @@ class UringEngine final : public IoEngine {
     Command& command = *command_;
     const std::vector<int> files = table_.descriptors();
     lock.unlock();
-    if (command.memory.empty()) {
-      ring_->register_files(files);
-    } else {
-      command.error = ring_->buffers().add(command.memory);
+    switch (command.kind) {
+      case Command::Kind::register_files: ring_->register_files(files); break;
+      case Command::Kind::register_buffer: command.error = ring_->buffers().add(command.memory); break;
+      case Command::Kind::withdraw_buffer: ring_->buffers().remove(command.memory); break;
     }
     lock.lock();
     command.done = true;

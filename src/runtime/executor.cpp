@@ -27,8 +27,8 @@ constexpr std::array kInOrderLanes{Lane::compute, Lane::h2d, Lane::d2h};
 
 Executor::Executor(const schedule::Program& program, device::Device& device, store::Store& store, ComputeBackend& backend,
                    const optim::Optimizer* optimizer, ExecutorOptions options)
-    : program_(program), options_(std::move(options)), memory_(program.map, device), slots_(program.map, store.layout()) {
-  store.engine().register_buffer({memory_.host_block().data().get(), memory_.host_block().bytes()});
+    : program_(program), options_(std::move(options)), memory_(program.map, device),
+      known_to_engine_(store.engine(), {memory_.host_block().data().get(), memory_.host_block().bytes()}), slots_(program.map, store.layout()) {
   for (auto& flight : flights_) {
     flight = std::make_unique<Flight>(most_tasks(program), program.map.buffers.size(), device);
     flight->guarded = program.map.problem.guard != schedule::Guard::none;

@@ -114,6 +114,7 @@ class Executor final : private TaskSink {
   const schedule::Program& program_;
   ExecutorOptions options_;
   MemoryImage memory_;
+  io::BufferRegistration known_to_engine_;  // of the host's memory: goes before it, after the lanes
   SlotTable slots_;
   std::array<std::optional<PreparedGraph>, schedule::kVariantCount> graphs_;
   std::array<std::array<std::optional<PreparedJoin>, schedule::kVariantCount>, schedule::kVariantCount> joins_;  // by previous and next

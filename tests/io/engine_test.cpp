@@ -2,10 +2,12 @@
 #include "io/engine.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <random>
@@ -326,6 +328,35 @@ TEST_P(IoEngineConformance, RegisteredAndOtherMemoryWorkAlike) {
   EXPECT_FALSE(run(Direction::read, 0, other));
   EXPECT_TRUE(same(first, second, first.size()));
   EXPECT_TRUE(same(first, other, first.size()));
+}
+
+// What is mapped where registered memory was is other memory, though it has the same address.
+TEST_P(IoEngineConformance, MemoryIsForgottenOnceItIsWithdrawnAlsoDuringTransfers) {
+  constexpr std::size_t kBytes = 32 * kBlock;
+  AlignedBuffer written(kBytes);
+  AlignedBuffer kept(kBytes);
+  fill(written, 1);
+  ASSERT_FALSE(run(Direction::write, 0, written));
+  const auto map_at = [](void* place) {
+    return ::mmap(place, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (place == nullptr ? 0 : MAP_FIXED), -1, 0);
+  };
+  void* const place = map_at(nullptr);
+  ASSERT_NE(place, MAP_FAILED);
+  const std::span memory(static_cast<std::byte*>(place), kBytes);
+  {
+    const BackgroundTransfers traffic(*engine_, file_, kFileBytes / 2);
+    engine_->register_buffer(memory);
+    engine_->register_buffer(kept.span());
+    traffic.wait_for_rounds(1);
+    engine_->withdraw_buffer(memory);
+    engine_->withdraw_buffer(memory);  // unknown by now
+    ASSERT_EQ(map_at(place), place);
+    transfer(*engine_, file_, {.op = Direction::read, .file = 0, .offset = 0, .data = memory.data(), .size = kBytes});
+    EXPECT_EQ(std::memcmp(memory.data(), written.data(), kBytes), 0);
+    EXPECT_FALSE(run(Direction::read, 0, kept));
+    EXPECT_TRUE(same(kept, written, kBytes));
+  }
+  ::munmap(place, kBytes);
 }
 
 TEST_P(IoEngineConformance, MemoryAndFilesMayBeAddedAfterAndDuringTransfers) {

@@ -64,6 +64,7 @@ class FaultyEngine final : public IoEngine {
     return index;
   }
   RegistrationReport register_buffer(std::span<std::byte> memory) override { return inside_->register_buffer(memory); }
+  void withdraw_buffer(std::span<std::byte> memory) override { inside_->withdraw_buffer(memory); }
   [[nodiscard]] RegistrationReport registration() const override { return inside_->registration(); }
 
   [[nodiscard]] bool try_submit(std::span<const Request> requests) override {

@@ -1,7 +1,9 @@
 // An executor may end at any moment, whatever is in flight.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <chrono>
+#include <cstring>
 #include <thread>
 
 #include "device/async_device.h"
@@ -39,6 +41,23 @@ TEST(Destruction, ReturnsWithStepsInFlightOnADeviceThatIsLate) {
     device::AsyncDevice device({.seed = seed});
     end_somewhere(seed, device);
   }
+}
+
+// Where the executor's memory was, another's may come: a ring that took one for the other would move its bytes to pages that nobody sees.
+TEST(Destruction, LeavesAnEngineThatKnowsNothingOfTheMemory) {
+  const auto device = device::make_cpu_device();
+  test::Setup setup = ssd_setup();
+  setup.engine = io::EngineChoice::io_uring;
+  Rig rig(setup, *device);
+  const std::vector<std::byte>& expected = rig.initial()[0].weights;
+  std::byte* const place = rig.executor().memory().host_block().data().get();
+  ASSERT_LE(expected.size(), rig.executor().memory().host_block().bytes());
+  rig.drop_executor();
+  void* const again = ::mmap(place, expected.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  ASSERT_EQ(again, place) << "the memory is not released";
+  rig.store().read({store::Kind::weights, 0, 0, expected.size()}, 0, place);
+  EXPECT_EQ(std::memcmp(place, expected.data(), expected.size()), 0);
+  ::munmap(place, expected.size());
 }
 
 }  // namespace

@@ -89,6 +89,7 @@ class Rig {
   void finish();
 
   [[nodiscard]] Executor& executor() { return *executor_; }
+  [[nodiscard]] store::Store& store() { return *store_; }
   // Stops whatever is in flight.
   void drop_executor() { executor_.reset(); }
   [[nodiscard]] const schedule::Program& program() const { return program_; }
