@@ -131,10 +131,11 @@ void DeviceLane::submit(Flight& flight, TaskId id) {
   flight.times[i].begin_ns = begin;
   const bool real = flight.carries_out(id);
   const std::int64_t due = real ? throttle_.occupy(begin, options_.lane == Lane::compute ? task.flops : static_cast<double>(task.bytes)) : begin;
+  const Submitted submitted{&flight, id, due, {flight.step, &task, begin, {}}};
   if (real) {
     {
       const std::lock_guard lock(mutex_);
-      launching_ = Submitted{&flight, id, begin, due};
+      launching_ = submitted;
     }
     launch(flight, id);
   }
@@ -145,19 +146,18 @@ void DeviceLane::submit(Flight& flight, TaskId id) {
   // In order: nothing completes before what was submitted earlier.
   if (ring_size_ == 0 && flight.events[i]->reached()) {
     lock.unlock();
-    finish({&flight, id, begin, due});
+    finish(submitted);
     return;
   }
   changed_.wait(lock, [&] { return ring_size_ < kMostInDevice; });  // the watcher makes room until the feeder has ended
-  in_device_[(ring_begin_ + ring_size_++) % kMostInDevice] = {&flight, id, begin, due};
+  in_device_[(ring_begin_ + ring_size_++) % kMostInDevice] = submitted;
   watched_.notify_all();
 }
 
 std::optional<InHand> DeviceLane::oldest() {
   const std::lock_guard lock(mutex_);
   if (ring_size_ == 0 && !launching_) return std::nullopt;
-  const Submitted& oldest = ring_size_ > 0 ? in_device_[ring_begin_] : *launching_;
-  return InHand{oldest.flight->step, &oldest.flight->task(oldest.task), oldest.begin_ns};
+  return (ring_size_ > 0 ? in_device_[ring_begin_] : *launching_).in_hand;
 }
 
 // Waits for everything that the device was given, also after a failure: until then its memory is in use.

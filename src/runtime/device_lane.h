@@ -29,8 +29,8 @@ class DeviceLane final : public LaneRunner {
   struct Submitted {
     Flight* flight = nullptr;
     TaskId task = -1;
-    std::int64_t begin_ns = 0;
     std::int64_t due_ns = 0;
+    InHand in_hand;  // for whoever asks: the flight may be another graph's as soon as the task is over
   };
 
   // What a compute task refers to while the device has it.

@@ -75,7 +75,7 @@ SsdLane::Operation* SsdLane::next(std::unique_lock<std::mutex>& lock) {
       const ReadyQueue::Entry entry = queue_.pop();
       operation->flight = entry.flight;
       operation->task = entry.task;
-      operation->begin_ns = now_ns();
+      operation->in_hand = {entry.flight->step, &entry.flight->task(entry.task), now_ns(), {}};
       operation->planned.store(false, std::memory_order_relaxed);
       return operation;
     }
@@ -93,9 +93,9 @@ std::optional<InHand> SsdLane::oldest() {
   std::optional<InHand> oldest;
   for (const auto& operation : operations_) {
     const bool idle = operation->task < 0;
-    if (!idle && (!oldest || operation->begin_ns < oldest->begin_ns)) {
-      oldest = InHand{operation->flight->step, &operation->flight->task(operation->task), operation->begin_ns, pending_file(*operation)};
-    }
+    if (idle || (oldest && oldest->begin_ns <= operation->in_hand.begin_ns)) continue;
+    oldest = operation->in_hand;
+    oldest->where = pending_file(*operation);
   }
   return oldest;
 }

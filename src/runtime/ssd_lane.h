@@ -43,7 +43,7 @@ class SsdLane final : public LaneRunner {
     SsdLane* lane = nullptr;
     Flight* flight = nullptr;
     TaskId task = -1;
-    std::int64_t begin_ns = 0;
+    InHand in_hand;  // while `task` is set: the flight may be another graph's as soon as the task is over
     std::int64_t due_ns = 0;
     int extent = 0;
     int slot = 0;
