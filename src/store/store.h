@@ -11,15 +11,29 @@
 
 #include "io/engine.h"
 #include "store/layout/objects.h"
+#include "store/manifest/found_commit.h"
 #include "store/manifest/manifest.h"
 #include "io/durable.h"
 
 namespace gsnake::store {
 
+struct Committed;
+
 struct Commit {
   int slot = 0;                         // that the state stands in, of every kind
   nlohmann::json training;              // step, counters, data cursor, config
   std::span<const Checksum> checksums;  // of all state; empty: none are stored, and the commit can't be verified
+};
+
+// A commit that needs nothing more to be durable, but does not count yet.
+class PreparedCommit {
+ public:
+  [[nodiscard]] std::uint64_t generation() const noexcept;
+
+ private:
+  friend class Store;
+  explicit PreparedCommit(std::shared_ptr<const Committed> record) : record_(std::move(record)) {}
+  std::shared_ptr<const Committed> record_;
 };
 
 // A commit's state that was put aside.
@@ -46,6 +60,7 @@ struct StoreOptions {
   io::DirectIo direct = io::DirectIo::automatic;
   bool overwrite = false;                 // create() over an ended run's files
   std::optional<std::int64_t> from_step;  // open() makes the snapshot whose training["step"] this is the last commit
+  std::optional<std::uint64_t> generation;  // open() takes this commit of those that commits_of() tells of
   int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
   SetUpProgress progress;                 // may be empty
   std::uint64_t stream_bytes = 32ULL << 20;  // memory for reading long runs of state (verify(), hash(), snapshot()); 2 MiB at the least
@@ -65,8 +80,8 @@ struct StoreReport {
 struct Choice;
 struct Copy;
 
-// Owns the directories' locks, the files and the engine. Thread-safe after construction, except that commit() and retract_manifest() are
-// for one thread at a time.
+// Owns the directories' locks, the files and the engine. Thread-safe after construction, except that commit(), its two halves and
+// retract_manifest() are for one thread at a time.
 class Store {
  public:
   // Makes run_dir and the SSD paths where absent, locks them (Error(storage) with the owner's pid when in use), checks the space each path
@@ -77,10 +92,14 @@ class Store {
   // Opens what the newest valid manifest describes (state kinds and stripe weights from it); scratch kinds are laid out anew from
   // `scratch`, which may be all zero sizes (inspect, generate, export). The SSD paths may be named in another order and under other names
   // than before. A torn newest commit falls back on the one before if all its checksums verify. With from_step, that snapshot is verified,
-  // copied into the slot that the last commit does not own and committed; that of the last commit itself is verified. Throws
-  // Error(storage): no valid manifest, a path that is missing (with what it held) or of another run, in use, no space for more snapshots;
+  // copied into the slot that the last commit does not own and committed; that of the last commit itself is verified. Without a generation, a
+  // commit that was prepared and not published is gone for good; with one, every commit of a later generation is, one that was prepared is
+  // published, and one that was replaced counts only if all its checksums verify. Throws Error(storage): no valid manifest, a path that is missing (with what it held) or of another run, in use, no space for more snapshots;
   // Error(usage): no state of from_step, with the steps that there are.
   static std::unique_ptr<Store> open(const StoreOptions& options, const Layout& scratch);
+  // Newest first; each generation once. Reads manifests and tables alone, takes no lock. Throws Error(storage) as open() does for folders of
+  // several runs; none where there is no run.
+  static std::vector<FoundCommit> commits_of(const StoreOptions& options);
   // The last commit for reading, also while another process trains the run: no lock is taken, nothing is written, and as long as this store
   // lives no other commit of that run takes its place (see exclude_readers()). What writes throws Error(usage). Throws as open() does.
   static std::unique_ptr<Store> open_reader(const StoreOptions& options);
@@ -118,13 +137,19 @@ class Store {
   // docs/storage.md. The writes that it covers have completed before the call. Throws Error(storage): the commit before still stands,
   // unless it was the last sync that failed; Error(usage) for checksums that do not tile the state.
   void commit(const Commit& commit);
+  // The two halves of commit(), for ranks that shall all have done the first before any does the second. From prepare()'s return on, whatever
+  // ends the process, open() finds the commit where it is asked for its generation, else the one before: so nothing may write to either slot
+  // until publish() has returned. One sync of each folder more than commit() alone.
+  [[nodiscard]] PreparedCommit prepare(const Commit& commit);
+  void publish(const PreparedCommit& prepared);  // of the last prepare()
   // Before state of an earlier commit is overwritten, which happens once another commit stands: false while an open_reader() reads, here or
   // elsewhere. When true, readers wait until admit_readers(); what they find then may be the new commit only.
   [[nodiscard]] bool exclude_readers();
   void admit_readers() noexcept;
   // What is waited for in system calls, longest first: "fdatasync of /ssd/weights.bin"; empty when nothing is. Thread-safe.
   [[nodiscard]] std::string activity() const;
-  // Removes and syncs the manifests everywhere: what stands on SSD is about to be overwritten in place (slots = 1).
+  // Removes and syncs the manifests everywhere: what stands on SSD is about to be overwritten in place. Only of a run with one slot: with two,
+  // nothing overwrites what is committed. Throws std::logic_error.
   void retract_manifest();
   // Of the run that open() found, or the last commit(); nullptr and none before. What is returned is valid until the next commit.
   [[nodiscard]] const Manifest* manifest() const noexcept;
@@ -134,6 +159,8 @@ class Store {
   // Reads all state of the committed slot and compares it with its checksums, in stream_bytes of memory. Throws Error(storage) that names kind,
   // object, files, offset, length and both checksums, or that the commit holds none. Not beside a commit().
   void verify(const ByteProgress& progress);
+  // The same, unless open() had to do it or this has been called before.
+  void ensure_verified(const ByteProgress& progress);
   // Gives `visit` the bytes of these pieces of the committed slot, in order, and then compares them with their checksums, as verify() does: what
   // was seen may be wrong until this returns. In stream_bytes of memory. What `visit` throws ends it.
   void read_committed(std::span<const Checksum> pieces, const BlockVisitor& visit);
@@ -153,6 +180,8 @@ class Store {
   explicit Store(std::unique_ptr<Impl> impl);
   // Verifies what open() has chosen, where it must, and makes all copies agree on it.
   void settle(const Choice& choice, const std::vector<Copy>& copies, bool layout_changed);
+  // Everything of a commit but what makes it count; from a failure on, nothing more is committed.
+  [[nodiscard]] std::shared_ptr<const Committed> stage(const Commit& commit);
   // Makes the state of `step` the last commit.
   void go_back(std::int64_t step);
   std::unique_ptr<Impl> impl_;

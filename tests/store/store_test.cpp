@@ -180,7 +180,7 @@ TEST_P(StoreTest, WithoutACommitNothingIsLeftUnlessKept) {
 }
 
 TEST_P(StoreTest, ARetractedManifestIsGoneFromEveryFolder) {
-  const auto store = Store::create(options(), sample_layout());
+  const auto store = Store::create(options(), small_layout(1));
   store->commit(Commit{});
   store->retract_manifest();
   for (const std::string& name : tree(directory_.path())) EXPECT_EQ(name.find("manifest"), std::string::npos) << name;

@@ -1,6 +1,7 @@
 // What a store has made on disk, and takes away again.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,8 @@ namespace gsnake::store {
 
 // Owns a store's directory locks and the list of the files and directories that it made. Its destructor removes, in this order, the scratch
 // files, the state files, the locks with their files, and the directories from the innermost out, if they are empty; keep_state() spares
-// state files and directories. Removal that fails is logged. Not thread-safe.
+// state files and directories. Removal that fails is logged. Not thread-safe, but for
+// keep_state().
 class Footprint {
  public:
   Footprint() = default;
@@ -31,7 +33,7 @@ class Footprint {
   std::vector<DirectoryLock> locks_;
   std::vector<std::string> state_files_;
   std::vector<std::string> scratch_files_;
-  bool keep_state_ = false;
+  std::atomic<bool> keep_state_{false};  // a commit and a snapshot may both say so
 };
 
 }  // namespace gsnake::store

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
 #include <future>
+#include <stdexcept>
 
 #include "core/errors.h"
 #include "core/threads.h"
@@ -25,6 +27,27 @@ nlohmann::json describe_storage(const StoreState& state) {
           {"kinds", state_to_json(state.layout)}};
 }
 
+void refuse_poisoned(const StoreState& state) {
+  if (!state.poisoned) return;
+  core::throw_storage("commit", "run " + state.run_id, "an earlier commit failed", "end this process and go on with --resume must");
+}
+
+// Nothing is committed any more once an exception has left its scope: after a failed sync the kernel takes what was lost for written, and where
+// some copies of a manifest stand, another commit would overwrite their table.
+class Poison {
+ public:
+  explicit Poison(StoreState& state) : state_(state) {}
+  ~Poison() {
+    if (std::uncaught_exceptions() > before_) state_.poisoned = true;
+  }
+  Poison(const Poison&) = delete;
+  Poison& operator=(const Poison&) = delete;
+
+ private:
+  StoreState& state_;
+  const int before_ = std::uncaught_exceptions();
+};
+
 void sync_path(StoreState& state, std::size_t path) {
   for (const OpenFile& file : state.files) {
     if (is_state(file.kind) && state.file_ids[index_of(file.kind)][path] == file.id) {
@@ -32,6 +55,18 @@ void sync_path(StoreState& state, std::size_t path) {
       sync_data(*state.sync, file.file.fd(), file.file.path());
     }
   }
+}
+
+void sync_paths(StoreState& state) {
+  std::vector<std::future<void>> others;
+  for (std::size_t path = 1; path < state.ssd_paths.size(); ++path) {
+    others.push_back(std::async(std::launch::async, [&state, path] {
+      core::block_signals();
+      sync_path(state, path);
+    }));
+  }
+  sync_path(state, 0);
+  for (std::future<void>& other : others) other.get();
 }
 
 // The pieces are the same from step to step, as a rule.
@@ -68,20 +103,9 @@ Manifest copy_for(const Manifest& manifest, const StoreState& state, const std::
 
 void sync_state(StoreState& state) {
   const std::lock_guard guard(state.sync_mutex);
-  if (state.poisoned) {
-    core::throw_storage("commit", "run " + state.run_id, "an earlier commit failed", "end this process and go on with --resume must");
-  }
-  state.poisoned = true;
-  std::vector<std::future<void>> others;
-  for (std::size_t path = 1; path < state.ssd_paths.size(); ++path) {
-    others.push_back(std::async(std::launch::async, [&state, path] {
-      core::block_signals();
-      sync_path(state, path);
-    }));
-  }
-  sync_path(state, 0);
-  for (std::future<void>& other : others) other.get();
-  state.poisoned = false;
+  refuse_poisoned(state);
+  const Poison poison(state);
+  sync_paths(state);
 }
 
 std::shared_ptr<const Committed> make_record(const StoreState& state, std::uint64_t generation, const Commit& commit,
@@ -101,8 +125,7 @@ std::shared_ptr<const Committed> make_record(const StoreState& state, std::uint6
   return record;
 }
 
-void write_record(StoreState& state, std::span<const std::string> directories, const std::string& name, const Committed& record,
-                  Previous previous) {
+void stage_record(StoreState& state, std::span<const std::string> directories, const std::string& name, const Committed& record) {
   for (const std::string& directory : directories) {
     const Activity::Call call(state.activity, "writing the table and manifest", directory);
     // A name that a power cut takes away would leave a manifest without its table.
@@ -111,6 +134,9 @@ void write_record(StoreState& state, std::span<const std::string> directories, c
     }
     stage_manifest(*state.sync, directory, name, copy_for(record.manifest, state, directory));
   }
+}
+
+void publish_record(StoreState& state, std::span<const std::string> directories, const std::string& name, Previous previous) {
   // Before the first copy is published: a sync that fails after its rename leaves a valid manifest, whose files must not go.
   state.footprint.keep_state();
   for (const std::string& directory : directories) {
@@ -120,24 +146,50 @@ void write_record(StoreState& state, std::span<const std::string> directories, c
   }
 }
 
-void Store::commit(const Commit& commit) {
+void write_record(StoreState& state, std::span<const std::string> directories, const std::string& name, const Committed& record,
+                  Previous previous) {
+  stage_record(state, directories, name, record);
+  publish_record(state, directories, name, previous);
+}
+
+std::uint64_t PreparedCommit::generation() const noexcept { return record_->manifest.generation; }
+
+std::shared_ptr<const Committed> Store::stage(const Commit& commit) {
   impl_->require_writable("commit");
   const std::shared_ptr<const Committed> last = impl_->last_commit();
-  const std::shared_ptr<const Committed> made =
+  std::shared_ptr<const Committed> made =
       make_record(*impl_, impl_->generation + 1, commit, other_table(last ? last->table_name : std::string()));
   sync_state(*impl_);
-  try {
-    write_record(*impl_, impl_->directories(), kManifestName, *made, Previous::keep);
-  } catch (...) {
-    impl_->poisoned = true;  // some copies may stand: another commit would overwrite their table
-    throw;
-  }
-  ++impl_->generation;
-  impl_->set_last_commit(made);
+  impl_->prepared.reset();
+  const Poison poison(*impl_);
+  stage_record(*impl_, impl_->directories(), kManifestName, *made);
+  impl_->prepared = made;
+  return made;
 }
+
+PreparedCommit Store::prepare(const Commit& commit) {
+  PreparedCommit prepared(stage(commit));
+  const Poison poison(*impl_);
+  for (const std::string& directory : impl_->directories()) sync_directory(*impl_->sync, directory);
+  // The other ranks may count on it from now on.
+  impl_->footprint.keep_state();
+  return prepared;
+}
+
+void Store::publish(const PreparedCommit& prepared) {
+  if (prepared.record_ == nullptr || prepared.record_ != impl_->prepared) throw std::logic_error("store: what is to be published is not what was prepared last");
+  refuse_poisoned(*impl_);
+  const Poison poison(*impl_);
+  publish_record(*impl_, impl_->directories(), kManifestName, Previous::keep);
+  ++impl_->generation;
+  impl_->set_last_commit(std::move(impl_->prepared));
+}
+
+void Store::commit(const Commit& commit) { publish(PreparedCommit(stage(commit))); }
 
 void Store::retract_manifest() {
   impl_->require_writable("retract the commit of");
+  if (state_slots(impl_->layout) != 1) throw std::logic_error("store: the commit of a run that never overwrites it is retracted");
   // run_dir's last: a kill on the way leaves the copy by which the run is found, and nothing was overwritten yet.
   std::vector<std::string> directories = impl_->directories();
   std::reverse(directories.begin(), directories.end());

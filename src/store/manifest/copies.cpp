@@ -10,11 +10,25 @@
 #include "store/manifest/checksum_table.h"
 
 namespace gsnake::store {
-namespace {
 
 std::vector<Checksum> checksums_of(const std::string& directory, const Manifest& manifest) {
   const std::optional<TableReference> table = table_of(manifest);
   return table ? read_table(directory, *table) : std::vector<Checksum>{};
+}
+
+namespace {
+
+// What is torn was never prepared to the end.
+void read_staged(Copy& copy) {
+  copy.staged_there = holds_staged_manifest(copy.directory);
+  if (!copy.staged_there) return;
+  try {
+    copy.staged = read_manifest(copy.directory, kStagedName);
+    if (copy.staged && checksums_of(copy.directory, *copy.staged).empty()) copy.staged.reset();
+  } catch (const Error& error) {
+    copy.staged.reset();
+    spdlog::debug("{}", error.what());
+  }
 }
 
 Copy read_copy(const std::string& directory) {
@@ -32,6 +46,7 @@ Copy read_copy(const std::string& directory) {
     // Only of interest where nothing else is left; then it counts as absent.
     spdlog::debug("{}", error.what());
   }
+  read_staged(copy);
   return copy;
 }
 
@@ -50,6 +65,15 @@ void refuse_foreign(const std::vector<Copy>& copies) {
   }
 }
 
+std::uint64_t newest_seen(const std::vector<Copy>& copies) {
+  std::uint64_t newest = 0;
+  for (const Copy& copy : copies) {
+    if (copy.manifest) newest = std::max(newest, copy.manifest->generation);
+    if (copy.previous) newest = std::max(newest, copy.previous->generation);
+  }
+  return newest;
+}
+
 namespace {
 
 std::vector<std::string> faults_of(const std::vector<Copy>& copies) {
@@ -58,15 +82,6 @@ std::vector<std::string> faults_of(const std::vector<Copy>& copies) {
     if (!copy.fault.empty()) faults.push_back(copy.fault);
   }
   return faults;
-}
-
-std::uint64_t newest_seen(const std::vector<Copy>& copies) {
-  std::uint64_t newest = 0;
-  for (const Copy& copy : copies) {
-    if (copy.manifest) newest = std::max(newest, copy.manifest->generation);
-    if (copy.previous) newest = std::max(newest, copy.previous->generation);
-  }
-  return newest;
 }
 
 const Copy* newest_valid(const std::vector<Copy>& copies) {

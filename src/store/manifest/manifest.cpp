@@ -159,6 +159,8 @@ bool holds_manifest(const std::string& directory) {
   return is_there(file_in(directory, kManifestName)) || is_there(file_in(directory, kPreviousName));
 }
 
+bool holds_staged_manifest(const std::string& directory) { return is_there(file_in(directory, kStagedName)); }
+
 void remove_manifests(io::SyncOps& sync, const std::string& directory) {
   for (bool (*is_one)(const std::string&) : {names_manifest, names_table}) {
     for (const std::string& name : names_in(directory, is_one)) remove_file(sync, file_in(directory, name));

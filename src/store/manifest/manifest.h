@@ -19,6 +19,7 @@ struct Manifest {
 
 inline constexpr const char* kManifestName = "manifest.json";
 inline constexpr const char* kPreviousName = "manifest.previous.json";  // the commit before, in the same form
+inline constexpr const char* kStagedName = "manifest.json.tmp";         // the commit to come, likewise
 [[nodiscard]] std::string snapshot_name(int place);                     // a commit that was put aside, in the same form
 
 // The slot that the state of the manifest stands in. Throws Error(storage) where it does not say.
@@ -36,6 +37,8 @@ void publish_manifest(io::SyncOps& sync, const std::string& directory, const std
 std::optional<Manifest> read_manifest(const std::string& directory, const std::string& name = kManifestName);
 // Whether there is a commit or the one before it, valid or not.
 [[nodiscard]] bool holds_manifest(const std::string& directory);
+// Whether something was staged as kManifestName and not published, valid or not.
+[[nodiscard]] bool holds_staged_manifest(const std::string& directory);
 // Every manifest and snapshot manifest, synced; then their tables, synced. Absent ones are fine. Throws Error(storage).
 void remove_manifests(io::SyncOps& sync, const std::string& directory);
 

@@ -106,9 +106,9 @@ std::string find_pinned_path(StoreState& state) {
 }
 
 // Which commit counts, and where its files are now.
-Found find_commit(StoreState& state, const Layout& scratch) {
+Found find_commit(StoreState& state, const Layout& scratch, std::optional<std::uint64_t> generation = {}) {
   Found found{read_present_copies(state), {}};
-  found.choice = choose(found.copies, state.run_dir);
+  found.choice = generation ? choose(found.copies, state.run_dir, *generation) : choose(found.copies, state.run_dir);
   take_geometry(state, found.choice.manifest, parse_geometry(found.choice.manifest, state.run_dir), scratch, found.copies);
   check_choice(found.choice, state.layout);
   state.generation = found.choice.newest_seen;
@@ -136,7 +136,7 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   impl->run_id = "being opened";
   impl->resolve(options);
   lock_existing(*impl);
-  const Found found = find_commit(*impl, scratch);
+  const Found found = find_commit(*impl, scratch, options.generation);
   // The slot that the next steps overwrite may be what a reader still reads, of a commit before the last.
   impl->pin = Pin::open(impl->ssd_paths[0]);
   impl->pin->exclude_readers(impl->waits_for_readers());
@@ -150,6 +150,12 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   if (options.from_step) store->go_back(*options.from_step);
   store->admit_readers();
   return store;
+}
+
+std::vector<FoundCommit> Store::commits_of(const StoreOptions& options) {
+  StoreState state;
+  state.resolve(options);
+  return commits_in(read_present_copies(state));
 }
 
 std::unique_ptr<Store> Store::open_reader(const StoreOptions& options) {

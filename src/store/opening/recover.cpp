@@ -11,22 +11,33 @@
 namespace gsnake::store {
 namespace {
 
+// What a folder's copy is to the commit that counts.
+enum class Standing : std::uint8_t { same, behind, prepared, other };
+
+Standing standing_of(const Copy& copy, const Manifest& commit) {
+  if (copy.valid() && copy.manifest->generation == commit.generation) return Standing::same;
+  const bool later = copy.valid() && copy.manifest->generation > commit.generation;
+  if (!later && copy.staged && same_commit(*copy.staged, commit)) return Standing::prepared;
+  return copy.valid() && !later ? Standing::behind : Standing::other;
+}
+
 // Nothing of a commit that was torn, or that never returned, may be left for a later start to find: its slot is written to from now on. And
 // a manifest that a killed process has renamed may not be on its drive yet, though we found it.
 void bring_up_to_date(StoreState& state, const Committed& commit, const std::vector<Copy>& copies, bool layout_changed) {
+  std::vector<std::string> prepared;
   std::vector<std::string> behind;
   std::vector<std::string> to_replace;
   for (const std::string& directory : state.directories()) {
     const auto copy = std::find_if(copies.begin(), copies.end(), [&](const Copy& c) { return c.directory == directory; });
-    const bool valid = copy != copies.end() && copy->valid();
-    if (valid && copy->manifest->generation != commit.manifest.generation) {
-      behind.push_back(directory);
-    } else if (!valid || layout_changed) {
-      to_replace.push_back(directory);
-    } else {
-      sync_directory(*state.sync, directory);
-    }
+    const Standing standing = copy == copies.end() ? Standing::other : standing_of(*copy, commit.manifest);
+    if (standing == Standing::prepared) prepared.push_back(directory);
+    if (standing != Standing::prepared && copy != copies.end() && copy->staged_there) remove_file(*state.sync, directory + "/" + kStagedName);
+    if (standing == Standing::behind) behind.push_back(directory);
+    if (standing == Standing::other || (layout_changed && standing != Standing::behind)) to_replace.push_back(directory);
+    if (standing == Standing::same && !layout_changed) sync_directory(*state.sync, directory);
   }
+  // First, and with its own files: where no other folder has it, staging it anew would lose it for an instant.
+  publish_record(state, prepared, kManifestName, Previous::keep);
   write_record(state, behind, kManifestName, commit, Previous::keep);
   write_record(state, to_replace, kManifestName, commit, Previous::leave);
 }
@@ -39,13 +50,13 @@ void Store::settle(const Choice& choice, const std::vector<Copy>& copies, bool l
   impl_->set_last_commit(make_record(*impl_, choice.manifest.generation, commit, table ? table->file : std::string()));
   try {
     if (choice.must_verify) {
-      verify([this](std::uint64_t done, std::uint64_t total) {
-        if (impl_->progress) impl_->progress("checking the commit before the last", done, total);
+      verify([this, what = fmt::format("checking commit {} before it is taken", choice.manifest.generation)](std::uint64_t done, std::uint64_t total) {
+        if (impl_->progress) impl_->progress(what, done, total);
       });
     }
   } catch (const Error& error) {
-    throw Error(ErrorKind::storage, fmt::format("run {} has no commit left that counts: {}; and of commit {}, the one before: {}",
-                                                impl_->run_id, choice.faults, choice.manifest.generation, error.what()));
+    throw Error(ErrorKind::storage, fmt::format("run {} has no commit left that counts: {}; and of commit {}: {}", impl_->run_id, choice.faults,
+                                                choice.manifest.generation, error.what()));
   }
   if (!impl_->reads_only) bring_up_to_date(*impl_, *impl_->last_commit(), copies, layout_changed);
   impl_->set_snapshots(read_snapshots(*impl_));

@@ -148,6 +148,7 @@ void Store::go_back(std::int64_t step) {
   const int slot = 1 - last->slot;
   const std::vector<Checksum> copied = copy_state(*this, *wanted, {wanted->slot, slot, impl_->stream_blocks}, progress("going back: copying the snapshot"));
   commit({slot, wanted->manifest.training, copied});
+  impl_->verified_generation = impl_->generation;  // piece by piece, as it was copied
   spdlog::info("run {} goes back from commit {} to the snapshot of step {}", run_id(), last->manifest.generation, step);
 }
 

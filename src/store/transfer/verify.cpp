@@ -68,6 +68,12 @@ void Store::verify(const ByteProgress& progress) {
     done += expected.extent.bytes;
     if (progress) progress(done, total);
   });
+  impl_->verified_generation = commit->manifest.generation;
+}
+
+void Store::ensure_verified(const ByteProgress& progress) {
+  const std::shared_ptr<const Committed> commit = impl_->last_commit();
+  if (!commit || impl_->verified_generation != commit->manifest.generation) verify(progress);
 }
 
 }  // namespace gsnake::store
