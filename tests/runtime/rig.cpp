@@ -1,46 +1,11 @@
 #include "runtime/rig.h"
 
-#include <cstring>
+#include "runtime/toy_store.h"
 
 namespace gsnake::runtime::test {
 namespace {
 
 constexpr std::uint64_t kSeed = 20;
-
-// What is stored of an object, by kind.
-struct Part {
-  store::Kind kind = store::Kind::weights;
-  std::vector<std::byte>* bytes = nullptr;
-};
-
-std::vector<Part> parts_of(const schedule::Problem& problem, ToyObject& object) {
-  std::vector<Part> parts{{store::Kind::weights, &object.weights}};
-  for (std::size_t k = 0; k < object.states.size(); ++k) parts.push_back({static_cast<store::Kind>(problem.state_kind(k)), &object.states[k]});
-  return parts;
-}
-
-store::Layout make_layout(const schedule::Problem& problem, int slots) {
-  store::Layout layout;
-  const auto add = [&](schedule::ExtentKind state, std::uint64_t width) {
-    store::KindLayout& kind = layout.kinds[static_cast<std::size_t>(state)];
-    kind.slots = slots;
-    for (std::uint64_t elements : problem.elements) {
-      kind.logical_bytes.push_back(elements * width);
-      kind.padded_bytes.push_back(schedule::padded_elements(elements) * width);
-    }
-  };
-  add(schedule::ExtentKind::weights, problem.weight_bytes);
-  for (std::size_t k = 0; k < problem.state_bytes.size(); ++k) add(problem.state_kind(k), problem.state_bytes[k]);
-  for (const schedule::Extent& extent : schedule::make_map(problem, {}).extents) {
-    if (is_state(extent)) continue;
-    std::vector<std::uint64_t>& padded = layout.kinds[static_cast<std::size_t>(extent.kind)].padded_bytes;
-    const auto object = static_cast<std::size_t>(extent.object);
-    if (padded.size() <= object) padded.resize(object + 1, 0);
-    padded[object] = std::max(padded[object], extent.offset + extent.bytes);
-    layout.kinds[static_cast<std::size_t>(extent.kind)].logical_bytes = padded;
-  }
-  return layout;
-}
 
 schedule::Fractions random_placement(Random& random) {
   return random.one_of<schedule::Fractions>({{0.0, 0.0}, {0.0, 0.0}, {0.0, 1.0}, {1.0, 0.0}, {1.0 / 3, 1.0 / 3}, {0.2, 0.5}});
@@ -170,15 +135,8 @@ void Rig::open_store() {
   options.engine = setup_.engine;
   options.engine_options.depth = 128;
   options.wrap_engine = setup_.wrap_engine;
-  store_ = store::Store::create(options, make_layout(setup_.problem, setup_.slots));
-  for (std::size_t object = 0; object < initial_.size(); ++object) {
-    ToyObject values = initial_[object];
-    for (const Part& part : parts_of(setup_.problem, values)) {
-      const memory::AnonymousMemory buffer(part.bytes->size());
-      std::memcpy(buffer.data(), part.bytes->data(), part.bytes->size());
-      store_->write({part.kind, static_cast<std::uint32_t>(object), 0, part.bytes->size()}, 0, buffer.data());
-    }
-  }
+  store_ = store::Store::create(options, toy_layout(setup_.problem, setup_.slots));
+  write_objects(*store_, setup_.problem, initial_, 0);
 }
 
 Started& Rig::add(bool training) {
@@ -229,17 +187,7 @@ void Rig::finish() {
 
 std::vector<ToyObject> Rig::stored() { return read_slot(executor_->slots().committed_slot()); }
 
-std::vector<ToyObject> Rig::read_slot(int slot) {
-  std::vector<ToyObject> objects = initial_;
-  for (std::size_t object = 0; object < objects.size(); ++object) {
-    for (const Part& part : parts_of(setup_.problem, objects[object])) {
-      const memory::AnonymousMemory buffer(part.bytes->size());
-      store_->read({part.kind, static_cast<std::uint32_t>(object), 0, part.bytes->size()}, slot, buffer.data());
-      std::memcpy(part.bytes->data(), buffer.data(), part.bytes->size());
-    }
-  }
-  return objects;
-}
+std::vector<ToyObject> Rig::read_slot(int slot) { return read_objects(*store_, setup_.problem, initial_, slot); }
 
 std::string Rig::file_of(store::Kind kind) const {
   return folder_ / "ssd0/" + store::kKindNames[static_cast<std::size_t>(kind)] + ".bin";
