@@ -4,14 +4,15 @@
 #include <chrono>
 #include <span>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 #include "core/log.h"
-#include "core/threads.h"
 
 namespace gsnake::checkpoint {
 
-StepCommitter::StepCommitter(const Config& config, const schedule::Map& map, store::Store& store) : config_(config), store_(store) {
+StepCommitter::StepCommitter(const Config& config, const schedule::Map& map, store::Store& store, CommitSettings settings)
+    : config_(config), store_(store), settings_(std::move(settings)), snapshots_(store) {
   for (std::size_t i = 0; i < map.extents.size(); ++i) {
     if (!runtime::is_state(map.extents[i])) continue;
     extents_.push_back(static_cast<int>(i));
@@ -19,15 +20,9 @@ StepCommitter::StepCommitter(const Config& config, const schedule::Map& map, sto
   }
 }
 
-StepCommitter::~StepCommitter() {
-  if (!snapshot_.joinable()) return;
-  snapshot_.join();
-  if (snapshot_error_) spdlog::warn("the last snapshot was not completed");
-}
-
 bool StepCommitter::may_commit(std::int64_t step) {
   const bool beside_readers = beside_readers_.load(std::memory_order_acquire) == step;
-  if (waits_ && !beside_readers) wait_for_readers();
+  if (settings_.every_step && !beside_readers) wait_for_readers();
   if (store_.exclude_readers()) return true;
   if (beside_readers) {
     overtaken_.store(true, std::memory_order_release);
@@ -64,42 +59,38 @@ RunState StepCommitter::state_after(std::int64_t step, const runtime::StepCounte
   return state;
 }
 
-void StepCommitter::commit(std::int64_t step, const runtime::StepCounters& counters, int slot) {
-  const RunState state = state_after(step, counters);
+void StepCommitter::take_checksums() {
   for (std::size_t i = 0; i < extents_.size(); ++i) {
     const runtime::SlotTable::Checksum checksum = slots_->checksum(extents_[i]);
     if (!checksum.known) throw std::logic_error("commit: a piece of state was never written");
     checksums_[i].xxh3 = checksum.value;
   }
-  wait_for_snapshot();  // of the slot that later updates overwrite once this step is committed
-  nlohmann::json training = to_json(state, config_);
-  training["parameters"] = parameters_;
-  store_.commit({slot, std::move(training), hashes_ ? std::span<const store::Checksum>(checksums_) : std::span<const store::Checksum>()});
-  store_.admit_readers();
-  committed_.store(step, std::memory_order_release);
-  const std::int64_t every = config_.run.snapshot_every;
-  if (every > 0 && step / every > last_snapshot_ / every) start_snapshot(step);
 }
 
-void StepCommitter::wait_for_snapshot() {
-  if (!snapshot_.joinable()) return;
-  snapshot_.join();
-  if (snapshot_error_) std::rethrow_exception(std::exchange(snapshot_error_, nullptr));
+void StepCommitter::commit(std::int64_t step, const runtime::StepCounters& counters, int slot) {
+  nlohmann::json training = to_json(state_after(step, counters), config_);
+  training["parameters"] = settings_.parameters;
+  take_checksums();
+  wait_for_snapshot();  // of the slot that later updates overwrite once this step is committed
+  const store::Commit commit{slot, std::move(training), settings_.hashes ? std::span<const store::Checksum>(checksums_) : std::span<const store::Checksum>()};
+  if (settings_.agree) {
+    const store::PreparedCommit prepared = store_.prepare(commit);
+    settings_.agree(step);
+    store_.publish(prepared);
+  } else {
+    store_.commit(commit);
+  }
+  store_.admit_readers();
+  snapshot_if_due(step);
+  committed_.store(step, std::memory_order_release);  // last: whoever sees it may wait for the snapshot
 }
 
 // Beside the steps that follow, until the next commit.
-void StepCommitter::start_snapshot(std::int64_t step) {
+void StepCommitter::snapshot_if_due(std::int64_t step) {
+  const std::int64_t every = config_.run.snapshot_every;
+  if (every <= 0 || step / every <= last_snapshot_ / every) return;
   last_snapshot_ = step;
-  const auto place = static_cast<int>((step / config_.run.snapshot_every) % config_.run.snapshot_keep);
-  snapshot_ = std::thread([this, place] {
-    core::set_thread_name("gs-snapshot");
-    core::block_signals();
-    try {
-      store_.snapshot(place);
-    } catch (...) {
-      snapshot_error_ = std::current_exception();
-    }
-  });
+  snapshots_.start(static_cast<int>((step / every) % config_.run.snapshot_keep));
 }
 
 }  // namespace gsnake::checkpoint

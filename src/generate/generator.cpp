@@ -28,7 +28,7 @@ class Generator::Impl {
     Config where = config;
     where.run.dir = run_dir;
     session_.store = store::Store::open_reader(checkpoint::store_options(where));
-    session_.start(train::StartState::sampled, nullptr);
+    session_.start(checkpoint::StartState::sampled, nullptr);
     session_.backend.set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
       const torch::NoGradGuard no_grad;
       logits_ = head.logits(hidden.select(1, hidden.size(1) - 1)).select(0, 0).to(torch::kFloat32).clone();

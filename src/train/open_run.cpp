@@ -1,7 +1,6 @@
 #include "train/open_run.h"
 
-#include "core/bytes.h"
-#include "core/log.h"
+#include "checkpoint/resume.h"
 #include "checkpoint/store_options.h"
 #include "greedysnake/error.h"
 #include "torch/dtype.h"
@@ -9,16 +8,6 @@
 
 namespace gsnake::train {
 namespace {
-
-// Lines as a check of the state goes on, if it takes long enough.
-std::function<void(std::uint64_t, std::uint64_t)> verification_progress() {
-  return [tenths = std::uint64_t{0}](std::uint64_t done, std::uint64_t total) mutable {
-    constexpr std::uint64_t kWorthALine = 1ULL << 30;
-    if (total < kWorthALine || done * 10 / total == tenths) return;
-    tenths = done * 10 / total;
-    spdlog::info("checking the state against its checksums: {} of {}", core::format_bytes(done), core::format_bytes(total));
-  };
-}
 
 // What this process computes with, for a run that begins.
 void set_compute(const Session& session, checkpoint::RunState& state) {
@@ -41,35 +30,17 @@ bool resumes(const Config& config, const TrainerOptions& options) {
   return exists && options.resume != Resume::never;
 }
 
-// An imported run has no steps yet that a change of the maths could belie.
-void refuse_changes(const nlohmann::json& training, Session& session, checkpoint::RunState& state, const TrainerOptions& options) {
-  if (training.value("imported", false)) {
-    checkpoint::refuse_changed_storage(checkpoint::config_from(training), session.config);
-    set_compute(session, state);
-    return;
+// Its counters go on where the commit has them; a loss scale that is not dynamic is the config's.
+checkpoint::RunState resume(Session& session, const store::StoreOptions& storage, const TrainerOptions& options) {
+  checkpoint::ResumedRun run = checkpoint::resume({session.config, storage, plan::scratch_layout(session.store_layout), session.problem.elements,
+                                                   session.problem.commits, at::get_num_threads(), backend::dtype_name(session.shape.compute),
+                                                   options.allow_change});
+  session.store = std::move(run.store);
+  if (!run.imported) {
+    const double scale = session.numerics.policy.dynamic_scale ? run.state.loss_scale : session.numerics.counters.loss_scale;
+    session.numerics.counters = {run.state.updates, scale, run.state.good_steps};
   }
-  checkpoint::refuse_changed_maths(checkpoint::config_from(training), session.config, options.allow_change);
-  checkpoint::refuse_changed_compute(state, at::get_num_threads(), backend::dtype_name(session.shape.compute), options.allow_change);
-  const double scale = session.numerics.policy.dynamic_scale ? state.loss_scale : session.numerics.counters.loss_scale;
-  session.numerics.counters = {state.updates, scale, state.good_steps};
-}
-
-checkpoint::RunState resume(Session& session, const store::StoreOptions& store_options, const TrainerOptions& options) {
-  session.store = store::Store::open(store_options, plan::scratch_layout(session.store_layout));
-  const nlohmann::json& training = session.store->manifest()->training;
-  checkpoint::RunState state = checkpoint::run_state_from(training);
-  refuse_changes(training, session, state, options);
-  const std::string& folder = session.config.run.dir;
-  if (state.elements != session.problem.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + folder);
-  if (session.problem.commits && session.store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots < 2) {
-    throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + folder +
-                                      " was made: its files have room for one copy of the state; set it back to \"off\"");
-  }
-  session.store->verify([&, log = verification_progress()](std::uint64_t done, std::uint64_t total) {
-    log(done, total);
-    if (options.progress) options.progress("checking the state against its checksums", done, total);
-  });
-  return state;
+  return std::move(run.state);
 }
 
 checkpoint::RunState create(Session& session, const store::StoreOptions& store_options, const TrainerOptions& options) {
@@ -84,19 +55,19 @@ checkpoint::RunState create(Session& session, const store::StoreOptions& store_o
 
 }  // namespace
 
-OpenRun open_run(Session& session, const TrainerOptions& options) {
+std::unique_ptr<checkpoint::DurableRun> open_run(Session& session, const TrainerOptions& options) {
   store::StoreOptions store_options = checkpoint::store_options(session.config);
   store_options.from_step = options.from_step;
   store_options.progress = options.progress;
   store_options.snapshot_places = plan::snapshot_places(session.config);
   store_options.overwrite = options.overwrite;
-  OpenRun run;
-  run.resumed = resumes(session.config, options);
-  run.state = run.resumed ? resume(session, store_options, options) : create(session, store_options, options);
-  run.committer = std::make_unique<checkpoint::StepCommitter>(session.config, session.program.map, *session.store);
-  if (session.problem.guard == schedule::Guard::speculative) run.committer->commit_every_time();
-  if (run.resumed) run.committer->resume_at(run.state.step);
-  return run;
+  const bool goes_on = resumes(session.config, options);
+  checkpoint::RunState state = goes_on ? resume(session, store_options, options) : create(session, store_options, options);
+  checkpoint::CommitSettings commits;
+  commits.parameters = session.layout.parameters();
+  commits.hashes = checkpoint::hashes_state();
+  commits.every_step = session.problem.guard == schedule::Guard::speculative;
+  return std::make_unique<checkpoint::DurableRun>(session.config, session.program.map, *session.store, std::move(state), std::move(commits));
 }
 
 }  // namespace gsnake::train

@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
-#include <map>
 #include <thread>
-#include <tuple>
 
 #include "checkpoint/store_options.h"
 #include "core/log.h"
@@ -67,8 +65,9 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
   if (training) optimizer = optim::make_optimizer(numerics.optimizer);
 }
 
-void Session::start(StartState state, runtime::Committer* committer) {
-  const std::vector<KnownChecksum> checksums = find_checksums(state);  // first: hashing takes memory that the budgets give to slots
+void Session::start(checkpoint::StartState state, runtime::Committer* committer) {
+  // First: hashing takes memory that the budgets give to slots.
+  const std::vector<checkpoint::KnownChecksum> checksums = checkpoint::find_checksums(*store, program.map, written ? &*written : nullptr, state, progress);
   written.reset();
   malloc_trim(0);  // what planning took goes back
   runtime::ExecutorOptions options;
@@ -83,8 +82,7 @@ void Session::start(StartState state, runtime::Committer* committer) {
   options.verify_reads = config.ssd.verify == ReadChecks::always;
   options.hash_writes = checkpoint::hashes_state();
   executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, optimizer.get(), std::move(options));
-  executor->slots().start_from(store->committed_slot());
-  for (const KnownChecksum& checksum : checksums) executor->slots().set_checksum(checksum.extent, checksum.value);
+  checkpoint::set_up(executor->slots(), *store, checksums);
   // What is resident beside what the budgets were charged with: libraries, code, stacks. LibTorch's temporaries are not there yet.
   const std::uint64_t resident = resident_bytes();
   const std::uint64_t charged = memory.host_bytes + memory.device_bytes - temporaries;
@@ -92,35 +90,6 @@ void Session::start(StartState state, runtime::Committer* committer) {
   if (progress) progress("loading what placement keeps in memory", 0, 0);
   load_ticket = executor->load();
   executor->wait_end(load_ticket);
-}
-
-std::vector<Session::KnownChecksum> Session::find_checksums(StartState state) {
-  using Key = std::tuple<store::Kind, std::uint32_t, std::uint64_t, std::uint64_t>;
-  const auto key_of = [](const store::Extent& e) { return Key{e.kind, e.object, e.offset, e.bytes}; };
-  std::map<Key, std::uint64_t> known;
-  for (const store::Checksum& checksum : store->checksums()) known[key_of(checksum.extent)] = checksum.xxh3;
-  std::vector<KnownChecksum> all;
-  std::vector<int> unknown;
-  std::vector<store::Extent> to_hash;
-  for (std::size_t i = 0; i < program.map.extents.size(); ++i) {
-    if (!runtime::is_state(program.map.extents[i])) continue;
-    const store::Extent extent = runtime::store_extent(program.map.extents[i]);
-    const auto found = known.find(key_of(extent));
-    if (found != known.end()) {
-      all.push_back({static_cast<int>(i), found->second});
-    } else if (written && written->of(i)) {
-      all.push_back({static_cast<int>(i), *written->of(i)});
-    } else if (state != StartState::sampled) {
-      unknown.push_back(static_cast<int>(i));
-      to_hash.push_back(extent);
-    }
-  }
-  const auto told = [this](std::uint64_t done, std::uint64_t total) {
-    if (progress) progress("hashing the state in its new pieces", done, total);
-  };
-  const std::vector<std::uint64_t> hashed = store->hash(to_hash, store->committed_slot(), told);
-  for (std::size_t i = 0; i < unknown.size(); ++i) all.push_back({unknown[i], hashed[i]});
-  return all;
 }
 
 unsigned optimizer_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
@@ -134,17 +103,6 @@ std::optional<core::CoreSplit> cores_apart(const Config& config) {
                  "train.compute_threads)", computing, optimizer_threads(), core::Topology::machine().cores());
   }
   return split;
-}
-
-int Session::next_slot() const {
-  const int slots = store->layout().kinds[static_cast<std::size_t>(store::Kind::weights)].slots;
-  return slots >= 2 ? 1 - executor->slots().committed_slot() : 0;
-}
-
-int Session::state_slot() const {
-  const auto& extents = program.map.extents;
-  const auto first = std::find_if(extents.begin(), extents.end(), [](const schedule::Extent& extent) { return runtime::is_state(extent); });
-  return executor->slots().read_slot(static_cast<int>(first - extents.begin()));
 }
 
 }  // namespace gsnake::train

@@ -10,19 +10,12 @@
 #include "runtime/executor.h"
 #include "plan/numerics.h"
 #include "plan/planning.h"
-#include "checkpoint/state_hashes.h"
+#include "checkpoint/start_state.h"
 #include "torch/backend.h"
 
 namespace gsnake::train {
 
 enum class Purpose : std::uint8_t { train, sample };
-
-// What the store's state is like when a session starts.
-enum class StartState : std::uint8_t {
-  fresh,     // initial weights; moments are zero
-  checked,   // an earlier run's, to be trained: every piece gets a checksum
-  sampled,   // an earlier run's, to be read: pieces that its commit has checksums for are checked
-};
 
 // Everything that can be refused without touching a drive, then everything that must exist before the first step. The members' order is the
 // order in which they are made, and the reverse of the order in which they end.
@@ -32,11 +25,7 @@ struct Session {
 
   // Allocates slots, starts the lanes and loads what placement keeps in memory. The store is set by then. `committer` makes steps durable
   // where problem.commits asks for it; borrowed.
-  void start(StartState state, runtime::Committer* committer);
-  // Where updates go now: what the next commit names.
-  [[nodiscard]] int next_slot() const;
-  // Where all state stands, while no update is under way.
-  [[nodiscard]] int state_slot() const;
+  void start(checkpoint::StartState state, runtime::Committer* committer);
 
   Config config;
   std::unique_ptr<device::Device> device;
@@ -57,13 +46,6 @@ struct Session {
   store::SetUpProgress progress;             // of start(); may be empty
   std::unique_ptr<runtime::Executor> executor;
   runtime::Executor::Ticket load_ticket = -1;
-
- private:
-  struct KnownChecksum {
-    int extent = 0;  // of the program's map
-    std::uint64_t value = 0;
-  };
-  [[nodiscard]] std::vector<KnownChecksum> find_checksums(StartState state);
 };
 
 // Of the optimizer lane, beside the compute lane's: half of the cores, as updates are bound by memory, not by arithmetic.

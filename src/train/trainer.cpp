@@ -12,9 +12,7 @@
 #include "checkpoint/master_weights.h"
 #include "train/open_run.h"
 #include "train/run_report.h"
-#include "checkpoint/run_state.h"
 #include "train/session.h"
-#include "checkpoint/step_committer.h"
 
 namespace gsnake {
 namespace {
@@ -36,7 +34,7 @@ class Trainer::Impl {
   Impl(Model model, const Config& config, const TrainerOptions& options);
   // The lanes may still be at work on a step that nobody waited for: they end before its batch does.
   ~Impl() {
-    if (committer) committer->give_up();
+    if (run) run->end();
     session.executor.reset();
   }
   Impl(const Impl&) = delete;
@@ -51,9 +49,8 @@ class Trainer::Impl {
   void write_trace(const std::string& path);
 
   train::Session session;
-  checkpoint::RunState state;          // of the steps that were submitted
-  std::int64_t completed = 0;     // steps whose results were given out
-  std::unique_ptr<checkpoint::StepCommitter> committer;
+  std::unique_ptr<checkpoint::DurableRun> run;
+  std::int64_t completed = 0;  // steps whose results were given out
   RunReport report;
   runtime::Trace trace;
 
@@ -71,8 +68,6 @@ class Trainer::Impl {
   void count(const Traffic& bytes);
   // Milliseconds by lane since `seen`, which becomes now.
   std::array<double, kLanes> busy_since(runtime::LaneTotals& seen) const;
-  void protect_nothing();  // before state on SSD is overwritten
-  [[nodiscard]] bool all_committed() const { return committer->committed() == state.step; }
   void throw_if_failed() const;
   void judge(StepResult& result, const runtime::StepOutcome& outcome);
   void skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome);
@@ -84,7 +79,6 @@ class Trainer::Impl {
   std::int64_t submitted_ = 0;  // by this process
   std::int64_t waited_ = 0;
   std::int64_t first_step_ = 0;  // steps before this process
-  bool manifest_valid_ = false;
   std::exception_ptr failure_;  // that the executor does not know of
   std::chrono::steady_clock::time_point results_at_ = std::chrono::steady_clock::now();
   Traffic traffic_;
@@ -94,16 +88,11 @@ class Trainer::Impl {
 
 Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
     : session((config.validate(), std::move(model)), config, train::Purpose::train) {
-  train::OpenRun run = train::open_run(session, options);
-  state = std::move(run.state);
-  committer = std::move(run.committer);
-  manifest_valid_ = run.resumed;
-  first_step_ = completed = state.step;
+  run = train::open_run(session, options);
+  first_step_ = completed = run->started();
   session.progress = options.progress;
-  session.start(run.resumed ? train::StartState::checked : train::StartState::fresh, committer.get());
-  committer->set_slots(session.executor->slots());
-  if (!checkpoint::hashes_state()) committer->leave_out_checksums();
-  committer->set_parameters(session.layout.parameters());
+  session.start(run->committed() >= 0 ? checkpoint::StartState::checked : checkpoint::StartState::fresh, &run->committer());
+  run->attach(*session.executor);
   report = train::report_of(session);
   report.resumed_step = first_step_;
   count(traffic_of(session.load_ticket));
@@ -149,17 +138,6 @@ double Trainer::Impl::loss_of(const InFlight& step) const {
   return loss;
 }
 
-// With one slot, the state of the commit is being overwritten from here on: say so before it happens.
-void Trainer::Impl::protect_nothing() {
-  const bool overwrites = session.next_slot() == session.store->committed_slot();
-  if (!manifest_valid_ || !overwrites) return;
-  committer->wait_for_readers();
-  session.store->retract_manifest();
-  session.store->admit_readers();
-  committer->resume_at(-1);
-  manifest_valid_ = false;
-}
-
 void Trainer::Impl::throw_if_failed() const {
   if (failure_) std::rethrow_exception(failure_);
 }
@@ -167,17 +145,13 @@ void Trainer::Impl::throw_if_failed() const {
 void Trainer::Impl::submit(const Batch& batch) {
   throw_if_failed();
   if (submitted_ - waited_ >= 2) throw std::logic_error("Trainer::submit: two steps are waiting already; call wait() first");
-  committer->make_way();
-  protect_nothing();
   InFlight& step = steps_[submitted_ % 2];
   fill(step, batch, true, session.config.train.micro_batches);
   step.result = {};
   step.result.tokens = counted(step.data.labels);
-  step.batch.step = state.step + 1;
   step.batch.loss_factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(step.result.tokens, 1)));
-  step.result.step = ++state.step;
-  committer->expect(state);
-  step.ticket = session.executor->train(step.batch, state.step % session.config.run.commit_every == 0);
+  step.ticket = run->train(step.batch);
+  step.result.step = step.batch.step;
   ++submitted_;
 }
 
@@ -231,7 +205,7 @@ void Trainer::Impl::check_weights(const StepResult& result) {
 }
 
 void Trainer::Impl::fail(const StepResult& result, const std::string& what) {
-  const std::string commit = committer->committed() > 0 ? fmt::format("; step {} is committed", committer->committed()) : "";
+  const std::string commit = run->committed() > 0 ? fmt::format("; step {} is committed", run->committed()) : "";
   failure_ = std::make_exception_ptr(NonFiniteError(
       fmt::format("{} in step {}; lower optimizer.learning_rate or train.loss_scale, or check the data{}", what, result.step, commit), result));
   std::rethrow_exception(failure_);
@@ -271,26 +245,14 @@ double Trainer::Impl::validate(const Batch& batch) {
 void Trainer::Impl::commit() {
   throw_if_failed();
   if (submitted_ != waited_) throw std::logic_error("Trainer::commit: steps are waiting; call wait() first");
-  if (all_committed()) return committer->wait_for_snapshot();
-  committer->expect(state);  // the data cursor may be another
-  committer->commit_beside_readers(state.step);
-  const runtime::Executor::Ticket last = session.executor->finish();
-  count(traffic_of(last));
-  session.executor->wait_end(last - 1);  // which may be committing
-  session.executor->wait_end(last);
+  if (run->all_committed()) return run->wait_for_snapshot();
+  count(traffic_of(run->finish()));
   if (submitted_ > 0) check_weights(steps_[(submitted_ - 1) % 2].result);
-  manifest_valid_ = true;  // from its first copy on, whether or not all copies can be written
-  if (committer->committed() == state.step) return committer->wait_for_snapshot();
-  // Nobody does it on the way: one slot, or no step was taken.
-  const int slot = session.state_slot();
-  static_cast<void>(committer->may_commit(state.step));  // it may: see commit_beside_readers() above
-  committer->commit(state.step, session.executor->counters(), slot);
-  session.executor->committed(slot);
-  committer->wait_for_snapshot();
+  run->commit_finished();
 }
 
 std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
-  if (!all_committed()) throw std::logic_error("Trainer::weights: call commit() first");
+  if (!run->all_committed()) throw std::logic_error("Trainer::weights: call commit() first");
   const model::FlatLayout& flat = session.layout.units.at(static_cast<std::size_t>(unit));
   std::vector<float> master = checkpoint::read_master(*session.store, session.numerics.optimizer.weights, static_cast<std::uint32_t>(unit), session.store->committed_slot());
   master.resize(flat.elements);
@@ -334,11 +296,11 @@ StepResult Trainer::wait() { return impl_->wait(); }
 double Trainer::validate(const Batch& batch) { return impl_->validate(batch); }
 void Trainer::commit() { impl_->commit(); }
 std::vector<float> Trainer::weights(std::int64_t unit) { return impl_->weights(unit); }
-void Trainer::set_data_cursor(std::uint64_t cursor) { impl_->state.data_cursor = cursor; }
-std::uint64_t Trainer::data_cursor() const { return impl_->state.data_cursor; }
+void Trainer::set_data_cursor(std::uint64_t cursor) { impl_->run->set_data_cursor(cursor); }
+std::uint64_t Trainer::data_cursor() const { return impl_->run->data_cursor(); }
 Traffic Trainer::take_traffic() { return impl_->take_traffic(); }
 std::int64_t Trainer::completed_steps() const { return impl_->completed; }
-std::int64_t Trainer::committed_step() const { return std::max<std::int64_t>(0, impl_->committer->committed()); }
+std::int64_t Trainer::committed_step() const { return std::max<std::int64_t>(0, impl_->run->committed()); }
 std::string Trainer::slowest() const {
   const std::string task = impl_->session.executor->slowest();
   const std::string call = impl_->session.store->activity();

@@ -1,0 +1,59 @@
+#include "checkpoint/resume.h"
+
+#include "core/bytes.h"
+#include "core/log.h"
+#include "greedysnake/error.h"
+#include "store/layout/layout.h"
+
+namespace gsnake::checkpoint {
+namespace {
+
+// Lines as a check of the state goes on, if it takes long enough.
+store::ByteProgress verification_lines() {
+  return [tenths = std::uint64_t{0}](std::uint64_t done, std::uint64_t total) mutable {
+    constexpr std::uint64_t kWorthALine = 1ULL << 30;
+    if (total < kWorthALine || done * 10 / total == tenths) return;
+    tenths = done * 10 / total;
+    spdlog::info("checking the state against its checksums: {} of {}", core::format_bytes(done), core::format_bytes(total));
+  };
+}
+
+// An imported run has no steps yet that a change of the maths could belie.
+void refuse_changes(const nlohmann::json& training, const ResumeRequest& request, ResumedRun& run) {
+  if (run.imported) {
+    refuse_changed_storage(config_from(training), request.config);
+    run.state.compute_threads = request.compute_threads;
+    run.state.compute_dtype = request.compute_dtype;
+    return;
+  }
+  refuse_changed_maths(config_from(training), request.config, request.allow_change);
+  refuse_changed_compute(run.state, request.compute_threads, request.compute_dtype, request.allow_change);
+}
+
+void refuse_other_storage(const ResumeRequest& request, const ResumedRun& run) {
+  const std::string& folder = request.config.run.dir;
+  if (run.state.elements != request.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + folder);
+  if (request.commits && store::state_slots(run.store->layout()) < 2) {
+    throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + folder +
+                                      " was made: its files have room for one copy of the state; set it back to \"off\"");
+  }
+}
+
+}  // namespace
+
+ResumedRun resume(const ResumeRequest& request) {
+  ResumedRun run;
+  run.store = store::Store::open(request.storage, request.scratch);
+  const nlohmann::json& training = run.store->manifest()->training;
+  run.state = run_state_from(training);
+  run.imported = training.value("imported", false);
+  refuse_changes(training, request, run);
+  refuse_other_storage(request, run);
+  run.store->ensure_verified([&, log = verification_lines()](std::uint64_t done, std::uint64_t total) {
+    log(done, total);
+    if (request.storage.progress) request.storage.progress("checking the state against its checksums", done, total);
+  });
+  return run;
+}
+
+}  // namespace gsnake::checkpoint

@@ -1,0 +1,36 @@
+// Going on with a run that is there: its state is whole, and nothing that its numbers depend on has changed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/run_state.h"
+#include "greedysnake/config.h"
+#include "store/store.h"
+
+namespace gsnake::checkpoint {
+
+// What the process brings. Borrowed during the call.
+struct ResumeRequest {
+  const Config& config;
+  store::StoreOptions storage;
+  const store::Layout& scratch;
+  const std::vector<std::uint64_t>& elements;    // of each object
+  bool commits = false;                          // steps are to become durable: state needs two slots
+  int compute_threads = 0;                       // what it would compute with, which is part of the maths
+  std::string compute_dtype;
+  const std::vector<std::string>& allow_change;  // keys whose change is accepted although it changes the maths
+};
+
+struct ResumedRun {
+  std::unique_ptr<store::Store> store;  // every checksum of its commit was compared, once
+  RunState state;
+  bool imported = false;                // no step was taken yet: counters begin as a new run's
+};
+
+// Throws Error(usage) for what the request changes, Error(storage); the run is then as it was, but that its copies agree on the commit.
+ResumedRun resume(const ResumeRequest& request);
+
+}  // namespace gsnake::checkpoint
