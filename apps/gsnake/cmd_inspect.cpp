@@ -16,6 +16,7 @@
 #include "core/bytes.h"
 #include "core/errors.h"
 #include "output.h"
+#include "store/folder/names.h"
 #include "store/layout/layout.h"
 #include "store/layout/volume.h"
 #include "store/manifest/manifest.h"
@@ -54,12 +55,14 @@ Json describe_file(const std::string& path, std::uint64_t expected_bytes) {
   return {{"file", path}, {"bytes", expected_bytes}, {"bytes_found", present ? Json(status.st_size) : Json()}};
 }
 
-Json describe_kind(store::Kind kind, const store::KindLayout& layout, const store::StripedVolume& volume, const nlohmann::json& paths) {
+Json describe_kind(store::Kind kind, const store::KindLayout& layout, const store::StripedVolume& volume, const nlohmann::json& storage) {
+  const nlohmann::json& paths = storage.at("paths");
+  const std::string name = store::names_from(storage).of(kind);
   Json files = Json::array();
   for (int path = 0; path < volume.paths(); ++path) {
     const std::uint64_t bytes = volume.file_bytes(path, store::KindMap(layout).volume_bytes());
     const std::string folder = paths.at(static_cast<std::size_t>(path)).at("path").get<std::string>();
-    if (bytes > 0) files.push_back(describe_file(folder + "/" + store::file_name(kind), bytes));
+    if (bytes > 0) files.push_back(describe_file(folder + "/" + name, bytes));
   }
   return {{"kind", store::name_of(kind)},
           {"objects", layout.logical_bytes.size()},
@@ -119,7 +122,7 @@ Json describe(const std::string& directory, const store::Manifest& manifest) {
   for (std::size_t i = 0; i < layout.kinds.size(); ++i) {
     const store::Kind kind = store::kind_at(i);
     const store::KindLayout& kind_layout = layout.kinds[i];
-    if (store::is_state(kind) && !kind_layout.padded_bytes.empty()) kinds.push_back(describe_kind(kind, kind_layout, volume, manifest.storage.at("paths")));
+    if (store::is_state(kind) && !kind_layout.padded_bytes.empty()) kinds.push_back(describe_kind(kind, kind_layout, volume, manifest.storage));
   }
   description["kinds"] = std::move(kinds);
   description["space"] = describe_space(manifest, layout);

@@ -35,7 +35,7 @@ std::vector<std::string> carried_in(const std::string& folder) {
 
 }  // namespace
 
-std::string carried_folder(const std::string& run_dir) { return (fs::path(run_dir) / "hf-carried").string(); }
+std::string carried_folder(const std::string& run_dir) { return (fs::path(run_dir) / kCarriedName).string(); }
 
 void carry_files(const std::string& from, store::Store& store, const std::string& run_dir) {
   const std::string folder = carried_folder(run_dir);

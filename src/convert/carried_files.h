@@ -8,7 +8,8 @@
 
 namespace gsnake::convert {
 
-// RUN_DIR/hf-carried.
+// RUN_DIR/hf-carried; a name of the run's, as its files are (StoreOptions::names_in_run_dir).
+inline constexpr const char* kCarriedName = "hf-carried";
 std::string carried_folder(const std::string& run_dir);
 // Copies them into a run that was just created, which they then belong to: they go with it if it never commits. Those of the run that was
 // there before, if any, go first. An empty `from` copies nothing.

@@ -97,10 +97,17 @@ std::string temporary_path(const std::string& directory) {
 }
 
 File make_nameless_file(const std::string& directory, std::uint64_t size_bytes, DirectIo direct) {
-  const std::string path = temporary_path(directory);
-  File file = File::create(path, size_bytes, direct);
-  if (::unlink(path.c_str()) != 0) throw_storage("remove", path, errno_code(), "remove it by hand");
-  return file;
+  constexpr int kAttempts = 100;  // a killed process may have left files of such names
+  for (int attempt = 1;; ++attempt) {
+    const std::string path = temporary_path(directory);
+    try {
+      File file = File::create(path, size_bytes, direct);
+      if (::unlink(path.c_str()) != 0) throw_storage("remove", path, errno_code(), "remove it by hand");
+      return file;
+    } catch (const Error& error) {
+      if (error.code() != std::errc::file_exists || attempt == kAttempts) throw;
+    }
+  }
 }
 
 }  // namespace gsnake::io

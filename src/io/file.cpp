@@ -71,14 +71,10 @@ void preallocate(int fd, const std::string& path, std::uint64_t size_bytes) {
 
 File File::create(const std::string& path, std::uint64_t size_bytes, DirectIo direct) {
   File file;
-  // No O_TRUNC: what is not a regular file must be refused before it is touched.
-  file.fd_ = core::UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file.fd_) throw_storage("create", path, errno_code(), "check that the folder exists and is writable");
+  file.fd_ = core::UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file.fd_) throw_storage("create", path, errno_code(), "check that the folder is writable and holds no file of that name");
   const int fd = file.fd_.get();
-  static_cast<void>(regular_file_bytes(fd, path));
   try {
-    if (::ftruncate(fd, 0) != 0) throw_storage("truncate", path, errno_code(), "choose another path");
-    if (::fchmod(fd, 0600) != 0) throw_storage("set the mode of", path, errno_code(), "remove the file or choose another path");
     preallocate(fd, path, size_bytes);
     file.path_ = path;
     file.size_bytes_ = size_bytes;

@@ -16,8 +16,8 @@ enum class Access : std::uint8_t { read_write, read_only };
 // Move-only owner of an open file. Thread-safe for I/O.
 class File {
  public:
-  // Creates (mode 0600) or truncates `path` and preallocates `size_bytes` with fallocate, so that a full disk is found here: throws
-  // Error(storage) with path, need and free, and removes what it made.
+  // Creates `path` (mode 0600), where nothing of that name is yet, and preallocates `size_bytes` with fallocate, so that a full disk is found
+  // here: throws Error(storage) with path, need and free, and removes what it made.
   static File create(const std::string& path, std::uint64_t size_bytes, DirectIo direct);
   static File open_existing(const std::string& path, DirectIo direct, Access access = Access::read_write);
 

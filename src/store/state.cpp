@@ -43,7 +43,7 @@ std::uint64_t StoreState::file_bytes(Kind kind, std::size_t path) const {
   return volume->file_bytes(static_cast<int>(path), maps[index_of(kind)].volume_bytes());
 }
 
-std::string StoreState::file_path(Kind kind, std::size_t path) const { return ssd_paths[path] + "/" + file_name(kind); }
+std::string StoreState::file_path(Kind kind, std::size_t path) const { return ssd_paths[path] + "/" + names.of(kind); }
 
 const OpenFile& StoreState::file_of(int id) const {
   return *std::find_if(files.begin(), files.end(), [id](const OpenFile& file) { return file.id == id; });

@@ -15,6 +15,7 @@
 #include "io/file.h"
 #include "store/activity.h"
 #include "store/folder/footprint.h"
+#include "store/folder/names.h"
 #include "store/folder/pin.h"
 #include "store/layout/layout.h"
 #include "store/layout/volume.h"
@@ -45,6 +46,7 @@ struct StoreState {
   std::string run_dir;                 // absolute; spelled as the SSD path that it is, if it is one
   std::vector<std::string> ssd_paths;  // absolute, by the run's path index
   std::string run_id;
+  FileNames names;
   Layout layout;
   std::optional<StripedVolume> volume;
   std::array<KindMap, kKindCount> maps;
@@ -68,6 +70,7 @@ struct StoreState {
   [[nodiscard]] std::vector<std::string> directories() const;
   [[nodiscard]] std::uint64_t file_bytes(Kind kind, std::size_t path) const;
   [[nodiscard]] std::string file_path(Kind kind, std::size_t path) const;
+  [[nodiscard]] std::string pin_path() const { return ssd_paths[0] + "/" + names.pin(); }
   [[nodiscard]] const OpenFile& file_of(int id) const;
 
   // What open() found, or the last commit; nullptr before. Thread-safe; what is returned does not change.
@@ -108,7 +111,7 @@ struct Store::Impl : StoreState {
 
 // Bytes that the files of `kinds` take up on `path` now.
 std::uint64_t allocated_bytes(const StoreState& state, std::size_t path, std::span<const Kind> kinds);
-// Removes the files of `kinds` on every path, whatever run they are of, with a line in the log for each.
+// Removes the files of `kinds` on every path, which an earlier run of ours left, with a line in the log for each.
 void remove_files(const StoreState& state, std::span<const Kind> kinds);
 // Checks the space that `kinds` need, where their present files count as free.
 void check_space_for(const StoreState& state, std::span<const Kind> kinds);

@@ -59,6 +59,8 @@ struct StoreOptions {
   io::EngineOptions engine_options;
   io::DirectIo direct = io::DirectIo::automatic;
   bool overwrite = false;                 // create() over an ended run's files
+  // What the caller makes in run_dir (add_folder(), add_file()): refused, as what has the store's own names is, where it is not a run's.
+  std::vector<std::string> names_in_run_dir;
   std::optional<std::int64_t> from_step;  // open() makes the snapshot whose training["step"] this is the last commit
   std::optional<std::uint64_t> generation;  // open() takes this commit of those that commits_of() tells of
   int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
@@ -87,7 +89,7 @@ class Store {
   // Makes run_dir and the SSD paths where absent, locks them (Error(storage) with the owner's pid when in use), checks the space each path
   // needs against what is free, preallocates all files. On failure, removes everything that it made. Refuses (Error(usage)) a run_dir or an
   // SSD path that holds a manifest unless options.overwrite, and a folder that is named twice in ssd_paths; run_dir may be one of them.
-  // Files that a run without a manifest left are replaced.
+  // Files that a run without a manifest left are replaced; those that have our names and are not a run's are refused (Error(storage)).
   static std::unique_ptr<Store> create(const StoreOptions& options, const Layout& layout);
   // Opens what the newest valid manifest describes (state kinds and stripe weights from it); scratch kinds are laid out anew from
   // `scratch`, which may be all zero sizes (inspect, generate, export). The SSD paths may be named in another order and under other names
@@ -146,7 +148,7 @@ class Store {
   // elsewhere. When true, readers wait until admit_readers(); what they find then may be the new commit only.
   [[nodiscard]] bool exclude_readers();
   void admit_readers() noexcept;
-  // What is waited for in system calls, longest first: "fdatasync of /ssd/weights.bin"; empty when nothing is. Thread-safe.
+  // What is waited for in system calls, longest first: "fdatasync of /ssd/gsnake-weights.bin"; empty when nothing is. Thread-safe.
   [[nodiscard]] std::string activity() const;
   // Removes and syncs the manifests everywhere: what stands on SSD is about to be overwritten in place. Only of a run with one slot: with two,
   // nothing overwrites what is committed. Throws std::logic_error.

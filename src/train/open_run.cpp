@@ -2,6 +2,7 @@
 
 #include "checkpoint/resume.h"
 #include "checkpoint/store_options.h"
+#include "convert/carried_files.h"
 #include "greedysnake/error.h"
 #include "torch/dtype.h"
 #include "train/new_state.h"
@@ -57,6 +58,7 @@ checkpoint::RunState create(Session& session, const store::StoreOptions& store_o
 
 std::unique_ptr<checkpoint::DurableRun> open_run(Session& session, const TrainerOptions& options) {
   store::StoreOptions store_options = checkpoint::store_options(session.config);
+  store_options.names_in_run_dir = {convert::kCarriedName};
   store_options.from_step = options.from_step;
   store_options.progress = options.progress;
   store_options.snapshot_places = plan::snapshot_places(session.config);

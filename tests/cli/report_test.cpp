@@ -76,7 +76,7 @@ TEST_F(ReportTest, InspectNamesWhatTheDriveHasChanged) {
   ASSERT_EQ(train().status, 0);
   const Json before = Json::parse(run({"inspect", "run", "--json"}).out);
   const auto slot = before["slot"].get<std::uint64_t>();
-  std::fstream file(folder_ / "ssd/moment1.bin", std::ios::in | std::ios::out | std::ios::binary);
+  std::fstream file(folder_ / "ssd/gsnake-moment1.bin", std::ios::in | std::ios::out | std::ios::binary);
   for (const Json& kind : before["kinds"]) {
     if (kind["kind"] == "moment1") file.seekp(static_cast<std::streamoff>(slot * kind["padded_bytes"].get<std::uint64_t>() + 5));
   }
@@ -97,7 +97,7 @@ TEST_F(ReportTest, InspectLooksAtARunInUseAndATrainerIsRefused) {
 
 TEST_F(ReportTest, InspectTellsAMissingFile) {
   ASSERT_EQ(train().status, 0);
-  std::filesystem::remove(folder_ / "ssd/moment1.bin");
+  std::filesystem::remove(folder_ / "ssd/gsnake-moment1.bin");
   EXPECT_THAT(run({"inspect", "run"}).out, HasSubstr("MISSING"));
 }
 

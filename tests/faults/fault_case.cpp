@@ -50,7 +50,7 @@ std::string FaultTest::state(const std::string& run) {
   std::string bytes;
   for (const auto& [kind, layout] : storage["kinds"].items()) {
     std::vector<std::string> files;
-    for (const Json& path : storage["paths"]) files.push_back(read_file(path["path"].get<std::string>() + "/" + kind + ".bin"));
+    for (const Json& path : storage["paths"]) files.push_back(read_file(path["path"].get<std::string>() + "/" + storage.value("file_prefix", "") + kind + ".bin"));
     const auto sizes = layout["padded_bytes"].get<std::vector<std::uint64_t>>();
     const std::uint64_t slot_bytes = std::accumulate(sizes.begin(), sizes.end(), std::uint64_t{0});
     const std::uint64_t begin = slot_bytes * storage["slot"].get<std::uint64_t>();

@@ -242,7 +242,7 @@ class KillEveryCallTest : public FaultTest {
 
 // Every one finds what the one before has left.
 TEST_F(KillEveryCallTest, OfACreationAndTheFirstCommitLosesNothing) {
-  std::vector<Point> points{{"open", "/lock", 2},          {"fallocate", "weights.bin", 1}, {"fallocate", "moment1.bin", 1}, {"fallocate", "moment2.bin", 1},
+  std::vector<Point> points{{"open", "/gsnake-lock", 2},          {"fallocate", "weights.bin", 1}, {"fallocate", "moment1.bin", 1}, {"fallocate", "moment2.bin", 1},
                             {"fallocate", "gradients.bin", 1}, {"fallocate", "activations.bin", 1}, {"fsync", "/ssd", 1}};
   points.insert(points.end(), kCommit.begin(), kCommit.end());
   const auto nothing_yet = [&] {
@@ -258,7 +258,7 @@ TEST_F(KillEveryCallTest, OfACreationAndTheFirstCommitLosesNothing) {
 
 TEST_F(KillEveryCallTest, OfAResumeAndAWholeCommitLosesNothing) {
   ASSERT_EQ(train({"train.delay=0.5", "train.steps=2"}).status, 0);
-  std::vector<Point> points{{"open", "/lock", 2}, {"ftruncate", "/lock", 2}, {"open", "weights.bin", 1}, {"fallocate", "activations.bin", 1}, {"fsync", "/run", 2}, {"fsync", "/ssd", 2}};
+  std::vector<Point> points{{"open", "/gsnake-lock", 2}, {"ftruncate", "/gsnake-lock", 2}, {"open", "weights.bin", 1}, {"fallocate", "activations.bin", 1}, {"fsync", "/run", 2}, {"fsync", "/ssd", 2}};
   points.insert(points.end(), kCommit.begin(), kCommit.end());
   points.insert(points.end(), {{"unlink", "manifest.previous.json.tmp", 2}, {"link", "manifest.previous.json.tmp", 2}, {"rename", "manifest.previous.json", 2}});
   int before = 0;

@@ -105,7 +105,7 @@ TEST_P(RealDriveTest, ThatAnswersNothingButErrorsEndsTheRun) {
 }
 
 TEST_P(RealDriveTest, AStateFileThatIsCutUnderARunIsAnErrorAndNoResumeTrustsIt) {
-  const std::filesystem::path file = folder_ / "ssd/moment1.bin";
+  const std::filesystem::path file = folder_ / "ssd/gsnake-moment1.bin";
   Process process(folder_, "cut", train_arguments({engine(), "train.steps=1000000"}, {}));
   ASSERT_NO_FATAL_FAILURE(wait_for_steps(process, 3));
   Outcome outcome;
@@ -137,7 +137,7 @@ TEST_P(RealDriveTest, ThatTakesNoDirectTransfersIsUsedThroughThePageCacheAndThat
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const Json io = metrics().front()["io"];
   EXPECT_FALSE(io["direct"].get<bool>());
-  EXPECT_THAT(io["buffered_reason"].get<std::string>(), HasSubstr(drive / "ssd/weights.bin"));
+  EXPECT_THAT(io["buffered_reason"].get<std::string>(), HasSubstr(drive / "ssd/gsnake-weights.bin"));
   const std::size_t first = outcome.err.find("through the page cache");
   ASSERT_NE(first, std::string::npos) << outcome.err;
   EXPECT_EQ(outcome.err.find("through the page cache", first + 1), std::string::npos);

@@ -59,8 +59,8 @@ TEST_F(ResumeTest, WithAllCopiesTornTheCommitBeforeCountsBecauseItVerifies) {
 TEST_F(ResumeTest, WithTheCommitBeforeTornAsWellOrDamagedNothingCounts) {
   for (const char* folder : {"run", "one", "two"}) tear(std::string(folder) + "/manifest.json");
   {
-    std::fstream weights(folder_ / "two/weights.bin", std::ios::in | std::ios::out | std::ios::binary);
-    std::string zeros(fs::file_size(folder_ / "two/weights.bin"), '\0');
+    std::fstream weights(folder_ / "two/gsnake-weights.bin", std::ios::in | std::ios::out | std::ios::binary);
+    std::string zeros(fs::file_size(folder_ / "two/gsnake-weights.bin"), '\0');
     weights.write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
   }
   expect_refused(resume(), {"has no commit left that counts", "manifest.json: it is torn", "weights object", "commit 3, the one before"});
@@ -101,10 +101,10 @@ TEST_F(ResumeTest, APathThatIsTakenAwayIsAskedForWithWhatItHeld) {
 }
 
 TEST_F(ResumeTest, AFileThatWasCutOrLostIsNamed) {
-  fs::resize_file(folder_ / "two/moment2.bin", 4096);
-  expect_refused(resume(), {(folder_ / "two/moment2.bin").string(), "it has 4096 B"});
-  fs::remove(folder_ / "two/moment2.bin");
-  expect_refused(resume(), {(folder_ / "two/moment2.bin").string(), "No such file"});
+  fs::resize_file(folder_ / "two/gsnake-moment2.bin", 4096);
+  expect_refused(resume(), {(folder_ / "two/gsnake-moment2.bin").string(), "it has 4096 B"});
+  fs::remove(folder_ / "two/gsnake-moment2.bin");
+  expect_refused(resume(), {(folder_ / "two/gsnake-moment2.bin").string(), "No such file"});
 }
 
 TEST_F(ResumeTest, AnErrorOfTheDriveNamesOperationPathOffsetObjectAndErrno) {
@@ -124,9 +124,9 @@ TEST_F(ResumeTest, VerifyingOnlyAtAResumeFindsDamageThenAndNotBefore) {
   EXPECT_EQ(trained.status, 0) << trained.err;
   train_undisturbed({"ssd.engine=threads"});
   EXPECT_FALSE(state("run") == state("undisturbed")) << "no bit was flipped";
-  std::fstream file(folder_ / "one/moment1.bin", std::ios::in | std::ios::out | std::ios::binary);
+  std::fstream file(folder_ / "one/gsnake-moment1.bin", std::ios::in | std::ios::out | std::ios::binary);
   const auto slot = Json::parse(std::ifstream(folder_ / "run/manifest.json"))["storage"]["slot"].get<std::uint64_t>();
-  file.seekp(static_cast<std::streamoff>(slot == 0 ? 100 : fs::file_size(folder_ / "one/moment1.bin") - 100));
+  file.seekp(static_cast<std::streamoff>(slot == 0 ? 100 : fs::file_size(folder_ / "one/gsnake-moment1.bin") - 100));
   file << "damage";
   file.close();
   lax[0] = "train.steps=8";

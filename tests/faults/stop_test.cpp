@@ -32,7 +32,7 @@ class StopTest : public FaultTest {
   // Until it has begun to open or to make the run.
   void wait_for_lock() const {
     const auto until = std::chrono::steady_clock::now() + seconds(60);
-    while (!std::filesystem::exists(folder_ / "run/lock")) {
+    while (!std::filesystem::exists(folder_ / "run/gsnake-lock")) {
       ASSERT_LT(std::chrono::steady_clock::now(), until) << "it made no lock";
       std::this_thread::sleep_for(milliseconds(5));
     }
@@ -108,11 +108,11 @@ TEST_F(StopTest, AHeartbeatNamesTheCallThePathAndThePhaseThatKeepARunWaiting) {
   Process syncs(folder_, "syncs", arguments("b"), among("fdatasync,weights.bin,2+,sleep60000"));
   Process reads(folder_, "reads", arguments("c"), among("pread,moment2.bin,20+,sleep60000"));
   ASSERT_NO_FATAL_FAILURE(wait_for_log("creates", "preallocating "));
-  EXPECT_THAT(log_of("creates"), HasSubstr("preallocating " + (folder_ / "a/ssd/moment1.bin").string()));
+  EXPECT_THAT(log_of("creates"), HasSubstr("preallocating " + (folder_ / "a/ssd/gsnake-moment1.bin").string()));
   ASSERT_NO_FATAL_FAILURE(wait_for_log("syncs", "fdatasync of "));
-  EXPECT_THAT(log_of("syncs"), HasSubstr("fdatasync of " + (folder_ / "b/ssd/weights.bin").string()));
+  EXPECT_THAT(log_of("syncs"), HasSubstr("fdatasync of " + (folder_ / "b/ssd/gsnake-weights.bin").string()));
   ASSERT_NO_FATAL_FAILURE(wait_for_log("reads", "ssd_read: read "));
-  EXPECT_THAT(log_of("reads"), testing::ContainsRegex("ssd_read: read .* in " + (folder_ / "c/ssd/moment2.bin").string() + ", for "));
+  EXPECT_THAT(log_of("reads"), testing::ContainsRegex("ssd_read: read .* in " + (folder_ / "c/ssd/gsnake-moment2.bin").string() + ", for "));
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <fstream>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -49,18 +51,18 @@ TEST_F(FileTest, CreateMakesAnEmptyFile) {
   EXPECT_EQ(file.size_bytes(), 0U);
 }
 
-TEST_F(FileTest, CreateTruncatesWhatWasThereAndMakesItPrivate) {
-  {
-    const File before = File::create(path_, 8192, DirectIo::off);
-    ASSERT_EQ(::pwrite(before.fd(), "secret", 6, 0), 6);
-    ASSERT_EQ(::chmod(path_.c_str(), 0666), 0);
+TEST_F(FileTest, CreateLeavesWhatIsThereAsItIs) {
+  std::ofstream(path_) << "somebody's";
+  try {
+    static_cast<void>(File::create(path_, 4096, DirectIo::off));
+    FAIL() << "created over a file";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::storage);
+    EXPECT_NE(std::string(error.what()).find(path_), std::string::npos) << error.what();
   }
-  const File file = File::create(path_, 4096, DirectIo::off);
-  char text[6] = {};
-  EXPECT_EQ(::pread(file.fd(), text, 6, 0), 6);
-  EXPECT_EQ(std::string(text, 6), std::string(6, '\0'));
-  EXPECT_EQ(status_of(path_).st_size, 4096);
-  EXPECT_EQ(status_of(path_).st_mode & 0777, 0600U);
+  std::string text;
+  std::getline(std::ifstream(path_), text);
+  EXPECT_EQ(text, "somebody's");
 }
 
 TEST_F(FileTest, DirectAndAlignmentAgreeWithTheDescriptor) {

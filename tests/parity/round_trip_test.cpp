@@ -277,7 +277,7 @@ TEST_F(Export, OfARunThatIsBeingTrainedIsOfItsLastCommit) {
 TEST_F(Export, FindsBytesThatTheDriveChanged) {
   import_from(fixture("llama"), "fp32", folder_);
   {
-    std::fstream file(folder_ / "ssd/weights.bin", std::ios::in | std::ios::out | std::ios::binary);
+    std::fstream file(folder_ / "ssd/gsnake-weights.bin", std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(100);
     file.put('\x7f');
   }

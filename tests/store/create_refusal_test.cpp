@@ -174,7 +174,7 @@ TEST_F(CreateRefusalTest, AnEarlierRunIsRefusedUnlessOverwritten) {
   const auto store = Store::create(over, layout_of(1 << 20));
   EXPECT_FALSE(fs::exists(directory_ / "run/manifest.json"));
   EXPECT_FALSE(fs::exists(directory_ / "a/manifest.json"));
-  EXPECT_FALSE(fs::exists(directory_ / "a/moment1.bin")) << "the earlier run's files go";
+  EXPECT_FALSE(fs::exists(directory_ / "a/gsnake-moment1.bin")) << "the earlier run's files go";
 }
 
 TEST_F(CreateRefusalTest, FilesOfAKilledRunAreReplaced) {
@@ -184,8 +184,8 @@ TEST_F(CreateRefusalTest, FilesOfAKilledRunAreReplaced) {
   });
   ASSERT_EQ(child.said(), "created");
   child.kill();
-  ASSERT_TRUE(fs::exists(directory_ / "a/weights.bin"));
-  ASSERT_TRUE(fs::exists(directory_ / "a/lock"));
+  ASSERT_TRUE(fs::exists(directory_ / "a/gsnake-weights.bin"));
+  ASSERT_TRUE(fs::exists(directory_ / "a/gsnake-lock"));
   const auto store = Store::create(options({"a", "b"}), sample_layout());
   write_everything(*store);
   expect_state(*store);

@@ -22,7 +22,7 @@ using testing::tree;
 TEST(DirectoryLock, TellsPidAndRunOfItsOwner) {
   const TemporaryDirectory directory;
   const DirectoryLock lock = DirectoryLock::acquire(directory.path(), "0123abcd");
-  std::ifstream file(directory / "lock");
+  std::ifstream file(directory / "gsnake-lock");
   std::string line;
   std::getline(file, line);
   EXPECT_EQ(line, fmt::format("{} 0123abcd", ::getpid()));
@@ -47,7 +47,7 @@ TEST(DirectoryLock, IsTakenOverFromAKilledOwner) {
   });
   ASSERT_EQ(child.said(), "locked");
   child.kill();
-  EXPECT_EQ(tree(directory.path()), std::set<std::string>{"lock"});
+  EXPECT_EQ(tree(directory.path()), std::set<std::string>{"gsnake-lock"});
   const DirectoryLock lock = DirectoryLock::acquire(directory.path(), "new");
   const std::string message = message_of(ErrorKind::storage, [&] { DirectoryLock::acquire(directory.path(), "third"); });
   EXPECT_NE(message.find(fmt::format("process {} (run new);", ::getpid())), std::string::npos) << message;
@@ -59,7 +59,7 @@ TEST(DirectoryLock, IsFreeAfterItsOwnerIsDestroyedOrRemoved) {
   DirectoryLock lock = DirectoryLock::acquire(directory.path(), "two");
   DirectoryLock moved = std::move(lock);
   lock.remove();  // NOLINT(bugprone-use-after-move): a moved-from lock is promised to do nothing
-  EXPECT_EQ(tree(directory.path()), std::set<std::string>{"lock"});
+  EXPECT_EQ(tree(directory.path()), std::set<std::string>{"gsnake-lock"});
   moved.remove();
   EXPECT_TRUE(tree(directory.path()).empty());
   moved.remove();
@@ -97,15 +97,15 @@ TEST(DirectoryLock, NeverHasTwoOwnersWhileOwnersRemoveTheFile) {
 TEST(DirectoryLock, LeavesAFileThatReplacedItsOwn) {
   const TemporaryDirectory directory;
   DirectoryLock lock = DirectoryLock::acquire(directory.path(), "one");
-  std::filesystem::remove(directory / "lock");
+  std::filesystem::remove(directory / "gsnake-lock");
   const DirectoryLock other = DirectoryLock::acquire(directory.path(), "two");
   lock.remove();
-  EXPECT_EQ(tree(directory.path()), std::set<std::string>{"lock"});
+  EXPECT_EQ(tree(directory.path()), std::set<std::string>{"gsnake-lock"});
 }
 
 TEST(DirectoryLock, NamesTheFileThatCannotBeMade) {
   const std::string message = message_of(ErrorKind::storage, [] { DirectoryLock::acquire("/proc", "x"); });
-  EXPECT_NE(message.find("/proc/lock"), std::string::npos) << message;
+  EXPECT_NE(message.find("/proc/gsnake-lock"), std::string::npos) << message;
 }
 
 }  // namespace

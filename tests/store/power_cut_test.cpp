@@ -205,7 +205,7 @@ TEST_P(DroppedSync, IsFoundByTheModelAndNothingIsWithoutIt) {
 }
 
 const Dropped kDropped[] = {
-    {"StateFiles", [](const std::string& path) { return ends_with(path, "weights.bin") || ends_with(path, "moment1.bin"); }},
+    {"StateFiles", [](const std::string& path) { return ends_with(path, "gsnake-weights.bin") || ends_with(path, "gsnake-moment1.bin"); }},
     {"Table", [](const std::string& path) { return path.find("checksums-") != std::string::npos; }},
     {"Manifest", [](const std::string& path) { return ends_with(path, "manifest.json.tmp"); }},
     {"Folder", [](const std::string& path) { return path.find('.', path.rfind('/')) == std::string::npos; }},

@@ -136,9 +136,9 @@ TEST_F(ReaderTest, AStartThatWaitsForItCanBeStopped) {
   starting.overwrite = true;
   starting.progress = [](const std::string&, std::uint64_t, std::uint64_t) { throw std::runtime_error("stopped"); };
   EXPECT_THROW(Store::open(starting, no_scratch()), std::runtime_error);
-  EXPECT_FALSE(fs::exists(directory_ / "run/lock"));
+  EXPECT_FALSE(fs::exists(directory_ / "run/gsnake-lock"));
   EXPECT_THROW(Store::create(starting, small_layout(2)), std::runtime_error);
-  EXPECT_FALSE(fs::exists(directory_ / "run/lock"));
+  EXPECT_FALSE(fs::exists(directory_ / "run/gsnake-lock"));
   reader->verify({});
 }
 
@@ -185,7 +185,7 @@ TEST_F(ReaderTest, IsRefusedWithoutACommitAndForDamage) {
     EXPECT_NE(message_of(ErrorKind::storage, [&] { Store::open_reader(options()); }).find("there is no manifest.json"), std::string::npos);
     store->commit({0, {{"step", 1}}, checksums_of_slot(*store, 0)});
   }
-  std::fstream(directory_ / "a/weights.bin", std::ios::in | std::ios::out) << "damage";
+  std::fstream(directory_ / "a/gsnake-weights.bin", std::ios::in | std::ios::out) << "damage";
   const auto reader = Store::open_reader(options());
   message_of(ErrorKind::storage, [&] { reader->verify({}); });
 }

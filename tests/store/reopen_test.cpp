@@ -140,12 +140,12 @@ TEST_F(ReopenTest, ACopyOfAPathIsNotTakenForAnotherPath) {
 }
 
 TEST_F(ReopenTest, ALostOrCutFileIsNamed) {
-  fs::resize_file(directory_ / "b/moment1.bin", kExtentAlignment);
+  fs::resize_file(directory_ / "b/gsnake-moment1.bin", kExtentAlignment);
   std::string message = refusal(options({"a", "b", "c"}));
-  EXPECT_NE(message.find(directory_ / "b/moment1.bin"), std::string::npos) << message;
-  fs::remove(directory_ / "c/weights.bin");
+  EXPECT_NE(message.find(directory_ / "b/gsnake-moment1.bin"), std::string::npos) << message;
+  fs::remove(directory_ / "c/gsnake-weights.bin");
   message = refusal(options({"a", "b", "c"}));
-  EXPECT_NE(message.find(directory_ / "c/weights.bin"), std::string::npos) << message;
+  EXPECT_NE(message.find(directory_ / "c/gsnake-weights.bin"), std::string::npos) << message;
 }
 
 TEST_F(ReopenTest, AFailedOpenChangesNothing) {
@@ -171,13 +171,13 @@ TEST_F(ReopenTest, ALostRunFolderIsRestoredFromTheSsdPaths) {
 }
 
 TEST_F(ReopenTest, ScratchOfAKilledRunIsLeftToInspectorsAndReplacedByTrainers) {
-  std::ofstream(directory_ / "a/gradients.bin") << "stale";
+  std::ofstream(directory_ / "a/gsnake-gradients.bin") << "stale";
   { Store::open(options({"a", "b", "c"}), no_scratch()); }
-  EXPECT_TRUE(fs::exists(directory_ / "a/gradients.bin"));
+  EXPECT_TRUE(fs::exists(directory_ / "a/gsnake-gradients.bin"));
   Layout scratch;
   scratch.kinds[4] = kind_of(1, {kExtentAlignment});
   { Store::open(options({"a", "b", "c"}), scratch); }
-  EXPECT_FALSE(fs::exists(directory_ / "a/gradients.bin"));
+  EXPECT_FALSE(fs::exists(directory_ / "a/gsnake-gradients.bin"));
 }
 
 TEST_F(ReopenTest, AnOpenRunIsRefusedToOthersWithItsId) {

@@ -78,7 +78,7 @@ TEST_F(SnapshotTest, OpeningFromItsStepMakesItTheLastCommit) {
 TEST_F(SnapshotTest, OpeningFromTheLastStepOnlyVerifiesIt) {
   train();
   EXPECT_EQ(Store::open(back_to(5), no_scratch())->manifest()->generation, 5U);
-  std::fstream(directory_ / "a/weights.bin", std::ios::in | std::ios::out) << "damage";  // of slot 0
+  std::fstream(directory_ / "a/gsnake-weights.bin", std::ios::in | std::ios::out) << "damage";  // of slot 0
   message_of(ErrorKind::storage, [&] { Store::open(back_to(5), no_scratch()); });
 }
 
@@ -91,7 +91,7 @@ TEST_F(SnapshotTest, AnUnknownStepIsRefusedWithTheStepsThatExist) {
 
 TEST_F(SnapshotTest, ADamagedOneIsRefusedAndTheLastCommitStays) {
   train();
-  std::fstream file(directory_ / "a/weights.bin", std::ios::in | std::ios::out | std::ios::binary);
+  std::fstream file(directory_ / "a/gsnake-weights.bin", std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(-100, std::ios::end);  // the end of the last slot
   file << "damage";
   file.close();
@@ -114,7 +114,7 @@ TEST_F(SnapshotTest, ATornManifestIsSurvivedWhileAnotherFolderHasIt) {
 TEST_F(SnapshotTest, IsRefusedOfACommitThatTheDriveHasChangedAndLeavesThePlaceEmpty) {
   train();
   const auto store = Store::open(options(), no_scratch());
-  std::fstream(directory_ / "a/weights.bin", std::ios::in | std::ios::out) << "damage";
+  std::fstream(directory_ / "a/gsnake-weights.bin", std::ios::in | std::ios::out) << "damage";
   message_of(ErrorKind::storage, [&] { store->snapshot(0); });
   EXPECT_EQ(steps_of(*store), std::vector<std::uint64_t>{4});
   for (const char* folder : {"run", "a", "b"}) EXPECT_FALSE(fs::exists(directory_ / (std::string(folder) + "/snapshot-0.json")));
@@ -191,7 +191,7 @@ TEST_F(SnapshotTest, MorePlacesLengthenTheFilesAndFewerKeepThem) {
     commit_step(*store, 1);
     commit_step(*store, 2);
   }
-  const auto bytes = [&] { return fs::file_size(directory_ / "a/weights.bin") + fs::file_size(directory_ / "b/weights.bin"); };
+  const auto bytes = [&] { return fs::file_size(directory_ / "a/gsnake-weights.bin") + fs::file_size(directory_ / "b/gsnake-weights.bin"); };
   const std::uint64_t before = bytes();
   {
     const auto store = Store::open(options(3), no_scratch());
@@ -211,7 +211,7 @@ TEST_F(SnapshotTest, MorePlacesLengthenTheFilesAndFewerKeepThem) {
 TEST_F(SnapshotTest, PlacesForWhichThereIsNoSpaceAreRefusedAndNothingIsChanged) {
   { commit_step(*Store::create(options(), small_layout(2)), 1); }
   const std::set<std::string> before = tree(directory_.path());
-  const std::uint64_t bytes = fs::file_size(directory_ / "a/weights.bin");
+  const std::uint64_t bytes = fs::file_size(directory_ / "a/gsnake-weights.bin");
   fs::create_directory(directory_ / "small");
   if (::mount("gsnake-test", (directory_ / "small").c_str(), "tmpfs", 0, "size=2m") != 0) GTEST_SKIP() << "no small file system";
   StoreOptions where = options();
@@ -225,7 +225,7 @@ TEST_F(SnapshotTest, PlacesForWhichThereIsNoSpaceAreRefusedAndNothingIsChanged) 
   EXPECT_EQ(Store::open(where, no_scratch())->snapshot_places(), 0);
   ::umount2((directory_ / "small").c_str(), MNT_DETACH);
   fs::remove(directory_ / "small");
-  EXPECT_EQ(fs::file_size(directory_ / "a/weights.bin"), bytes);
+  EXPECT_EQ(fs::file_size(directory_ / "a/gsnake-weights.bin"), bytes);
 }
 
 TEST_F(SnapshotTest, NeedTwoSlots) {

@@ -122,7 +122,7 @@ TEST_P(StoreTest, PreallocatesExactlyTheBytesOfTheLayoutOnAllPathsTogether) {
   for (const std::uint64_t bytes : store->report().bytes_per_path) reported += bytes;
   EXPECT_EQ(found, need);
   EXPECT_EQ(reported, need);
-  EXPECT_FALSE(std::filesystem::exists(options().ssd_paths[0] + "/activations.bin"));
+  EXPECT_FALSE(std::filesystem::exists(options().ssd_paths[0] + "/gsnake-activations.bin"));
 }
 
 TEST_P(StoreTest, CommittedStateOutlivesTheStoreAndScratchDoesNot) {
@@ -132,8 +132,8 @@ TEST_P(StoreTest, CommittedStateOutlivesTheStoreAndScratchDoesNot) {
     store->commit({0, {{"step", 17}}, {}});
   }
   for (const std::string& path : options().ssd_paths) {
-    EXPECT_FALSE(std::filesystem::exists(path + "/gradients.bin"));
-    EXPECT_FALSE(std::filesystem::exists(path + "/lock"));
+    EXPECT_FALSE(std::filesystem::exists(path + "/gsnake-gradients.bin"));
+    EXPECT_FALSE(std::filesystem::exists(path + "/gsnake-lock"));
   }
   const auto store = Store::open(options(), no_scratch());
   ASSERT_NE(store->manifest(), nullptr);
@@ -176,7 +176,7 @@ TEST_P(StoreTest, WithoutACommitNothingIsLeftUnlessKept) {
   { Store::create(options(), sample_layout()); }
   EXPECT_TRUE(tree(directory_.path()).empty());
   { Store::create(options(), sample_layout())->keep_files(); }
-  EXPECT_TRUE(std::filesystem::exists(options().ssd_paths[0] + "/weights.bin"));
+  EXPECT_TRUE(std::filesystem::exists(options().ssd_paths[0] + "/gsnake-weights.bin"));
 }
 
 TEST_P(StoreTest, ARetractedManifestIsGoneFromEveryFolder) {
@@ -190,7 +190,7 @@ TEST_P(StoreTest, ARetractedManifestIsGoneFromEveryFolder) {
 
 TEST_P(StoreTest, AFailedReadNamesFileObjectAndSlot) {
   const auto store = Store::create(options(), sample_layout());
-  const std::string file = options().ssd_paths.back() + "/weights.bin";
+  const std::string file = options().ssd_paths.back() + "/gsnake-weights.bin";
   std::filesystem::resize_file(file, 0);
   const Extent extent = whole_object(sample_layout(), 0, 1);
   const memory::AnonymousMemory data(extent.bytes);
@@ -221,9 +221,9 @@ TEST(Store, MeasuresStripeWeightsOfSeveralPathsAndKeepsThem) {
     EXPECT_EQ(weight * 16.0, std::floor(weight * 16.0));
     EXPECT_GE(weight, 1.0 / 16.0);
   }
-  EXPECT_EQ(tree(directory / "a").count("weights.bin"), 1U);
+  EXPECT_EQ(tree(directory / "a").count("gsnake-weights.bin"), 1U);
   std::set<std::string> first = tree(directory / "a");
-  EXPECT_EQ(first.erase("pin"), 1U);
+  EXPECT_EQ(first.erase("gsnake-pin"), 1U);
   EXPECT_EQ(first, tree(directory / "b"));
   EXPECT_EQ(Store::open(options, no_scratch())->report().stripe_weights, measured);
 }

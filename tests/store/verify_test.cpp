@@ -100,7 +100,7 @@ TEST_F(VerifyTest, ProgressEndsAtTheWholeState) {
 TEST_F(VerifyTest, AFlippedBitIsNamedWithObjectFileOffsetAndBothHashes) {
   train(2);
   // Object 0 of the weights is the first of slot A; step 2 stands in slot B, behind 43 pages.
-  flip("a/weights.bin", 5);
+  flip("a/gsnake-weights.bin", 5);
   Store::open(options(), no_scratch())->verify({});
   const auto store = Store::open(options(), no_scratch());
   const Extent last{Kind::moment2, 0, 35 * kExtentAlignment, kExtentAlignment};

@@ -23,6 +23,7 @@ Footprint::~Footprint() {
   for (const std::string& path : scratch_files_) remove_file(path);
   if (!keep_state_) {
     for (const std::string& path : state_files_) remove_file(path);
+    for (const std::string& path : claims_) remove_file(path);
   }
   for (DirectoryLock& lock : locks_) lock.remove();
   if (keep_state_) return;

@@ -10,9 +10,8 @@
 namespace gsnake::store {
 
 // Owns a store's directory locks and the list of the files and directories that it made. Its destructor removes, in this order, the scratch
-// files, the state files, the locks with their files, and the directories from the innermost out, if they are empty; keep_state() spares
-// state files and directories. Removal that fails is logged. Not thread-safe, but for
-// keep_state().
+// files, the state files, the claims, the locks with their files, and the directories from the innermost out, if they are empty; keep_state() spares
+// state files, claims and directories. Removal that fails is logged. Not thread-safe, but for keep_state().
 class Footprint {
  public:
   Footprint() = default;
@@ -26,6 +25,7 @@ class Footprint {
   void set_run_id(const std::string& run_id);  // in every lock file
   void add_state_file(std::string path) { state_files_.push_back(std::move(path)); }
   void add_scratch_file(std::string path) { scratch_files_.push_back(std::move(path)); }
+  void add_claim(std::string path) { claims_.push_back(std::move(path)); }
   void keep_state() noexcept { keep_state_ = true; }
 
  private:
@@ -33,6 +33,7 @@ class Footprint {
   std::vector<DirectoryLock> locks_;
   std::vector<std::string> state_files_;
   std::vector<std::string> scratch_files_;
+  std::vector<std::string> claims_;
   std::atomic<bool> keep_state_{false};  // a commit and a snapshot may both say so
 };
 

@@ -9,6 +9,8 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
+#include <regex>
 #include <system_error>
 #include <thread>
 
@@ -22,6 +24,7 @@ namespace {
 constexpr int kMostAttempts = 1000;  // each lost to another process that came and went
 
 std::string lock_path(const std::string& directory) { return directory + "/" + kLockName; }
+std::string earlier_path(const std::string& directory) { return directory + "/" + kEarlierLockName; }
 
 [[noreturn]] void fail(const char* operation, const std::string& path, int error) {
   core::throw_storage(operation, path, core::errno_code(error), "choose a folder that this user can write to");
@@ -62,13 +65,51 @@ bool names_same_file(int fd, const std::string& path) {
   return ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
 }
 
+// What an owner writes: "PID RUN_ID".
+bool is_owner_line(const std::string& line) {
+  static const std::regex pattern("[0-9]+ .+");
+  return std::regex_match(line, pattern);
+}
+
+std::uint64_t regular_bytes(int fd, const std::string& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail("look at", path, errno);
+  if (!S_ISREG(status.st_mode)) core::throw_storage("lock", path, "it is no regular file", "move it out of the way, or name another folder");
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+// Empty while its owner has locked but not yet written.
+void refuse_others_file(int fd, const std::string& path) {
+  if (regular_bytes(fd, path) == 0 || is_owner_line(read_first_line(fd))) return;
+  core::throw_storage("lock", path, "it is not greedysnake's, whose runs would replace it", "move it out of the way, or name another folder");
+}
+
+// Where an earlier version left its lock: held as ours is. Whoever else has a file of that name keeps it, and is only asked whether it is in
+// use.
+core::UniqueFd lock_earlier(const std::string& directory) {
+  const std::string path = earlier_path(directory);
+  core::UniqueFd fd(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat status {};
+  if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  static const std::regex pattern("[0-9]+ ([0-9a-f]{16}|being opened)");
+  const bool ours = std::regex_match(read_first_line(fd.get()), pattern);
+  if (!ours && status.st_size > 0) return {};
+  if (io::retry_interrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) refuse(fd.get(), directory);
+  return ours ? std::move(fd) : core::UniqueFd();
+}
+
+void unlink_own(int fd, const std::string& path) {
+  if (names_same_file(fd, path)) ::unlink(path.c_str());
+}
+
 }  // namespace
 
 DirectoryLock DirectoryLock::acquire(const std::string& directory, const std::string& run_id) {
   const std::string path = lock_path(directory);
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-    core::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    core::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
     if (!fd) fail("open the lock file", path, errno);
+    refuse_others_file(fd.get(), path);
     if (io::retry_interrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) fail("lock", path, errno);
       refuse(fd.get(), directory);
@@ -76,6 +117,7 @@ DirectoryLock DirectoryLock::acquire(const std::string& directory, const std::st
     if (!names_same_file(fd.get(), path)) continue;
     DirectoryLock lock(std::move(fd), directory);
     try {
+      lock.earlier_ = lock_earlier(directory);
       lock.set_run_id(run_id);
     } catch (...) {
       lock.remove();
@@ -98,12 +140,13 @@ void DirectoryLock::remove() noexcept {
   if (!fd_) return;
   // While it is still held, so that nobody else can have locked this file. A file that somebody put in its place is theirs.
   try {
-    const std::string path = lock_path(directory_);
-    if (names_same_file(fd_.get(), path)) ::unlink(path.c_str());
+    unlink_own(fd_.get(), lock_path(directory_));
+    if (earlier_) unlink_own(earlier_.get(), earlier_path(directory_));
   } catch (const std::exception& error) {
     spdlog::warn("the lock file stays in {}: {}", directory_, error.what());
   }
   core::UniqueFd().swap(fd_);
+  core::UniqueFd().swap(earlier_);
 }
 
 }  // namespace gsnake::store

@@ -19,25 +19,23 @@ namespace {
 
 }  // namespace
 
-std::optional<Pin> Pin::share(const std::string& directory) {
-  std::string path = directory + "/" + kPinName;
-  core::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) fd = core::UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+std::optional<Pin> Pin::share(const std::string& path) {
+  core::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) fd = core::UniqueFd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
   if (!fd && (errno == ENOENT || errno == EROFS || errno == EACCES)) return std::nullopt;
   if (!fd) fail("open", path);
   if (io::retry_interrupted([&] { return ::flock(fd.get(), LOCK_SH | LOCK_NB); }) != 0) {
     if (errno != EWOULDBLOCK) fail("lock", path);
-    spdlog::info("a commit is being replaced in {}; waiting until it stands", directory);
+    spdlog::info("a commit is being replaced (lock {}); waiting until it stands", path);
     if (io::retry_interrupted([&] { return ::flock(fd.get(), LOCK_SH); }) != 0) fail("lock", path);
   }
-  return Pin(std::move(fd), std::move(path));
+  return Pin(std::move(fd), path);
 }
 
-Pin Pin::open(const std::string& directory) {
-  std::string path = directory + "/" + kPinName;
-  core::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+Pin Pin::open(const std::string& path) {
+  core::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) fail("open", path);
-  return Pin(std::move(fd), std::move(path));
+  return Pin(std::move(fd), path);
 }
 
 bool Pin::try_exclude_readers() {

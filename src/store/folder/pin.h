@@ -9,9 +9,7 @@
 
 namespace gsnake::store {
 
-inline constexpr const char* kPinName = "pin";
-
-// An flock on FIRST_SSD_PATH/pin, which everybody knows who has found a manifest: shared by readers, exclusive to the trainer while it
+// An flock on a file in the first SSD path (FileNames::pin()), which everybody knows who has found a manifest: shared by readers, exclusive to the trainer while it
 // replaces the last commit. So a reader that holds it and then looks for the newest manifest reads a commit whose slot stays as it is. The
 // kernel drops the lock when a process dies. The file lives as long as the run: removing it would let a reader and a trainer hold different
 // ones. Move-only.
@@ -19,9 +17,9 @@ class Pin {
  public:
   // Shared; waits while a commit is being replaced. Nothing where the folder can't be written to and holds no such file: then no trainer of
   // this user can replace anything either. Throws Error(storage).
-  static std::optional<Pin> share(const std::string& directory);
+  static std::optional<Pin> share(const std::string& path);
   // Not yet locked; makes the file if it is absent. Throws Error(storage).
-  static Pin open(const std::string& directory);
+  static Pin open(const std::string& path);
 
   // False while a reader holds it. Throws Error(storage) where the file system has no locks.
   [[nodiscard]] bool try_exclude_readers();

@@ -14,7 +14,6 @@ namespace gsnake::store {
 [[nodiscard]] constexpr std::size_t index_of(Kind kind) noexcept { return static_cast<std::size_t>(kind); }
 [[nodiscard]] constexpr Kind kind_at(std::size_t index) noexcept { return static_cast<Kind>(index); }
 [[nodiscard]] inline const char* name_of(Kind kind) noexcept { return kKindNames[index_of(kind)]; }
-[[nodiscard]] inline std::string file_name(Kind kind) { return std::string(name_of(kind)) + ".bin"; }
 
 // A kind's volume: slot 0's objects one after another, then slot 1's. Immutable.
 class KindMap {

@@ -107,6 +107,8 @@ void rename_file(io::SyncOps& sync, const std::string& from, const std::string& 
 
 }  // namespace
 
+bool names_commit_file(const std::string& name) { return names_manifest(name) || names_table(name); }
+
 std::string snapshot_name(int place) { return fmt::format("snapshot-{}.json", place); }
 
 int slot_of(const Manifest& manifest) {

@@ -35,6 +35,8 @@ void publish_manifest(io::SyncOps& sync, const std::string& directory, const std
 
 // Nothing where there is none; throws Error(storage) that names the file when it is torn or not ours. Does not look at its table.
 std::optional<Manifest> read_manifest(const std::string& directory, const std::string& name = kManifestName);
+// Whether a file of that name is written, replaced or removed by commits and snapshots: manifests and tables, and what they are made of.
+[[nodiscard]] bool names_commit_file(const std::string& name);
 // Whether there is a commit or the one before it, valid or not.
 [[nodiscard]] bool holds_manifest(const std::string& directory);
 // Whether something was staged as kManifestName and not published, valid or not.

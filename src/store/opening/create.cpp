@@ -6,6 +6,7 @@
 
 #include "core/errors.h"
 #include "core/log.h"
+#include "store/folder/claim.h"
 #include "store/layout/bandwidth.h"
 #include "store/manifest/checksum_table.h"
 #include "store/state.h"
@@ -40,24 +41,51 @@ void refuse_existing_run(const StoreState& state) {
   }
 }
 
+// What is not ours stays, also with --overwrite: that is for runs.
+void refuse_others_files(const StoreState& state, const StoreOptions& options) {
+  for (const std::string& directory : state.directories()) {
+    refuse_others(directory, directory == state.run_dir ? options.names_in_run_dir : std::vector<std::string>());
+  }
+}
+
 // Whichever of the folders was the earlier run's first.
 std::vector<Pin> exclude_readers_of_earlier_run(const StoreState& state) {
   std::vector<Pin> pins;
   for (const std::string& directory : state.directories()) {
-    if (!holds_manifest(directory) || ::access((directory + "/" + kPinName).c_str(), F_OK) != 0) continue;
-    pins.push_back(Pin::open(directory));
+    const std::string pin = directory + "/" + names_used_in(directory).pin();
+    if (!holds_manifest(directory) || ::access(pin.c_str(), F_OK) != 0) continue;
+    pins.push_back(Pin::open(pin));
     pins.back().exclude_readers(state.waits_for_readers());
   }
   return pins;
 }
 
-// From here on the earlier run is gone: its manifests first, so that no kill leaves one that describes other bytes.
-void discard_earlier_run(const StoreState& state) {
+// The names of an earlier version's files, where its run is in the folder or was being discarded.
+Claim claim_of_earlier(const std::string& directory) {
+  if (const std::optional<Claim> claim = read_claim(directory)) return *claim;
+  return holds_manifest(directory) && names_used_in(directory).prefix == kEarlierNames.prefix ? Claim{earlier_file_names()} : Claim{};
+}
+
+// From here on the earlier run is gone: its manifests first, so that no kill leaves one that describes other bytes; before them the claim, so
+// that what a kill leaves is known for ours.
+void discard_earlier_run(StoreState& state) {
+  std::vector<Claim> claims;
+  for (const std::string& directory : state.directories()) {
+    state.footprint.add_claim(directory + "/" + kClaimName);
+    write_claim(*state.sync, directory, claims.emplace_back(claim_of_earlier(directory)));
+  }
   for (const std::string& directory : state.directories()) {
     if (holds_manifest(directory)) spdlog::warn("discarding the run in {}", directory);
     remove_manifests(*state.sync, directory);
   }
   remove_files(state, kAllKinds);
+  auto claim = claims.begin();
+  for (const std::string& directory : state.directories()) {
+    if ((claim++)->also.empty()) continue;
+    for (const std::string& name : (claim - 1)->also) remove_file(*state.sync, directory + "/" + name);
+    sync_directory(*state.sync, directory);
+    write_claim(*state.sync, directory, {});
+  }
 }
 
 }  // namespace
@@ -70,6 +98,7 @@ std::unique_ptr<Store> Store::create(const StoreOptions& options, const Layout& 
   impl->resolve(options);
   for (const std::string& directory : impl->directories()) impl->footprint.make_directory(directory);
   impl->lock_directories();
+  refuse_others_files(*impl, options);
   if (!options.overwrite) refuse_existing_run(*impl);
   impl->set_layout(layout, options.stripe_weights.empty() ? measure_stripe_weights(impl->ssd_paths, options.direct)
                                                           : round_to_sixteenths(options.stripe_weights));
@@ -82,8 +111,8 @@ std::unique_ptr<Store> Store::create(const StoreOptions& options, const Layout& 
   for (const std::string& directory : impl->directories()) {
     for (const char* table : kTableNames) impl->footprint.add_state_file(directory + "/" + table);
   }
-  impl->footprint.add_state_file(impl->ssd_paths[0] + "/" + kPinName);
-  impl->pin = Pin::open(impl->ssd_paths[0]);
+  impl->footprint.add_state_file(impl->pin_path());
+  impl->pin = Pin::open(impl->pin_path());
   for (const std::string& path : impl->ssd_paths) sync_directory(*impl->sync, path);
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }

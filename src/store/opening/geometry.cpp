@@ -15,7 +15,7 @@ namespace {
 
 bool holds_state_file(const StoreState& state, const std::string& folder) {
   for (std::size_t kind = 0; kind < state.maps.size(); ++kind) {
-    if (is_state(kind_at(kind)) && ::access((folder + "/" + file_name(kind_at(kind))).c_str(), F_OK) == 0) return true;
+    if (is_state(kind_at(kind)) && ::access((folder + "/" + state.names.of(kind_at(kind))).c_str(), F_OK) == 0) return true;
   }
   return false;
 }

@@ -17,6 +17,7 @@ namespace {
 struct Growth {
   std::string directory;
   std::string path;
+  bool is_new = false;
   std::uint64_t from_bytes = 0;  // as it is
   std::uint64_t to_bytes = 0;
 };
@@ -30,11 +31,11 @@ std::vector<Growth> plan_growth(const StoreState& state, const Layout& before, s
       const std::uint64_t wanted = state.file_bytes(kind_at(kind), path);
       struct stat status {};
       const std::string name = state.file_path(kind_at(kind), path);
-      const bool present = ::stat(name.c_str(), &status) == 0;
+      const bool present = ::lstat(name.c_str(), &status) == 0;
       const auto size = static_cast<std::uint64_t>(status.st_size);
       // A file that is too short is damaged, and is refused when it is opened.
       if ((present && (size >= wanted || size < had)) || (!present && (had > 0 || wanted == 0))) continue;
-      growths.push_back({state.ssd_paths[path], name, present ? size : 0, wanted});
+      growths.push_back({state.ssd_paths[path], name, !present, present ? size : 0, wanted});
       needs.push_back({state.ssd_paths[path], wanted - size, 0});
     }
   }
@@ -43,7 +44,8 @@ std::vector<Growth> plan_growth(const StoreState& state, const Layout& before, s
 
 // Its length and, where it is new, its name are on the drive when this returns: the manifest that comes next relies on them.
 void grow(io::SyncOps& sync, const Growth& growth) {
-  const core::UniqueFd fd(io::retry_interrupted([&] { return sync.open(growth.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); }));
+  const int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | (growth.is_new ? O_CREAT | O_EXCL : 0);
+  const core::UniqueFd fd(io::retry_interrupted([&] { return sync.open(growth.path.c_str(), flags, 0600); }));
   if (!fd) core::throw_storage("open", growth.path, core::errno_code(), "check its permissions");
   const auto begin = static_cast<off_t>(growth.from_bytes);
   const auto bytes = static_cast<off_t>(growth.to_bytes - growth.from_bytes);
@@ -51,12 +53,12 @@ void grow(io::SyncOps& sync, const Growth& growth) {
     core::throw_storage(fmt::format("add {} to", core::format_bytes(growth.to_bytes - growth.from_bytes)), growth.path, core::errno_code(),
                         "free some space, or lower run.snapshot_keep");
   }
-  if (growth.from_bytes == 0) sync_directory(sync, growth.directory);
+  if (growth.is_new) sync_directory(sync, growth.directory);
 }
 
 void shrink_back(const std::vector<Growth>& growths) noexcept {
   for (const Growth& growth : growths) {
-    if (growth.from_bytes == 0) {
+    if (growth.is_new) {
       static_cast<void>(::unlink(growth.path.c_str()));
     } else {
       // What fails leaves a file that is longer than it need be.

@@ -8,6 +8,7 @@
 #include "core/errors.h"
 #include "core/log.h"
 #include "io/directories.h"
+#include "store/folder/claim.h"
 #include "store/manifest/commit.h"
 #include "store/manifest/copies.h"
 #include "store/opening/geometry.h"
@@ -39,6 +40,24 @@ void lock_existing(StoreState& state) {
   }
 }
 
+// Nothing that is not the run's is written over, and no link is followed.
+void refuse_others_files(const StoreState& state, const StoreOptions& options) {
+  for (const std::string& directory : state.directories()) {
+    if (!exists(directory)) continue;
+    std::vector<std::string> also = names_used_in(directory).prefix.empty() ? earlier_file_names() : std::vector<std::string>();
+    if (directory == state.run_dir) also.insert(also.end(), options.names_in_run_dir.begin(), options.names_in_run_dir.end());
+    refuse_others(directory, also);
+  }
+}
+
+// A run keeps its claims, if it is of a version that makes them.
+void claim_directories(const StoreState& state) {
+  if (state.names.prefix == kEarlierNames.prefix) return;
+  for (const std::string& directory : state.directories()) {
+    if (!read_claim(directory)) write_claim(*state.sync, directory, {});
+  }
+}
+
 // Scratch of a run that was killed is in the way of the new one; a caller who asks for none (to inspect) leaves it alone.
 void make_scratch(StoreState& state, const StoreOptions& options) {
   const bool wanted =
@@ -60,6 +79,7 @@ void check_choice(const Choice& choice, const Layout& layout) {
 // The run's layout and, in the run's order, the folders that its paths are now.
 void take_geometry(StoreState& state, const Manifest& manifest, Geometry geometry, const Layout& scratch, const std::vector<Copy>& copies) {
   for (const Kind kind : kScratchKinds) geometry.layout.kinds[index_of(kind)] = scratch.kinds[index_of(kind)];
+  state.names = names_from(manifest.storage);
   const std::vector<std::string> given = std::exchange(state.ssd_paths, geometry.paths);
   state.set_layout(geometry.layout, geometry.stripe_weights);
   state.ssd_paths = match_paths(state, manifest, geometry, given, copies);
@@ -136,11 +156,13 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   impl->run_id = "being opened";
   impl->resolve(options);
   lock_existing(*impl);
+  refuse_others_files(*impl, options);
   const Found found = find_commit(*impl, scratch, options.generation);
   // The slot that the next steps overwrite may be what a reader still reads, of a commit before the last.
-  impl->pin = Pin::open(impl->ssd_paths[0]);
+  impl->pin = Pin::open(impl->pin_path());
   impl->pin->exclude_readers(impl->waits_for_readers());
 
+  claim_directories(*impl);
   impl->start_engine(options);
   const bool layout_changed = make_room_for_snapshots(*impl, options.snapshot_places);
   for (const Kind kind : kStateKinds) impl->open_files(kind, options.direct);
@@ -169,7 +191,7 @@ std::unique_ptr<Store> Store::open_reader(const StoreOptions& options) {
   for (std::string pinned; pinned.empty() || pinned != impl->ssd_paths[0];) {
     pinned = find_pinned_path(*impl);
     impl->pin.reset();
-    if (!pinned.empty()) impl->pin = Pin::share(pinned);
+    if (!pinned.empty()) impl->pin = Pin::share(impl->pin_path());
     impl->resolve(options);
     found = find_commit(*impl, {});
   }
