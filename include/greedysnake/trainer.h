@@ -31,6 +31,14 @@ struct TrainerOptions {
   std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total)> progress;
 };
 
+// How far the step is that somebody waits for (or the validation, or the commit), in tasks.
+struct AwaitedWork {
+  std::int64_t tasks_done = 0;
+  std::int64_t tasks = 0;        // 0: not known
+  double in_hand_seconds = 0.0;  // of the task that has been under way longest; 0: none is
+  double longest_seconds = 0.0;  // that a task of its kind of work has taken before
+};
+
 // One thread drives a trainer. Everything that can be refused is refused by the constructor, with nothing left behind: Error(usage),
 // Error(budget) with a table, Error(storage). A failure in a step surfaces in step(), wait() or commit(), once and for good.
 class Trainer {
@@ -68,6 +76,7 @@ class Trainer {
   // The task that has been under way longest, for whoever waits: "ssd_write: write chunk 3 of step 7, for 12.3 s"; empty when none is.
   // Callable while another thread is in wait() or commit().
   [[nodiscard]] std::string slowest() const;
+  [[nodiscard]] AwaitedWork awaited() const;  // callable as slowest()
   [[nodiscard]] const RunReport& report() const;
 
   // Steps submitted from now on are recorded, until write_trace() writes them (Chrome/Perfetto JSON) and stops recording.

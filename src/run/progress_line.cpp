@@ -96,6 +96,10 @@ std::string progress_text(const StepResult& result, const Traffic& traffic, std:
                      format_count(result.tokens_per_second), lane_shares(result, traffic), format_duration(seconds_left));
 }
 
+std::string advance_text(const std::string& what, std::int64_t done, std::int64_t all, std::optional<double> seconds_left) {
+  return fmt::format("{}: {} of {} tasks{}", what, done, all, seconds_left ? ", " + format_duration(*seconds_left) + " left" : "");
+}
+
 ProgressLine::ProgressLine(std::int64_t steps) : steps_(steps), terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 double ProgressLine::seconds_left(const StepResult& result) {
@@ -110,10 +114,21 @@ void ProgressLine::step(const StepResult& result, const Traffic& traffic, std::o
     spdlog::info("{}", progress_text(result, traffic, steps_, validation_loss, left));
     return;
   }
+  rewrite(progress_text(result, traffic, steps_, last_validation_, left));
+}
+
+void ProgressLine::show(const std::string& text) {
+  if (terminal_) {
+    rewrite(text);
+  } else {
+    spdlog::info("{}", text);
+  }
+}
+
+void ProgressLine::rewrite(const std::string& text) {
   if (!spdlog::should_log(spdlog::level::info)) return;
   // One column less than there are: some terminals wrap when the last one is filled.
-  const std::string line = progress_text(result, traffic, steps_, last_validation_, left).substr(0, terminal_columns() - 1);
-  std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
+  std::fprintf(stderr, "\r\x1b[K%s", text.substr(0, terminal_columns() - 1).c_str());
   std::fflush(stderr);
   shown_ = true;
 }

@@ -23,6 +23,9 @@ std::string format_count(double value);
 // What a run settled on, a line each: model, engine, delay, memory by tier.
 std::vector<std::string> start_text(const Config& config, const RunReport& report);
 
+// "step 3/100: 1230 of 2720 tasks, 0:45 left": of what is waited for; the time where it is known.
+std::string advance_text(const std::string& what, std::int64_t done, std::int64_t all, std::optional<double> seconds_left);
+
 // Text of a step: number, loss, tokens/s, share of the step in which each lane had work (lanes without any are left out), time left.
 std::string progress_text(const StepResult& result, const Traffic& traffic, std::int64_t steps, std::optional<double> validation_loss,
                           double seconds_left);
@@ -36,11 +39,15 @@ class ProgressLine {
   ProgressLine& operator=(const ProgressLine&) = delete;
 
   void step(const StepResult& result, const Traffic& traffic, std::optional<double> validation_loss);
+  // Where a step stands that takes long: on the terminal's line, which the next step's replaces, or a line of the log.
+  void show(const std::string& text);
+  [[nodiscard]] bool on_terminal() const noexcept { return terminal_; }
   // Ends the line on the terminal, before anything else is written there.
   void end_line() noexcept;
 
  private:
   [[nodiscard]] double seconds_left(const StepResult& result);
+  void rewrite(const std::string& text);
 
   std::int64_t steps_;
   bool terminal_;

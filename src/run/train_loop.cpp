@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -15,6 +17,7 @@
 #include "greedysnake/trainer.h"
 #include "run/failure.h"
 #include "run/heartbeat.h"
+#include "run/long_wait.h"
 #include "run/machine.h"
 #include "run/outputs.h"
 #include "run/phase_watch.h"
@@ -37,6 +40,8 @@ struct Inputs {
   std::optional<data::Validation> validation;
 };
 
+constexpr std::chrono::milliseconds kLookEvery{1000};  // at what is waited for
+
 class TrainLoop {
  public:
   TrainLoop(const Config& config, Inputs& inputs, Trainer& trainer, const StopSignals& signals)
@@ -46,7 +51,8 @@ class TrainLoop {
         signals_(signals),
         log_(config, trainer.report()),
         progress_(config.train.steps),
-        heartbeat_([this](double waited_seconds) { report_wait(waited_seconds); }) {}
+        long_wait_({.tell_after = progress_.on_terminal() ? 0.0 : WaitPace().tell_after}),
+        heartbeat_([this](double waited_seconds) { look_at_wait(waited_seconds); }, {kLookEvery, kLookEvery}) {}
 
   RunOutcome run() {
     try {
@@ -105,6 +111,7 @@ class TrainLoop {
     std::swap(batch_.inputs, scratch_.inputs);
     std::swap(batch_.labels, scratch_.labels);
     trainer_.set_data_cursor(inputs_.training.cursor());
+    waits_for_ = step_text(trainer_.completed_steps() + 1);
     const Heartbeat::Wait waiting(heartbeat_);
     trainer_.submit(batch_);
     ++submitted_;
@@ -113,6 +120,7 @@ class TrainLoop {
   // A step that ends the run has its line as well.
   StepResult wait() {
     try {
+      waits_for_ = step_text(trainer_.completed_steps() + 1);
       const Heartbeat::Wait waiting(heartbeat_);
       return trainer_.wait();
     } catch (const NonFiniteError& error) {
@@ -145,6 +153,7 @@ class TrainLoop {
     const Traffic traffic = trainer_.take_traffic();
     log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes()});
     progress_.step(result, traffic, validation_loss);
+    long_wait_.told(LongWait::Time::clock::now());
   }
 
   double validate() {
@@ -157,6 +166,7 @@ class TrainLoop {
       all.inputs.insert(all.inputs.end(), one.inputs.begin(), one.inputs.end());
       all.labels.insert(all.labels.end(), one.labels.begin(), one.labels.end());
     }
+    waits_for_ = "validation after " + step_text(trainer_.completed_steps());
     const Heartbeat::Wait waiting(heartbeat_);
     return trainer_.validate(all);
   }
@@ -166,6 +176,7 @@ class TrainLoop {
       progress_.end_line();
       spdlog::info("stopping on a signal: committing step {} (a second signal ends the process at once)", trainer_.completed_steps());
     }
+    waits_for_ = "committing " + step_text(trainer_.completed_steps());
     const Heartbeat::Wait waiting(heartbeat_);
     trainer_.commit();
   }
@@ -174,6 +185,7 @@ class TrainLoop {
     recording_ = false;
     const std::string path = output_path(config_, config_.run.trace);
     {
+      waits_for_ = "writing the trace";
       const Heartbeat::Wait waiting(heartbeat_);
       trainer_.write_trace(path);
     }
@@ -182,8 +194,24 @@ class TrainLoop {
                  std::min(config_.run.trace_last, trainer_.completed_steps()), path);
   }
 
+  [[nodiscard]] std::string step_text(std::int64_t step) const { return fmt::format("step {}/{}", step, config_.train.steps); }
+
   // On the heartbeat's thread, while this one waits.
-  void report_wait(double waited_seconds) {
+  void look_at_wait(double waited_seconds) {
+    const AwaitedWork work = trainer_.awaited();
+    const WaitSight sight{work.tasks_done, work.tasks, work.in_hand_seconds, work.longest_seconds};
+    const LongWait::Time now = LongWait::Time::clock::now();
+    const LongWait::Time began = now - std::chrono::milliseconds(std::llround(waited_seconds * 1e3));
+    if (began - wait_began_ > kLookEvery / 2) long_wait_.begin(now, sight);
+    wait_began_ = std::max(wait_began_, began);
+    switch (long_wait_.look(now, sight)) {
+      case LongWait::Say::nothing: return;
+      case LongWait::Say::progress: return progress_.show(advance_text(waits_for_, sight.done, sight.all, long_wait_.seconds_left(now, sight)));
+      case LongWait::Say::warning: return warn_of_wait(waited_seconds);
+    }
+  }
+
+  void warn_of_wait(double waited_seconds) {
     const std::string slowest = trainer_.slowest();
     progress_.end_line();
     spdlog::warn("waiting for {:.0f} s; {}", waited_seconds,
@@ -200,6 +228,9 @@ class TrainLoop {
   bool recording_ = false;
   Batch batch_;
   data::Batch scratch_;
+  std::string waits_for_;
+  LongWait::Time wait_began_{};  // of the wait that was last looked at
+  LongWait long_wait_;
   Heartbeat heartbeat_;  // last: its thread uses the others
 };
 

@@ -43,7 +43,7 @@ void CommitLane::work() {
       carry_out_(*entry.flight, entry.task);
       const std::int64_t end = now_ns();
       entry.flight->times[static_cast<std::size_t>(entry.task)] = {begin, end};
-      clock_.leave(end, 0);
+      clock_.leave(begin, end, 0);
       sink_.completed(*entry.flight, entry.task);
       lock.lock();
       in_hand_.reset();

@@ -106,6 +106,7 @@ Executor::Ticket Executor::start(Variant variant, StepBatch* batch, bool commits
   const Ticket ticket = next_sequence_;
   Flight& next = flight(ticket);
   if (ticket >= 2) {
+    awaited_.store(&next, std::memory_order_release);
     wait_until([&] { return next.ended(); });
     retire(next);
   }
@@ -164,6 +165,7 @@ void Executor::set_up(Flight& next, const PreparedGraph& graph, const PreparedJo
     next.join_state[i].store(kOpen, std::memory_order_relaxed);
   }
   next.has_results.store(next.batch == nullptr, std::memory_order_relaxed);
+  next.tasks_all.store(static_cast<std::int32_t>(tasks + kInOrderLanes.size()), std::memory_order_relaxed);
   next.tasks_left.store(static_cast<std::int32_t>(tasks + kInOrderLanes.size()), std::memory_order_release);
   const schedule::Map& map = program_.map;
   for (std::size_t b = 0; b < map.buffers.size(); ++b) {
@@ -316,6 +318,7 @@ Executor::Ticket Executor::finish() { return start(pending_ ? Variant::finish_pe
 
 void Executor::wait_results(Ticket ticket) {
   const Flight& awaited = flight(ticket);
+  awaited_.store(&awaited, std::memory_order_release);
   if (awaited.sequence == ticket) wait_until([&] { return awaited.has_results.load(std::memory_order_acquire); });
 }
 
@@ -342,16 +345,35 @@ int Executor::bad_weight() const {
 void Executor::wait_end(Ticket ticket) {
   Flight& awaited = flight(ticket);
   if (awaited.sequence != ticket) return;
+  awaited_.store(&awaited, std::memory_order_release);
   wait_until([&] { return awaited.ended(); });
   retire(awaited);
 }
 
-std::string Executor::slowest() const {
+std::optional<InHand> Executor::oldest_in_hand() const {
   std::optional<InHand> oldest;
   for (const auto& lane : lanes_) {
     const std::optional<InHand> candidate = lane ? lane->oldest() : std::nullopt;
     if (candidate && (!oldest || candidate->begin_ns < oldest->begin_ns)) oldest = candidate;
   }
+  return oldest;
+}
+
+AwaitedTasks Executor::awaited() const {
+  AwaitedTasks tasks;
+  if (const Flight* flight = awaited_.load(std::memory_order_acquire)) {
+    tasks.all = flight->tasks_all.load(std::memory_order_relaxed);
+    tasks.done = std::max<std::int64_t>(0, tasks.all - flight->tasks_left.load(std::memory_order_relaxed));
+  }
+  if (const std::optional<InHand> oldest = oldest_in_hand()) {
+    tasks.in_hand_seconds = static_cast<double>(now_ns() - oldest->begin_ns) / 1e9;
+    tasks.longest_seconds = static_cast<double>(lanes_[static_cast<std::size_t>(oldest->task->lane)]->clock().longest_ns()) / 1e9;
+  }
+  return tasks;
+}
+
+std::string Executor::slowest() const {
+  const std::optional<InHand> oldest = oldest_in_hand();
   if (!oldest) return {};
   return fmt::format("{}: {} of step {}{}{}, for {:.1f} s", schedule::kLaneNames[static_cast<std::size_t>(oldest->task->lane)], describe(*oldest->task),
                      oldest->step, oldest->where.empty() ? "" : " in ", oldest->where, static_cast<double>(now_ns() - oldest->begin_ns) / 1e9);

@@ -36,6 +36,14 @@ struct LaneTotals {
   std::array<std::uint64_t, schedule::kLaneCount> bytes{};
 };
 
+// Of the graph that was last awaited, for whoever waits for it.
+struct AwaitedTasks {
+  std::int64_t done = 0;
+  std::int64_t all = 0;          // 0: nothing was awaited yet
+  double in_hand_seconds = 0.0;  // of the task that has been in hand longest, of any graph; 0: none is
+  double longest_seconds = 0.0;  // that a task of its lane has taken before
+};
+
 // One thread drives it. Program, device, store, backend and optimizer are borrowed and outlive it.
 // A failure in any task stops all lanes; it is thrown, once and for good, by whatever is awaited or started next.
 class Executor final : private TaskSink {
@@ -78,6 +86,7 @@ class Executor final : private TaskSink {
   [[nodiscard]] LaneTotals totals() const;
   // What has been running longest: "ssd_write: write chunk 3 (delayed) of step 7, for 12.3 s"; empty when nothing is.
   [[nodiscard]] std::string slowest() const;
+  [[nodiscard]] AwaitedTasks awaited() const;  // thread-safe, as slowest()
   [[nodiscard]] SlotTable& slots() { return slots_; }
   [[nodiscard]] const MemoryImage& memory() const { return memory_; }
   // Records the tasks of graphs started from now on, until it is taken away (null). Borrowed.
@@ -90,6 +99,7 @@ class Executor final : private TaskSink {
   void fail(std::exception_ptr error) noexcept override;
   [[nodiscard]] bool poisoned() const noexcept override { return poisoned_.load(std::memory_order_acquire); }
 
+  [[nodiscard]] std::optional<InHand> oldest_in_hand() const;
   [[nodiscard]] LaneRunner& lane(Lane lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
   void make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend, const optim::Optimizer* optimizer);
   void prepare_graphs();
@@ -131,6 +141,7 @@ class Executor final : private TaskSink {
   std::array<Trace*, 2> flight_trace_{nullptr, nullptr};
   std::mutex progress_mutex_;
   std::condition_variable progress_;
+  std::atomic<const Flight*> awaited_{nullptr};
   std::atomic<bool> poisoned_{false};
   bool stopping_ = false;  // under progress_mutex_
   std::exception_ptr error_;  // under progress_mutex_

@@ -84,6 +84,7 @@ class Flight {
   std::vector<std::unique_ptr<device::Event>> events;       // by task; used by those on device lanes
   std::unique_ptr<std::atomic<std::int32_t>[]> waiting;     // by task: edges still open
   std::unique_ptr<std::atomic<std::uint8_t>[]> join_state;  // by task: see kOpen
+  std::atomic<std::int32_t> tasks_all{0};                   // what tasks_left began with
   std::atomic<std::int32_t> tasks_left{0};                  // and one for every lane that has yet to pass through
   std::atomic<bool> has_results{false};
   // The graph started after this one; set before any join_state becomes kJoined.

@@ -17,15 +17,21 @@ void LaneClock::enter(std::int64_t now) {
   if (active_++ == 0) since_ns_ = now;
 }
 
-void LaneClock::leave(std::int64_t now, std::uint64_t bytes) {
+void LaneClock::leave(std::int64_t began, std::int64_t now, std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   bytes_ += bytes;
+  longest_ns_ = std::max(longest_ns_, now - began);
   if (--active_ == 0) busy_ns_ += now - since_ns_;
 }
 
 std::int64_t LaneClock::busy_ns() const {
   const std::lock_guard lock(mutex_);
   return busy_ns_ + (active_ > 0 ? now_ns() - since_ns_ : 0);
+}
+
+std::int64_t LaneClock::longest_ns() const {
+  const std::lock_guard lock(mutex_);
+  return longest_ns_;
 }
 
 std::uint64_t LaneClock::bytes() const {

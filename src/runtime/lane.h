@@ -23,8 +23,9 @@ inline std::int64_t now_ns() {
 class LaneClock {
  public:
   void enter(std::int64_t now);
-  void leave(std::int64_t now, std::uint64_t bytes);
+  void leave(std::int64_t began, std::int64_t now, std::uint64_t bytes);
   [[nodiscard]] std::int64_t busy_ns() const;
+  [[nodiscard]] std::int64_t longest_ns() const;  // that a task has taken
   [[nodiscard]] std::uint64_t bytes() const;
 
  private:
@@ -32,6 +33,7 @@ class LaneClock {
   int active_ = 0;
   std::int64_t since_ns_ = 0;
   std::int64_t busy_ns_ = 0;
+  std::int64_t longest_ns_ = 0;
   std::uint64_t bytes_ = 0;
 };
 

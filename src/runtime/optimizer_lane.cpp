@@ -67,7 +67,7 @@ void OptimizerLane::work(unsigned index) {
       std::this_thread::sleep_until(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(due)));
       const std::int64_t end = now_ns();
       entry.flight->times[static_cast<std::size_t>(entry.task)].end_ns = end;
-      clock_.leave(end, entry.flight->task(entry.task).bytes);
+      clock_.leave(begin, end, entry.flight->task(entry.task).bytes);
       sink_.completed(*entry.flight, entry.task);
       lock.lock();
       in_hand_[index].reset();

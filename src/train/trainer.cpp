@@ -308,6 +308,10 @@ std::string Trainer::slowest() const {
   if (call.empty() || (!task.empty() && task.rfind("commit", 0) != 0)) return task;
   return task.empty() ? call : task + " (" + call + ")";
 }
+AwaitedWork Trainer::awaited() const {
+  const runtime::AwaitedTasks tasks = impl_->session.executor->awaited();
+  return {tasks.done, tasks.all, tasks.in_hand_seconds, tasks.longest_seconds};
+}
 const RunReport& Trainer::report() const { return impl_->report; }
 void Trainer::record_trace() { impl_->session.executor->record(&impl_->trace); }
 

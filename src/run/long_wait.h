@@ -1,0 +1,51 @@
+// What is said of a wait that lasts: how far it is as long as it goes on, a warning once something in it does not end.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+namespace gsnake::run {
+
+// What somebody sees who looks at a wait.
+struct WaitSight {
+  std::int64_t done = 0;           // tasks
+  std::int64_t all = 0;            // 0: not known
+  double in_hand_seconds = 0.0;    // of the task that has been under way longest; 0: none is
+  double longest_seconds = 0.0;    // that a task of its lane has taken before
+};
+
+struct WaitPace {
+  double warn_after = 10.0;        // seconds that one task is in hand, or that none is and none ends
+  double warn_again_after = 30.0;  // seconds
+  double tell_after = 60.0;        // seconds from one line about the run's progress to the next; 0: at every look
+};
+
+// Pure but for what it remembers of earlier looks: it is told the time. One wait after another. Not thread-safe.
+class LongWait {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  enum class Say : std::uint8_t { nothing, progress, warning };
+
+  explicit LongWait(const WaitPace& pace) : pace_(pace) {}
+
+  void begin(Time now, const WaitSight& sight);
+  // A line about the run's progress was written otherwise: a step's.
+  void told(Time now) noexcept { told_at_ = now; }
+  [[nodiscard]] Say look(Time now, const WaitSight& sight);
+  // At the rate since the wait began; nothing while no task has ended in it.
+  [[nodiscard]] std::optional<double> seconds_left(Time now, const WaitSight& sight) const;
+
+ private:
+  [[nodiscard]] bool stands_still(Time now, const WaitSight& sight) const;
+
+  WaitPace pace_;
+  Time began_{};
+  std::int64_t done_at_begin_ = 0;
+  std::int64_t done_ = 0;
+  Time advanced_at_{};
+  std::optional<Time> warned_at_;
+  Time told_at_{};
+};
+
+}  // namespace gsnake::run
