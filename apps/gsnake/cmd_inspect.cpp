@@ -95,9 +95,12 @@ Json describe_space(const store::Manifest& manifest, const store::Layout& layout
   std::uint64_t total = 0;
   for (std::size_t kind = 0; kind < layout.kinds.size(); ++kind) {
     if (!store::is_state(store::kind_at(kind))) continue;
-    const auto slots = static_cast<std::uint64_t>(layout.kinds[kind].slots);
-    logical += sum(layout.kinds[kind].logical_bytes) * slots;
-    total += sum(layout.kinds[kind].padded_bytes) * slots;
+    const store::KindLayout& sizes = layout.kinds[kind];
+    for (std::uint32_t object = 0; object < sizes.logical_bytes.size(); ++object) {
+      const auto slots = static_cast<std::uint64_t>(sizes.slots_of(object));
+      logical += sizes.logical_bytes[object] * slots;
+      total += sizes.padded_bytes[object] * slots;
+    }
   }
   const double per_parameter = elements == 0 ? 0.0 : static_cast<double>(logical) / static_cast<double>(elements);
   const auto data = static_cast<std::uint64_t>(per_parameter * static_cast<double>(parameters) + 0.5);

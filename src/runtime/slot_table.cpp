@@ -9,7 +9,8 @@ static_assert(static_cast<int>(store::Kind::moment1) == static_cast<int>(schedul
 SlotTable::SlotTable(const schedule::Map& map, const store::Layout& layout) {
   for (const schedule::Extent& extent : map.extents) {
     Entry entry;
-    entry.two_slots = is_state(extent) && layout.kinds[static_cast<std::size_t>(extent.kind)].slots >= 2;
+    const store::Extent stored = store_extent(extent);
+    entry.two_slots = layout.kinds[static_cast<std::size_t>(stored.kind)].slots_of(stored.object) >= 2;
     entries_.push_back(entry);
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 
 #include "core/bytes.h"
 #include "greedysnake/error.h"
@@ -30,6 +31,10 @@ void validate_kind(Kind kind, const KindLayout& layout) {
   if (layout.logical_bytes.size() != layout.padded_bytes.size()) {
     reject(kind, fmt::format("{} logical and {} padded sizes", layout.logical_bytes.size(), layout.padded_bytes.size()));
   }
+  const bool ascending = std::adjacent_find(layout.frozen.begin(), layout.frozen.end(), std::greater_equal<>()) == layout.frozen.end();
+  if (!ascending || (!layout.frozen.empty() && (!is_state(kind) || layout.frozen.back() >= layout.padded_bytes.size()))) {
+    reject(kind, "its frozen objects are not some of its objects of state, in order");
+  }
   const std::uint64_t most = kMostBytes / static_cast<std::uint64_t>(layout.slots);
   std::uint64_t sum = 0;
   for (const std::uint64_t bytes : layout.padded_bytes) {
@@ -41,11 +46,13 @@ void validate_kind(Kind kind, const KindLayout& layout) {
 }  // namespace
 
 KindMap::KindMap(const KindLayout& layout) : slots_(layout.slots) {
-  for (const std::uint64_t bytes : layout.padded_bytes) {
-    starts_.push_back(slot_bytes_);
-    slot_bytes_ += bytes;
+  for (std::uint32_t object = 0; object < layout.padded_bytes.size(); ++object) {
+    const std::uint64_t bytes = layout.padded_bytes[object];
+    frozen_.push_back(layout.is_frozen(object));
+    starts_.push_back(starts_.back() + bytes);
+    later_starts_.push_back(slot_bytes_);
+    slot_bytes_ += frozen_.back() ? 0 : bytes;
   }
-  starts_.push_back(slot_bytes_);
 }
 
 std::uint64_t KindMap::offset_of(const Extent& extent, int slot) const {
@@ -58,7 +65,8 @@ std::uint64_t KindMap::offset_of(const Extent& extent, int slot) const {
                  extent.object, slot, static_cast<unsigned long long>(object_bytes), slots_);
     std::abort();
   }
-  return static_cast<std::uint64_t>(slot) * slot_bytes_ + starts_[extent.object] + extent.offset;
+  if (slot == 0 || frozen_[extent.object]) return starts_[extent.object] + extent.offset;
+  return starts_.back() + static_cast<std::uint64_t>(slot - 1) * slot_bytes_ + later_starts_[extent.object] + extent.offset;
 }
 
 void validate(const Layout& layout) {
@@ -83,6 +91,7 @@ nlohmann::json state_to_json(const Layout& layout) {
     if (!is_state(kind_at(kind))) continue;
     const KindLayout& sizes = layout.kinds[kind];
     json[kKindNames[kind]] = {{"slots", sizes.slots}, {"logical_bytes", sizes.logical_bytes}, {"padded_bytes", sizes.padded_bytes}};
+    if (!sizes.frozen.empty()) json[kKindNames[kind]]["frozen"] = sizes.frozen;
   }
   return json;
 }
@@ -95,6 +104,7 @@ Layout state_from_json(const nlohmann::json& json) {
     sizes.at("slots").get_to(layout.kinds[kind].slots);
     sizes.at("logical_bytes").get_to(layout.kinds[kind].logical_bytes);
     sizes.at("padded_bytes").get_to(layout.kinds[kind].padded_bytes);
+    if (sizes.contains("frozen")) sizes.at("frozen").get_to(layout.kinds[kind].frozen);
   }
   validate(layout);
   return layout;

@@ -39,18 +39,37 @@ std::vector<Extent> pieces_of(const Committed& commit, const Layout& layout) {
   return pieces;
 }
 
-// The state of `commit` into another slot, checked on the way. Returns its checksums.
+bool is_frozen(const Layout& layout, const Extent& piece) { return layout.kinds[index_of(piece.kind)].is_frozen(piece.object); }
+
+// Of pieces that stay where they are, as the commit has them.
+std::vector<Checksum> frozen_state(Store& store, const Committed& commit, const std::vector<Extent>& pieces) {
+  std::vector<Checksum> frozen;
+  for (const Checksum& checksum : commit.checksums) {
+    if (is_frozen(store.layout(), checksum.extent)) frozen.push_back(checksum);
+  }
+  if (!commit.checksums.empty()) return frozen;
+  const std::vector<std::uint64_t> hashes = store.hash(pieces, commit.slot);
+  for (std::size_t i = 0; i < pieces.size(); ++i) frozen.push_back({pieces[i], hashes[i]});
+  return frozen;
+}
+
+// The state of `commit` into another slot, checked on the way; what is frozen stands there already. Returns the checksums of all.
 std::vector<Checksum> copy_state(Store& store, const Committed& commit, const StreamTarget& target, const ByteProgress& progress) {
-  const std::vector<Extent> pieces = pieces_of(commit, store.layout());
-  std::vector<Checksum> copied;
-  copied.reserve(pieces.size());
+  std::vector<Extent> moving = pieces_of(commit, store.layout());
+  const auto first_frozen = std::stable_partition(moving.begin(), moving.end(), [&](const Extent& piece) { return !is_frozen(store.layout(), piece); });
+  std::vector<Checksum> copied = frozen_state(store, commit, {first_frozen, moving.end()});
+  moving.erase(first_frozen, moving.end());
+  std::vector<Checksum> expected;
+  for (const Checksum& checksum : commit.checksums) {
+    if (!is_frozen(store.layout(), checksum.extent)) expected.push_back(checksum);
+  }
   std::uint64_t total = 0;
-  for (const Extent& piece : pieces) total += piece.bytes;
+  for (const Extent& piece : moving) total += piece.bytes;
   std::uint64_t done = 0;
-  stream_extents(store, pieces, target, [&](std::size_t i, std::uint64_t xxh3) {
-    if (!commit.checksums.empty() && commit.checksums[i].xxh3 != xxh3) throw_mismatch(store, commit.checksums[i], commit.slot, xxh3);
-    copied.push_back({pieces[i], xxh3});
-    done += pieces[i].bytes;
+  stream_extents(store, moving, target, [&](std::size_t i, std::uint64_t xxh3) {
+    if (!expected.empty() && expected[i].xxh3 != xxh3) throw_mismatch(store, expected[i], commit.slot, xxh3);
+    copied.push_back({moving[i], xxh3});
+    done += moving[i].bytes;
     if (progress) progress(done, total);
   });
   return copied;
