@@ -5,7 +5,7 @@
 #include <random>
 #include <set>
 
-#include "audit/contents.h"
+#include "audit/execution.h"
 #include "audit/report.h"
 #include "audit/shuffle.h"
 

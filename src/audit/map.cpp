@@ -10,12 +10,9 @@ using namespace schedule;
 
 namespace {
 
-constexpr std::uint64_t kGradientBytes = 4;
-constexpr std::uint64_t kAlignment = 4096;
-
 class MapAudit {
  public:
-  explicit MapAudit(const Map& map) : map_(map) {}
+  explicit MapAudit(const Map& map) : map_(map), users_(users_of(map.problem)) {}
 
   Findings check() {
     check_cuts();
@@ -35,42 +32,58 @@ class MapAudit {
   }
 
   void check_cuts() {
-    const int objects = map_.problem.units();
+    const int objects = map_.problem.object_count();
     require(map_.first_chunk.size() == static_cast<std::size_t>(objects) + 1, "first_chunk does not name every object's chunks");
     std::size_t c = 0;
     for (int object = 0; object < objects; ++object) {
-      std::uint64_t next = 0;
+      const Object& o = map_.problem.object(object);
+      const Range own = o.range();
+      const std::uint64_t most = o.packed() ? map_.problem.chunk_elements * kGradientBytes : map_.problem.chunk_elements;
+      std::uint64_t next = own.begin;
       require(map_.first_chunk[static_cast<std::size_t>(object)] == static_cast<int>(c),
               "first_chunk is wrong for object " + std::to_string(object));
       for (; c < map_.chunks.size() && map_.chunks[c].object == object; ++c) {
         const Chunk& chunk = map_.chunks[c];
-        require(chunk.begin == next && chunk.elements > 0 && chunk.elements % kGrain == 0 && chunk.elements <= map_.problem.chunk_elements,
+        require(chunk.begin == next && chunk.cells > 0 && chunk.cells % o.grain() == 0 && chunk.cells <= most,
                 "chunk " + std::to_string(c) + " is not a run of whole grains that follows the chunk before");
-        next = chunk.begin + chunk.elements;
+        next = chunk.begin + chunk.cells;
       }
-      require(next == padded_elements(map_.problem.elements[static_cast<std::size_t>(object)]),
-              "chunks do not cover object " + std::to_string(object));
+      require(next == own.begin + own.cells, "chunks do not cover what is owned of object " + std::to_string(object));
     }
     require(c == map_.chunks.size() && map_.first_chunk.back() == static_cast<int>(c), "chunks are not sorted by object");
   }
 
   void check_chunk(int c) {
     const Chunk& chunk = map_.chunks[static_cast<std::size_t>(c)];
-    const Problem& p = map_.problem;
+    const Object& object = map_.object_of(chunk);
     const std::string name = "chunk " + std::to_string(c);
-    check_home(chunk.weight_home, chunk.weight_tier, chunk.elements * p.weight_bytes, name + "'s weights");
-    check_extent(chunk.weight_extent, chunk.begin * p.weight_bytes, chunk.elements * p.weight_bytes, name + "'s weights");
-    for (std::size_t k = 0; k < p.state_bytes.size(); ++k) {
-      check_home(chunk.state_home[k], chunk.state_tier, chunk.elements * p.state_bytes[k], name + "'s state");
-      check_extent(chunk.state_extent[k], chunk.begin * p.state_bytes[k], chunk.elements * p.state_bytes[k], name + "'s state");
+    check_part(chunk, chunk.weight_home, chunk.weight_tier, chunk.weight_extent, object.cell_bytes(), name + "'s weights");
+    for (std::size_t k = 0; k < object.state_bytes.size(); ++k) {
+      check_part(chunk, chunk.state_home[k], chunk.state_tier, chunk.state_extent[k], object.state_bytes[k], name + "'s state");
     }
-    const bool waits = p.trains() && (chunk.delayed || p.guard == Guard::speculative);
-    require(chunk.gradient_waits == waits, name + " does not say whether its gradient waits");
-    check_waiting(chunk, waits, chunk.gradient_home, chunk.gradient_extent, name + "'s gradient");
-    if (p.trains()) check_home(chunk.norm_home, Tier::host, chunk.elements / kGrain * 8, name + "'s norm partials");
-    const bool split = p.trains() && p.schedule == ScheduleKind::horizontal && p.micro_batches > 1;
-    check_waiting(chunk, split, chunk.partial_home[0], chunk.partial_extent[0], name + "'s partial sum");
-    check_waiting(chunk, p.trains() && p.tied && chunk.object == 0, chunk.partial_home[1], chunk.partial_extent[1], name + "'s head share");
+    check_gradients(chunk, name);
+  }
+
+  // Of `width` bytes a cell. Extents hold what is owned of an object and nothing before it.
+  void check_part(const Chunk& chunk, int home, Tier tier, int extent, std::uint64_t width, const std::string& what) {
+    check_home(home, tier, chunk.cells * width, what);
+    check_extent(extent, (chunk.begin - map_.object_of(chunk).range().begin) * width, chunk.cells * width, what);
+  }
+
+  void check_gradients(const Chunk& chunk, const std::string& name) {
+    const Problem& p = map_.problem;
+    const bool trained = map_.object_of(chunk).trained;
+    const bool waits = trained && (chunk.delayed || p.guard == Guard::speculative);
+    require(chunk.gradient_waits == waits && (trained || !chunk.delayed), name + " does not say whether its gradient waits");
+    check_waiting(chunk, waits, {chunk.gradient_home, chunk.gradient_extent}, name + "'s gradient");
+    trained ? check_home(chunk.norm_home, Tier::host, chunk.cells / kGrain * 8, name + "'s norm partials")
+            : require(chunk.norm_home < 0, name + " has norm partials though it is frozen");
+    const bool split = p.schedule == ScheduleKind::horizontal && p.micro_batches > 1;
+    const std::size_t users = users_[static_cast<std::size_t>(chunk.object)].size();
+    require(chunk.partials.size() == (trained && (split || users > 1) ? users : 0), name + " does not have a place for every user's sum");
+    for (std::size_t user = 0; user < chunk.partials.size(); ++user) {
+      check_waiting(chunk, split || user > 0, chunk.partials[user], name + "'s sum of user " + std::to_string(user));
+    }
   }
 
   void check_home(int home, Tier tier, std::uint64_t bytes, const std::string& what) {
@@ -89,12 +102,11 @@ class MapAudit {
     require(e.offset == offset && e.bytes == bytes, what + " has an extent of the wrong place or size");
   }
 
-  void check_waiting(const Chunk& chunk, bool waits, int home, int extent, const std::string& what) {
-    const std::uint64_t bytes = chunk.elements * kGradientBytes;
+  void check_waiting(const Chunk& chunk, bool waits, const WaitingPlace& place, const std::string& what) {
     const bool on_ssd = chunk.gradient_tier == Tier::ssd;
-    check_home(home, waits && !on_ssd ? Tier::host : Tier::ssd, bytes, what);
-    if (waits && on_ssd) return check_extent(extent, chunk.begin * kGradientBytes, bytes, what);
-    require(extent < 0, what + " has an extent without need");
+    check_home(place.home, waits && !on_ssd ? Tier::host : Tier::ssd, Map::gradient_bytes(chunk), what);
+    if (!waits || !on_ssd) return require(place.extent < 0, what + " has an extent without need");
+    check_extent(place.extent, (chunk.begin - map_.object_of(chunk).range().begin) * kGradientBytes, Map::gradient_bytes(chunk), what);
   }
 
   void check_pools() {
@@ -121,9 +133,9 @@ class MapAudit {
   }
 
   void check_extents() {
-    std::map<std::pair<ExtentKind, int>, std::vector<std::pair<std::uint64_t, std::uint64_t>>> runs;
+    std::map<std::pair<ExtentKind, std::uint32_t>, std::vector<std::pair<std::uint64_t, std::uint64_t>>> runs;
     for (const Extent& e : map_.extents) {
-      require(e.bytes > 0 && e.bytes % kAlignment == 0 && e.offset % kAlignment == 0, "an extent is not aligned to 4096 bytes");
+      require(e.bytes > 0 && e.bytes % core::kExtentAlignment == 0 && e.offset % core::kExtentAlignment == 0, "an extent is not aligned to 4096 bytes");
       runs[{e.kind, e.object}].push_back({e.offset, e.offset + e.bytes});
     }
     for (auto& [key, list] : runs) {
@@ -135,14 +147,16 @@ class MapAudit {
   }
 
   void check_activations() {
-    const std::size_t tensors = static_cast<std::size_t>(map_.problem.units() - 1) * static_cast<std::size_t>(map_.problem.micro_batches);
+    const std::size_t tensors = static_cast<std::size_t>(map_.problem.unit_count() - 1) * static_cast<std::size_t>(map_.problem.micro_batches);
     require(map_.activation_tier.size() == tensors && map_.activation_extent.size() == tensors, "not every activation has a tier");
     std::set<int> seen;
     for (std::size_t i = 0; i < map_.activation_tier.size(); ++i) {
       const int extent = map_.activation_extent[i];
       require((extent >= 0) == (map_.activation_tier[i] == Tier::ssd), "an activation's extent does not agree with its tier");
       if (extent < 0) continue;
-      for (int own : {extent, extent + 1}) {
+      const int unit = 1 + static_cast<int>(i) / map_.problem.micro_batches;
+      const int last = extent + (unit > first_trained_unit(map_.problem) ? 1 : 0);  // the gradient's, if there is one
+      for (int own = extent; own <= last; ++own) {
         check_extent(own, 0, map_.slot_activation_bytes(), "activation " + std::to_string(i));
         require(seen.insert(own).second, "activation " + std::to_string(i) + " shares its extent");
       }
@@ -150,6 +164,7 @@ class MapAudit {
   }
 
   const Map& map_;
+  const std::vector<std::vector<int>> users_;  // by object
   std::set<int> homes_;
   std::size_t slots_ = 0;
   std::uint64_t expected_bytes_[2] = {0, 0};  // by space

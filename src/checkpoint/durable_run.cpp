@@ -1,23 +1,14 @@
 #include "checkpoint/durable_run.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "store/layout/layout.h"
 
 namespace gsnake::checkpoint {
-namespace {
-
-int first_state_extent(const schedule::Map& map) {
-  const auto first = std::find_if(map.extents.begin(), map.extents.end(), [](const schedule::Extent& extent) { return runtime::is_state(extent); });
-  return static_cast<int>(first - map.extents.begin());
-}
-
-}  // namespace
 
 DurableRun::DurableRun(const Config& config, const schedule::Map& map, store::Store& store, RunState state, CommitSettings settings)
     : config_(config), store_(store), overwrites_commit_(store::state_slots(store.layout()) == 1), state_(std::move(state)),
-      commit_stands_(store.manifest() != nullptr), committer_(config, map, store, std::move(settings)), first_state_extent_(first_state_extent(map)) {
+      commit_stands_(store.manifest() != nullptr), committer_(config, map, store, std::move(settings)) {
   if (commit_stands_) committer_.resume_at(state_.step);
 }
 
@@ -54,7 +45,7 @@ DurableRun::Ticket DurableRun::finish() {
 }
 
 // While updates are under way, extents stand in either slot.
-int DurableRun::slot_of_state() const { return executor_->slots().read_slot(first_state_extent_); }
+int DurableRun::slot_of_state() const { return executor_->slots().newest_slot(); }
 
 void DurableRun::commit_finished() {
   commit_stands_ = true;  // from its first copy on, whether or not all copies can be written

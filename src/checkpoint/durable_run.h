@@ -57,7 +57,6 @@ class DurableRun {
   bool commit_stands_ = false;    // with one slot: there is a manifest, whole or in some folders
   StepCommitter committer_;
   runtime::Executor* executor_ = nullptr;
-  int first_state_extent_ = -1;  // of the map
 };
 
 }  // namespace gsnake::checkpoint

@@ -20,8 +20,8 @@ std::vector<KnownChecksum> find_checksums(store::Store& store, const schedule::M
   std::vector<int> unknown;
   std::vector<store::Extent> to_hash;
   for (std::size_t i = 0; i < map.extents.size(); ++i) {
-    if (!runtime::is_state(map.extents[i])) continue;
-    const store::Extent extent = runtime::store_extent(map.extents[i]);
+    if (!core::is_state(map.extents[i])) continue;
+    const store::Extent extent = map.extents[i];
     const auto found = committed.find(place_of(extent));
     if (found != committed.end()) {
       all.push_back({static_cast<int>(i), found->second});

@@ -9,8 +9,8 @@ namespace gsnake::checkpoint {
 
 StateHashes::StateHashes(const schedule::Map& map) : hashes_(map.extents.size()) {
   for (const schedule::Extent& extent : map.extents) {
-    extents_.push_back(runtime::store_extent(extent));
-    is_state_.push_back(runtime::is_state(extent));
+    extents_.push_back(extent);
+    is_state_.push_back(core::is_state(extent));
   }
 }
 

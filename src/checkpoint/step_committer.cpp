@@ -14,9 +14,9 @@ namespace gsnake::checkpoint {
 StepCommitter::StepCommitter(const Config& config, const schedule::Map& map, store::Store& store, CommitSettings settings)
     : config_(config), store_(store), settings_(std::move(settings)), snapshots_(store) {
   for (std::size_t i = 0; i < map.extents.size(); ++i) {
-    if (!runtime::is_state(map.extents[i])) continue;
+    if (!core::is_state(map.extents[i])) continue;
     extents_.push_back(static_cast<int>(i));
-    checksums_.push_back({runtime::store_extent(map.extents[i]), 0});
+    checksums_.push_back({map.extents[i], 0});
   }
 }
 

@@ -30,11 +30,11 @@ void commit_import(const Config& config, const plan::Numerics& numerics, const s
                    const plan::ModelLayout& layout, store::Store& store) {
   std::vector<store::Checksum> checksums;
   for (std::size_t i = 0; i < map.extents.size(); ++i) {
-    if (runtime::is_state(map.extents[i])) checksums.push_back({runtime::store_extent(map.extents[i]), hashes.of(i).value()});
+    if (core::is_state(map.extents[i])) checksums.push_back({map.extents[i], hashes.of(i).value()});
   }
   checkpoint::RunState state;
   state.loss_scale = numerics.counters.loss_scale;
-  state.elements = map.problem.elements;
+  state.elements = map.problem.elements();
   nlohmann::json training = checkpoint::to_json(state, config);
   training["parameters"] = layout.parameters();
   training["imported"] = true;
@@ -57,7 +57,7 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
   store::StoreOptions store_options = checkpoint::store_options(config);
   store_options.names_in_run_dir = {kCarriedName};
   store_options.overwrite = options.overwrite;
-  const auto store = store::Store::create(store_options, state_layout(plan::make_store_layout(config, layout, problem)));
+  const auto store = store::Store::create(store_options, state_layout(plan::make_store_layout(config, problem)));
   checkpoint::StateHashes hashes(map);
   const auto told = [&](std::uint64_t done, std::uint64_t total) {
     if (options.progress) options.progress(done, total);

@@ -21,7 +21,7 @@ constexpr std::uint16_t kExponent = 0x7F80;  // of a bf16 number
 
 std::uint64_t largest_chunk(const schedule::Map& map) {
   std::uint64_t elements = 0;
-  for (const schedule::Chunk& chunk : map.chunks) elements = std::max(elements, chunk.elements);
+  for (const schedule::Chunk& chunk : map.chunks) elements = std::max(elements, chunk.cells);
   return elements;
 }
 
@@ -71,7 +71,7 @@ class Importer {
     const std::vector<model::FlatParameter>& parameters = layout_.units[static_cast<std::size_t>(chunk.object)].parameters;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const std::uint64_t begin = std::max(chunk.begin, parameters[i].offset);
-      const std::uint64_t end = std::min(chunk.begin + chunk.elements, parameters[i].offset + parameters[i].info.numel);
+      const std::uint64_t end = std::min(chunk.begin + chunk.cells, parameters[i].offset + parameters[i].info.numel);
       if (begin < end) body(i, begin - parameters[i].offset, begin - chunk.begin, end - begin);
     }
   }
@@ -94,7 +94,7 @@ class Importer {
   }
 
   void copy(const schedule::Chunk& chunk) {
-    const std::span<std::uint16_t> weights = as<std::uint16_t>(weights_.block(), chunk.elements);
+    const std::span<std::uint16_t> weights = as<std::uint16_t>(weights_.block(), chunk.cells);
     std::uint64_t filled = 0;
     const auto pad_to = [&](std::uint64_t place) {
       std::fill(weights.begin() + static_cast<std::ptrdiff_t>(filled), weights.begin() + static_cast<std::ptrdiff_t>(place), 0);
@@ -105,19 +105,19 @@ class Importer {
       filled = place + count;
       done_ += count * sizeof(std::uint16_t);
     });
-    pad_to(chunk.elements);
+    pad_to(chunk.cells);
     std::uint16_t least_cleared = 0xFFFF;  // of exponents whose bits are inverted: 0 where one is not finite
     for (const std::uint16_t weight : weights) least_cleared = std::min<std::uint16_t>(least_cleared, ~weight & kExponent);
     if (least_cleared == 0) {
-      optim::widen(WeightFormat::bf16, weights, {master_.data(), chunk.elements});
-      refuse_value(chunk, {master_.data(), chunk.elements});
+      optim::widen(WeightFormat::bf16, weights, {master_.data(), chunk.cells});
+      refuse_value(chunk, {master_.data(), chunk.cells});
     }
     put(weights_, chunk.weight_extent);
   }
 
   void convert(const schedule::Chunk& chunk) {
     const std::span<float> master =
-        format_ == WeightFormat::fp32 ? as<float>(weights_.block(), chunk.elements) : std::span(master_.data(), chunk.elements);
+        format_ == WeightFormat::fp32 ? as<float>(weights_.block(), chunk.cells) : std::span(master_.data(), chunk.cells);
     std::uint64_t filled = 0;
     const auto pad_to = [&](std::uint64_t place) {
       std::fill(master.begin() + static_cast<std::ptrdiff_t>(filled), master.begin() + static_cast<std::ptrdiff_t>(place), 0.0F);
@@ -128,7 +128,7 @@ class Importer {
       filled = place + count;
       done_ += count * hf::size_of(reading_->dtype);
     });
-    pad_to(chunk.elements);
+    pad_to(chunk.cells);
     if (!optim::storable(format_, master)) refuse_value(chunk, master);
     write(chunk, master);
   }
@@ -147,7 +147,7 @@ class Importer {
 
   // A file's preallocated blocks are zero already: the remainder of a bf16 weight costs nothing.
   void put(store::WriteStream& stream, int number) {
-    const store::Extent extent = runtime::store_extent(map_.extents[static_cast<std::size_t>(number)]);
+    const store::Extent extent = map_.extents[static_cast<std::size_t>(number)];
     const std::span<const std::byte> bytes(stream.block(), extent.bytes);
     hashes_.written(static_cast<std::size_t>(number), bytes);
     if (!all_zero(bytes)) stream.write(extent);

@@ -34,6 +34,11 @@ const model::FlatParameter& find(const model::FlatLayout& layout, const std::str
 
 }  // namespace
 
+std::vector<int> ModelLayout::objects_of(int unit) const {
+  if (tied && static_cast<std::size_t>(unit) + 1 == units.size()) return {unit, 0};
+  return {unit};
+}
+
 std::uint64_t ModelLayout::parameters() const {
   std::uint64_t sum = 0;
   for (const model::FlatLayout& unit : units) {

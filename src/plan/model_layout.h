@@ -1,4 +1,4 @@
-// A model as the schedule and the store see it: one flat object per unit.
+// A model as the schedule and the store see it: a flat object per unit, of the unit's number, which a tied head uses beside its own.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +19,7 @@ struct ModelLayout {
   std::uint64_t tied_offset = 0;             // of it in object 0, in elements
   std::vector<std::int64_t> tied_sizes;
 
+  [[nodiscard]] std::vector<int> objects_of(int unit) const;  // as schedule::Unit::objects
   [[nodiscard]] std::uint64_t parameters() const;  // tied ones once, without padding
 };
 

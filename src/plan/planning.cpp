@@ -6,8 +6,9 @@
 #include <map>
 
 #include "core/bytes.h"
-#include "runtime/memory_image.h"
 #include "runtime/executor.h"
+#include "runtime/memory_image.h"
+#include "runtime/store_layout.h"
 
 namespace gsnake::plan {
 namespace {
@@ -50,8 +51,8 @@ std::uint64_t table_bytes(const schedule::Program& program) {
   }
   constexpr std::uint64_t kPerTaskInFlight = 112;
   constexpr std::uint64_t kPerExtent = 160;  // its slot and checksums there, and its checksums in the next commit, the last one and its table
-  return bytes + 2 * most * kPerTaskInFlight + program.map.chunks.size() * sizeof(schedule::Chunk) + join_bytes(program) +
-         program.map.extents.size() * kPerExtent;
+  for (const schedule::Chunk& chunk : program.map.chunks) bytes += sizeof(chunk) + chunk.partials.size() * sizeof(schedule::WaitingPlace);
+  return bytes + 2 * most * kPerTaskInFlight + join_bytes(program) + program.map.extents.size() * kPerExtent;
 }
 
 std::vector<MemoryItem> charge(const schedule::Problem& problem, const schedule::PoolSizes& pools, const Overheads& overheads, const schedule::Program& program) {
@@ -99,30 +100,28 @@ schedule::PoolSizes generous(const schedule::Map& map, const schedule::PoolSizes
 namespace {
 
 // What an optimizer has per element: the rest of the master weights first, then its own.
-void set_widths(schedule::Problem& problem, const optim::OptimizerSpec& spec, bool training) {
-  problem.weight_bytes = optim::weight_bytes(spec.weights);
-  problem.state_bytes.clear();
-  if (!training) return;
-  problem.state_bytes = optim::make_optimizer(spec)->state_bytes();
-  problem.master = optim::master_bytes(spec.weights) > 0;
-  problem.weights_derived = spec.weights == optim::WeightFormat::fp16;
-  if (problem.master) problem.state_bytes.insert(problem.state_bytes.begin(), optim::master_bytes(spec.weights));
+schedule::Object make_object(std::uint64_t elements, const optim::OptimizerSpec& spec, bool training) {
+  schedule::Object object{.elements = elements, .trained = training, .weight_bytes = optim::weight_bytes(spec.weights), .state_bytes = {}};
+  if (!training) return object;
+  object.state_bytes = optim::make_optimizer(spec)->state_bytes();
+  object.master = optim::master_bytes(spec.weights) > 0;
+  object.weights_derived = spec.weights == optim::WeightFormat::fp16;
+  if (object.master) object.state_bytes.insert(object.state_bytes.begin(), optim::master_bytes(spec.weights));
+  return object;
 }
 
 }  // namespace
 
 schedule::Problem make_problem(const Config& config, const Numerics& numerics, const Model& model, const ModelLayout& layout, bool training) {
   schedule::Problem problem;
-  set_widths(problem, numerics.optimizer, training);
-  for (const model::FlatLayout& unit : layout.units) problem.elements.push_back(unit.elements);
-  problem.tied = layout.tied;
   const std::int64_t rows = training ? config.train.micro_batch_size : 1;
-  problem.activation_bytes = static_cast<std::uint64_t>(rows * config.train.sequence_length * model.hidden) * problem.weight_bytes;
+  problem.activation_bytes = static_cast<std::uint64_t>(rows * config.train.sequence_length * model.hidden) * optim::weight_bytes(numerics.optimizer.weights);
   problem.chunk_elements = chunk_elements(layout);
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
     const UnitKind& kind = model.kinds[static_cast<std::size_t>(model.units[unit])];
     const double per_token = kind.forward_flops_per_token > 0 ? kind.forward_flops_per_token : 2.0 * static_cast<double>(layout.units[unit].elements);
-    problem.forward_flops.push_back(per_token * static_cast<double>(rows * config.train.sequence_length));
+    problem.objects.push_back(make_object(layout.units[unit].elements, numerics.optimizer, training));
+    problem.units.push_back({layout.objects_of(static_cast<int>(unit)), per_token * static_cast<double>(rows * config.train.sequence_length)});
   }
   if (!training) {
     problem.activations = {1.0, 0.0};
@@ -143,29 +142,8 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
   return problem;
 }
 
-store::Layout make_store_layout(const Config& config, const ModelLayout& layout, const schedule::Problem& problem) {
-  store::Layout made;
-  const auto kind = [&](store::Kind k) -> store::KindLayout& { return made.kinds[static_cast<std::size_t>(k)]; };
-  const auto add_state = [&](schedule::ExtentKind state, std::uint64_t width) {
-    store::KindLayout& own = kind(static_cast<store::Kind>(state));
-    own.slots = config.run.durability == Durability::commit ? 2 + snapshot_places(config) : 1;
-    for (const model::FlatLayout& unit : layout.units) {
-      own.logical_bytes.push_back(unit.elements * width);
-      own.padded_bytes.push_back(schedule::padded_elements(unit.elements) * width);
-    }
-  };
-  add_state(schedule::ExtentKind::weights, problem.weight_bytes);
-  for (std::size_t k = 0; k < problem.state_bytes.size(); ++k) add_state(problem.state_kind(k), problem.state_bytes[k]);
-  // Scratch, as the map asks for it.
-  for (const schedule::Extent& extent : schedule::make_map(problem, {}).extents) {
-    const auto k = static_cast<store::Kind>(extent.kind);
-    if (k != store::Kind::gradients && k != store::Kind::activations) continue;
-    std::vector<std::uint64_t>& padded = kind(k).padded_bytes;
-    if (padded.size() <= static_cast<std::size_t>(extent.object)) padded.resize(static_cast<std::size_t>(extent.object) + 1, 0);
-    padded[static_cast<std::size_t>(extent.object)] = std::max(padded[static_cast<std::size_t>(extent.object)], extent.offset + extent.bytes);
-    kind(k).logical_bytes = padded;
-  }
-  return made;
+store::Layout make_store_layout(const Config& config, const schedule::Problem& problem) {
+  return runtime::store_layout(problem, config.run.durability == Durability::commit ? 2 + snapshot_places(config) : 1);
 }
 
 int snapshot_places(const Config& config) {
@@ -206,12 +184,13 @@ MemoryPlan plan_memory(const Config& config, const schedule::Problem& problem, c
 }
 
 std::uint64_t in_memory_bytes(const schedule::Problem& problem) {
-  std::uint64_t elements = 0;
-  for (std::uint64_t object : problem.elements) elements += object;
-  const std::uint64_t checkpoints = static_cast<std::uint64_t>(problem.units() - 1) * static_cast<std::uint64_t>(problem.micro_batches) * problem.activation_bytes;
-  std::uint64_t width = problem.weight_bytes + sizeof(float);  // of a parameter: weight, gradient and all state
-  for (std::uint64_t state : problem.state_bytes) width += state;
-  return elements * width + checkpoints;
+  std::uint64_t bytes = static_cast<std::uint64_t>(problem.unit_count() - 1) * static_cast<std::uint64_t>(problem.micro_batches) * problem.activation_bytes;
+  for (const schedule::Object& object : problem.objects) {
+    std::uint64_t width = object.weight_bytes + (object.trained ? sizeof(float) : 0);  // of a parameter: weight, gradient and all state
+    for (std::uint64_t state : object.state_bytes) width += state;
+    bytes += object.packed() ? object.packed_bytes : object.elements * width;
+  }
+  return bytes;
 }
 
 }  // namespace gsnake::plan

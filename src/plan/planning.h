@@ -17,7 +17,7 @@ namespace gsnake::plan {
 // With training = false, forward passes only: no optimizer state, one micro-batch, nothing placed off the SSD.
 schedule::Problem make_problem(const Config& config, const Numerics& numerics, const Model& model, const ModelLayout& layout, bool training);
 
-store::Layout make_store_layout(const Config& config, const ModelLayout& layout, const schedule::Problem& problem);
+store::Layout make_store_layout(const Config& config, const schedule::Problem& problem);
 // How many commits are kept beside the newest.
 int snapshot_places(const Config& config);
 // The part of it that does not outlive a run.

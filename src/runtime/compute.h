@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "device/pointer.h"
@@ -20,23 +21,26 @@ struct StepBatch {
   std::vector<double> losses;           // by micro-batch: sums of token losses times loss_factor; there once the results are
 };
 
+// An object that a unit computes with, in its slots.
+struct UsedObject {
+  int object = 0;
+  device::DevicePtr weights = {};    // flat, as they are stored: in the object's dtype, or packed
+  device::DevicePtr gradients = {};  // fp32, flat, one an element; null where none is asked for: in a forward pass, of a frozen object
+  bool first = false;                // zero `gradients` first
+};
+
 // A compute task with its slots resolved. Pointers that the task's op does not use are null.
 struct ComputeCall {
   schedule::Op op = schedule::Op::forward;
   int unit = 0;
   int micro_batch = 0;
-  bool opens = true;        // the first task of a visit: `weights` and `tied_weights` are new; when in doubt true, which costs time alone
-  bool first = false;       // zero `gradients` first
-  bool tied_first = false;  // zero `tied_gradients` first
-  device::DevicePtr weights;         // the unit's object, flat, in the storage dtype
-  device::DevicePtr tied_weights;    // object 0, for a tied head
-  device::DevicePtr gradients;       // fp32, flat, as the weights
-  device::DevicePtr tied_gradients;
+  bool opens = true;                 // the first task of a visit: the weights are new; when in doubt true, which costs time alone
+  std::span<const UsedObject> uses;  // in the order of schedule::Unit::objects
   device::DevicePtr input;           // (rows, tokens, hidden), in the storage dtype
   device::DevicePtr output_gradient;
-  device::DevicePtr output;          // hidden states; of backward and head: the gradient of the input
-  double* loss = nullptr;               // of head and head_forward: the micro-batch's loss, in host memory
-  float loss_scale = 1.0F;              // of head: multiplies the gradient that backward starts from, not the loss
+  device::DevicePtr output;          // hidden states; of backward and head: the gradient of the input, null where nothing below is trained
+  double* loss = nullptr;            // of head and head_forward: the micro-batch's loss, in host memory
+  float loss_scale = 1.0F;           // of head: multiplies the gradient that backward starts from, not the loss
 };
 
 class ComputeBackend {

@@ -1,5 +1,7 @@
 #include "runtime/device_lane.h"
 
+#include <algorithm>
+
 #include "core/threads.h"
 
 namespace gsnake::runtime {
@@ -16,11 +18,19 @@ device::StreamKind stream_kind(Lane lane) {
   }
 }
 
+std::size_t most_uses(const schedule::Problem& problem) {
+  std::size_t most = 0;
+  for (const schedule::Unit& unit : problem.units) most = std::max(most, unit.objects.size());
+  return most;
+}
+
 }  // namespace
 
-DeviceLane::DeviceLane(const Options& options, device::Device& device, const MemoryImage& memory, ComputeBackend& backend, TaskSink& sink)
-    : options_(options), stream_(device.stream(stream_kind(options.lane))), places_(memory), backend_(backend), sink_(sink),
+DeviceLane::DeviceLane(const Options& options, const schedule::Map& map, device::Device& device, const MemoryImage& memory, ComputeBackend& backend,
+                       TaskSink& sink)
+    : options_(options), problem_(map.problem), stream_(device.stream(stream_kind(options.lane))), places_(memory), backend_(backend), sink_(sink),
       throttle_(options.emulated_rate), in_device_(kMostInDevice), works_(kMostInDevice + 1) {
+  for (Work& work : works_) work.uses.resize(most_uses(problem_));
   feeder_ = std::thread([this] { feed(); });
   try {
     watcher_ = std::thread([this] { watch(); });
@@ -89,13 +99,38 @@ void DeviceLane::feed() {
   }
 }
 
-ComputeCall DeviceLane::compute_call(const Flight& flight, const schedule::Task& task) const {
-  const auto at = [&](schedule::Role role) { return places_.on_device(flight, task, role); };
+void DeviceLane::set_call(Work& work, const Flight& flight, const schedule::Task& task) const {
   using schedule::Role;
-  const float scale = task.op == schedule::Op::head ? static_cast<float>(counters_of(flight).loss_scale) : 1.0F;
-  return {task.op,         task.unit,         task.micro_batch,      task.opens,        task.first,
-          task.tied_first, at(Role::weights), at(Role::tied_weights), at(Role::gradients), at(Role::tied_gradients),
-          at(Role::input), at(Role::output_gradient), at(Role::output), places_.host(flight, task, Role::losses).as<double>(), scale};
+  const std::vector<int>& objects = problem_.uses(task.unit);
+  for (std::size_t i = 0; i < objects.size(); ++i) work.uses[i] = {objects[i]};
+  ComputeCall& call = work.call = {task.op, task.unit, task.micro_batch, task.opens, {work.uses.data(), objects.size()}};
+  for (const schedule::Access& access : flight.graph().accesses(task)) {
+    UsedObject& used = work.uses[access.use];
+    switch (access.role) {
+      case Role::weights:
+        used.weights = places_.on_device(flight, access);
+        break;
+      case Role::gradients:
+        used.gradients = places_.on_device(flight, access);
+        used.first = access.mode == schedule::Mode::write;
+        break;
+      case Role::input:
+        call.input = places_.on_device(flight, access);
+        break;
+      case Role::output_gradient:
+        call.output_gradient = places_.on_device(flight, access);
+        break;
+      case Role::output:
+        call.output = places_.on_device(flight, access);
+        break;
+      case Role::losses:
+        call.loss = places_.host(flight, access).as<double>();
+        break;
+      default:
+        break;
+    }
+  }
+  if (task.op == schedule::Op::head) call.loss_scale = static_cast<float>(counters_of(flight).loss_scale);
 }
 
 // h2d also carries what goes from one place on the device to another.
@@ -115,7 +150,9 @@ void DeviceLane::launch(Flight& flight, TaskId id) {
   const schedule::Task& task = flight.task(id);
   if (task.op == schedule::Op::copy) return copy(flight, task);
   Work& work = works_[next_work_++ % works_.size()];
-  work = {&backend_, compute_call(flight, task), flight.batch};
+  work.backend = &backend_;
+  work.batch = flight.batch;
+  set_call(work, flight, task);
   stream_.compute([&work](const device::ComputeScope& scope) { work.backend->run(scope, work.call, *work.batch); });
 }
 

@@ -17,7 +17,7 @@ class DeviceLane final : public LaneRunner {
     double emulated_rate = 0.0;  // bytes/s; FLOP/s for compute; 0: not capped
     core::Cpus cpus;             // that its thread, and with it what the device computes on the CPU, keeps to; empty: any
   };
-  DeviceLane(const Options& options, device::Device& device, const MemoryImage& memory, ComputeBackend& backend, TaskSink& sink);
+  DeviceLane(const Options& options, const schedule::Map& map, device::Device& device, const MemoryImage& memory, ComputeBackend& backend, TaskSink& sink);
   ~DeviceLane() override { stop(); }
 
   void started(Flight& flight) override;
@@ -37,6 +37,7 @@ class DeviceLane final : public LaneRunner {
   struct Work {
     ComputeBackend* backend = nullptr;
     ComputeCall call;
+    std::vector<UsedObject> uses;  // the call's: room for those of any unit
     StepBatch* batch = nullptr;
   };
 
@@ -47,10 +48,11 @@ class DeviceLane final : public LaneRunner {
   void submit(Flight& flight, TaskId task);
   void launch(Flight& flight, TaskId task);
   void copy(const Flight& flight, const schedule::Task& task);
-  [[nodiscard]] ComputeCall compute_call(const Flight& flight, const schedule::Task& task) const;
+  void set_call(Work& work, const Flight& flight, const schedule::Task& task) const;
   void finish(const Submitted& submitted);
 
   const Options options_;
+  const schedule::Problem& problem_;
   device::Stream& stream_;
   const Places places_;
   ComputeBackend& backend_;

@@ -26,7 +26,7 @@ constexpr std::array kInOrderLanes{Lane::compute, Lane::h2d, Lane::d2h};
 }  // namespace
 
 Executor::Executor(const schedule::Program& program, device::Device& device, store::Store& store, ComputeBackend& backend,
-                   const optim::Optimizer* optimizer, ExecutorOptions options)
+                   ExecutorOptions options)
     : program_(program), options_(std::move(options)), memory_(program.map, device),
       known_to_engine_(store.engine(), {memory_.host_block().data().get(), memory_.host_block().bytes()}), slots_(program.map, store.layout()) {
   for (auto& flight : flights_) {
@@ -37,17 +37,21 @@ Executor::Executor(const schedule::Program& program, device::Device& device, sto
   outcome_of(-1).what.unsaved = false;
   if (program.map.problem.trains() && !options_.policy.learning_rate) throw std::logic_error("executor: it trains without a learning rate");
   if (program.map.problem.commits && options_.committer == nullptr) throw std::logic_error("executor: steps can be committed, but nobody does it");
+  for (std::size_t object = 0; object < program.map.problem.objects.size(); ++object) {
+    const bool has_optimizer = object < options_.optimizers.size() && options_.optimizers[object] != nullptr;
+    if (program.map.problem.objects[object].trained && !has_optimizer) throw std::logic_error("executor: an object is trained without an optimizer");
+  }
   prepare_graphs();
-  make_lanes(device, store, backend, optimizer);
+  make_lanes(device, store, backend);
 }
 
-void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend, const optim::Optimizer* optimizer) {
+void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend) {
   const auto rate = [&](Lane lane) { return options_.emulated_rates[static_cast<std::size_t>(lane)]; };
   const std::size_t most_ready = 2 * most_tasks(program_);
   const core::CoreSplit cores = options_.cores.value_or(core::CoreSplit());
   TaskSink& sink = *this;
   for (Lane lane : kInOrderLanes) {
-    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<DeviceLane>(DeviceLane::Options{lane, rate(lane), lane == Lane::compute ? cores.compute : core::Cpus()}, device, memory_, backend, sink);
+    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<DeviceLane>(DeviceLane::Options{lane, rate(lane), lane == Lane::compute ? cores.compute : core::Cpus()}, program_.map, device, memory_, backend, sink);
   }
   for (Lane lane : {Lane::ssd_read, Lane::ssd_write}) {
     lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready, options_.verify_reads && options_.hash_writes, options_.hash_writes}, program_.map, store,
@@ -57,8 +61,8 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
     const auto carry_out = [this](Flight& flight, TaskId task) { commit(flight, task); };
     lanes_[static_cast<std::size_t>(Lane::commit)] = std::make_unique<CommitLane>(std::size_t{4}, carry_out, sink);
   }
-  OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.decay_runs, options_.policy, cores.optimizer};
-  lanes_[static_cast<std::size_t>(Lane::optimizer)] = std::make_unique<OptimizerLane>(std::move(own), program_.map, optimizer, memory_, sink);
+  OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.optimizers, options_.decay_runs, options_.policy, cores.optimizer};
+  lanes_[static_cast<std::size_t>(Lane::optimizer)] = std::make_unique<OptimizerLane>(std::move(own), program_.map, memory_, sink);
 }
 
 Executor::~Executor() {

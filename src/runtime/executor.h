@@ -20,6 +20,7 @@ struct ExecutorOptions {
   std::array<double, schedule::kLaneCount> emulated_rates{};  // by lane: bytes/s, compute FLOP/s; 0: not capped
   unsigned optimizer_threads = 1;
   std::optional<core::CoreSplit> cores;                  // that the compute and the optimizer lane keep to
+  std::vector<const optim::Optimizer*> optimizers;       // by object; borrowed; null where it is frozen
   std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
   Policy policy;
   StepCounters counters;                                     // of the steps before
@@ -44,12 +45,11 @@ struct AwaitedTasks {
   double longest_seconds = 0.0;  // that a task of its lane has taken before
 };
 
-// One thread drives it. Program, device, store, backend and optimizer are borrowed and outlive it.
+// One thread drives it. Program, device, store and backend are borrowed and outlive it.
 // A failure in any task stops all lanes; it is thrown, once and for good, by whatever is awaited or started next.
 class Executor final : private TaskSink {
  public:
-  Executor(const schedule::Program& program, device::Device& device, store::Store& store, ComputeBackend& backend, const optim::Optimizer* optimizer,
-           ExecutorOptions options);
+  Executor(const schedule::Program& program, device::Device& device, store::Store& store, ComputeBackend& backend, ExecutorOptions options);
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
@@ -101,7 +101,7 @@ class Executor final : private TaskSink {
 
   [[nodiscard]] std::optional<InHand> oldest_in_hand() const;
   [[nodiscard]] LaneRunner& lane(Lane lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
-  void make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend, const optim::Optimizer* optimizer);
+  void make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend);
   void prepare_graphs();
   Ticket start(schedule::Variant variant, StepBatch* batch, bool commits = false);
   void begin_step(Flight& next, bool commits);

@@ -9,9 +9,8 @@
 
 namespace gsnake::runtime {
 
-OptimizerLane::OptimizerLane(Options options, const schedule::Map& map, const optim::Optimizer* optimizer, const MemoryImage& memory,
-                             TaskSink& sink)
-    : options_(std::move(options)), map_(map), optimizer_(optimizer), memory_(memory), places_(memory), sink_(sink), throttle_(options_.emulated_rate),
+OptimizerLane::OptimizerLane(Options options, const schedule::Map& map, const MemoryImage& memory, TaskSink& sink)
+    : options_(std::move(options)), map_(map), memory_(memory), places_(memory), sink_(sink), throttle_(options_.emulated_rate),
       queue_(options_.most_ready), in_hand_(options_.threads) {
   try {
     for (unsigned i = 0; i < options_.threads; ++i) threads_.emplace_back([this, i] { work(i); });
@@ -89,14 +88,14 @@ void OptimizerLane::run(Flight& flight, TaskId id) {
     default:
       break;
   }
-  const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
+  const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].cells;
   auto* destination = address<float>(flight, task, schedule::Role::destination);
   const auto* source = address<float>(flight, task, schedule::Role::source);
   optim::add_in_place({destination, elements}, {source, elements});
 }
 
 void OptimizerLane::norm(Flight& flight, const schedule::Task& task) {
-  const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].elements;
+  const std::uint64_t elements = map_.chunks[static_cast<std::size_t>(task.chunk)].cells;
   const auto* gradient = address<float>(flight, task, schedule::Role::gradient);
   optim::square_sums({gradient, elements}, {norm_partials(flight, task), elements / optim::kNormBlock});
 }
@@ -105,22 +104,23 @@ void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
   const schedule::Chunk& chunk = map_.chunks[static_cast<std::size_t>(task.chunk)];
   const auto state = [&](schedule::Role role) { return address<std::byte>(flight, task, role); };
   const std::array states{state(schedule::Role::state0), state(schedule::Role::state1), state(schedule::Role::state2)};
-  const bool has_master = map_.problem.master;
+  const optim::Optimizer& optimizer = *options_.optimizers[static_cast<std::size_t>(chunk.object)];
+  const bool has_master = map_.object_of(chunk).master;
   optim::UpdateChunk update;
   update.weight = address<std::byte>(flight, task, schedule::Role::weight);
   if (has_master) update.master = states[0];
   std::copy(states.begin() + (has_master ? 1 : 0), states.end(), update.states.begin());
   update.gradient = address<float>(flight, task, schedule::Role::gradient);
-  update.elements = chunk.elements;
+  update.elements = chunk.cells;
   update.first_element = chunk.begin;
   update.runs = options_.decay_runs[static_cast<std::size_t>(chunk.object)];
   const bool late = task.step_offset < 0;
   if (!late) update.partials = norm_partials(flight, task);
   StepOutcome& outcome = late ? *flight.before : *flight.outcome;
-  if (late && outcome.what.skipped) return optimizer_->restore_weight(update);
+  if (late && outcome.what.skipped) return optimizer.restore_weight(update);
   const bool decided = late && map_.problem.guard != schedule::Guard::none;
   const optim::StepScalars scalars = decided ? outcome.verdict.scalars : unclipped(options_.policy, late ? outcome.before : counters_of(flight));
-  if (optimizer_->update(scalars, update)) return;
+  if (optimizer.update(scalars, update)) return;
   const bool provisional = !late && map_.problem.guard == schedule::Guard::speculative;
   (provisional ? outcome.early_bad_weight : outcome.bad_weight).store(chunk.object, std::memory_order_relaxed);
 }
@@ -137,9 +137,10 @@ void OptimizerLane::decide(Flight& flight) {
   StepOutcome& outcome = *flight.outcome;
   double sum = 0.0;
   for (const schedule::Chunk& chunk : map_.chunks) {
+    if (!map_.object_of(chunk).trained) continue;
     const auto* partials = memory_.host(chunk.norm_home).as<double>();
     bool finite = true;
-    for (std::uint64_t i = 0; i < chunk.elements / optim::kNormBlock; ++i) {
+    for (std::uint64_t i = 0; i < chunk.cells / optim::kNormBlock; ++i) {
       sum += partials[i];
       finite = finite && std::isfinite(partials[i]);
     }

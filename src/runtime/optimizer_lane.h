@@ -15,12 +15,12 @@ class OptimizerLane final : public LaneRunner {
     double emulated_rate = 0.0;  // bytes/s over all threads; 0: not capped
     std::size_t most_ready = 0;
     unsigned threads = 1;
+    std::vector<const optim::Optimizer*> optimizers;       // by object; null where it is frozen
     std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
     Policy policy;
     std::vector<core::Cpus> cpus;  // by thread; empty: any
   };
-  // optimizer: null where nothing is updated.
-  OptimizerLane(Options options, const schedule::Map& map, const optim::Optimizer* optimizer, const MemoryImage& memory, TaskSink& sink);
+  OptimizerLane(Options options, const schedule::Map& map, const MemoryImage& memory, TaskSink& sink);
   ~OptimizerLane() override { stop(); }
 
   void ready(Flight& flight, TaskId task) override;
@@ -42,7 +42,6 @@ class OptimizerLane final : public LaneRunner {
 
   const Options options_;
   const schedule::Map& map_;
-  const optim::Optimizer* optimizer_;
   const MemoryImage& memory_;
   const Places places_;
   TaskSink& sink_;

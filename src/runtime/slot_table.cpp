@@ -1,16 +1,13 @@
 #include "runtime/slot_table.h"
 
+#include <algorithm>
+
 namespace gsnake::runtime {
 
-static_assert(static_cast<int>(store::Kind::activations) == static_cast<int>(schedule::ExtentKind::activations));
-static_assert(static_cast<int>(store::Kind::master) == static_cast<int>(schedule::ExtentKind::master));
-static_assert(static_cast<int>(store::Kind::moment1) == static_cast<int>(schedule::ExtentKind::moment1));
-
 SlotTable::SlotTable(const schedule::Map& map, const store::Layout& layout) {
-  for (const schedule::Extent& extent : map.extents) {
+  for (const core::Extent& extent : map.extents) {
     Entry entry;
-    const store::Extent stored = store_extent(extent);
-    entry.two_slots = layout.kinds[static_cast<std::size_t>(stored.kind)].slots_of(stored.object) >= 2;
+    entry.two_slots = layout.kinds[core::index_of(extent.kind)].slots_of(extent.object) >= 2;
     entries_.push_back(entry);
   }
 }
@@ -19,6 +16,11 @@ void SlotTable::written(int extent, int slot, std::uint64_t checksum) {
   Entry& entry = entries_[static_cast<std::size_t>(extent)];
   entry.slot = static_cast<std::uint8_t>(slot);
   entry.checksums[slot] = {true, checksum};
+}
+
+int SlotTable::newest_slot() const {
+  const auto trained = std::find_if(entries_.begin(), entries_.end(), [](const Entry& entry) { return entry.two_slots; });
+  return trained == entries_.end() ? 0 : trained->slot;
 }
 
 void SlotTable::undo(int extent) {

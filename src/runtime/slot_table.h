@@ -17,6 +17,8 @@ class SlotTable {
   [[nodiscard]] int read_slot(int extent) const { return entries_[static_cast<std::size_t>(extent)].slot; }
   // With two slots, the one that the last commit does not own: there, later updates overwrite earlier ones until the next commit.
   [[nodiscard]] int write_slot(int extent) const { return entries_[static_cast<std::size_t>(extent)].two_slots ? 1 - committed_slot_ : 0; }
+  // Where all state stands once an update is complete.
+  [[nodiscard]] int newest_slot() const;
   void written(int extent, int slot, std::uint64_t checksum);
   // What was written since the last commit does not count.
   void undo(int extent);
@@ -44,14 +46,5 @@ class SlotTable {
   std::vector<Entry> entries_;
   int committed_slot_ = 0;
 };
-
-[[nodiscard]] inline bool is_state(const schedule::Extent& extent) {
-  return extent.kind != schedule::ExtentKind::gradients && extent.kind != schedule::ExtentKind::activations;
-}
-
-// As the store names it.
-inline store::Extent store_extent(const schedule::Extent& extent) {
-  return {static_cast<store::Kind>(extent.kind), static_cast<std::uint32_t>(extent.object), extent.offset, extent.bytes};
-}
 
 }  // namespace gsnake::runtime

@@ -141,7 +141,7 @@ void SsdLane::begin(Operation& operation) {
   operation.due_ns = throttle_.occupy(now, static_cast<double>(task.bytes));
   const schedule::Extent& extent = map_.extents[static_cast<std::size_t>(operation.extent)];
   if (!reads && hashed(extent)) operation.checksum = store::checksum_of({operation.data, extent.bytes});
-  operation.count = store_.plan(reads ? io::Direction::read : io::Direction::write, store_extent(extent), operation.slot, operation.data, nullptr, operation.requests);
+  operation.count = store_.plan(reads ? io::Direction::read : io::Direction::write, extent, operation.slot, operation.data, nullptr, operation.requests);
   for (std::size_t i = 0; i < operation.count; ++i) {
     operation.requests[i].completion = &operation.parts[i];
     operation.parts[i].over.store(false, std::memory_order_relaxed);
@@ -173,7 +173,7 @@ void SsdLane::Part::on_complete(std::error_code error) noexcept {
 
 std::string SsdLane::name_of(const Operation& operation) const {
   const schedule::Extent& extent = map_.extents[static_cast<std::size_t>(operation.extent)];
-  return fmt::format("{} of object {}", store::kKindNames[static_cast<std::size_t>(extent.kind)], extent.object);
+  return fmt::format("{} of object {}", core::kExtentKindNames[core::index_of(extent.kind)], extent.object);
 }
 
 void SsdLane::report(const Operation& operation, std::size_t part, std::error_code error) noexcept {

@@ -14,7 +14,7 @@ void ActivationTasks::move(const Tensor& tensor, Op op, Lane lane, int source, i
   task.unit = tensor.unit;
   task.micro_batch = tensor.micro_batch;
   task.bytes = map_.slot_activation_bytes();
-  emitter_.add(task, {{Role::source, Mode::read, source, 0}, {Role::destination, Mode::write, destination, 0}});
+  emitter_.add(task, {{.role = Role::source, .resource = source}, {.role = Role::destination, .mode = Mode::write, .resource = destination}});
 }
 
 void ActivationTasks::store(const Tensor& tensor, State& state) {

@@ -13,8 +13,8 @@ Task chunk_task(Op op, Lane lane, int chunk, std::uint64_t bytes, When when = Wh
   return task;
 }
 
-Access from(int resource, std::uint64_t offset = 0) { return {Role::source, Mode::read, resource, offset}; }
-Access into(int resource, std::uint64_t offset = 0) { return {Role::destination, Mode::write, resource, offset}; }
+Access from(int resource, std::uint64_t offset = 0) { return {.role = Role::source, .resource = resource, .offset = offset}; }
+Access into(int resource, std::uint64_t offset = 0) { return {.role = Role::destination, .mode = Mode::write, .resource = resource, .offset = offset}; }
 
 Role state_role(std::size_t k) { return static_cast<Role>(static_cast<std::size_t>(Role::state0) + k); }
 
@@ -24,11 +24,11 @@ ChunkTasks::ChunkTasks(Emitter& emitter, const Map& map)
     : emitter_(emitter), map_(map), chunk_pool_(map.pool(PoolRole::host_chunk)), held_(map.chunks.size(), -1) {}
 
 ChunkTasks::Place ChunkTasks::weight_place(const Chunk& chunk) const {
-  return {chunk.weight_home, chunk.weight_extent, chunk.weight_tier, chunk.elements * map_.problem.weight_bytes};
+  return {chunk.weight_home, chunk.weight_extent, chunk.weight_tier, map_.weight_bytes(chunk)};
 }
 
 ChunkTasks::Place ChunkTasks::state_place(const Chunk& chunk, std::size_t k) const {
-  return {chunk.state_home[k], chunk.state_extent[k], chunk.state_tier, chunk.elements * map_.problem.state_bytes[k]};
+  return {chunk.state_home[k], chunk.state_extent[k], chunk.state_tier, map_.state_bytes(chunk, k)};
 }
 
 void ChunkTasks::read(int chunk, int extent, int buffer, std::uint64_t bytes) {
@@ -85,7 +85,7 @@ void ChunkTasks::drop_weight(int chunk) {
 void ChunkTasks::fetch(int chunk, int device_slot, bool with_delayed, bool keep) {
   const Chunk& c = map_.chunks[chunk];
   const Place place = weight_place(c);
-  const Access slot = into(device_slot, c.begin * map_.problem.weight_bytes);
+  const Access slot = into(device_slot, map_.weight_offset(c));
   if (place.tier == Tier::device && !with_delayed) {
     copy(chunk, Lane::h2d, from(place.home), slot, place.bytes);
     return;
@@ -98,16 +98,16 @@ void ChunkTasks::fetch(int chunk, int device_slot, bool with_delayed, bool keep)
 // Where an update finds the weights, or puts them where it does not read them.
 int ChunkTasks::updated_weight(int chunk) {
   const Place place = weight_place(map_.chunks[chunk]);
-  if (!map_.problem.weights_derived || place.tier == Tier::host) return host_weight(chunk);
+  if (!object_of(chunk).weights_derived || place.tier == Tier::host) return host_weight(chunk);
   if (!holds(chunk)) held_[chunk] = acquire();
   return held_[chunk];
 }
 
 Task ChunkTasks::update_task(int chunk, int step_offset) const {
-  const Problem& p = map_.problem;
-  std::uint64_t width = 4 + (p.weights_derived ? 1 : 2) * p.weight_bytes;
-  for (std::uint64_t state : p.state_bytes) width += 2 * state;
-  Task task = chunk_task(Op::update, Lane::optimizer, chunk, map_.chunks[chunk].elements * width);
+  const Object& o = object_of(chunk);
+  std::uint64_t width = kGradientBytes + (o.weights_derived ? 1 : 2) * o.weight_bytes;
+  for (std::uint64_t state : o.state_bytes) width += 2 * state;
+  Task task = chunk_task(Op::update, Lane::optimizer, chunk, map_.chunks[chunk].cells * width);
   task.step_offset = static_cast<std::int8_t>(step_offset);
   return task;
 }
@@ -115,26 +115,25 @@ Task ChunkTasks::update_task(int chunk, int step_offset) const {
 // But for the states. An update that comes after its step waits for the outcome where there is a guard; one that comes before it waits for
 // that of the step before, on which its scalars depend.
 std::vector<Access> ChunkTasks::update_accesses(int chunk, int weight, int gradient, int step_offset) const {
-  const Problem& p = map_.problem;
-  std::vector<Access> accesses{{Role::weight, p.weights_derived ? Mode::write : Mode::update, weight, 0}, {Role::gradient, Mode::read, gradient, 0}};
-  if (step_offset == 0) accesses.push_back({Role::norm, Mode::write, map_.chunks[chunk].norm_home, 0});
-  if (p.guard != Guard::none) accesses.push_back({Role::outcome, Mode::read, map_.outcome_home, 0});
+  const Mode mode = object_of(chunk).weights_derived ? Mode::write : Mode::update;
+  std::vector<Access> accesses{{.role = Role::weight, .mode = mode, .resource = weight}, {.role = Role::gradient, .resource = gradient}};
+  if (step_offset == 0) accesses.push_back({.role = Role::norm, .mode = Mode::write, .resource = map_.chunks[chunk].norm_home});
+  if (map_.problem.guard != Guard::none) accesses.push_back({.role = Role::outcome, .resource = map_.outcome_home});
   return accesses;
 }
 
 void ChunkTasks::update(int chunk, int gradient, int step_offset) {
   const Chunk& c = map_.chunks[chunk];
-  const std::size_t states = map_.problem.state_bytes.size();
   const int weight = updated_weight(chunk);
   std::vector<Access> accesses = update_accesses(chunk, weight, gradient, step_offset);
   std::vector<int> buffers;
-  for (std::size_t k = 0; k < states; ++k) {
+  for (std::size_t k = 0; k < states(chunk); ++k) {
     buffers.push_back(bring(chunk, state_place(c, k)));
-    accesses.push_back({state_role(k), Mode::update, buffers.back(), 0});
+    accesses.push_back({.role = state_role(k), .mode = Mode::update, .resource = buffers.back()});
   }
   emitter_.add(update_task(chunk, step_offset), accesses);
   store_back(chunk, weight_place(c), weight, step_offset);
-  for (std::size_t k = 0; k < states; ++k) {
+  for (std::size_t k = 0; k < states(chunk); ++k) {
     store_back(chunk, state_place(c, k), buffers[k], step_offset);
     leave(state_place(c, k), buffers[k]);
   }
@@ -149,30 +148,30 @@ void ChunkTasks::revise(int chunk) {
     Task task = chunk_task(Op::read, Lane::ssd_read, chunk, bytes, When::revised);
     task.step_offset = -1;
     task.committed = true;
-    emitter_.add(task, {from(map_.extent_resource(extent)), into(buffer), {Role::outcome, Mode::read, map_.outcome_home, 0}});
+    emitter_.add(task, {from(map_.extent_resource(extent)), into(buffer), {.role = Role::outcome, .resource = map_.outcome_home}});
   };
   const auto borrow = [&] { return borrowed.emplace_back(emitter_.acquire(pool)); };
   const int weight = holds(chunk) ? held_[chunk] : borrow();
   const Place place = weight_place(c);
-  if (!map_.problem.weights_derived) from_commit(c.weight_extent, weight, place.bytes);
+  if (!object_of(chunk).weights_derived) from_commit(c.weight_extent, weight, place.bytes);
   const int gradient = c.gradient_home >= 0 ? c.gradient_home : borrow();
   if (c.gradient_home < 0) {
     Task task = chunk_task(Op::read, Lane::ssd_read, chunk, gradient_bytes(chunk), When::revised);
     task.step_offset = -1;
-    emitter_.add(task, {from(map_.extent_resource(c.gradient_extent)), into(gradient), {Role::outcome, Mode::read, map_.outcome_home, 0}});
+    emitter_.add(task, {from(map_.extent_resource(c.gradient_extent)), into(gradient), {.role = Role::outcome, .resource = map_.outcome_home}});
   }
   std::vector<Access> accesses = update_accesses(chunk, weight, gradient, -1);
-  std::vector<int> states;
-  for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) {
-    states.push_back(borrow());
-    from_commit(c.state_extent[k], states.back(), state_place(c, k).bytes);
-    accesses.push_back({state_role(k), Mode::update, states.back(), 0});
+  std::vector<int> buffers;
+  for (std::size_t k = 0; k < states(chunk); ++k) {
+    buffers.push_back(borrow());
+    from_commit(c.state_extent[k], buffers.back(), state_place(c, k).bytes);
+    accesses.push_back({.role = state_role(k), .mode = Mode::update, .resource = buffers.back()});
   }
   Task task = update_task(chunk, -1);
   task.when = When::revised;
   emitter_.add(task, accesses);
   write(chunk, c.weight_extent, weight, place.bytes, When::revised, -1);
-  for (std::size_t k = 0; k < states.size(); ++k) write(chunk, c.state_extent[k], states[k], state_place(c, k).bytes, When::revised, -1);
+  for (std::size_t k = 0; k < buffers.size(); ++k) write(chunk, c.state_extent[k], buffers[k], state_place(c, k).bytes, When::revised, -1);
   for (int buffer : borrowed) emitter_.release(buffer);
 }
 
@@ -185,47 +184,47 @@ void ChunkTasks::apply_delayed(int chunk) {
   if (waits_on_ssd) emitter_.release(gradient);
 }
 
-void ChunkTasks::add_head_share(int chunk, int gradient) {
-  const Chunk& c = map_.chunks[chunk];
-  const bool waits_on_ssd = c.partial_extent[1] >= 0;
-  const int share = waits_on_ssd ? acquire() : c.partial_home[1];
-  if (waits_on_ssd) read(chunk, c.partial_extent[1], share, gradient_bytes(chunk));
+void ChunkTasks::add_share(int chunk, std::size_t user, int gradient) {
+  const WaitingPlace& place = map_.chunks[chunk].partials[user];
+  const bool waits_on_ssd = place.extent >= 0;
+  const int share = waits_on_ssd ? acquire() : place.home;
+  if (waits_on_ssd) read(chunk, place.extent, share, gradient_bytes(chunk));
   emitter_.add(chunk_task(Op::add, Lane::optimizer, chunk, 3 * gradient_bytes(chunk)),
-               {from(share), {Role::destination, Mode::update, gradient, 0}});
+               {from(share), {.role = Role::destination, .mode = Mode::update, .resource = gradient}});
   if (waits_on_ssd) emitter_.release(share);
 }
 
-void ChunkTasks::take_gradient(int chunk, int accumulator, bool with_head_share) {
+void ChunkTasks::take_gradient(int chunk, int accumulator) {
   const Chunk& c = map_.chunks[chunk];
   const bool pooled = c.gradient_home < 0;
   const int gradient = pooled ? acquire() : c.gradient_home;
   copy(chunk, Lane::d2h, from(accumulator, gradient_offset(chunk)), into(gradient), gradient_bytes(chunk));
-  if (with_head_share) add_head_share(chunk, gradient);
+  for (std::size_t user = 1; user < c.partials.size(); ++user) add_share(chunk, user, gradient);
   if (!c.delayed) {
     update(chunk, gradient, 0);
   } else {
     emitter_.add(chunk_task(Op::norm, Lane::optimizer, chunk, gradient_bytes(chunk)),
-                 {{Role::gradient, Mode::read, gradient, 0}, {Role::norm, Mode::write, c.norm_home, 0}});
+                 {{.role = Role::gradient, .resource = gradient}, {.role = Role::norm, .mode = Mode::write, .resource = c.norm_home}});
   }
   if (c.gradient_extent >= 0) write(chunk, c.gradient_extent, gradient, gradient_bytes(chunk));
   if (pooled) emitter_.release(gradient);
 }
 
-void ChunkTasks::save_partial(int chunk, int user, int accumulator) {
-  const Chunk& c = map_.chunks[chunk];
-  const bool to_ssd = c.partial_extent[user] >= 0;
-  const int buffer = to_ssd ? acquire() : c.partial_home[user];
+void ChunkTasks::save_partial(int chunk, std::size_t user, int accumulator) {
+  const WaitingPlace& place = map_.chunks[chunk].partials[user];
+  const bool to_ssd = place.extent >= 0;
+  const int buffer = to_ssd ? acquire() : place.home;
   copy(chunk, Lane::d2h, from(accumulator, gradient_offset(chunk)), into(buffer), gradient_bytes(chunk));
   if (!to_ssd) return;
-  write(chunk, c.partial_extent[user], buffer, gradient_bytes(chunk));
+  write(chunk, place.extent, buffer, gradient_bytes(chunk));
   emitter_.release(buffer);
 }
 
-void ChunkTasks::restore_partial(int chunk, int user, int accumulator) {
-  const Chunk& c = map_.chunks[chunk];
-  const bool on_ssd = c.partial_extent[user] >= 0;
-  const int buffer = on_ssd ? acquire() : c.partial_home[user];
-  if (on_ssd) read(chunk, c.partial_extent[user], buffer, gradient_bytes(chunk));
+void ChunkTasks::restore_partial(int chunk, std::size_t user, int accumulator) {
+  const WaitingPlace& place = map_.chunks[chunk].partials[user];
+  const bool on_ssd = place.extent >= 0;
+  const int buffer = on_ssd ? acquire() : place.home;
+  if (on_ssd) read(chunk, place.extent, buffer, gradient_bytes(chunk));
   copy(chunk, Lane::h2d, from(buffer), into(accumulator, gradient_offset(chunk)), gradient_bytes(chunk));
   if (on_ssd) emitter_.release(buffer);
 }
@@ -250,30 +249,34 @@ void ChunkTasks::flush(int chunk, const Place& place) {
 void ChunkTasks::load_homes(int chunk) {
   const Chunk& c = map_.chunks[chunk];
   load(chunk, weight_place(c));
-  for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) load(chunk, state_place(c, k));
+  for (std::size_t k = 0; k < states(chunk); ++k) load(chunk, state_place(c, k));
 }
 
 void ChunkTasks::flush_homes(int chunk) {
   const Chunk& c = map_.chunks[chunk];
+  if (!object_of(chunk).trained) return;
   flush(chunk, weight_place(c));
-  for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) flush(chunk, state_place(c, k));
+  for (std::size_t k = 0; k < states(chunk); ++k) flush(chunk, state_place(c, k));
 }
 
 void ChunkTasks::conclude(bool with_norms) {
-  std::vector<Access> accesses{{Role::losses, Mode::read, map_.losses_home, 0}};
+  std::vector<Access> accesses{{.role = Role::losses, .resource = map_.losses_home}};
   Task task = chunk_task(Op::conclude, Lane::optimizer, -1, 0);
   if (with_norms) {
-    for (const Chunk& c : map_.chunks) accesses.push_back({Role::norm, Mode::read, c.norm_home, 0});
-    accesses.push_back({Role::outcome, Mode::write, map_.outcome_home, 0});
+    for (const Chunk& c : map_.chunks) {
+      if (map_.object_of(c).trained) accesses.push_back({.role = Role::norm, .resource = c.norm_home});
+    }
+    accesses.push_back({.role = Role::outcome, .mode = Mode::write, .resource = map_.outcome_home});
   }
   emitter_.add(task, accesses);
 }
 
 void ChunkTasks::commit(int step_offset) {
-  std::vector<Access> accesses{{Role::outcome, Mode::read, map_.outcome_home, 0}};
+  std::vector<Access> accesses{{.role = Role::outcome, .resource = map_.outcome_home}};
   for (const Chunk& c : map_.chunks) {
+    if (!map_.object_of(c).trained) continue;
     accesses.push_back(from(map_.extent_resource(c.weight_extent)));
-    for (std::size_t k = 0; k < map_.problem.state_bytes.size(); ++k) accesses.push_back(from(map_.extent_resource(c.state_extent[k])));
+    for (std::size_t k = 0; k < map_.object_of(c).state_bytes.size(); ++k) accesses.push_back(from(map_.extent_resource(c.state_extent[k])));
   }
   Task task = chunk_task(Op::commit, Lane::commit, -1, 0, When::committing);
   task.step_offset = static_cast<std::int8_t>(step_offset);

@@ -19,11 +19,11 @@ class ChunkTasks {
   // The previous step's update of a chunk that was made before the step's outcome was known: from what was committed last, if need be.
   void revise(int chunk);
   // The chunk's part of a finished gradient sum leaves the device: an eager chunk is updated, a delayed one's gradient waits.
-  // with_head_share: adds what the head gathered for a tied object.
-  void take_gradient(int chunk, int accumulator, bool with_head_share);
+  // What the object's other users gathered is added first.
+  void take_gradient(int chunk, int accumulator);
   // A gradient sum that is not finished waits in host memory or on SSD, and comes back.
-  void save_partial(int chunk, int user, int accumulator);
-  void restore_partial(int chunk, int user, int accumulator);
+  void save_partial(int chunk, std::size_t user, int accumulator);
+  void restore_partial(int chunk, std::size_t user, int accumulator);
 
   // Makes sure that the chunk's current weights stand in host memory and returns where.
   int host_weight(int chunk);
@@ -37,7 +37,7 @@ class ChunkTasks {
   void flush_homes(int chunk);
   // The step's losses and, with_norms, norm partials are there.
   void conclude(bool with_norms);
-  // Makes durable what step_offset's step left in all extents of state.
+  // Makes durable what step_offset's step left in all extents of state that is trained.
   void commit(int step_offset);
 
  private:
@@ -64,11 +64,13 @@ class ChunkTasks {
   Task update_task(int chunk, int step_offset) const;
   std::vector<Access> update_accesses(int chunk, int weight, int gradient, int step_offset) const;
   [[nodiscard]] int updated_weight(int chunk);
-  void add_head_share(int chunk, int gradient);
+  void add_share(int chunk, std::size_t user, int gradient);
   void load(int chunk, const Place& place);
   void flush(int chunk, const Place& place);
-  [[nodiscard]] std::uint64_t gradient_bytes(int chunk) const { return map_.chunks[chunk].elements * 4; }
-  [[nodiscard]] std::uint64_t gradient_offset(int chunk) const { return map_.chunks[chunk].begin * 4; }
+  [[nodiscard]] const Object& object_of(int chunk) const { return map_.object_of(map_.chunks[chunk]); }
+  [[nodiscard]] std::size_t states(int chunk) const { return object_of(chunk).state_bytes.size(); }
+  [[nodiscard]] std::uint64_t gradient_bytes(int chunk) const { return Map::gradient_bytes(map_.chunks[chunk]); }
+  [[nodiscard]] std::uint64_t gradient_offset(int chunk) const { return Map::gradient_offset(map_.chunks[chunk]); }
 
   Emitter& emitter_;
   const Map& map_;

@@ -24,7 +24,7 @@ class Emitter {
   TaskId add(Task task, std::initializer_list<Access> accesses) { return add(task, {accesses.begin(), accesses.size()}); }
   TaskId add(Task task, std::span<const Access> accesses);
 
-  // Ends the graph. `carried`: the buffers that hold object 0's weights, in chunk order.
+  // Ends the graph. `carried`: the buffers that hold the carried weights, in chunk order.
   Graph finish(const std::vector<int>& carried);
   [[nodiscard]] const PoolSizes& peak() const { return peak_; }
 

@@ -31,7 +31,7 @@ enum class Op : std::uint8_t {
   head,          // forward and backward of the last unit
   head_forward,  // loss (or logits) only
   conclude,      // all losses and norm partials are there: the step's outcome is known
-  commit,        // reads every extent of state, in the sense that what it finds there becomes durable: before the next update's writes
+  commit,        // reads every extent of trained state, in the sense that what it finds there becomes durable: before the next update's writes
 };
 
 inline constexpr int kOpCount = 12;
@@ -50,7 +50,7 @@ enum class When : std::uint8_t {
 enum class Mode : std::uint8_t { read, write, update };  // update: read and written in place
 
 enum class Role : std::uint8_t {
-  source,           // read, write, copy, add; commit: every extent of state
+  source,           // read, write, copy, add; commit: every extent of state that is trained
   destination,      // read, write, copy, add
   weight,           // update: host
   gradient,         // update, norm: host
@@ -58,18 +58,17 @@ enum class Role : std::uint8_t {
   norm,             // norm partials: written with the gradient at hand, read by conclude
   losses,           // of the micro-batches: written by the head, read by conclude
   outcome,          // of a step: written by conclude
-  weights,          // compute: device, the unit's own object
-  tied_weights,     // compute: the head's view of object 0
-  gradients,        // compute: accumulator of the own object
-  tied_gradients,
+  weights,          // compute: device, an object that the unit uses (Access::use)
+  gradients,        // backward, head: device, the accumulator of that use, if the object is trained; Mode::write: it starts from zero
   input,            // activation checkpoint
   output_gradient,  // backward: gradient of the unit's output
-  output,           // forward: hidden states; backward, head: gradient of the input
+  output,           // forward: hidden states; backward, head: gradient of the input, where a unit below is trained
 };
 
 struct Access {
   Role role = Role::source;
   Mode mode = Mode::read;
+  std::uint16_t use = 0;     // weights, gradients: which of the unit's objects, as Unit::objects has them
   std::int32_t resource = -1;
   std::uint64_t offset = 0;  // bytes from the start of a buffer
 };
@@ -77,8 +76,6 @@ struct Access {
 struct Task {
   Op op = Op::read;
   Lane lane = Lane::ssd_read;
-  bool first = false;               // backward, head: the own accumulator starts from zero
-  bool tied_first = false;          // head: the tied accumulator starts from zero
   bool last = false;                // forward to head_forward: the last micro-batch of a visit
   std::int8_t step_offset = 0;      // update, what follows from it, commit: -1 belongs to the previous step
   bool opens = false;               // forward to head_forward: the first micro-batch of a visit
@@ -133,13 +130,13 @@ struct Graph {
   std::vector<TaskId> successors;
   std::vector<std::int32_t> predecessors;      // how many edges lead to each task
   std::vector<Boundary> boundaries;            // by resource
-  // For every pool, its slots in the order in which the next graph shall name them: first those that carry object 0's weights to
-  // the next forward (in chunk order; host_chunk pool only), then the free ones, longest free first. Slot i of the next graph is slot
+  // For every pool, its slots in the order in which the next graph shall name them: first those that carry unit 0's weights to
+  // the next forward (Map::carried, in chunk order; host_chunk pool only), then the free ones, longest free first. Slot i of the next graph is slot
   // end_order[pool][i] of this one: so every graph begins and ends in the same map.
   std::vector<std::vector<std::int32_t>> end_order;
 
   [[nodiscard]] std::span<const Access> accesses(const Task& task) const { return {access_list.data() + task.first_access, task.accesses}; }
-  [[nodiscard]] const Access* find(const Task& task, Role role) const;
+  [[nodiscard]] const Access* find(const Task& task, Role role, int use = 0) const;
   [[nodiscard]] std::span<const TaskId> successors_of(TaskId task) const {
     return {successors.data() + first_successor[task], first_successor[task + 1] - first_successor[task]};
   }
@@ -162,7 +159,7 @@ bool may_follow(Variant previous, Variant next, bool delayed);
 // Every variant of a problem over one memory map.
 struct Program {
   Map map;
-  std::array<Graph, kVariantCount> graphs;  // pending variants are empty without delayed chunks; training ones without optimizer states
+  std::array<Graph, kVariantCount> graphs;  // pending variants are empty without delayed chunks; training ones where nothing is trained
   bool delayed = false;  // something of each update is left to the next step: delayed chunks, or what may be done over
 
   [[nodiscard]] const Graph& graph(Variant variant) const { return graphs[static_cast<std::size_t>(variant)]; }

@@ -5,17 +5,28 @@
 #include <string>
 #include <vector>
 
+#include "core/extent.h"
 #include "schedule/problem.h"
 
 namespace gsnake::schedule {
 
+inline constexpr std::uint64_t kGradientBytes = 4;  // gradients are fp32
+
+using core::Extent;
+
 enum class Space : std::uint8_t { host, device };
 
-// A run of one object's elements that lies on one tier, is eager or delayed as a whole, and moves as a whole.
+// Where a gradient sum that is not the object's finished one waits: the one or the other, -1 where there is none.
+struct WaitingPlace {
+  int home = -1;
+  int extent = -1;
+};
+
+// A run of one object's cells that lies on one tier, is eager or delayed as a whole, and moves as a whole.
 struct Chunk {
   int object = 0;
-  std::uint64_t begin = 0;     // element of the object
-  std::uint64_t elements = 0;  // a multiple of kGrain
+  std::uint64_t begin = 0;     // cell of the object
+  std::uint64_t cells = 0;     // a multiple of the object's grain; of a trained object, these are its elements
   Tier weight_tier = Tier::ssd;
   Tier state_tier = Tier::ssd;
   Tier gradient_tier = Tier::host;  // host or ssd: where its gradient waits
@@ -26,11 +37,10 @@ struct Chunk {
   int state_home[kMaxStates] = {-1, -1, -1};
   int gradient_home = -1;            // of a gradient that waits in host memory
   int norm_home = -1;                // its norm partials: 8 bytes per kGrain elements
-  int partial_home[2] = {-1, -1};    // of a part of the gradient sum that waits in host memory; by user: 0 the unit itself, 1 the head (tied)
+  std::vector<WaitingPlace> partials;  // of the sums that its object's users gather: by user (users_of()); empty where none ever waits
   int weight_extent = -1;            // state has an extent on SSD whatever its tier
   int state_extent[kMaxStates] = {-1, -1, -1};
   int gradient_extent = -1;
-  int partial_extent[2] = {-1, -1};
 };
 
 // Buffers of one pool are interchangeable: their content dies within a step (but for the carried chunks, see Graph).
@@ -52,13 +62,6 @@ struct Pool {
   std::string name;
 };
 
-struct Extent {
-  ExtentKind kind = ExtentKind::weights;
-  int object = 0;  // gradients: object, then units + object for partial sums of user 0, 2 * units for those of the head; activations: tensor index
-  std::uint64_t offset = 0;  // bytes
-  std::uint64_t bytes = 0;   // a multiple of 4096
-};
-
 // A resource is a buffer or an extent: index < buffers.size() is a buffer, the rest are extents.
 struct Map {
   Problem problem;
@@ -66,9 +69,12 @@ struct Map {
   std::vector<int> first_chunk;        // of each object; one more at the end
   std::vector<Buffer> buffers;
   std::vector<Pool> pools;
-  std::vector<Extent> extents;
+  std::vector<Extent> extents;         // their objects: of gradients see partial_object(); of activations the tensor's index
+  std::vector<bool> carried;           // carried_objects()
+  std::vector<std::vector<int>> users;  // users_of()
+  int first_trained_unit = 0;
   std::vector<Tier> activation_tier;   // of checkpoint and gradient (unit, micro-batch): index (unit - 1) * M + m, units 1..U-1
-  std::vector<int> activation_extent;  // likewise: the checkpoint's; the gradient's is the next one; -1 if not on ssd
+  std::vector<int> activation_extent;  // likewise: the checkpoint's; the gradient's, if the unit's input has one, is the next; -1 if not on ssd
   int losses_home = -1;                // 8 bytes a micro-batch
   int outcome_home = -1;               // written once a step's outcome is known; gives those that wait for it their order, no bytes
 
@@ -77,8 +83,18 @@ struct Map {
   [[nodiscard]] bool is_buffer(int resource) const { return resource < static_cast<int>(buffers.size()); }
   [[nodiscard]] int pool(PoolRole role) const;                          // the only one of its role
   [[nodiscard]] int pool_of(PoolRole role, std::uint64_t bytes) const;  // throws std::logic_error where there is none
-  [[nodiscard]] std::uint64_t object_bytes(int object) const;           // of its weights, padded
-  [[nodiscard]] std::uint64_t gradient_bytes(int object) const;         // fp32, padded
+  [[nodiscard]] const Object& object_of(const Chunk& chunk) const { return problem.object(chunk.object); }
+  [[nodiscard]] std::uint64_t weight_bytes(const Chunk& chunk) const { return chunk.cells * object_of(chunk).cell_bytes(); }
+  [[nodiscard]] std::uint64_t state_bytes(const Chunk& chunk, std::size_t k) const { return chunk.cells * object_of(chunk).state_bytes[k]; }
+  [[nodiscard]] static std::uint64_t gradient_bytes(const Chunk& chunk) { return chunk.cells * kGradientBytes; }
+  // How the gradients' extents name the sum of one of an object's users; a finished sum has the object's own number.
+  [[nodiscard]] std::uint32_t partial_object(int object, std::size_t user) const;
+  // Of a slot on the device, which holds the whole object whatever this rank owns of it.
+  [[nodiscard]] std::uint64_t slot_weight_bytes(int object) const { return problem.object(object).cells() * problem.object(object).cell_bytes(); }
+  [[nodiscard]] std::uint64_t slot_gradient_bytes(int object) const { return problem.object(object).cells() * kGradientBytes; }
+  // Where a chunk stands in such a slot.
+  [[nodiscard]] std::uint64_t weight_offset(const Chunk& chunk) const { return chunk.begin * object_of(chunk).cell_bytes(); }
+  [[nodiscard]] static std::uint64_t gradient_offset(const Chunk& chunk) { return chunk.begin * kGradientBytes; }
   [[nodiscard]] std::uint64_t space_bytes(Space space) const;           // of all buffers there
   [[nodiscard]] std::uint64_t slot_activation_bytes() const;            // padded to 4096
 };

@@ -1,15 +1,22 @@
-// What a schedule is a function of: shapes, micro-batches, delay, placement, pool sizes.
+// What a schedule is a function of: objects and the units that use them, micro-batches, delay, placement, pool sizes.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "core/extent.h"
+
 namespace gsnake::schedule {
 
-// Every cut through an object (delay, tiers, chunks) falls on a multiple of this many elements, so that O_DIRECT holds in every dtype.
+using core::ExtentKind;
+
+// Every cut through an object (delay, tiers, chunks, what a rank owns) falls on a multiple of this many elements, so that O_DIRECT holds in
+// every dtype; of weights that are packed, on a multiple of kPackedGrain bytes.
 inline constexpr std::uint64_t kGrain = 2048;
+inline constexpr std::uint64_t kPackedGrain = 4096;
 inline constexpr int kMaxStates = 3;
 inline constexpr int kMaxMoments = 2;  // states of an optimizer, beside the master's
 
@@ -24,28 +31,58 @@ enum class Guard : std::uint8_t {
   speculative,  // the eager part, into the slot that the last commit does not own; it is done over from the committed one if need be
 };
 
-// As store::Kind, without seeing the store.
-enum class ExtentKind : std::uint8_t { weights, moment1, moment2, gradients, activations, master };
-
 // The rest is on SSD.
 struct Fractions {
   double device = 0.0;
   double host = 0.0;
 };
 
-// Units 0..U-1: embedding, blocks, head. Object u holds the parameters of unit u.
+// Cells of an object (see Object), on grains.
+struct Range {
+  std::uint64_t begin = 0;
+  std::uint64_t cells = 0;
+
+  bool operator==(const Range&) const = default;
+};
+
+// Parameters that are stored, moved and updated as one vector. It is counted in cells: elements or, where the weights are packed in blocks
+// of a format of their own, bytes.
+struct Object {
+  std::uint64_t elements = 0;       // padding not counted
+  bool trained = true;              // else frozen: no gradient, no state, never written
+  std::uint64_t weight_bytes = 4;   // per element
+  std::uint64_t packed_bytes = 0;   // of all its weights, where these are packed: frozen objects alone; 0: they are not
+  std::vector<std::uint64_t> state_bytes{4, 4};  // per element and state: the master's part if there is one, then the optimizer's
+  bool master = false;              // state 0 is what the weights lack of the master weights, or these as a whole
+  bool weights_derived = false;     // the master is whole: an update writes the weights without reading them
+  std::optional<Range> owned = {};  // what this rank stores and updates; nothing: all of it
+
+  [[nodiscard]] bool packed() const { return packed_bytes > 0; }
+  [[nodiscard]] std::uint64_t grain() const { return packed() ? kPackedGrain : kGrain; }
+  [[nodiscard]] std::uint64_t cell_bytes() const { return packed() ? 1 : weight_bytes; }
+  [[nodiscard]] std::uint64_t cells() const;  // padding to grains included
+  [[nodiscard]] Range range() const { return owned.value_or(Range{0, cells()}); }
+  [[nodiscard]] ExtentKind state_kind(std::size_t k) const {
+    if (master && k == 0) return ExtentKind::master;
+    return k == (master ? 1U : 0U) ? ExtentKind::moment1 : ExtentKind::moment2;
+  }
+};
+
+// What is streamed at once.
+struct Unit {
+  std::vector<int> objects;    // that it computes with: one use each, in the order of its uses
+  double forward_flops = 0.0;  // of one micro-batch; 0: not known
+};
+
+// Units 0..U-1: embedding, blocks, head.
 struct Problem {
-  std::vector<std::uint64_t> elements;     // of each object, padding to kGrain not counted; one object per unit
-  bool tied = false;                       // the head uses object 0 too
+  std::vector<Object> objects;
+  std::vector<Unit> units;
   std::uint64_t activation_bytes = 0;      // of one hidden-state tensor: (micro_batch_size, tokens, hidden)
   int micro_batches = 1;
   ScheduleKind schedule = ScheduleKind::vertical;
   Order order = Order::snake;
-  double delay = 0.0;                      // of each object's elements, rounded to kGrain
-  std::uint64_t weight_bytes = 4;          // per element
-  std::vector<std::uint64_t> state_bytes{4, 4};  // per element and state: the master's part if there is one, then the optimizer's
-  bool master = false;                     // state 0 is what the weights lack of the master weights, or these as a whole
-  bool weights_derived = false;            // the master is whole: an update writes the weights without reading them
+  double delay = 0.0;                      // of each trained object's elements, rounded to kGrain
   Guard guard = Guard::none;
   Fractions weights;
   Fractions optimizer;
@@ -53,23 +90,34 @@ struct Problem {
   double gradients_host = 1.0;             // of the gradients that wait; the rest is spilled to SSD
   bool commits = false;                    // state has a second slot on SSD and every step can be made durable
   std::uint64_t chunk_elements = 1ULL << 20;  // at most, of one transfer or update; a multiple of kGrain
-  std::vector<double> forward_flops;       // of one micro-batch through each unit; empty: not known
 
-  [[nodiscard]] int units() const { return static_cast<int>(elements.size()); }
-  [[nodiscard]] bool trains() const { return !state_bytes.empty(); }
-  [[nodiscard]] ExtentKind state_kind(std::size_t k) const {
-    if (master && k == 0) return ExtentKind::master;
-    return k == (master ? 1U : 0U) ? ExtentKind::moment1 : ExtentKind::moment2;
-  }
+  [[nodiscard]] int unit_count() const { return static_cast<int>(units.size()); }
+  [[nodiscard]] int object_count() const { return static_cast<int>(objects.size()); }
+  [[nodiscard]] const Object& object(int index) const { return objects[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] const std::vector<int>& uses(int unit) const { return units[static_cast<std::size_t>(unit)].objects; }
+  [[nodiscard]] bool trains() const;
+  [[nodiscard]] std::vector<std::uint64_t> elements() const;  // of each object
 };
 
 // Throws Error(usage) for a problem that no graph can be built for.
 void validate(const Problem& problem);
 
+// Adds an object and a unit that uses it alone.
+void add_unit(Problem& problem, Object object);
+
+// The units that use each object, in their order. Of a trained object with several, each gathers a gradient sum of its own; the sum of the
+// first is the one that the others are added to, once each, in this order.
+std::vector<std::vector<int>> users_of(const Problem& problem);
+// Backward goes down to this unit: the first that uses a trained object. The number of units where nothing is trained.
+int first_trained_unit(const Problem& problem);
+// By object: whether its part on SSD stays in host memory from one graph to the next, which needs it first. So it is with what unit 0 uses,
+// if every graph ends with unit 0.
+std::vector<bool> carried_objects(const Problem& problem);
+
 std::uint64_t padded_elements(std::uint64_t elements);
-// The elements that `fraction` of an object comes to after rounding to kGrain.
-std::uint64_t rounded_part(double fraction, std::uint64_t padded);
-// The delay in effect over all objects after rounding.
+// The elements that `fraction` of so many comes to after rounding to the grain.
+std::uint64_t rounded_part(double fraction, std::uint64_t padded, std::uint64_t grain = kGrain);
+// The delay in effect over all trained objects after rounding.
 double effective_delay(const Problem& problem);
 
 }  // namespace gsnake::schedule

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "greedysnake/error.h"
 #include "schedule/graph.h"
 #include "schedule/step.h"
 
@@ -25,11 +26,21 @@ bool has_delayed(const Map& map) {
   return map.problem.guard == Guard::speculative || std::any_of(map.chunks.begin(), map.chunks.end(), [](const Chunk& chunk) { return chunk.delayed; });
 }
 
+// A unit computes with whole objects: their other parts are to be gathered, on Lane::collective, before.
+void require_whole_objects(const Problem& problem) {
+  for (int object = 0; object < problem.object_count(); ++object) {
+    const Range range = problem.object(object).range();
+    if (range == Range{0, problem.object(object).cells()}) continue;
+    throw Error(ErrorKind::usage, "schedule: no graph can be built for a rank that owns a part of object " + std::to_string(object) +
+                                      " only: nothing gathers the others' yet; let it own all of it");
+  }
+}
+
 }  // namespace
 
-const Access* Graph::find(const Task& task, Role role) const {
+const Access* Graph::find(const Task& task, Role role, int use) const {
   for (const Access& access : accesses(task)) {
-    if (access.role == role) return &access;
+    if (access.role == role && access.use == use) return &access;
   }
   return nullptr;
 }
@@ -89,6 +100,7 @@ std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next)
 Program build_program(const Problem& problem, const PoolSizes& sizes) {
   Program program;
   program.map = make_map(problem, sizes);
+  require_whole_objects(problem);
   program.delayed = has_delayed(program.map);
   for (Variant variant : variants_of(problem, program.delayed)) {
     program.graphs[static_cast<std::size_t>(variant)] = StepEmitter(program.map, variant, Emitter::Purpose::graph).emit();

@@ -1,6 +1,8 @@
 #include "schedule/step.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 namespace gsnake::schedule {
 namespace {
@@ -26,7 +28,7 @@ StepEmitter::StepEmitter(const Map& map, Variant variant, Emitter::Purpose purpo
     : map_(map), variant_(variant), training_(is_training(variant)), pending_(is_pending(variant)), emitter_(map, variant, purpose),
       chunks_(emitter_, map), activations_(emitter_, map) {
   if (variant == Variant::load) return;
-  for (int c = map.first_chunk[0]; c < map.first_chunk[1]; ++c) {
+  for (int c = 0; c < static_cast<int>(map.chunks.size()); ++c) {
     if (carries(c)) chunks_.adopt_weight(c, emitter_.acquire(map.pool(PoolRole::host_chunk)));
   }
 }
@@ -46,7 +48,7 @@ Graph StepEmitter::emit() {
 
 std::vector<int> StepEmitter::carry_on() {
   std::vector<int> buffers;
-  for (int c = map_.first_chunk[0]; c < map_.first_chunk[1]; ++c) {
+  for (int c = 0; c < static_cast<int>(map_.chunks.size()); ++c) {
     if (carries(c)) buffers.push_back(chunks_.host_weight(c));
   }
   return buffers;
@@ -60,7 +62,7 @@ void StepEmitter::emit_finish() {
   for (std::size_t i = 0; i < map_.chunks.size(); ++i) {
     const int c = static_cast<int>(i);
     if (pending_ && map_.chunks[c].delayed) chunks_.apply_delayed(c);
-    if (pending_ && !map_.chunks[c].delayed && map_.problem.guard == Guard::speculative) chunks_.revise(c);
+    if (pending_ && map_.chunks[c].gradient_waits && !map_.chunks[c].delayed) chunks_.revise(c);
     if (!carries(c)) chunks_.drop_weight(c);
     // What is updated here is written at once where the step commits, as it does then.
     const bool written = map_.problem.commits && pending_ && map_.chunks[c].delayed;
@@ -69,88 +71,90 @@ void StepEmitter::emit_finish() {
   if (map_.problem.commits) chunks_.commit(-1);
 }
 
-// The visit before which the previous step's update is complete: the one after which every object has been used.
+// The visit before which the previous step's update is complete: the one after which every trained object has been used.
 std::size_t StepEmitter::turn() const {
   std::size_t last = 0;
   for (std::size_t v = 0; v < uses_.size(); ++v) {
     for (const Use& use : uses_[v]) {
-      if (use.first) last = v;
+      if (use.first && map_.problem.object(use.object).trained) last = v;
     }
   }
   return last;
 }
 
+std::vector<StepEmitter::Use> StepEmitter::uses_of(const Visit& visit) const {
+  std::vector<Use> uses;
+  for (int object : map_.problem.uses(visit.unit)) {
+    const std::vector<int>& users = map_.users[object];
+    const auto user = static_cast<std::size_t>(std::find(users.begin(), users.end(), visit.unit) - users.begin());
+    uses.push_back({.object = object, .user = user, .gathers = differentiates(visit) && map_.problem.object(object).trained});
+  }
+  return uses;
+}
+
+// An object's sum ends with the backward of its first user, which every schedule runs last.
 void StepEmitter::note_uses() {
-  const int units = map_.problem.units();
-  std::vector<bool> used(units, false);
-  std::vector<bool> has_sum(2 * units, false);
+  std::vector<bool> used(map_.problem.objects.size(), false);
+  std::set<std::pair<int, std::size_t>> has_sum;
   for (const Visit& visit : visits_) {
-    std::vector<Use>& uses = uses_.emplace_back();
-    uses.push_back({.object = visit.unit, .user = 0});
-    if (map_.problem.tied && visit.pass == Pass::head) uses.push_back({.object = 0, .user = 1});
-    for (Use& use : uses) {
+    for (Use& use : uses_.emplace_back(uses_of(visit))) {
       use.first = !used[use.object];
       used[use.object] = true;
-      if (!has_gradient(visit)) continue;
-      use.first_gradient = !has_sum[use.user * units + use.object];
-      has_sum[use.user * units + use.object] = true;
+      use.first_gradient = use.gathers && has_sum.insert({use.object, use.user}).second;
     }
   }
-  // A tied object's sum ends with the embedding's backward, which every schedule runs after the head's.
-  std::vector<bool> ended(units, false);
+  std::vector<bool> ended(map_.problem.objects.size(), false);
   for (std::size_t v = visits_.size(); v-- > 0;) {
-    Use& use = uses_[v].front();
-    use.last_gradient = has_gradient(visits_[v]) && !ended[use.object];
-    if (use.last_gradient) ended[use.object] = true;
+    for (Use& use : uses_[v]) {
+      use.last = !ended[use.object];
+      use.last_gradient = use.last && use.gathers;
+      ended[use.object] = true;
+    }
   }
 }
 
 std::vector<StepEmitter::Work> StepEmitter::prepare(std::size_t v) {
   std::vector<Work> work;
   for (Use& use : uses_[v]) {
-    use.weights = emitter_.acquire(map_.pool_of(PoolRole::device_weights, map_.object_bytes(use.object)));
-    for (int c = map_.first_chunk[use.object]; c < map_.first_chunk[use.object + 1]; ++c) {
-      const bool delayed = map_.chunks[c].delayed;
-      const bool updated_next = use.last_gradient && !delayed && !map_.problem.weights_derived;
-      const bool keep = updated_next || (carries(c) && (!training_ || use.last_gradient));
+    use.weights = emitter_.acquire(map_.pool_of(PoolRole::device_weights, map_.slot_weight_bytes(use.object)));
+    for_chunks_of(use.object, [&](int c) {
+      const Chunk& chunk = map_.chunks[c];
+      const bool updated_next = use.last_gradient && !chunk.delayed && !map_.object_of(chunk).weights_derived;
+      const bool keep = updated_next || (carries(c) && (!training_ || use.last));
       const bool completes = pending_ && use.first;
-      const bool revise = completes && !delayed && map_.problem.guard == Guard::speculative;
-      work.push_back([this, c, slot = use.weights, apply = completes && delayed, revise, keep] {
+      const bool revise = completes && chunk.gradient_waits && !chunk.delayed;
+      work.push_back([this, c, slot = use.weights, apply = completes && chunk.delayed, revise, keep] {
         if (revise) chunks_.revise(c);
         chunks_.fetch(c, slot, apply, keep);
       });
-    }
+    });
   }
   return work;
 }
 
 void StepEmitter::open_sums(std::size_t v) {
-  if (!has_gradient(visits_[v])) return;
   for (Use& use : uses_[v]) {
-    use.accumulator = emitter_.acquire(map_.pool_of(PoolRole::device_gradients, map_.gradient_bytes(use.object)));
-    if (use.first_gradient) continue;
-    for (int c = map_.first_chunk[use.object]; c < map_.first_chunk[use.object + 1]; ++c) {
-      chunks_.restore_partial(c, use.user, use.accumulator);
-    }
+    if (!use.gathers) continue;
+    use.accumulator = emitter_.acquire(map_.pool_of(PoolRole::device_gradients, map_.slot_gradient_bytes(use.object)));
+    if (!use.first_gradient) for_chunks_of(use.object, [&](int c) { chunks_.restore_partial(c, use.user, use.accumulator); });
   }
 }
 
 std::vector<StepEmitter::Work> StepEmitter::settle(std::size_t v) {
   std::vector<Work> work;
-  if (!has_gradient(visits_[v])) return work;
   for (const Use& use : uses_[v]) {
-    const int end = map_.first_chunk[use.object + 1];
-    for (int c = map_.first_chunk[use.object]; c < end; ++c) {
-      work.push_back([this, c, end, use] {
+    if (!use.gathers) continue;
+    for_chunks_of(use.object, [&](int c) {
+      work.push_back([this, c, use] {
         if (use.last_gradient) {
-          chunks_.take_gradient(c, use.accumulator, map_.problem.tied && use.object == 0);
+          chunks_.take_gradient(c, use.accumulator);
           if (!carries(c)) chunks_.drop_weight(c);
         } else {
           chunks_.save_partial(c, use.user, use.accumulator);
         }
-        if (c + 1 == end) emitter_.release(use.accumulator);
+        if (c + 1 == map_.first_chunk[use.object + 1]) emitter_.release(use.accumulator);
       });
-    }
+    });
   }
   return work;
 }
@@ -194,45 +198,55 @@ bool StepEmitter::next_consumes(std::size_t v, std::size_t i, const Tensor& tens
   return next.unit == tensor.unit;
 }
 
-void StepEmitter::emit_compute(std::size_t v, std::size_t i) {
-  const Visit& visit = visits_[v];
-  const int m = visit.micro_batches[i];
+Task StepEmitter::compute_task(const Visit& visit, std::size_t i) const {
   Task task;
   task.lane = Lane::compute;
   task.unit = visit.unit;
-  task.micro_batch = m;
+  task.micro_batch = visit.micro_batches[i];
   task.opens = i == 0;
   task.last = i + 1 == visit.micro_batches.size();
   task.op = visit.pass == Pass::forward ? Op::forward : visit.pass == Pass::backward ? Op::backward : training_ ? Op::head : Op::head_forward;
-  const double forward = map_.problem.forward_flops.empty() ? 0.0 : map_.problem.forward_flops[visit.unit];
+  const double forward = map_.problem.units[visit.unit].forward_flops;
   task.flops = forward * (visit.pass == Pass::backward ? 4.0 : task.op == Op::head ? 3.0 : 1.0);  // recomputation included
+  return task;
+}
 
+std::vector<Access> StepEmitter::object_accesses(std::size_t v, bool opens) const {
   std::vector<Access> accesses;
-  for (const Use& use : uses_[v]) {
-    const bool own = use.user == 0;
-    accesses.push_back({own ? Role::weights : Role::tied_weights, Mode::read, use.weights, 0});
-    if (!has_gradient(visit)) continue;
-    const bool first = i == 0 && use.first_gradient;
-    (own ? task.first : task.tied_first) = first;
-    accesses.push_back({own ? Role::gradients : Role::tied_gradients, first ? Mode::write : Mode::update, use.accumulator, 0});
+  for (std::size_t i = 0; i < uses_[v].size(); ++i) {
+    const Use& use = uses_[v][i];
+    accesses.push_back({.role = Role::weights, .use = static_cast<std::uint16_t>(i), .resource = use.weights});
+    if (!use.gathers) continue;
+    const Mode mode = opens && use.first_gradient ? Mode::write : Mode::update;
+    accesses.push_back({.role = Role::gradients, .mode = mode, .use = static_cast<std::uint16_t>(i), .resource = use.accumulator});
   }
+  return accesses;
+}
+
+void StepEmitter::emit_compute(std::size_t v, std::size_t i) {
+  const Visit& visit = visits_[v];
+  const int m = visit.micro_batches[i];
+  const Task task = compute_task(visit, i);
+  std::vector<Access> accesses = object_accesses(v, task.opens);
   const Tensor input{TensorKind::checkpoint, visit.unit, m};
   const Tensor output_gradient{TensorKind::gradient, visit.unit + 1, m};
-  if (visit.unit > 0) accesses.push_back({Role::input, Mode::read, activations_.consume(input), 0});
-  if (visit.pass == Pass::backward) accesses.push_back({Role::output_gradient, Mode::read, activations_.consume(output_gradient), 0});
-  const bool makes_gradient = has_gradient(visit) && visit.unit > 0;
+  if (visit.unit > 0) accesses.push_back({.role = Role::input, .resource = activations_.consume(input)});
+  if (visit.pass == Pass::backward) accesses.push_back({.role = Role::output_gradient, .resource = activations_.consume(output_gradient)});
+  const bool makes_gradient = differentiates(visit) && visit.unit > map_.first_trained_unit;
   const bool has_output = visit.pass == Pass::forward || makes_gradient;
   const int output = has_output ? activations_.new_output() : -1;
-  if (has_output) accesses.push_back({Role::output, Mode::write, output, 0});
-  if (visit.pass == Pass::head) accesses.push_back({Role::losses, Mode::write, map_.losses_home, static_cast<std::uint64_t>(m) * 8});
-  if (task.op == Op::head && map_.problem.guard != Guard::none) accesses.push_back({Role::outcome, Mode::read, map_.outcome_home, 0});  // its loss scale
+  if (has_output) accesses.push_back({.role = Role::output, .mode = Mode::write, .resource = output});
+  if (visit.pass == Pass::head) {
+    accesses.push_back({.role = Role::losses, .mode = Mode::write, .resource = map_.losses_home, .offset = static_cast<std::uint64_t>(m) * 8});
+  }
+  if (task.op == Op::head && map_.problem.guard != Guard::none) accesses.push_back({.role = Role::outcome, .resource = map_.outcome_home});  // its loss scale
   emitter_.add(task, accesses);
 
   if (visit.unit > 0) activations_.consumed(input);
   if (visit.pass == Pass::backward) activations_.consumed(output_gradient);
   if (visit.pass == Pass::forward) {
     const Tensor made{TensorKind::checkpoint, visit.unit + 1, m};
-    const bool recomputed = training_ && made.unit + 1 < map_.problem.units();
+    const bool recomputed = training_ && made.unit + 1 < map_.problem.unit_count() && made.unit >= map_.first_trained_unit;
     activations_.produced(made, output, recomputed ? 2 : 1, next_consumes(v, i, made));
   } else if (makes_gradient) {
     const Tensor made{TensorKind::gradient, visit.unit, m};

@@ -23,8 +23,10 @@ class StepEmitter {
   // One object that a visit computes with.
   struct Use {
     int object = 0;
-    int user = 0;                 // 0: the unit's own object, 1: the head's tied one
+    std::size_t user = 0;         // which of the object's users the visit's unit is
     bool first = false;           // of the object in this graph
+    bool last = false;
+    bool gathers = false;         // a gradient
     bool first_gradient = false;  // of this user of the object
     bool last_gradient = false;   // of the object: its sum is finished
     int weights = -1;             // device slots while the visit lasts
@@ -36,16 +38,23 @@ class StepEmitter {
   void emit_visits();
   void emit_visit(std::size_t v, std::vector<Work> background);
   void emit_compute(std::size_t v, std::size_t i);
+  [[nodiscard]] Task compute_task(const Visit& visit, std::size_t i) const;
+  [[nodiscard]] std::vector<Access> object_accesses(std::size_t v, bool opens) const;
   [[nodiscard]] bool next_consumes(std::size_t v, std::size_t i, const Tensor& tensor) const;
 
   void note_uses();
+  [[nodiscard]] std::vector<Use> uses_of(const Visit& visit) const;
   [[nodiscard]] std::size_t turn() const;
-  [[nodiscard]] bool has_gradient(const Visit& visit) const { return training_ && visit.pass != Pass::forward; }
-  [[nodiscard]] bool carries(int chunk) const { return map_.chunks[chunk].object == 0 && map_.chunks[chunk].weight_tier == Tier::ssd; }
+  [[nodiscard]] bool differentiates(const Visit& visit) const { return training_ && visit.pass != Pass::forward; }
+  [[nodiscard]] bool carries(int chunk) const { return map_.carried[map_.chunks[chunk].object] && map_.chunks[chunk].weight_tier == Tier::ssd; }
+  template <typename Do>
+  void for_chunks_of(int object, const Do& work) const {
+    for (int c = map_.first_chunk[object]; c < map_.first_chunk[object + 1]; ++c) work(c);
+  }
   std::vector<Work> prepare(std::size_t v);  // fetches the visit's weights
   void open_sums(std::size_t v);             // its gradient accumulators, with the sums that earlier visits left
   std::vector<Work> settle(std::size_t v);   // takes its gradients away
-  std::vector<int> carry_on();               // object 0's weights stay for the next forward: their buffers, in chunk order
+  std::vector<int> carry_on();               // unit 0's weights stay for the next forward: their buffers, in chunk order
 
   const Map& map_;
   const Variant variant_;

@@ -7,9 +7,7 @@
 namespace gsnake::schedule {
 namespace {
 
-constexpr std::uint64_t kGradientBytes = 4;
-
-// Elements of one object by where they are.
+// Cells of one object by where they are, of those that this rank owns.
 struct Parts {
   std::uint64_t all = 0;
   std::uint64_t delayed = 0;
@@ -22,14 +20,15 @@ struct Parts {
   std::uint64_t partial_sums_on_ssd = 0;
 };
 
-Parts parts_of(const Problem& p, int object) {
+Parts parts_of(const Problem& p, const Object& object) {
   Parts parts;
-  const std::uint64_t all = padded_elements(p.elements[object]);
-  const auto on_ssd = [all](const Fractions& f) { return all - rounded_part(std::min(1.0, f.device + f.host), all); };
+  const std::uint64_t all = object.range().cells;
+  const auto on_ssd = [&](const Fractions& f) { return all - rounded_part(std::min(1.0, f.device + f.host), all, object.grain()); };
   parts.all = all;
-  parts.delayed = p.trains() ? rounded_part(p.delay, all) : 0;
-  parts.weights_on_device = rounded_part(p.weights.device, all);
+  parts.weights_on_device = rounded_part(p.weights.device, all, object.grain());
   parts.weights_on_ssd = on_ssd(p.weights);
+  if (!object.trained) return parts;
+  parts.delayed = rounded_part(p.delay, all);
   parts.states_on_device = rounded_part(p.optimizer.device, all);
   parts.states_on_ssd = on_ssd(p.optimizer);
   parts.delayed_gradients_on_ssd = parts.delayed - rounded_part(p.gradients_host, parts.delayed);
@@ -43,27 +42,33 @@ Parts parts_of(const Problem& p, int object) {
 // How often a pass of one kind visits each unit.
 std::uint64_t rounds(const Problem& p) { return p.schedule == ScheduleKind::horizontal ? static_cast<std::uint64_t>(p.micro_batches) : 1; }
 
-bool is_tied(const Problem& p, int object) { return p.tied && object == 0; }
+// Of an object that these units use: forward and, but for the head, which does both at once, backward.
+std::uint64_t training_fetches(const Problem& p, const std::vector<int>& users) {
+  const int first_backward = first_trained_unit(p);
+  std::uint64_t fetches = 0;
+  for (int unit : users) fetches += unit + 1 < p.unit_count() && unit >= first_backward ? 2 : 1;
+  return rounds(p) * fetches;
+}
 
-// The first fetch of object 0 finds its SSD part in host memory, where the step before left it.
-Bytes training_weights(const Problem& p, const Parts& parts, int object) {
-  const bool head = object + 1 == p.units();
-  const std::uint64_t fetches = rounds(p) * ((head ? 1 : 2) + (is_tied(p, object) ? 1 : 0));
-  const std::uint64_t width = p.weight_bytes;
+// The first fetch of a carried object finds its SSD part in host memory, where the step before left it.
+Bytes training_weights(const Object& object, const Parts& parts, std::uint64_t fetches, bool carried) {
+  const std::uint64_t width = object.cell_bytes();
   Bytes bytes;
-  bytes.ssd_read = width * parts.weights_on_ssd * (fetches - (object == 0 ? 1 : 0));
+  bytes.ssd_read = width * parts.weights_on_ssd * (fetches - (carried ? 1 : 0));
+  bytes.h2d = width * parts.all * fetches;
+  if (!object.trained) return bytes;
   // Where weights are derived, the delayed ones go to the forward pass as its update makes them. Both parts are an object's back.
-  if (p.weights_derived && object > 0) bytes.ssd_read -= width * std::min(parts.delayed, parts.weights_on_ssd);
+  if (object.weights_derived && !carried) bytes.ssd_read -= width * std::min(parts.delayed, parts.weights_on_ssd);
   bytes.ssd_write = width * parts.weights_on_ssd;
-  bytes.h2d = width * (parts.all * fetches + parts.weights_on_device);  // a device part goes to its slot by this lane too
-  bytes.d2h = p.weights_derived ? 0 : width * parts.weights_on_device;
-  bytes.optimizer = (p.weights_derived ? 1 : 2) * width * parts.all;
+  bytes.h2d += width * parts.weights_on_device;  // a device part goes to its slot by this lane too
+  bytes.d2h = object.weights_derived ? 0 : width * parts.weights_on_device;
+  bytes.optimizer = (object.weights_derived ? 1 : 2) * width * parts.all;
   return bytes;
 }
 
-Bytes training_states(const Problem& p, const Parts& parts) {
+Bytes training_states(const Object& object, const Parts& parts) {
   std::uint64_t width = 0;
-  for (std::uint64_t state : p.state_bytes) width += state;
+  for (std::uint64_t state : object.state_bytes) width += state;
   Bytes bytes;
   bytes.ssd_read = bytes.ssd_write = width * parts.states_on_ssd;
   bytes.h2d = bytes.d2h = width * parts.states_on_device;
@@ -80,23 +85,23 @@ Bytes finished_gradients(const Parts& parts) {
   return bytes;
 }
 
-Bytes partial_sums(const Problem& p, const Parts& parts, int object) {
-  const std::uint64_t shares = is_tied(p, object) ? rounds(p) : 0;  // of the head: every one is put by
-  const std::uint64_t saved = rounds(p) - 1 + shares;
-  const std::uint64_t restored = saved - (shares > 0 ? 1 : 0);  // the last share is added in host memory
+// shares: the object's users beside the first, all of whose sums are put by.
+Bytes partial_sums(const Problem& p, const Parts& parts, std::uint64_t shares) {
+  const std::uint64_t saved = rounds(p) - 1 + rounds(p) * shares;
+  const std::uint64_t restored = saved - shares;  // a share's last sum is added in host memory
   Bytes bytes;
   bytes.d2h = kGradientBytes * parts.all * saved;
   bytes.h2d = kGradientBytes * parts.all * restored;
   bytes.ssd_read = bytes.ssd_write = kGradientBytes * parts.partial_sums_on_ssd * saved;
-  bytes.optimizer = shares > 0 ? 3 * kGradientBytes * parts.all : 0;
+  bytes.optimizer = 3 * kGradientBytes * parts.all * shares;
   return bytes;
 }
 
-Bytes commits(const Problem& p, const Parts& parts) {
+Bytes commits(const Problem& p, const Object& object, const Parts& parts) {
   Bytes bytes;
   if (!p.commits) return bytes;
-  bytes.ssd_write = p.weight_bytes * (parts.all - parts.weights_on_ssd);
-  for (std::uint64_t state : p.state_bytes) bytes.ssd_write += state * (parts.all - parts.states_on_ssd);
+  bytes.ssd_write = object.cell_bytes() * (parts.all - parts.weights_on_ssd);
+  for (std::uint64_t state : object.state_bytes) bytes.ssd_write += state * (parts.all - parts.states_on_ssd);
   return bytes;
 }
 
@@ -137,14 +142,15 @@ class ActivationSum {
 Bytes activations(const Problem& p, bool training) {
   const Turn turn = turn_of(p, !training || p.schedule == ScheduleKind::vertical);
   const std::vector<Tier> tiers = activation_tiers(p);
-  const int last = p.units() - 1;
+  const int last = p.unit_count() - 1;
+  const int first_backward = training ? first_trained_unit(p) : p.unit_count();
   ActivationSum sum(p);
   std::size_t index = 0;
   for (int unit = 1; unit <= last; ++unit) {
     for (int m = 0; m < p.micro_batches; ++m, ++index) {
-      const std::uint64_t uses = training && unit < last ? 2 : 1;  // forward and recomputation; the head does both at once
+      const std::uint64_t uses = unit < last && unit >= first_backward ? 2 : 1;  // forward and recomputation; the head does both at once
       sum.add(tiers[index], uses - (handed_over(p, turn, unit - 1, m) ? 1 : 0));
-      if (training) sum.add(tiers[index], handed_over(p, turn, 2 * last - unit, m) ? 0 : 1);  // the gradient
+      if (unit > first_backward) sum.add(tiers[index], handed_over(p, turn, 2 * last - unit, m) ? 0 : 1);  // the gradient
     }
   }
   return sum.bytes();
@@ -189,15 +195,19 @@ Bytes StepTraffic::total() const {
 
 StepTraffic training_traffic(const Problem& problem) {
   validate(problem);
-  if (!problem.trains()) throw Error(ErrorKind::usage, "schedule: no training traffic for a problem without optimizer states");
+  if (!problem.trains()) throw Error(ErrorKind::usage, "schedule: no training traffic for a problem in which nothing is trained");
+  const std::vector<std::vector<int>> users = users_of(problem);
+  const std::vector<bool> carried = carried_objects(problem);
   StepTraffic traffic;
-  for (int object = 0; object < problem.units(); ++object) {
+  for (std::size_t i = 0; i < problem.objects.size(); ++i) {
+    const Object& object = problem.objects[i];
     const Parts parts = parts_of(problem, object);
-    traffic.weights += training_weights(problem, parts, object);
-    traffic.optimizer_state += training_states(problem, parts);
+    traffic.weights += training_weights(object, parts, training_fetches(problem, users[i]), carried[i]);
+    if (!object.trained) continue;
+    traffic.optimizer_state += training_states(object, parts);
     traffic.gradients += finished_gradients(parts);
-    traffic.partial_sums += partial_sums(problem, parts, object);
-    traffic.commits += commits(problem, parts);
+    traffic.partial_sums += partial_sums(problem, parts, users[i].size() - 1);
+    traffic.commits += commits(problem, object, parts);
   }
   traffic.activations = activations(problem, true);
   return traffic;
@@ -205,11 +215,14 @@ StepTraffic training_traffic(const Problem& problem) {
 
 StepTraffic validation_traffic(const Problem& problem) {
   validate(problem);
+  const std::vector<std::vector<int>> users = users_of(problem);
+  const std::vector<bool> carried = carried_objects(problem);
   StepTraffic traffic;
-  for (int object = 0; object < problem.units(); ++object) {
+  for (std::size_t i = 0; i < problem.objects.size(); ++i) {
+    const Object& object = problem.objects[i];
     const Parts parts = parts_of(problem, object);
-    if (object > 0) traffic.weights.ssd_read += problem.weight_bytes * parts.weights_on_ssd;
-    traffic.weights.h2d += problem.weight_bytes * parts.all * (is_tied(problem, object) ? 2 : 1);
+    if (!carried[i]) traffic.weights.ssd_read += object.cell_bytes() * parts.weights_on_ssd * users[i].size();
+    traffic.weights.h2d += object.cell_bytes() * parts.all * users[i].size();
   }
   traffic.activations = activations(problem, false);
   return traffic;

@@ -24,7 +24,7 @@ struct StepTraffic {
   Bytes weights;          // fetched for each visit, written back once updated
   Bytes optimizer_state;  // read and written once
   Bytes gradients;        // finished sums that leave the device; those that wait for the delayed part, spilled and read again
-  Bytes partial_sums;     // sums between micro-batches (horizontal), and the head's share of a tied object
+  Bytes partial_sums;     // sums between micro-batches (horizontal), and what an object's other users gather beside the first
   Bytes activations;      // checkpoints and hidden gradients
   Bytes commits;          // of a step that is committed: homes written to SSD; what is on SSD costs nothing more
 
@@ -32,7 +32,7 @@ struct StepTraffic {
 };
 
 // A steady training step: Variant::train, or train_first where nothing is delayed. Throws Error(usage) for a problem that validate()
-// refuses or that has no optimizer states.
+// refuses or in which nothing is trained.
 StepTraffic training_traffic(const Problem& problem);
 // A forward pass without pending updates: Variant::validate.
 StepTraffic validation_traffic(const Problem& problem);

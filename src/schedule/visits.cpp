@@ -6,11 +6,12 @@
 namespace gsnake::schedule {
 namespace {
 
-std::vector<Visit> one_pass(int units, bool with_backward) {
+std::vector<Visit> one_pass(const Problem& problem, int down_to) {
+  const int head = problem.unit_count() - 1;
   std::vector<Visit> visits;
-  for (int unit = 0; unit + 1 < units; ++unit) visits.push_back({Pass::forward, unit, {}});
-  visits.push_back({Pass::head, units - 1, {}});
-  for (int unit = units - 2; with_backward && unit >= 0; --unit) visits.push_back({Pass::backward, unit, {}});
+  for (int unit = 0; unit < head; ++unit) visits.push_back({Pass::forward, unit, {}});
+  visits.push_back({Pass::head, head, {}});
+  for (int unit = head - 1; unit >= down_to; --unit) visits.push_back({Pass::backward, unit, {}});
   return visits;
 }
 
@@ -26,7 +27,7 @@ void fill_micro_batches(std::vector<Visit>& visits, const Problem& problem) {
 }  // namespace
 
 std::vector<Visit> vertical_visits(const Problem& problem) {
-  std::vector<Visit> visits = one_pass(problem.units(), true);
+  std::vector<Visit> visits = one_pass(problem, first_trained_unit(problem));
   fill_micro_batches(visits, problem);
   return visits;
 }
@@ -34,7 +35,7 @@ std::vector<Visit> vertical_visits(const Problem& problem) {
 std::vector<Visit> horizontal_visits(const Problem& problem) {
   std::vector<Visit> visits;
   for (int m = 0; m < problem.micro_batches; ++m) {
-    for (Visit& visit : one_pass(problem.units(), true)) {
+    for (Visit& visit : one_pass(problem, first_trained_unit(problem))) {
       visit.micro_batches = {m};
       visits.push_back(std::move(visit));
     }
@@ -47,7 +48,7 @@ std::vector<Visit> training_visits(const Problem& problem) {
 }
 
 std::vector<Visit> forward_visits(const Problem& problem) {
-  std::vector<Visit> visits = one_pass(problem.units(), false);
+  std::vector<Visit> visits = one_pass(problem, problem.unit_count());
   fill_micro_batches(visits, problem);
   return visits;
 }

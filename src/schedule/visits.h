@@ -16,7 +16,8 @@ struct Visit {
   std::vector<int> micro_batches;  // in the order in which they are computed
 };
 
-// All micro-batches of a unit, then the next unit: forward up, the head (forward and backward of each micro-batch), backward down.
+// All micro-batches of a unit, then the next unit: forward up, the head (forward and backward of each micro-batch), backward down to the
+// first unit that uses a trained object: nobody asks for the gradients of those below.
 // With Order::snake each step starts ascending and turns at every visit.
 std::vector<Visit> vertical_visits(const Problem& problem);
 // A micro-batch through all units, then the next micro-batch: ZeRO-Infinity's order.

@@ -54,29 +54,32 @@ struct TorchBackend::Work {
 };
 
 void TorchBackend::bind(const Work& work) {
+  bind_own(work, work.call.uses.front());
+  if (work.call.uses.size() > 1) bind_tied(work, work.call.uses[1]);
+}
+
+void TorchBackend::bind_own(const Work& work, const runtime::UsedObject& own) {
   const runtime::ComputeCall& call = work.call;
   model::ParameterSet& parameters = parameters_of(call.unit);
-  const Views& weights = views(call.unit, computable(call.unit, work.at(call.weights), call.opens), shape_.compute);
-  Views* gradients = call.gradients ? &views(call.unit, work.at(call.gradients), torch::kFloat32) : nullptr;
-  if (gradients != nullptr && call.first) gradients->flat.zero_();
+  const Views& weights = views(call.unit, computable(own.object, work.at(own.weights), call.opens), shape_.compute);
+  Views* gradients = own.gradients ? &views(call.unit, work.at(own.gradients), torch::kFloat32) : nullptr;
+  if (gradients != nullptr && own.first) gradients->flat.zero_();
   const model::FlatLayout& flat = layout_.units[static_cast<std::size_t>(call.unit)];
   for (std::size_t i = 0; i < flat.parameters.size(); ++i) {
     parameters.bind(flat.parameters[i].index, weights.parameters[i]);
     parameters.set_gradient(flat.parameters[i].index, gradients == nullptr ? torch::Tensor() : gradients->parameters[i]);
   }
-  if (call.tied_weights) bind_tied(work);
 }
 
-void TorchBackend::bind_tied(const Work& work) {
-  const runtime::ComputeCall& call = work.call;
-  model::ParameterSet& parameters = parameters_of(call.unit);
-  parameters.bind(layout_.tied_head_index, tied_view(computable(0, work.at(call.tied_weights), call.opens), shape_.compute));
-  if (!call.tied_gradients) {
+void TorchBackend::bind_tied(const Work& work, const runtime::UsedObject& shared) {
+  model::ParameterSet& parameters = parameters_of(work.call.unit);
+  parameters.bind(layout_.tied_head_index, tied_view(computable(shared.object, work.at(shared.weights), work.call.opens), shape_.compute));
+  if (!shared.gradients) {
     parameters.set_gradient(layout_.tied_head_index, torch::Tensor());
     return;
   }
-  std::byte* gradients = work.at(call.tied_gradients);
-  if (call.tied_first) views(0, gradients, torch::kFloat32).flat.zero_();
+  std::byte* gradients = work.at(shared.gradients);
+  if (shared.first) views(shared.object, gradients, torch::kFloat32).flat.zero_();
   parameters.set_gradient(layout_.tied_head_index, tied_view(gradients, torch::kFloat32));
 }
 
@@ -147,18 +150,16 @@ void TorchBackend::rehearse_unit(device::Device& device, int unit, bool training
   const auto slot = [&](bool wanted, std::uint64_t elements, at::ScalarType dtype) {
     return wanted ? slots.emplace_back(device.device_alloc(elements * c10::elementSize(dtype))).data() : device::DevicePtr();
   };
-  const std::uint64_t own = schedule::padded_elements(layout_.units[static_cast<std::size_t>(unit)].elements);
-  const std::uint64_t shared = schedule::padded_elements(layout_.units.front().elements);
-  const bool is_tied = unit == last && layout_.tied;
+  std::vector<runtime::UsedObject> uses;
+  for (int object : layout_.objects_of(unit)) {
+    const std::uint64_t elements = schedule::padded_elements(layout_.units[static_cast<std::size_t>(object)].elements);
+    uses.push_back({object, slot(true, elements, shape_.storage), slot(training, elements, torch::kFloat32), true});
+  }
   const auto state = static_cast<std::uint64_t>(shape_.rows * shape_.tokens * model_.hidden);
   runtime::ComputeCall call;
   call.op = unit != last ? Op::forward : training ? Op::head : Op::head_forward;
   call.unit = unit;
-  call.first = call.tied_first = true;
-  call.weights = slot(true, own, shape_.storage);
-  call.tied_weights = slot(is_tied, shared, shape_.storage);
-  call.gradients = slot(training, own, torch::kFloat32);
-  call.tied_gradients = slot(training && is_tied, shared, torch::kFloat32);
+  call.uses = uses;
   call.input = slot(true, state, shape_.storage);
   call.output_gradient = slot(true, state, shape_.storage);
   call.output = slot(true, state, shape_.storage);

@@ -65,7 +65,8 @@ class TorchBackend final : public runtime::ComputeBackend {
   torch::Tensor ids(const std::int64_t* data, int micro_batch) const;
   struct Work;  // a call, inside the guard
   void bind(const Work& work);
-  void bind_tied(const Work& work);
+  void bind_own(const Work& work, const runtime::UsedObject& own);
+  void bind_tied(const Work& work, const runtime::UsedObject& shared);
   void forward(const Work& work);
   void backward(const Work& work);
   void head(const Work& work);

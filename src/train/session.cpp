@@ -61,7 +61,7 @@ Session::Session(Model made, const Config& settings, Purpose purpose)
   malloc_trim(0);
   memory = plan::plan_memory(config, problem, {temporaries, backend.widened_bytes(), training && plan::snapshot_places(config) > 0 ? checkpoint::store_options(config).stream_bytes : 0});
   program = schedule::build_program(problem, memory.pools);
-  store_layout = plan::make_store_layout(config, layout, problem);
+  store_layout = plan::make_store_layout(config, problem);
   if (training) optimizer = optim::make_optimizer(numerics.optimizer);
 }
 
@@ -73,6 +73,7 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   runtime::ExecutorOptions options;
   const EmulateConfig& rates = config.emulate;
   options.emulated_rates = {rates.compute, rates.h2d, rates.d2h, rates.ssd_read, rates.ssd_write, rates.optimizer, rates.collective};
+  for (const schedule::Object& object : problem.objects) options.optimizers.push_back(object.trained ? optimizer.get() : nullptr);
   options.decay_runs = plan::decay_runs(layout);
   options.committer = problem.commits ? committer : nullptr;
   options.optimizer_threads = optimizer_threads();
@@ -81,7 +82,7 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   options.counters = numerics.counters;
   options.verify_reads = config.ssd.verify == ReadChecks::always;
   options.hash_writes = checkpoint::hashes_state();
-  executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, optimizer.get(), std::move(options));
+  executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, std::move(options));
   checkpoint::set_up(executor->slots(), *store, checksums);
   // What is resident beside what the budgets were charged with: libraries, code, stacks. LibTorch's temporaries are not there yet.
   const std::uint64_t resident = resident_bytes();

@@ -16,15 +16,31 @@ namespace {
 using schedule::test::describe;
 using schedule::test::joined;
 
-constexpr int kProblems = 300 / schedule::test::kSlowdown;
-
 TEST(Audit, FindsNothingInRandomPrograms) {
-  for (int seed = 0; seed < kProblems; ++seed) {
+  for (int seed = 0; seed < schedule::test::sweep(300); ++seed) {
     const Problem problem = schedule::test::random_problem(static_cast<std::uint64_t>(seed));
     SCOPED_TRACE("seed " + std::to_string(seed) + ": " + describe(problem));
     const Program program = build_program(problem, schedule::test::random_pools(problem, static_cast<std::uint64_t>(seed)));
     const Findings findings = audit(program, 2, static_cast<std::uint64_t>(seed) * 1000);
     ASSERT_TRUE(findings.empty()) << joined(findings);
+  }
+}
+
+TEST(Audit, FindsNothingInProgramsOverTablesOfAnyShape) {
+  for (int seed = 0; seed < schedule::test::sweep(300); ++seed) {
+    const Problem problem = schedule::test::random_table(static_cast<std::uint64_t>(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + describe(problem));
+    const Program program = build_program(problem, schedule::test::random_pools(problem, static_cast<std::uint64_t>(seed)));
+    const Findings findings = audit(program, 2, static_cast<std::uint64_t>(seed) * 1000);
+    ASSERT_TRUE(findings.empty()) << joined(findings);
+  }
+}
+
+TEST(AuditMap, FindsNothingInTheMapsOfRanksThatOwnPartsOfObjects) {
+  for (int seed = 0; seed < schedule::test::sweep(300); ++seed) {
+    const Problem problem = schedule::test::random_share(static_cast<std::uint64_t>(seed));
+    const Findings findings = audit_map(make_map(problem, {}));
+    ASSERT_TRUE(findings.empty()) << describe(problem) << '\n' << joined(findings);
   }
 }
 

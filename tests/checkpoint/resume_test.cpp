@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "runtime/store_layout.h"
 #include "runtime/toy_store.h"
 #include "toy_run.h"
 #include "watched_engine.h"
@@ -20,7 +21,7 @@ using store::FoundCommit;
 // Of one slot.
 std::uint64_t state_bytes(const ToyRun& run) {
   std::uint64_t sum = 0;
-  const store::Layout layout = runtime::test::toy_layout(run.problem, 1);
+  const store::Layout layout = runtime::store_layout(run.problem, 1);
   for (const store::Kind kind : {store::Kind::weights, store::Kind::moment1, store::Kind::moment2}) {
     for (const std::uint64_t bytes : layout.kinds[static_cast<std::size_t>(kind)].padded_bytes) sum += bytes;
   }
@@ -41,7 +42,7 @@ class ResumeTest : public ::testing::Test {
     store::StoreOptions storage = run_.storage();
     storage.wrap_engine = watching(seen_);
     storage.from_step = from_step;
-    return resume({run_.config, storage, {}, run_.problem.elements, true, 1, "fp32", {}}).state.step;
+    return resume({run_.config, storage, {}, run_.problem.elements(), true, 1, "fp32", {}}).state.step;
   }
 
   ToyRun run_;

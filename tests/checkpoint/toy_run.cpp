@@ -1,6 +1,7 @@
 #include "toy_run.h"
 
 #include "checkpoint/start_state.h"
+#include "runtime/store_layout.h"
 #include "runtime/toy_store.h"
 #include "schedule/graph.h"
 
@@ -39,13 +40,17 @@ ToyRun::ToyRun(double delay) {
   config.ssd.paths = {folder / "run"};
   config.run.snapshot_every = 3;
   config.run.snapshot_keep = 2;
-  problem.elements = {2 * schedule::kGrain, schedule::kGrain};
+  for (const std::uint64_t elements : {2 * schedule::kGrain, schedule::kGrain}) {
+    schedule::Object object;
+    object.elements = elements;
+    runtime::test::set_format(object, optimizer);
+    schedule::add_unit(problem, std::move(object));
+  }
   problem.activation_bytes = 400;
   problem.micro_batches = 1;
   problem.delay = delay;
   problem.commits = true;
   problem.chunk_elements = schedule::kGrain;
-  set_formats(problem, optimizer);
   initial = initial_objects(problem, kSeed);
 }
 
@@ -89,7 +94,7 @@ std::int64_t ToyRun::expect_whole_commit() {
 
 ToyTrainer::ToyTrainer(ToyRun& run, const Hooks& hooks)
     : run_(run), program_(schedule::build_program(run.problem, schedule::minimum_pools(run.problem))), backend_(run.problem),
-      optimizer_(optim::make_optimizer(run.optimizer)) {
+      optimizers_(run.problem, run.optimizer) {
   open(hooks, program_.map);
   start(hooks);
 }
@@ -100,14 +105,14 @@ void ToyTrainer::open(const Hooks& hooks, const schedule::Map& map) {
   storage.wrap_engine = hooks.wrap_engine;
   storage.generation = hooks.generation;
   storage.from_step = hooks.from_step;
-  const store::Layout layout = toy_layout(run_.problem, slots_of(run_.config));
+  const store::Layout layout = runtime::store_layout(run_.problem, slots_of(run_.config));
   RunState state;
   if (hooks.generation || store::holds_manifest(run_.config.run.dir)) {
     store::Layout scratch;
     for (const store::Kind kind : {store::Kind::gradients, store::Kind::activations}) {
       scratch.kinds[static_cast<std::size_t>(kind)] = layout.kinds[static_cast<std::size_t>(kind)];
     }
-    ResumedRun resumed = resume({run_.config, storage, scratch, run_.problem.elements, run_.problem.commits, 1, "fp32", {}});
+    ResumedRun resumed = resume({run_.config, storage, scratch, run_.problem.elements(), run_.problem.commits, 1, "fp32", {}});
     store_ = std::move(resumed.store);
     state = std::move(resumed.state);
     counters_ = {state.updates, state.loss_scale, state.good_steps};
@@ -115,7 +120,7 @@ void ToyTrainer::open(const Hooks& hooks, const schedule::Map& map) {
     store_ = store::Store::create(storage, layout);
     written_.emplace(map);
     write_objects(*store_, run_.problem, run_.initial, 0, [&](store::Kind kind, std::uint32_t object, auto bytes) { written_->written(kind, object, bytes); });
-    state.elements = run_.problem.elements;
+    state.elements = run_.problem.elements();
     state.compute_threads = 1;
     state.compute_dtype = "fp32";
   }
@@ -129,11 +134,12 @@ void ToyTrainer::start(const Hooks& hooks) {
   const std::vector<KnownChecksum> checksums = find_checksums(*store_, program_.map, written_ ? &*written_ : nullptr, how, {});
   if (hooks.wrap_committer) wrapped_ = hooks.wrap_committer(durable_->committer());
   runtime::ExecutorOptions options;
+  options.optimizers = optimizers_.by_object();
   options.decay_runs = decay_runs(run_.problem);
   options.policy = run_.policy;
   options.counters = counters_;
   if (run_.problem.commits) options.committer = wrapped_ ? wrapped_.get() : &durable_->committer();
-  executor_ = std::make_unique<runtime::Executor>(program_, *device_, *store_, backend_, optimizer_.get(), std::move(options));
+  executor_ = std::make_unique<runtime::Executor>(program_, *device_, *store_, backend_, std::move(options));
   set_up(executor_->slots(), *store_, checksums);
   durable_->attach(*executor_);
   executor_->wait_end(executor_->load());

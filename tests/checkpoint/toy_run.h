@@ -84,7 +84,7 @@ class ToyTrainer {
   ToyRun& run_;
   const schedule::Program program_;
   runtime::test::ToyBackend backend_;
-  std::unique_ptr<optim::Optimizer> optimizer_;
+  runtime::test::ToyOptimizers optimizers_;
   std::unique_ptr<device::Device> device_ = device::make_cpu_device();
   std::unique_ptr<store::Store> store_;
   std::optional<StateHashes> written_;

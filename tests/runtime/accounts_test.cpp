@@ -111,7 +111,7 @@ TEST_F(TraceTest, NamesTheFileThatCannotBeWritten) {
 // A journey of steps, validations and finishes, some steps not to be committed.
 void expect_counted_bytes(std::uint64_t seed, device::Device& device) {
   Random random(seed);
-  const Setup setup = random_setup(seed);
+  const Setup setup = seed % 2 == 0 ? random_table_setup(seed) : random_setup(seed);
   SCOPED_TRACE("seed " + std::to_string(seed) + ": " + describe(setup));
   const auto begin = std::chrono::steady_clock::now();
   Rig rig(setup, device);

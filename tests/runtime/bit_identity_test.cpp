@@ -6,8 +6,7 @@
 namespace gsnake::runtime::test {
 namespace {
 
-void expect_same_bits(std::uint64_t seed, device::Device& device, Tally* tally = nullptr) {
-  const auto setup = random_setup(seed);
+void expect_same_bits(const Setup& setup, std::uint64_t seed, device::Device& device, Tally* tally = nullptr) {
   SCOPED_TRACE("seed " + std::to_string(seed) + ": " + describe(setup));
   Rig rig(setup, device);
   Journey journey(rig, setup.problem, seed);
@@ -16,19 +15,33 @@ void expect_same_bits(std::uint64_t seed, device::Device& device, Tally* tally =
   for (const auto& [kind, count] : journey.tally()) (*tally)[kind] += count;
 }
 
-constexpr std::uint64_t kProblems = schedule::test::kSlowdown > 1 ? 12 : 60;
+std::uint64_t problems() { return static_cast<std::uint64_t>(schedule::test::sweep(60, schedule::test::kSlowdown > 1 ? 5 : 1)); }
 
 TEST(BitIdentity, TrainsAsInMemoryOnTheCpuDevice) {
   const auto device = device::make_cpu_device();
   Tally tally;
-  for (std::uint64_t seed = 1; seed <= kProblems && !HasFailure(); ++seed) expect_same_bits(seed, *device, &tally);
+  for (std::uint64_t seed = 1; seed <= problems() && !HasFailure(); ++seed) expect_same_bits(random_setup(seed), seed, *device, &tally);
   for (const char* kind : {"plain", "clipped", "skipped"}) EXPECT_GT(tally[kind], 0) << kind;
 }
 
 TEST(BitIdentity, TrainsAsInMemoryOnADeviceThatIsLate) {
-  for (std::uint64_t seed = 1001; seed <= 1000 + kProblems && !HasFailure(); ++seed) {
+  for (std::uint64_t seed = 1001; seed <= 1000 + problems() && !HasFailure(); ++seed) {
     device::AsyncDevice device({.seed = seed});
-    expect_same_bits(seed, device);
+    expect_same_bits(random_setup(seed), seed, device);
+  }
+}
+
+TEST(BitIdentity, HoldsForTablesOfObjectsOfAnyShape) {
+  const auto device = device::make_cpu_device();
+  Tally tally;
+  for (std::uint64_t seed = 1; seed <= problems() && !HasFailure(); ++seed) expect_same_bits(random_table_setup(seed), seed, *device, &tally);
+  for (const char* kind : {"plain", "clipped", "skipped"}) EXPECT_GT(tally[kind], 0) << kind;
+}
+
+TEST(BitIdentity, HoldsForTablesOfObjectsOnADeviceThatIsLate) {
+  for (std::uint64_t seed = 1001; seed <= 1000 + problems() && !HasFailure(); ++seed) {
+    device::AsyncDevice device({.seed = seed});
+    expect_same_bits(random_table_setup(seed), seed, device);
   }
 }
 
@@ -38,7 +51,7 @@ TEST(BitIdentity, HoldsWhateverLaneIsSlow) {
     auto setup = ssd_setup();
     setup.slots = 2;
     setup.problem.commits = true;
-    setup.problem.forward_flops.assign(setup.problem.elements.size(), 1e6);
+    for (schedule::Unit& unit : setup.problem.units) unit.forward_flops = 1e6;
     setup.rates[slow] = slow == static_cast<std::size_t>(Lane::compute) ? 5e9 : 100e6;
     SCOPED_TRACE(schedule::kLaneNames[slow]);
     Rig rig(setup, device);

@@ -1,5 +1,6 @@
 #include "runtime/rig.h"
 
+#include "runtime/store_layout.h"
 #include "runtime/toy_store.h"
 
 namespace gsnake::runtime::test {
@@ -11,13 +12,15 @@ schedule::Fractions random_placement(Random& random) {
   return random.one_of<schedule::Fractions>({{0.0, 0.0}, {0.0, 0.0}, {0.0, 1.0}, {1.0, 0.0}, {1.0 / 3, 1.0 / 3}, {0.2, 0.5}});
 }
 
-// Formats, an optimizer, a guard with steps that are clipped, not clipped and skipped.
-void draw_numerics(Setup& setup, Random& random) {
-  schedule::Problem& p = setup.problem;
+void draw_optimizer(Setup& setup, Random& random) {
   setup.optimizer.rule = random.one_of<UpdateRule>({UpdateRule::adamw, UpdateRule::adamw, UpdateRule::adam, UpdateRule::lion, UpdateRule::sgd});
   setup.optimizer.weights = random.one_of<optim::WeightFormat>({optim::WeightFormat::fp32, optim::WeightFormat::bf16, optim::WeightFormat::fp16});
   setup.optimizer.moments = random.below(3) == 0 ? optim::MomentFormat::bf16 : optim::MomentFormat::fp32;
-  set_formats(p, setup.optimizer);
+}
+
+// With steps that are clipped, not clipped and skipped.
+void draw_guard(Setup& setup, Random& random) {
+  schedule::Problem& p = setup.problem;
   p.guard = random.one_of<schedule::Guard>({schedule::Guard::none, schedule::Guard::deferred, schedule::Guard::speculative});
   if (p.guard == schedule::Guard::none) return;
   setup.policy.skips = setup.blows_up = random.coin();
@@ -33,6 +36,12 @@ void draw_numerics(Setup& setup, Random& random) {
   }
 }
 
+void draw_machine(Setup& setup, Random& random, std::uint64_t seed) {
+  setup.pools = schedule::test::random_pools(setup.problem, seed);
+  setup.engine = random.coin() ? io::EngineChoice::io_uring : io::EngineChoice::threads;
+  setup.optimizer_threads = static_cast<unsigned>(random.between(1, 2));
+}
+
 }  // namespace
 
 Setup random_setup(std::uint64_t seed) {
@@ -40,8 +49,8 @@ Setup random_setup(std::uint64_t seed) {
   Setup setup;
   schedule::Problem& p = setup.problem;
   const int units = random.between(2, 6);
-  for (int unit = 0; unit < units; ++unit) p.elements.push_back(1 + random.below(7 * schedule::kGrain));
-  p.tied = random.coin();
+  for (int unit = 0; unit < units; ++unit) add_unit(p, {.elements = 1 + random.below(7 * schedule::kGrain)});
+  if (random.coin()) p.units.back().objects.push_back(0);
   p.activation_bytes = sizeof(float) * (1 + random.below(2000));
   p.micro_batches = random.between(1, 5);
   p.schedule = random.below(3) == 0 ? schedule::ScheduleKind::horizontal : schedule::ScheduleKind::vertical;
@@ -55,18 +64,42 @@ Setup random_setup(std::uint64_t seed) {
   setup.paths = random.coin() ? 3 : 1;
   setup.slots = random.between(1, 2);
   p.commits = setup.slots == 2;
-  draw_numerics(setup, random);
-  setup.pools = schedule::test::random_pools(p, seed);
-  setup.engine = random.coin() ? io::EngineChoice::io_uring : io::EngineChoice::threads;
-  setup.optimizer_threads = static_cast<unsigned>(random.between(1, 2));
+  draw_optimizer(setup, random);
+  for (schedule::Object& object : p.objects) set_format(object, setup.optimizer);
+  draw_guard(setup, random);
+  draw_machine(setup, random, seed);
+  return setup;
+}
+
+Setup random_table_setup(std::uint64_t seed) {
+  Random random(seed);
+  Setup setup;
+  schedule::Problem& p = setup.problem = schedule::test::random_table(seed);
+  if (!p.trains()) {  // the head alone, then
+    p.units.back().objects.push_back(p.object_count());
+    p.objects.push_back({.elements = 1 + random.below(schedule::kGrain)});
+  }
+  p.guard = schedule::Guard::none;
+  p.activation_bytes = sizeof(float) * (1 + random.below(2000));
+  setup.paths = random.coin() ? 3 : 1;
+  setup.slots = p.commits ? 2 : 1;
+  draw_optimizer(setup, random);
+  optim::OptimizerSpec own = setup.optimizer;
+  for (schedule::Object& object : p.objects) {
+    own.weights = random.one_of<optim::WeightFormat>({optim::WeightFormat::fp32, optim::WeightFormat::bf16, optim::WeightFormat::fp16});
+    if (object.trained) set_format(object, own);
+    if (object.packed()) object.packed_bytes = toy_packed_bytes(object.elements);
+  }
+  draw_guard(setup, random);
+  draw_machine(setup, random, seed);
   return setup;
 }
 
 Setup ssd_setup() {
   Setup setup;
   schedule::Problem& p = setup.problem;
-  p.elements = {6 * schedule::kGrain, 5 * schedule::kGrain, 5 * schedule::kGrain, 4 * schedule::kGrain - 7};
-  p.tied = true;
+  for (std::uint64_t elements : {6 * schedule::kGrain, 5 * schedule::kGrain, 5 * schedule::kGrain, 4 * schedule::kGrain - 7}) add_unit(p, {.elements = elements});
+  p.units.back().objects.push_back(0);
   p.activation_bytes = 4000;
   p.micro_batches = 3;
   p.delay = 0.4;
@@ -112,17 +145,18 @@ std::vector<ReadingCommitter::Commit> ReadingCommitter::take() {
 
 Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const optim::Optimizer* optimizer, Committer* committer)
     : setup_(std::move(setup)), program_(schedule::build_program(setup_.problem, setup_.pools)), initial_(initial_objects(setup_.problem, kSeed)),
-      toy_(setup_.problem, setup_.blows_up), optimizer_(optim::make_optimizer(setup_.optimizer)) {
+      toy_(setup_.problem, setup_.blows_up), optimizers_(setup_.problem, setup_.optimizer) {
   open_store();
   ExecutorOptions options;
   options.emulated_rates = setup_.rates;
   options.optimizer_threads = setup_.optimizer_threads;
+  options.optimizers = optimizers_.by_object();
+  for (const optim::Optimizer*& own : options.optimizers) own = own != nullptr && optimizer != nullptr ? optimizer : own;
   options.decay_runs = decay_runs(setup_.problem);
   options.policy = setup_.policy;
   options.counters = setup_.counters;
   if (setup_.problem.commits) options.committer = committer == nullptr ? &committer_ : committer;
-  executor_ = std::make_unique<Executor>(program_, device, *store_, backend == nullptr ? toy_ : *backend, optimizer == nullptr ? optimizer_.get() : optimizer,
-                                         std::move(options));
+  executor_ = std::make_unique<Executor>(program_, device, *store_, backend == nullptr ? toy_ : *backend, std::move(options));
 }
 
 void Rig::open_store() {
@@ -135,7 +169,7 @@ void Rig::open_store() {
   options.engine = setup_.engine;
   options.engine_options.depth = 128;
   options.wrap_engine = setup_.wrap_engine;
-  store_ = store::Store::create(options, toy_layout(setup_.problem, setup_.slots));
+  store_ = store::Store::create(options, store_layout(setup_.problem, setup_.slots));
   write_objects(*store_, setup_.problem, initial_, 0);
 }
 

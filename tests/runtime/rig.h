@@ -35,6 +35,8 @@ struct Setup {
 };
 
 Setup random_setup(std::uint64_t seed);
+// Over a table of objects of any shape (schedule::test::random_table()), in the toy's formats.
+Setup random_table_setup(std::uint64_t seed);
 // Everything on SSD, several chunks an object, some of each delayed.
 Setup ssd_setup();
 std::string describe(const Setup& setup);
@@ -77,7 +79,7 @@ class ReadingCommitter final : public Committer {
 
 class Rig {
  public:
-  // The device outlives the rig. backend, optimizer, committer: null for the toy's, the setup's, and the rig's own; borrowed.
+  // The device outlives the rig. backend, optimizer (of whatever is trained), committer: null for the toy's, the setup's, and the rig's own; borrowed.
   Rig(Setup setup, device::Device& device, ComputeBackend* backend = nullptr, const optim::Optimizer* optimizer = nullptr,
       Committer* committer = nullptr);
 
@@ -112,7 +114,7 @@ class Rig {
   const schedule::Program program_;
   const std::vector<ToyObject> initial_;
   ToyBackend toy_;
-  std::unique_ptr<optim::Optimizer> optimizer_;
+  const ToyOptimizers optimizers_;
   std::unique_ptr<store::Store> store_;
   std::deque<Started> started_;  // a deque: the executor borrows batches
   ReadingCommitter committer_{[this](int slot) { return read_slot(slot); }};

@@ -6,31 +6,16 @@
 #include <vector>
 
 #include "device/device.h"
-#include "optim/optimizer.h"
 #include "runtime/compute.h"
 #include "runtime/outcome.h"
-#include "schedule/problem.h"
+#include "runtime/toy_objects.h"
 
 namespace gsnake::runtime::test {
 
 inline constexpr int kTokens = 8;  // per micro-batch
 
-// Of one object, as it is stored: padded_elements() each.
-struct ToyObject {
-  std::vector<std::byte> weights;
-  std::vector<std::vector<std::byte>> states;  // the master's part first, where there is one
-
-  bool operator==(const ToyObject&) const = default;
-};
-
-// Sets the weights' and states' widths in `problem`.
-void set_formats(schedule::Problem& problem, const optim::OptimizerSpec& spec);
-// Random values, moments included; zeros in the padding.
-std::vector<ToyObject> initial_objects(const schedule::Problem& problem, std::uint64_t seed);
 // The learning rate of the update after so many.
 double learning_rate(std::int64_t updates);
-// The first half of each object's elements decays.
-std::vector<std::vector<optim::DecayRun>> decay_runs(const schedule::Problem& problem);
 
 class ToyBackend : public ComputeBackend {
  public:
@@ -39,22 +24,22 @@ class ToyBackend : public ComputeBackend {
   void run(const device::ComputeScope& scope, const ComputeCall& call, StepBatch& batch) override;
 
  private:
-  struct Pass;
+  struct Mixer;
   struct Work;
-  void forward(const Pass& pass, const Work& work);
-  void backward(const Pass& pass, const Work& work);
-  void head(const Pass& pass, const Work& work);
-  // In fp32, as the units compute; `scratch` is used where they are stored otherwise.
-  const float* wide(const std::byte* weights, std::uint64_t elements, std::vector<float>& scratch) const;
-  const float* own_weights(const Pass& pass, const Work& work);
-  const float* tied_weights(const Pass& pass, const Work& work);
+  // One object after another, in fp32, adds to what y or x_gradient (may be null) hold.
+  void mix_forward(const Work& work, const float* x, float* y);
+  void mix_backward(const Work& work, const float* x, const float* y_gradient, float* x_gradient);
+  [[nodiscard]] Mixer mixer_of(const Work& work, std::size_t use) const;
+  const float* widened(const Work& work, const UsedObject& used);
+  void forward(const Work& work);
+  void backward(const Work& work);
+  void head(const Work& work);
   const float* unit_input(const Work& work);
 
   const schedule::Problem problem_;
   const bool blows_up_;
   const std::size_t hidden_;
-  std::vector<float> own_weights_;
-  std::vector<float> tied_weights_;
+  std::vector<float> wide_;
   std::vector<float> input_;
   std::vector<float> output_;
   std::vector<float> output_gradient_;
@@ -78,6 +63,8 @@ class ToyReference {
 
  private:
   void compute(schedule::Op op, int unit, int micro_batch, StepBatch& batch);
+  [[nodiscard]] std::vector<UsedObject> uses(int unit, bool differentiates);
+  void add_up();
   void update(std::size_t object, const optim::StepScalars& scalars);
   [[nodiscard]] double scaled_norm() const;
   device::DevicePtr checkpoint(int unit, int micro_batch);
@@ -85,15 +72,14 @@ class ToyReference {
 
   const schedule::Problem problem_;
   const Policy policy_;
-  std::unique_ptr<optim::Optimizer> optimizer_;
+  ToyOptimizers optimizers_;
   StepCounters counters_;
   ToyBackend backend_;
   const std::unique_ptr<device::Device> device_ = device::make_cpu_device();
   std::vector<ToyObject> objects_;
-  std::vector<std::vector<float>> gradients_;
-  std::vector<float> tied_gradients_;
-  std::vector<bool> summed_;  // by object
-  bool tied_summed_ = false;
+  const std::vector<std::vector<int>> users_;               // by object
+  std::vector<std::vector<std::vector<float>>> gradients_;  // by object and user; once all are added up, the first user's is the object's
+  std::vector<std::vector<bool>> summed_;                   // likewise
   std::vector<std::vector<float>> checkpoints_;
   std::vector<std::vector<float>> hidden_gradients_;
 };

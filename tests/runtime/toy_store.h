@@ -9,9 +9,6 @@
 
 namespace gsnake::runtime::test {
 
-// Of the problem's state, with so many slots, and of its scratch.
-store::Layout toy_layout(const schedule::Problem& problem, int slots);
-
 // Told of each kind of each object as it is written, padding included.
 using Written = std::function<void(store::Kind kind, std::uint32_t object, std::span<const std::byte> bytes)>;
 void write_objects(store::Store& store, const schedule::Problem& problem, const std::vector<ToyObject>& objects, int slot, const Written& written = {});

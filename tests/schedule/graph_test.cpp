@@ -17,8 +17,8 @@ std::vector<std::uint64_t> fingerprint(const Graph& graph) {
   std::vector<std::uint64_t> numbers;
   const auto put = [&numbers](auto value) { numbers.push_back(static_cast<std::uint64_t>(value)); };
   for (const Task& t : graph.tasks) {
-    for (const auto value : {static_cast<int>(t.op), static_cast<int>(t.lane), static_cast<int>(t.first), static_cast<int>(t.tied_first),
-                             static_cast<int>(t.last), static_cast<int>(t.step_offset), t.unit, t.micro_batch, t.chunk, t.priority}) {
+    for (const auto value : {static_cast<int>(t.op), static_cast<int>(t.lane), static_cast<int>(t.opens), static_cast<int>(t.last),
+                             static_cast<int>(t.step_offset), t.unit, t.micro_batch, t.chunk, t.priority}) {
       put(value);
     }
     put(t.first_access);
@@ -26,7 +26,7 @@ std::vector<std::uint64_t> fingerprint(const Graph& graph) {
     put(t.bytes);
   }
   for (const Access& a : graph.access_list) {
-    for (const auto value : {static_cast<int>(a.role), static_cast<int>(a.mode), a.resource}) put(value);
+    for (const auto value : {static_cast<int>(a.role), static_cast<int>(a.mode), static_cast<int>(a.use), a.resource}) put(value);
     put(a.offset);
   }
   for (auto value : graph.first_successor) put(value);
@@ -70,8 +70,7 @@ TEST(MinimumPools, IsTheLeastThatBuilds) {
 
 Problem on_ssd(int layers, ScheduleKind schedule, double delay) {
   Problem p;
-  p.elements.assign(static_cast<std::size_t>(layers) + 2, 9 * kGrain);
-  p.elements.front() = p.elements.back() = 20 * kGrain;
+  for (int unit = 0; unit < layers + 2; ++unit) add_unit(p, {.elements = (unit == 0 || unit == layers + 1 ? 20 : 9) * kGrain});
   p.activation_bytes = 3 * 4096;
   p.micro_batches = 3;
   p.schedule = schedule;
@@ -89,10 +88,16 @@ TEST(MinimumPools, NeedNoMoreMemoryForMoreLayersOnSsd) {
       for (bool tied : {false, true}) {
         Problem small = on_ssd(4, schedule, delay);
         Problem large = on_ssd(32, schedule, delay);
-        small.tied = large.tied = tied;
+        for (Problem* p : {&small, &large}) {
+          if (tied) p->units.back().objects.push_back(0);
+        }
         const Map a = make_map(small, minimum_pools(small));
         const Map b = make_map(large, minimum_pools(large));
-        const auto norm_partials = [](const Problem& p) { return 8 * std::accumulate(p.elements.begin(), p.elements.end(), std::uint64_t{0}) / kGrain; };
+        const auto norm_partials = [](const Problem& p) {
+          std::uint64_t bytes = 0;
+          for (const Object& object : p.objects) bytes += 8 * object.elements / kGrain;
+          return bytes;
+        };
         EXPECT_EQ(a.space_bytes(Space::host) - norm_partials(small), b.space_bytes(Space::host) - norm_partials(large)) << "delay " << delay;
         EXPECT_EQ(a.space_bytes(Space::device), b.space_bytes(Space::device)) << "delay " << delay;
       }
@@ -187,15 +192,55 @@ TEST(Validate, RefusesProblemsWithoutAGraph) {
     return false;
   };
   EXPECT_FALSE(refused([](Problem&) {}));
-  EXPECT_TRUE(refused([](Problem& p) { p.elements.resize(1); }));
-  EXPECT_TRUE(refused([](Problem& p) { p.elements[1] = 0; }));
+  EXPECT_TRUE(refused([](Problem& p) { p.units.resize(1); }));
+  EXPECT_TRUE(refused([](Problem& p) { p.objects[1].elements = 0; }));
   EXPECT_TRUE(refused([](Problem& p) { p.micro_batches = 0; }));
   EXPECT_TRUE(refused([](Problem& p) { p.delay = 1.5; }));
   EXPECT_TRUE(refused([](Problem& p) { p.weights = {0.7, 0.7}; }));
-  EXPECT_TRUE(refused([](Problem& p) { p.state_bytes.assign(4, 4); }));
+  EXPECT_TRUE(refused([](Problem& p) { p.objects[1].state_bytes.assign(4, 4); }));
+  EXPECT_TRUE(refused([](Problem& p) { p.objects[1].weight_bytes = 1; }));
+  EXPECT_TRUE(refused([](Problem& p) { p.objects[1].packed_bytes = 100; })) << "it is trained";
+  EXPECT_TRUE(refused([](Problem& p) { p.objects[1].trained = false; })) << "it has state";
+  EXPECT_TRUE(refused([](Problem& p) { p.objects[1].owned = Range{0, kGrain - 1}; }));
+  EXPECT_TRUE(refused([](Problem& p) { p.objects[1].owned = Range{4 * kGrain, 2 * kGrain}; }));
+  EXPECT_TRUE(refused([](Problem& p) { p.units[1].objects.clear(); }));
+  EXPECT_TRUE(refused([](Problem& p) { p.units[1].objects = {1, 1}; }));
+  EXPECT_TRUE(refused([](Problem& p) { p.units[1].objects = {3}; }));
+  EXPECT_TRUE(refused([](Problem& p) { p.units[1].objects = {0}; })) << "nobody uses object 1";
   EXPECT_TRUE(refused([](Problem& p) { p.chunk_elements = 1000; }));
   EXPECT_TRUE(refused([](Problem& p) { p.activation_bytes = 0; }));
   EXPECT_TRUE(refused([](Problem& p) { p.schedule = ScheduleKind::horizontal; }));
+}
+
+TEST(BuildProgram, RefusesARankThatOwnsAPartOfAnObject) {
+  Problem p = test::mixed_problem(ScheduleKind::vertical, 3, 2);
+  const PoolSizes sizes = minimum_pools(p);
+  p.objects[1].owned = p.objects[1].range();
+  EXPECT_NO_THROW(build_program(p, sizes)) << "it is all of it";
+  p.objects[1].owned = Range{kGrain, 2 * kGrain};
+  try {
+    build_program(p, sizes);
+    ADD_FAILURE() << "it was built";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    EXPECT_NE(std::string(error.what()).find("object 1"), std::string::npos) << error.what();
+  }
+}
+
+// Frozen units at the bottom are passed forward only.
+TEST(TrainingVisits, GoBackDownToTheFirstUnitWithATrainedObject) {
+  for (ScheduleKind schedule : {ScheduleKind::vertical, ScheduleKind::horizontal}) {
+    for (int frozen : {0, 1, 3}) {
+      const Problem p = test::mixed_table(schedule, 2, frozen);
+      EXPECT_EQ(first_trained_unit(p), frozen);
+      std::vector<int> backward(static_cast<std::size_t>(p.unit_count()), 0);
+      for (const Visit& visit : training_visits(p)) {
+        if (visit.pass == Pass::backward) ++backward[static_cast<std::size_t>(visit.unit)];
+      }
+      const int rounds = schedule == ScheduleKind::vertical ? 1 : 2;
+      for (int unit = 0; unit + 1 < p.unit_count(); ++unit) EXPECT_EQ(backward[static_cast<std::size_t>(unit)], unit < frozen ? 0 : rounds);
+    }
+  }
 }
 
 TEST(EffectiveDelay, IsTheShareAfterRoundingEachObject) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -21,8 +22,22 @@ void expect_equal(const Graph& graph, const Bytes& formula) {
 }
 
 TEST(StepTraffic, EqualsWhatGraphsMoveOnEveryLane) {
-  for (int seed = 0; seed < 1000 / test::kSlowdown; ++seed) {
+  for (int seed = 0; seed < test::sweep(1000); ++seed) {
     const Problem problem = test::random_problem(static_cast<std::uint64_t>(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + test::describe(problem));
+    const Program program = build_program(problem, minimum_pools(problem));
+    expect_equal(program.graph(Variant::validate), validation_traffic(problem).total());
+    if (problem.trains())
+      expect_equal(program.graph(program.delayed ? Variant::train : Variant::train_first), training_traffic(problem).total());
+    ASSERT_FALSE(::testing::Test::HasFailure());
+  }
+}
+
+std::uint64_t elements(const Problem& p, int object) { return p.object(object).elements; }
+
+TEST(StepTraffic, EqualsWhatGraphsOverTablesOfAnyShapeMove) {
+  for (int seed = 0; seed < test::sweep(1000); ++seed) {
+    const Problem problem = test::random_table(static_cast<std::uint64_t>(seed));
     SCOPED_TRACE("seed " + std::to_string(seed) + ": " + test::describe(problem));
     const Program program = build_program(problem, minimum_pools(problem));
     expect_equal(program.graph(Variant::validate), validation_traffic(problem).total());
@@ -35,8 +50,8 @@ TEST(StepTraffic, EqualsWhatGraphsMoveOnEveryLane) {
 // The rows of the design: bytes per parameter and step in fp32, all on SSD.
 Problem on_ssd(double delay, bool tied, double gradients_host) {
   Problem p;
-  p.elements = {100 * kGrain, 200 * kGrain, 200 * kGrain, 50 * kGrain};
-  p.tied = tied;
+  for (std::uint64_t grains : {100, 200, 200, 50}) add_unit(p, {.elements = grains * kGrain});
+  if (tied) p.units.back().objects.push_back(0);
   p.activation_bytes = 4096;
   p.micro_batches = 4;
   p.delay = delay;
@@ -60,7 +75,7 @@ TEST(StepTraffic, IsTheDesignsTableWithEverythingOnSsd) {
                          Row{0.0, true, 0.0, {20, 16, 12}, {16, 12, 12}}}) {
     const Problem p = on_ssd(row.delay, row.tied, row.gradients_host);
     const Bytes total = training_traffic(p).total();
-    const std::array<std::uint64_t, 3> parameters{p.elements[0], p.elements[1] + p.elements[2], p.elements[3]};
+    const std::array<std::uint64_t, 3> parameters{elements(p, 0), elements(p, 1) + elements(p, 2), elements(p, 3)};
     std::uint64_t read = 0;
     std::uint64_t written = 0;
     for (std::size_t i = 0; i < 3; ++i) {
@@ -87,16 +102,19 @@ TEST(StepTraffic, IsTheDesignsTableInHalfPrecisionAndUnderGuards) {
       for (double delay : {0.0, 0.5, 1.0}) {
         if (guard == Guard::deferred && delay < 1.0) continue;
         Problem p = on_ssd(delay, false, 0.0);
-        p.weight_bytes = 2;
-        p.state_bytes = f.states;
-        p.master = true;
-        p.weights_derived = f.whole;
+        for (Object& object : p.objects) {
+          object.weight_bytes = 2;
+          object.state_bytes = f.states;
+          object.master = true;
+          object.weights_derived = f.whole;
+        }
         p.guard = guard;
         p.commits = true;
         SCOPED_TRACE(std::string(f.name) + ", delay " + std::to_string(delay) + ", guard " + std::to_string(static_cast<int>(guard)));
         const Bytes with = training_traffic(p).total();
-        const double blocks = static_cast<double>(p.elements[1]);
-        p.elements.erase(p.elements.begin() + 1);
+        const double blocks = static_cast<double>(elements(p, 1));
+        p.objects.erase(p.objects.begin() + 1);
+        p.units.pop_back();
         const Bytes without = training_traffic(p).total();
         EXPECT_DOUBLE_EQ(static_cast<double>(with.ssd_read - without.ssd_read) / blocks, f.read + delay * (f.delayed_read + spilled));
         EXPECT_DOUBLE_EQ(static_cast<double>(with.ssd_write - without.ssd_write) / blocks, f.written + spilled * (guard == Guard::speculative ? 1.0 : delay));
@@ -110,10 +128,10 @@ TEST(StepTraffic, OfHorizontalReadsBlocksTwiceAMicroBatchAndSumsBetweenThem) {
   p.schedule = ScheduleKind::horizontal;
   p.order = Order::ascending;
   const StepTraffic traffic = training_traffic(p);
-  const std::uint64_t blocks = p.elements[1] + p.elements[2];
-  EXPECT_EQ(traffic.weights.ssd_read, 4 * (p.elements[0] * 7 + blocks * 8 + p.elements[3] * 4));
-  EXPECT_EQ(traffic.weights.ssd_write, 4 * (p.elements[0] + blocks + p.elements[3]));
-  EXPECT_EQ(traffic.partial_sums.ssd_read, 4 * 3 * (p.elements[0] + blocks + p.elements[3]));
+  const std::uint64_t blocks = elements(p, 1) + elements(p, 2);
+  EXPECT_EQ(traffic.weights.ssd_read, 4 * (elements(p, 0) * 7 + blocks * 8 + elements(p, 3) * 4));
+  EXPECT_EQ(traffic.weights.ssd_write, 4 * (elements(p, 0) + blocks + elements(p, 3)));
+  EXPECT_EQ(traffic.partial_sums.ssd_read, 4 * 3 * (elements(p, 0) + blocks + elements(p, 3)));
   EXPECT_EQ(traffic.partial_sums.ssd_write, traffic.partial_sums.ssd_read);
 }
 
@@ -136,20 +154,78 @@ TEST(StepTraffic, OfActivationsIsSmallerUnderSnakeByOneTensorAVisit) {
 
 TEST(StepTraffic, CountsPadding) {
   Problem p = on_ssd(0.0, false, 1.0);
-  p.elements = {1, 1, 1};
+  for (Object& object : p.objects) object.elements = 1;
   p.activations = {0.0, 1.0};
   p.activation_bytes = 1;
   const StepTraffic traffic = training_traffic(p);
-  EXPECT_EQ(traffic.total().ssd_write, 12 * 3 * kGrain);
+  EXPECT_EQ(traffic.total().ssd_write, 12 * 4 * kGrain);
   EXPECT_EQ(traffic.activations.d2h % 4096, 0U);
   EXPECT_GT(traffic.activations.d2h, 0U);
 }
 
-TEST(StepTraffic, RefusesATrainingStepWithoutOptimizer) {
+TEST(StepTraffic, OfARankIsThatOfObjectsAsLargeAsItsParts) {
+  int compared = 0;
+  for (int seed = 0; seed < test::sweep(1000); ++seed) {
+    const Problem share = test::random_share(static_cast<std::uint64_t>(seed));
+    if (!std::all_of(share.objects.begin(), share.objects.end(), [](const Object& o) { return o.owned->cells > 0; })) continue;
+    Problem whole = share;
+    for (Object& object : whole.objects) {
+      (object.packed() ? object.packed_bytes : object.elements) = object.owned->cells;
+      object.owned.reset();
+    }
+    EXPECT_EQ(validation_traffic(share).total(), validation_traffic(whole).total()) << test::describe(share);
+    if (share.trains()) {
+      EXPECT_EQ(training_traffic(share).total(), training_traffic(whole).total()) << test::describe(share);
+    }
+    ++compared;
+  }
+  EXPECT_GT(compared, test::sweep(100));
+}
+
+// Frozen objects are read and nothing else; below what is trained they are read once, and hidden states are not kept.
+TEST(StepTraffic, OfFrozenObjectsIsTheirFetches) {
+  Problem p = on_ssd(0.5, false, 0.0);
+  p.activations = {0.0, 0.0};
+  p.order = Order::ascending;
+  p.commits = true;
+  const StepTraffic trained = training_traffic(p);
+  for (int frozen : {0, 1}) {
+    p.objects[static_cast<std::size_t>(frozen)] = {.elements = elements(p, frozen), .trained = false, .weight_bytes = 2, .state_bytes = {}};
+  }
+  p.objects[1].packed_bytes = 9 * kPackedGrain - 5;
+  const StepTraffic traffic = training_traffic(p);
+  const std::uint64_t others = elements(p, 2) + elements(p, 3);
+  EXPECT_EQ(traffic.weights.ssd_write, 4 * others);
+  EXPECT_EQ(traffic.optimizer_state.ssd_write, 8 * others);
+  EXPECT_EQ(traffic.gradients.d2h, 4 * others);
+  EXPECT_EQ(traffic.weights.ssd_read, 2 * elements(p, 0) + 9 * kPackedGrain + 4 * (2 * elements(p, 2) + elements(p, 3)));
+  EXPECT_EQ(traffic.weights.h2d, traffic.weights.ssd_read);
+  // Unit 1's checkpoint is not used again, the gradients of the inputs of units 1 and 2 are nobody's.
+  EXPECT_EQ(trained.activations.ssd_read - traffic.activations.ssd_read, 4096ULL * 4 * (1 + 2));
+  EXPECT_EQ(trained.activations.ssd_write - traffic.activations.ssd_write, 4096ULL * 4 * 2);
+}
+
+TEST(StepTraffic, OfASmallTrainedObjectBesideAPackedBaseIsSmall) {
   Problem p = on_ssd(0.0, false, 1.0);
-  p.state_bytes.clear();
+  const std::uint64_t before = training_traffic(p).total().ssd_write;
+  for (int unit = 0; unit < p.unit_count(); ++unit) {
+    Object& base = p.objects[static_cast<std::size_t>(unit)];
+    base = {.elements = base.elements, .trained = false, .packed_bytes = base.elements + base.elements / 16, .state_bytes = {}};
+    p.units[static_cast<std::size_t>(unit)].objects.push_back(p.object_count());
+    p.objects.push_back({.elements = kGrain});
+  }
+  EXPECT_EQ(training_traffic(p).total().ssd_write, 4 * 12 * kGrain);
+  EXPECT_GT(before, 500 * kGrain);
+}
+
+TEST(StepTraffic, RefusesATrainingStepInWhichNothingIsTrained) {
+  Problem p = on_ssd(0.0, false, 1.0);
+  for (Object& object : p.objects) {
+    object.trained = false;
+    object.state_bytes.clear();
+  }
   EXPECT_THROW(training_traffic(p), Error);
-  EXPECT_EQ(validation_traffic(p).weights.ssd_read, 4 * (p.elements[1] + p.elements[2] + p.elements[3]));
+  EXPECT_EQ(validation_traffic(p).weights.ssd_read, 4 * (elements(p, 1) + elements(p, 2) + elements(p, 3)));
 }
 
 TEST(ActivationTiers, KeepEveryTiersShareWithinOneTensor) {

@@ -17,8 +17,11 @@ constexpr std::size_t kGraphs = 8;
 
 Problem streamed(double delay, int micro_batches, ScheduleKind schedule, double gradients_host) {
   Problem p;
-  p.elements = {20 * kGrain, kUnit, kUnit, kUnit, kUnit, kUnit, kUnit, kUnit, kUnit, kGrain};
-  p.tied = true;
+  for (std::uint64_t elements : {20 * kGrain, kUnit, kUnit, kUnit, kUnit, kUnit, kUnit, kUnit, kUnit, kGrain}) {
+    add_unit(p, {.elements = elements});
+    p.units.back().forward_flops = static_cast<double>(elements);
+  }
+  p.units.back().objects.push_back(0);
   p.activation_bytes = 16384;
   p.micro_batches = micro_batches;
   p.schedule = schedule;
@@ -28,7 +31,6 @@ Problem streamed(double delay, int micro_batches, ScheduleKind schedule, double 
   p.gradients_host = gradients_host;
   p.commits = true;
   p.chunk_elements = 16 * kGrain;
-  for (std::uint64_t elements : p.elements) p.forward_flops.push_back(static_cast<double>(elements));
   return p;
 }
 

@@ -81,7 +81,7 @@ class Slots {
   torch::Tensor backward(int unit, const torch::Tensor& input, const torch::Tensor& output_gradient, int micro_batch, bool opens) {
     torch::Tensor gradient = torch::empty({kRows, kTokens, kHidden}, dtypes_.storage);
     runtime::ComputeCall call = call_of(schedule::Op::backward, unit, micro_batch, opens);
-    call.gradients = bytes_of(gradients[static_cast<std::size_t>(unit)]);
+    uses_[0].gradients = bytes_of(gradients[static_cast<std::size_t>(unit)]);
     call.input = input.defined() ? bytes_of(input) : device::DevicePtr();
     call.output_gradient = bytes_of(output_gradient);
     call.output = unit == 0 ? device::DevicePtr() : bytes_of(gradient);
@@ -92,9 +92,8 @@ class Slots {
   torch::Tensor head(const torch::Tensor& input, int micro_batch, bool opens, float loss_scale = 1.0F) {
     torch::Tensor gradient = torch::empty({kRows, kTokens, kHidden}, dtypes_.storage);
     runtime::ComputeCall call = call_of(schedule::Op::head, kHead, micro_batch, opens);
-    call.tied_weights = bytes_of(weights.front());
-    call.gradients = bytes_of(gradients[kHead]);
-    call.tied_gradients = bytes_of(tied_gradients);
+    uses_[0].gradients = bytes_of(gradients[kHead]);
+    uses_[1].gradients = bytes_of(tied_gradients);
     call.input = bytes_of(input);
     call.output = bytes_of(gradient);
     call.loss_scale = loss_scale;
@@ -120,17 +119,20 @@ class Slots {
     device_->stream(device::StreamKind::compute).compute([&](const device::ComputeScope& scope) { backend_.run(scope, call, batch); });
   }
 
-  runtime::ComputeCall call_of(schedule::Op op, int unit, int micro_batch, bool opens) const {
+  runtime::ComputeCall call_of(schedule::Op op, int unit, int micro_batch, bool opens) {
+    uses_.clear();
+    for (int object : layout_.objects_of(unit)) uses_.push_back({object, bytes_of(weights[static_cast<std::size_t>(object)])});
     runtime::ComputeCall call;
     call.op = op;
     call.unit = unit;
     call.micro_batch = micro_batch;
-    call.weights = bytes_of(weights[static_cast<std::size_t>(unit)]);
+    call.uses = uses_;
     call.opens = opens;
     return call;
   }
 
   const std::unique_ptr<device::Device> device_ = device::make_cpu_device();
+  std::vector<runtime::UsedObject> uses_;  // of the last call
   Dtypes dtypes_;
   Model model_;
   plan::ModelLayout layout_;

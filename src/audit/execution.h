@@ -1,62 +1,20 @@
-// What every buffer and extent holds while graphs run on symbols: the audit's model of memory.
+// Graphs run on symbols: what each task must find, and what it leaves.
 #pragma once
 
-#include <map>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "audit/report.h"
+#include "audit/symbols.h"
 
 namespace gsnake::audit {
 
 using schedule::Access;
+using schedule::Chunk;
 using schedule::Graph;
 using schedule::Map;
 using schedule::Role;
 using schedule::Task;
 using schedule::TaskId;
-
-enum class Holds : std::uint8_t { weight, state, gradient, checkpoint, hidden_gradient, norms, losses, outcome };
-
-// One symbol. Two are equal when the bytes they stand for are.
-struct Value {
-  Holds holds = Holds::weight;
-  int index = 0;    // chunk; state: chunk * kMaxStates + k; checkpoint, hidden_gradient: unit * M + m; losses: m
-  int version = 0;  // weight, state: updates applied; gradient, norms, outcome: training step; the others: graph of the sequence
-  int own = 0;      // gradient: micro-batches summed by the unit itself, a list of Sums; weight, state: 1 when the last update was not as its outcome asks
-  int head = 0;     // gradient: by the head that shares the object
-
-  bool operator==(const Value&) const = default;
-};
-
-std::string describe(const Value* value);
-
-// Lists of micro-batches in the order in which they were added, as numbers; 0 is the empty list.
-class Sums {
- public:
-  int append(int sum, int micro_batch);
-
- private:
-  std::map<std::pair<int, int>, int> next_;
-};
-
-class Contents {
- public:
-  explicit Contents(int resources) : runs_(static_cast<std::size_t>(resources)) {}
-
-  // What was written to exactly these bytes and not overwritten since, in whole or in part; nullptr where there is none.
-  [[nodiscard]] const Value* at(int resource, std::uint64_t offset, std::uint64_t bytes) const;
-  void write(int resource, std::uint64_t offset, std::uint64_t bytes, const Value& value);
-
- private:
-  struct Run {
-    std::uint64_t offset = 0;
-    std::uint64_t bytes = 0;
-    Value value;
-  };
-  std::vector<std::vector<Run>> runs_;  // by resource
-};
 
 // Executes tasks one at a time, in any order that it is given.
 class Execution {
@@ -80,8 +38,12 @@ class Execution {
 
   void expect_sums();
   void write_initial_state();
+  // Of a chunk's parts as they stand in their extents, does `work(extent, bytes, value)`: its weights and its states after `updates` of them.
+  template <typename Work>
+  void for_state(int chunk, int updates, const Work& work) const;
   [[nodiscard]] Fate fate(int step) const;
-  [[nodiscard]] int applied(int steps) const;  // updates of the first so many training steps
+  [[nodiscard]] int applied(int steps) const;             // updates of the first so many training steps
+  [[nodiscard]] int applied(int chunk, int steps) const;  // to the chunk: none, if it is frozen
   [[nodiscard]] bool carried_out(const Stage& stage, const Task& task) const;
   void undo(const Stage& stage, const Task& task);
   void expect_outcome(const Stage& stage, TaskId id, int step);
@@ -93,8 +55,8 @@ class Execution {
   void conclude(const Stage& stage, TaskId id);
   void compute(const Stage& stage, TaskId id);
   void commit(const Stage& stage, TaskId id);
-  void check_weights(const Stage& stage, TaskId id, Role role, int object);
-  void accumulate(const Stage& stage, TaskId id, Role role, int object, bool first);
+  void check_weights(const Stage& stage, TaskId id, int use);
+  void accumulate(const Stage& stage, TaskId id, int use);
   void check_activation(const Stage& stage, TaskId id, Role role, const Value& expected);
   void check_carried(const Stage& stage);
   void check_flushed(const Stage& stage);
@@ -104,6 +66,9 @@ class Execution {
   void write(const Stage& stage, const Access& access, std::uint64_t bytes, const Value& value);
   void expect(const Stage& stage, TaskId id, const Access& access, std::uint64_t bytes, const Value& expected);
   [[nodiscard]] Value finished_gradient(int chunk, int step) const;
+  [[nodiscard]] const Chunk& chunk(int index) const { return map_.chunks[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] int chunk_count() const { return static_cast<int>(map_.chunks.size()); }
+  [[nodiscard]] std::size_t user_of(int object, int unit) const;
   [[nodiscard]] int activation_index(int unit, int micro_batch) const { return unit * map_.problem.micro_batches + micro_batch; }
 
   const Map& map_;
@@ -112,8 +77,8 @@ class Execution {
   Contents contents_;
   Contents committed_;  // of extents, when state was committed last
   Sums sums_;
-  std::vector<int> own_sum_;  // by object: what a finished gradient must hold
-  std::vector<int> head_sum_;
+  const std::vector<std::vector<int>> users_;  // by object
+  std::vector<int> finished_sum_;              // by object: what its gradient must be the sum of
   Reporter report_;
 };
 

@@ -1,0 +1,56 @@
+// What buffers and extents hold while graphs run on symbols: the audit's model of memory.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace gsnake::audit {
+
+enum class Holds : std::uint8_t { weight, state, gradient, checkpoint, hidden_gradient, norms, losses, outcome };
+
+// One symbol. Two are equal when the bytes they stand for are.
+struct Value {
+  Holds holds = Holds::weight;
+  int index = 0;       // chunk; state: chunk * kMaxStates + k; checkpoint, hidden_gradient: unit * M + m; losses: m
+  int version = 0;     // weight, state: updates applied; gradient, norms, outcome: training step; the others: graph of the sequence
+  int sum = 0;         // gradient: what was added up, one of Sums
+  bool wrong = false;  // weight, state: the last update was not as its outcome asks
+
+  bool operator==(const Value&) const = default;
+};
+
+std::string describe(const Value* value);
+
+// What gradients are sums of, as numbers: micro-batches of a user of an object in the order in which they were added, and of several users
+// the sums in theirs. 0 is the empty sum.
+class Sums {
+ public:
+  int append(int sum, std::size_t user, int micro_batch) { return number({sum, static_cast<int>(user), micro_batch}); }
+  int add(int sum, int share) { return number({sum, -1, share}); }
+
+ private:
+  int number(const std::tuple<int, int, int>& key) { return next_.try_emplace(key, static_cast<int>(next_.size()) + 1).first->second; }
+  std::map<std::tuple<int, int, int>, int> next_;
+};
+
+class Contents {
+ public:
+  explicit Contents(int resources) : runs_(static_cast<std::size_t>(resources)) {}
+
+  // What was written to exactly these bytes and not overwritten since, in whole or in part; nullptr where there is none.
+  [[nodiscard]] const Value* at(int resource, std::uint64_t offset, std::uint64_t bytes) const;
+  void write(int resource, std::uint64_t offset, std::uint64_t bytes, const Value& value);
+
+ private:
+  struct Run {
+    std::uint64_t offset = 0;
+    std::uint64_t bytes = 0;
+    Value value;
+  };
+  std::vector<std::vector<Run>> runs_;  // by resource
+};
+
+}  // namespace gsnake::audit
