@@ -28,6 +28,7 @@ void DurableRun::retract_before_overwriting() {
 }
 
 DurableRun::Ticket DurableRun::train(runtime::StepBatch& batch) {
+  if (failure_) std::rethrow_exception(failure_);
   committer_.make_way();
   retract_before_overwriting();
   batch.step = ++state_.step;
@@ -36,6 +37,7 @@ DurableRun::Ticket DurableRun::train(runtime::StepBatch& batch) {
 }
 
 DurableRun::Ticket DurableRun::finish() {
+  if (failure_) std::rethrow_exception(failure_);
   committer_.expect(state_);  // the data cursor may be another
   committer_.commit_beside_readers(state_.step);
   const Ticket last = executor_->finish();
@@ -52,8 +54,13 @@ void DurableRun::commit_finished() {
   if (!all_committed()) {
     // Nobody does it on the way: one slot, no step was taken, or somebody read the commit before.
     const int slot = slot_of_state();
-    static_cast<void>(committer_.may_commit(state_.step));  // it may: see commit_beside_readers()
-    committer_.commit(state_.step, executor_->counters(), slot);
+    try {
+      static_cast<void>(committer_.may_commit(state_.step));  // it may: see commit_beside_readers()
+      committer_.commit(state_.step, executor_->counters(), slot);
+    } catch (...) {
+      if (!overwrites_commit_) failure_ = std::current_exception();  // with one slot, train() retracts first
+      throw;
+    }
     executor_->committed(slot);
   }
   wait_for_snapshot();

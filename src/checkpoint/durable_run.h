@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 
 #include "checkpoint/run_state.h"
 #include "checkpoint/step_committer.h"
@@ -57,6 +58,7 @@ class DurableRun {
   bool commit_stands_ = false;    // with one slot: there is a manifest, whole or in some folders
   StepCommitter committer_;
   runtime::Executor* executor_ = nullptr;
+  std::exception_ptr failure_;  // of a commit that may stand in part: nothing may write to its slot any more
 };
 
 }  // namespace gsnake::checkpoint

@@ -25,12 +25,13 @@ struct ResumeRequest {
 };
 
 struct ResumedRun {
-  std::unique_ptr<store::Store> store;  // every checksum of its commit was compared, once
+  std::unique_ptr<store::Store> store;  // every checksum of its commit was compared, once; where it went back, as the snapshot was copied
   RunState state;
   bool imported = false;                // no step was taken yet: counters begin as a new run's
 };
 
-// Throws Error(usage) for what the request changes, Error(storage); the run is then as it was, but that its copies agree on the commit.
+// Throws Error(usage) for what the request changes, Error(storage); the run is then as it was, but that its copies agree on the commit, and
+// that where storage.from_step asked to go back, the run has gone back.
 ResumedRun resume(const ResumeRequest& request);
 
 }  // namespace gsnake::checkpoint

@@ -22,7 +22,8 @@ StepCommitter::StepCommitter(const Config& config, const schedule::Map& map, sto
 
 bool StepCommitter::may_commit(std::int64_t step) {
   const bool beside_readers = beside_readers_.load(std::memory_order_acquire) == step;
-  if (settings_.every_step && !beside_readers) wait_for_readers();
+  const bool waits = settings_.every_step || settings_.agree;  // ranks commit the same steps
+  if (waits && !beside_readers) wait_for_readers();
   if (store_.exclude_readers()) return true;
   if (beside_readers) {
     overtaken_.store(true, std::memory_order_release);

@@ -55,7 +55,7 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
   const schedule::Map map = schedule::make_map(problem, {});
 
   store::StoreOptions store_options = checkpoint::store_options(config);
-  store_options.names_in_run_dir = {kCarriedName};
+  store_options.names_in_run_dir = {convert::kCarriedName};
   store_options.overwrite = options.overwrite;
   const auto store = store::Store::create(store_options, state_layout(plan::make_store_layout(config, problem)));
   checkpoint::StateHashes hashes(map);

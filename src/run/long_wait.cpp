@@ -20,7 +20,7 @@ void LongWait::begin(Time now, const WaitSight& sight) {
 }
 
 bool LongWait::stands_still(Time now, const WaitSight& sight) const {
-  if (sight.in_hand_seconds > 0.0) return sight.in_hand_seconds >= std::max(pace_.warn_after, kLongerThanAny * sight.longest_seconds);
+  if (sight.in_hand_seconds > 0.0) return sight.in_hand_seconds >= std::max(pace_.warn_after, std::min(kLongerThanAny * sight.longest_seconds, pace_.warn_at_latest));
   return seconds_between(advanced_at_, now) >= pace_.warn_after;
 }
 

@@ -18,6 +18,7 @@ struct WaitSight {
 struct WaitPace {
   double warn_after = 10.0;        // seconds that one task is in hand, or that none is and none ends
   double warn_again_after = 30.0;  // seconds
+  double warn_at_latest = 300.0;   // seconds that one task is in hand, however long others of its lane took: one of them may have been stuck too
   double tell_after = 60.0;        // seconds from one line about the run's progress to the next; 0: at every look
 };
 

@@ -227,7 +227,7 @@ void DeviceLane::finish(const Submitted& submitted) {
   Flight& flight = *submitted.flight;
   const std::int64_t end = now_ns();
   flight.times[static_cast<std::size_t>(submitted.task)].end_ns = end;
-  clock_.leave(submitted.begin_ns, end, flight.carries_out(submitted.task) ? flight.task(submitted.task).bytes : 0);
+  clock_.leave(submitted.in_hand.begin_ns, end, flight.carries_out(submitted.task) ? flight.task(submitted.task).bytes : 0);
   sink_.completed(flight, submitted.task);
 }
 

@@ -236,7 +236,7 @@ void SsdLane::finish(Operation& operation) noexcept {
   const TaskId task = operation.task;
   const std::int64_t end = now_ns();
   flight.times[static_cast<std::size_t>(task)].end_ns = end;
-  clock_.leave(operation.begin_ns, end, flight.task(task).bytes);
+  clock_.leave(operation.in_hand.begin_ns, end, flight.task(task).bytes);
   if (options_.lane == Lane::ssd_write) slots_.written(operation.extent, operation.slot, operation.checksum);
   if (!sink_.poisoned()) sink_.completed(flight, task);  // after a failure its data may not be what the graph thinks
   const std::lock_guard lock(mutex_);

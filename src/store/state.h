@@ -60,7 +60,7 @@ struct StoreState {
   std::mutex sync_mutex;                                // one sync of the state at a time: the kernel tells an error once only
   std::uint64_t generation = 0;                         // of the last commit
   std::shared_ptr<const Committed> prepared;            // by the last prepare(), if it was not published
-  std::uint64_t verified_generation = 0;                // of the commit whose checksums were all compared; 0: none
+  std::atomic<std::uint64_t> verified_generation{0};    // of the commit whose checksums were all compared; 0: none
   std::atomic<bool> poisoned{false};                    // nothing more is committed; never false again
   std::deque<OpenFile> files;                           // a deque: the engine borrows their addresses
   std::array<std::vector<int>, kKindCount> file_ids{};  // the engine's, by kind and path; -1 where the path holds none of the kind

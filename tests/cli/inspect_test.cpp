@@ -125,7 +125,7 @@ INSTANTIATE_TEST_SUITE_P(Delays, ReaderCommandTest, testing::Values("train.delay
 // The flock that a reader has.
 class HeldPin {
  public:
-  explicit HeldPin(const std::filesystem::path& first_path) : fd_(::open((first_path / "pin").c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit HeldPin(const std::filesystem::path& first_path) : fd_(::open((first_path / "gsnake-pin").c_str(), O_RDONLY | O_CLOEXEC)) {
     EXPECT_EQ(::flock(fd_, LOCK_SH), 0);
   }
   HeldPin(const HeldPin&) = delete;

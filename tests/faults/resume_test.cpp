@@ -63,7 +63,7 @@ TEST_F(ResumeTest, WithTheCommitBeforeTornAsWellOrDamagedNothingCounts) {
     std::string zeros(fs::file_size(folder_ / "two/gsnake-weights.bin"), '\0');
     weights.write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
   }
-  expect_refused(resume(), {"has no commit left that counts", "manifest.json: it is torn", "weights object", "commit 3, the one before"});
+  expect_refused(resume(), {"has no commit left that counts", "manifest.json: it is torn", "and of commit 3: ", "weights object"});
   for (const char* folder : {"run", "one", "two"}) tear(std::string(folder) + "/manifest.previous.json");
   expect_refused(resume(), {"no valid manifest is left, nor a commit before it", (folder_ / "run/manifest.json").string(),
                             (folder_ / "one/manifest.json").string(), (folder_ / "two/manifest.json").string()});

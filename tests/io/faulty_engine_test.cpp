@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <random>
 
 #include "core/errors.h"
@@ -161,6 +162,7 @@ class RandomTransfers {
 TEST_P(FaultyEngineTest, HarmlessFaultsGiveTheBytesOfAPlainEngine) {
   for (std::uint64_t seed = 1; seed <= 6 && !HasFailure(); ++seed) {
     const EngineOptions options{.depth = static_cast<unsigned>(1 + seed * 3 % 8), .threads = 3, .split_bytes = 12 * kBlock};
+    for (const char* name : {"plain", "faulty"}) std::filesystem::remove(directory_.file(name));
     const File plain_file = File::create(directory_.file("plain"), RandomTransfers::kBlocks * kBlock, DirectIo::automatic);
     const File faulty_file = File::create(directory_.file("faulty"), RandomTransfers::kBlocks * kBlock, DirectIo::automatic);
     const auto plain = make_plain(options);

@@ -158,7 +158,7 @@ bool moves_bytes(IoEngine& engine, const std::string& folder) {
 constexpr rlim_t kUsualLimit = 8 << 20;
 
 void check_unregistered(const std::string& folder) {
-  const File file = File::create(folder + "/data", 65536, DirectIo::off);
+  const File file = File::create(folder + "/unregistered", 65536, DirectIo::off);
   if (!become_an_ordinary_user(folder) || !may_lock(kUsualLimit)) std::exit(kNotHere);
   spdlog::set_default_logger(spdlog::stderr_logger_mt("test"));
   std::unique_ptr<IoEngine> engine;

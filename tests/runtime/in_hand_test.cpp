@@ -81,7 +81,7 @@ TEST_F(InHandTest, OfADeviceLaneIsTheTaskThatWasSubmitted) {
   const TaskId task = only_task_of(Lane::h2d);
   set_up_flight();
   ToyBackend backend(rig_.program().map.problem);
-  DeviceLane lane({Lane::h2d, 0.0, {}}, device_, rig_.executor().memory(), backend, sink_);
+  DeviceLane lane({Lane::h2d, 0.0, {}}, rig_.program().map, device_, rig_.executor().memory(), backend, sink_);
   sink_.lane = &lane;
   device_.hold(device::StreamKind::h2d);
   lane.started(flight_);

@@ -224,7 +224,7 @@ std::vector<ToyObject> Rig::stored() { return read_slot(executor_->slots().commi
 std::vector<ToyObject> Rig::read_slot(int slot) { return read_objects(*store_, setup_.problem, initial_, slot); }
 
 std::string Rig::file_of(store::Kind kind) const {
-  return folder_ / "ssd0/" + store::kKindNames[static_cast<std::size_t>(kind)] + ".bin";
+  return folder_ / "ssd0/gsnake-" + store::kKindNames[static_cast<std::size_t>(kind)] + ".bin";
 }
 
 }  // namespace gsnake::runtime::test

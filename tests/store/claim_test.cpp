@@ -52,7 +52,7 @@ class ClaimTest : public ::testing::Test {
       commit_step(*store, 2);
     }
     for (const char* folder : {"run", "a", "b"}) {
-      fs::remove(directory_ / folder / kClaimName);
+      fs::remove(fs::path(directory_ / folder) / kClaimName);
       for (const char* name : {kManifestName, kPreviousName}) {
         std::optional<Manifest> manifest = read_manifest(directory_ / folder, name);
         manifest->storage.erase(kNamesKey);
@@ -122,7 +122,9 @@ TEST_F(ClaimTest, ALockThatIsALinkIsNotFollowed) {
 
 TEST_F(ClaimTest, FilesOfARunThatRetractedItsCommitAndDiedAreReplaced) {
   ChildProcess child([&](const ChildProcess::Tell& tell) {
-    const auto store = Store::create(options(), sample_layout());
+    Layout layout = sample_layout();
+    for (KindLayout& kind : layout.kinds) kind.slots = 1;
+    const auto store = Store::create(options(), layout);
     commit_step(*store, 1);
     store->retract_manifest();
     tell("retracted");
@@ -158,6 +160,15 @@ TEST_F(ClaimTest, ARunOfAnEarlierVersionGoesOnUnderItsNames) {
   EXPECT_FALSE(fs::exists(directory_ / "a/gradients.bin"));
 }
 
+// A run directory that is no SSD path never had state in it, nor had any folder state of a kind that the run does not have.
+TEST_F(ClaimTest, OverwritingARunOfAnEarlierVersionSparesWhatThatRunDidNotMake) {
+  make_run_of_an_earlier_version();
+  for (const char* mine : {"run/weights.bin", "run/pin", "a/master.bin"}) std::ofstream(directory_ / mine) << "mine";
+  { commit_step(*Store::create(options(true), sample_layout()), 1); }
+  for (const char* mine : {"run/weights.bin", "run/pin", "a/master.bin"}) EXPECT_EQ(fs::file_size(directory_ / mine), 4U) << mine;
+  EXPECT_FALSE(fs::exists(directory_ / "a/weights.bin"));
+}
+
 TEST_F(ClaimTest, ARunOfAnEarlierVersionIsOverwritten) {
   make_run_of_an_earlier_version();
   { commit_step(*Store::create(options(true), sample_layout()), 1); }
@@ -170,7 +181,7 @@ TEST_F(ClaimTest, ARunOfAnEarlierVersionIsOverwritten) {
 TEST_F(ClaimTest, AnEarlierRunThatWasBeingDiscardedIsDiscardedByTheNext) {
   make_run_of_an_earlier_version();
   for (const char* folder : {"run", "a", "b"}) {
-    write_claim(io::kernel_sync(), directory_ / folder, {earlier_file_names()});
+    write_claim(io::kernel_sync(), directory_ / folder, {earlier_files_in(directory_ / folder)});
     remove_manifests(io::kernel_sync(), directory_ / folder);
   }
   { commit_step(*Store::create(options(), sample_layout()), 1); }

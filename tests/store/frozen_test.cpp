@@ -32,6 +32,7 @@ class CountingEngine final : public io::IoEngine {
   CountingEngine(std::unique_ptr<io::IoEngine> engine, std::atomic<std::uint64_t>& written) : engine_(std::move(engine)), written_(written) {}
   int add_file(const io::File& file) override { return engine_->add_file(file); }
   io::RegistrationReport register_buffer(std::span<std::byte> memory) override { return engine_->register_buffer(memory); }
+  void withdraw_buffer(std::span<std::byte> memory) override { engine_->withdraw_buffer(memory); }
   [[nodiscard]] io::RegistrationReport registration() const override { return engine_->registration(); }
   [[nodiscard]] bool try_submit(std::span<const io::Request> requests) override {
     const bool taken = engine_->try_submit(requests);
@@ -134,7 +135,7 @@ TEST_F(FrozenTest, ADamagedOneIsFoundByTheLastCommitAndTheOneBefore) {
     commit_step(*store, 2);
   }
   // The first frozen object begins behind 3 pages, in the first stripe of the first path.
-  std::fstream file(directory_ / "a/weights.bin", std::ios::in | std::ios::out | std::ios::binary);
+  std::fstream file(directory_ / "a/gsnake-weights.bin", std::ios::in | std::ios::out | std::ios::binary);
   file.seekp(static_cast<std::streamoff>(3 * kPage + 5));
   file.put('x');
   file.close();
@@ -195,7 +196,7 @@ TEST_F(FrozenTest, MorePlacesForSnapshotsAreForWhatIsTrained) {
     const auto store = create(2);
     commit_step(*store, 1);
   }
-  const auto bytes = [&] { return fs::file_size(directory_ / "a/weights.bin") + fs::file_size(directory_ / "b/weights.bin"); };
+  const auto bytes = [&] { return fs::file_size(directory_ / "a/gsnake-weights.bin") + fs::file_size(directory_ / "b/gsnake-weights.bin"); };
   const std::uint64_t before = bytes();
   StoreOptions more = options();
   more.snapshot_places = 2;

@@ -53,8 +53,27 @@ bool is_manifest_of_ours(const std::string& path) {
   return text && *text == kManifestSign;
 }
 
+// A staged one is durable before any folder has the manifest of a first commit: a kill between folders leaves it alone.
 bool holds_manifest_of_ours(const std::string& directory) {
-  return is_manifest_of_ours(path_in(directory, kManifestName)) || is_manifest_of_ours(path_in(directory, kPreviousName));
+  return is_manifest_of_ours(path_in(directory, kManifestName)) || is_manifest_of_ours(path_in(directory, kPreviousName)) ||
+         is_manifest_of_ours(path_in(directory, kStagedName));
+}
+
+// State of which the run has bytes, scratch, and in its first folder the pin.
+std::vector<std::string> earlier_files_of(const nlohmann::json& storage) {
+  if (names_from(storage).prefix != kEarlierNames.prefix || !storage.contains("path_index")) return {};
+  const auto has_bytes = [&](Kind kind) {
+    const nlohmann::json& kinds = storage.at("kinds");
+    if (!kinds.contains(name_of(kind))) return false;
+    const auto bytes = kinds.at(name_of(kind)).at("padded_bytes").get<std::vector<std::uint64_t>>();
+    return std::any_of(bytes.begin(), bytes.end(), [](std::uint64_t object) { return object > 0; });
+  };
+  std::vector<std::string> names;
+  if (storage["path_index"] == 0) names.push_back(kEarlierNames.pin());
+  for (std::size_t kind = 0; kind < kKindCount; ++kind) {
+    if (!core::is_state(kind_at(kind)) || has_bytes(kind_at(kind))) names.push_back(kEarlierNames.of(kind_at(kind)));
+  }
+  return names;
 }
 
 bool is_state_file(const std::string& name) {
@@ -114,6 +133,17 @@ void refuse_others(const std::string& directory, std::span<const std::string> al
     }
   }
   if (error) core::throw_storage("list", directory, error, "check its permissions");
+}
+
+std::vector<std::string> earlier_files_in(const std::string& directory) {
+  for (const char* name : {kManifestName, kPreviousName}) {
+    try {
+      if (const std::optional<Manifest> manifest = read_manifest(directory, name)) return earlier_files_of(manifest->storage);
+    } catch (const std::exception&) {
+      continue;  // torn
+    }
+  }
+  return {};
 }
 
 FileNames names_used_in(const std::string& directory) {

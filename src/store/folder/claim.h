@@ -29,6 +29,10 @@ void write_claim(io::SyncOps& sync, const std::string& directory, const Claim& c
 // files or folders.
 void refuse_others(const std::string& directory, std::span<const std::string> also);
 
+// Of a run of an earlier version, as its manifest in the folder tells: what it made there beside tables and manifests, which have today's names.
+// Nothing where the folder holds no such manifest; of a run directory that is no SSD path nothing either, as the run has no state there.
+[[nodiscard]] std::vector<std::string> earlier_files_in(const std::string& directory);
+
 // What the files of the run in the folder are called: as its manifest says, else as its claim, or the lack of one, tells.
 [[nodiscard]] FileNames names_used_in(const std::string& directory);
 

@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -78,9 +79,16 @@ std::uint64_t regular_bytes(int fd, const std::string& path) {
   return static_cast<std::uint64_t>(status.st_size);
 }
 
+// A power cut may leave a file's size without its bytes.
+bool is_blank(int fd) {
+  std::array<char, 256> head{};
+  const ssize_t count = io::retry_interrupted([&] { return ::pread(fd, head.data(), head.size(), 0); });
+  return count >= 0 && std::all_of(head.begin(), head.begin() + count, [](char c) { return c == '\0'; });
+}
+
 // Empty while its owner has locked but not yet written.
 void refuse_others_file(int fd, const std::string& path) {
-  if (regular_bytes(fd, path) == 0 || is_owner_line(read_first_line(fd))) return;
+  if (regular_bytes(fd, path) == 0 || is_blank(fd) || is_owner_line(read_first_line(fd))) return;
   core::throw_storage("lock", path, "it is not greedysnake's, whose runs would replace it", "move it out of the way, or name another folder");
 }
 

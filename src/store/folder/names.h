@@ -3,7 +3,6 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
 #include "store/layout/layout.h"
 
@@ -20,8 +19,6 @@ struct FileNames {
 
 inline constexpr const char* kNamesKey = "file_prefix";  // of a manifest's `storage`
 inline const FileNames kEarlierNames{""};
-// All of kEarlierNames.
-[[nodiscard]] std::vector<std::string> earlier_file_names();
 
 // Those of the run that a manifest's `storage` describes. Throws nlohmann::json::exception.
 [[nodiscard]] FileNames names_from(const nlohmann::json& storage);

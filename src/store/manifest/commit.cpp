@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "core/errors.h"
+#include "greedysnake/error.h"
 #include "core/threads.h"
 
 namespace gsnake::store {
@@ -169,6 +170,7 @@ std::shared_ptr<const Committed> Store::stage(const Commit& commit) {
 }
 
 PreparedCommit Store::prepare(const Commit& commit) {
+  if (commit.checksums.empty()) throw Error(ErrorKind::usage, "cannot prepare a commit without checksums: nobody could find it again");
   PreparedCommit prepared(stage(commit));
   const Poison poison(*impl_);
   for (const std::string& directory : impl_->directories()) sync_directory(*impl_->sync, directory);

@@ -62,8 +62,8 @@ std::vector<Pin> exclude_readers_of_earlier_run(const StoreState& state) {
 
 // The names of an earlier version's files, where its run is in the folder or was being discarded.
 Claim claim_of_earlier(const std::string& directory) {
-  if (const std::optional<Claim> claim = read_claim(directory)) return *claim;
-  return holds_manifest(directory) && names_used_in(directory).prefix == kEarlierNames.prefix ? Claim{earlier_file_names()} : Claim{};
+  if (std::vector<std::string> earlier = earlier_files_in(directory); !earlier.empty()) return {std::move(earlier)};
+  return read_claim(directory).value_or(Claim{});
 }
 
 // From here on the earlier run is gone: its manifests first, so that no kill leaves one that describes other bytes; before them the claim, so
@@ -71,7 +71,8 @@ Claim claim_of_earlier(const std::string& directory) {
 void discard_earlier_run(StoreState& state) {
   std::vector<Claim> claims;
   for (const std::string& directory : state.directories()) {
-    state.footprint.add_claim(directory + "/" + kClaimName);
+    // What fails on the way removes only a claim that nothing was there for.
+    if (!read_claim(directory) && !holds_manifest(directory)) state.footprint.add_claim(directory + "/" + kClaimName);
     write_claim(*state.sync, directory, claims.emplace_back(claim_of_earlier(directory)));
   }
   for (const std::string& directory : state.directories()) {
@@ -86,6 +87,7 @@ void discard_earlier_run(StoreState& state) {
     sync_directory(*state.sync, directory);
     write_claim(*state.sync, directory, {});
   }
+  for (const std::string& directory : state.directories()) state.footprint.add_claim(directory + "/" + kClaimName);
 }
 
 }  // namespace

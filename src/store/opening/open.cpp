@@ -44,7 +44,7 @@ void lock_existing(StoreState& state) {
 void refuse_others_files(const StoreState& state, const StoreOptions& options) {
   for (const std::string& directory : state.directories()) {
     if (!exists(directory)) continue;
-    std::vector<std::string> also = names_used_in(directory).prefix.empty() ? earlier_file_names() : std::vector<std::string>();
+    std::vector<std::string> also = earlier_files_in(directory);
     if (directory == state.run_dir) also.insert(also.end(), options.names_in_run_dir.begin(), options.names_in_run_dir.end());
     refuse_others(directory, also);
   }
