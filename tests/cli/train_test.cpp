@@ -3,12 +3,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <set>
 #include <string>
-#include <thread>
 
 #include "cli/command.h"
 
@@ -219,19 +217,6 @@ TEST_F(TrainTest, AGradientThatOverflowsIsSkippedAndCountedOrEndsTheRunWithItsUn
   const std::vector<Json> lines = metrics();
   EXPECT_EQ(lines.back()["skipped"], 2);
   EXPECT_TRUE(lines[lines.size() - 2]["skipped"].get<bool>());
-}
-
-// At 10 kB a second the first step takes minutes.
-TEST_F(TrainTest, AHeartbeatNamesWhatASlowDriveIsWaitedFor) {
-  Process process(folder_, "slow", train_arguments({"emulate.ssd_read=\"10 kB\""}, {"--log-level", "warn"}));
-  const auto log = [&] {
-    std::ifstream file(folder_ / "slow.stderr");
-    return std::string{std::istreambuf_iterator<char>(file), {}};
-  };
-  while (log().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  EXPECT_THAT(log(), HasSubstr("waiting for "));
-  EXPECT_THAT(log(), HasSubstr("ssd_read: read "));
-  EXPECT_TRUE(losses().empty());
 }
 
 rlim_t address_space_limit = 0;  // what limit_address_space() sets, which takes no argument
