@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -102,6 +103,10 @@ bool overwrite_file(SyncOps& sync, const std::string& path, std::span<const std:
   cut(sync, fd.get(), path, bytes.size());
   sync_data(sync, fd.get(), path);
   return created;
+}
+
+bool is_blank(std::string_view bytes) noexcept {
+  return !bytes.empty() && std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == '\0'; });
 }
 
 std::optional<std::string> read_whole_file(const std::string& path) {

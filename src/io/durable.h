@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace gsnake::io {
@@ -42,6 +43,9 @@ void write_file(SyncOps& sync, const std::string& path, std::span<const std::byt
 // As write_file(), in the blocks that the file has already, which spares the file system's journal; a reader may see it half written.
 // Whether the file is a new one: then its name is not yet on the drive.
 [[nodiscard]] bool overwrite_file(SyncOps& sync, const std::string& path, std::span<const std::byte> bytes);
+
+// Zeros alone, at least one: what a power cut may leave of a file that was not synced, its size without its bytes.
+[[nodiscard]] bool is_blank(std::string_view bytes) noexcept;
 
 // Nothing where there is no such file.
 [[nodiscard]] std::optional<std::string> read_whole_file(const std::string& path);

@@ -88,21 +88,16 @@ class UringEngine final : public IoEngine {
       const std::lock_guard lock(mutex_);
       index = table_.add_file(file);
     }
-    Command command;
-    if (options_.register_files) carry_out(command);
+    if (options_.register_files) static_cast<void>(carry_out(Command::Kind::register_files));
     return index;
   }
 
   RegistrationReport register_buffer(std::span<std::byte> memory) override {
     if (memory.empty()) return {.error = std::make_error_code(std::errc::invalid_argument)};
-    Command command{.kind = Command::Kind::register_buffer, .memory = memory, .error = {}, .done = false};
-    if (options_.register_buffers) {
-      carry_out(command);
-    } else {
-      command.error = std::make_error_code(std::errc::operation_not_supported);
-    }
-    const RegistrationReport report{!command.error, memory.size(), memlock_limit(), command.error};
-    if (command.error && options_.register_buffers && !warned_.exchange(true)) spdlog::warn("{}", describe(report));
+    const std::error_code error = options_.register_buffers ? carry_out(Command::Kind::register_buffer, memory)
+                                                            : std::make_error_code(std::errc::operation_not_supported);
+    const RegistrationReport report{!error, memory.size(), memlock_limit(), error};
+    if (error && options_.register_buffers && !warned_.exchange(true)) spdlog::warn("{}", describe(report));
     const std::lock_guard lock(mutex_);
     registration_.ok = report.ok && (registration_.ok || registration_.needed_bytes == 0);
     registration_.needed_bytes += report.needed_bytes;
@@ -111,8 +106,7 @@ class UringEngine final : public IoEngine {
     return report;
   }
   void withdraw_buffer(std::span<std::byte> memory) override {
-    Command command{.kind = Command::Kind::withdraw_buffer, .memory = memory, .error = {}, .done = false};
-    if (options_.register_buffers && !memory.empty()) carry_out(command);
+    if (options_.register_buffers && !memory.empty()) static_cast<void>(carry_out(Command::Kind::withdraw_buffer, memory));
   }
   [[nodiscard]] RegistrationReport registration() const override {
     const std::lock_guard lock(mutex_);
@@ -166,11 +160,12 @@ class UringEngine final : public IoEngine {
 
   // ---- Commands ----
 
-  void carry_out(Command& command) {
+  std::error_code carry_out(Command::Kind kind, std::span<std::byte> memory = {}) {
     if (std::this_thread::get_id() == thread_.get_id()) {
       std::fputs("gsnake: a completion may add no file and register no memory\n", stderr);
       std::abort();
     }
+    Command command{.kind = kind, .memory = memory, .error = {}, .done = false};
     std::unique_lock lock(mutex_);
     command_changed_.wait(lock, [this] { return command_ == nullptr; });
     command_ = &command;
@@ -179,6 +174,7 @@ class UringEngine final : public IoEngine {
     wake();
     lock.lock();
     command_changed_.wait(lock, [&command] { return command.done; });
+    return command.error;
   }
 
   // Without the lock while memory is pinned, which takes a while: others may go on submitting.

@@ -9,11 +9,11 @@
 #include <string>
 #include <vector>
 
+#include "io/durable.h"
 #include "io/engine.h"
 #include "store/layout/objects.h"
 #include "store/manifest/found_commit.h"
 #include "store/manifest/manifest.h"
-#include "io/durable.h"
 
 namespace gsnake::store {
 

@@ -1,99 +1,21 @@
-// The conformance suite: what every IoEngine promises, on direct and on buffered files.
+// The conformance suite: what every IoEngine promises.
 #include "io/engine.h"
 
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <random>
-#include <string>
 #include <thread>
-#include <tuple>
 #include <vector>
 
-#include "greedysnake/error.h"
-#include "io/harmless_faults.h"
-#include "io/test_support.h"
-#include "io/background_transfers.h"
+#include "engine_conformance.h"
 
 namespace gsnake::io {
 namespace {
-
-using testing::fill;
-using testing::same;
-using testing::TemporaryDirectory;
-using testing::BackgroundTransfers;
-using testing::Waiter;
-
-constexpr std::size_t kBlock = 4096;
-constexpr std::size_t kFileBytes = 4 << 20;
-
-// An engine of which all that follows must hold.
-struct Variant {
-  const char* name;
-  std::function<std::unique_ptr<IoEngine>(EngineOptions)> make;
-};
-
-std::unique_ptr<IoEngine> make_uring(EngineOptions options, const UringOptions& uring) {
-  options.uring = uring;
-  return make_uring_engine(options);
-}
-
-const std::vector<Variant>& variants() {
-  static const std::vector<Variant> all{
-      {"Uring", [](const EngineOptions& options) { return make_uring_engine(options); }},
-      {"UringCooperative", [](const EngineOptions& options) { return make_uring(options, {.task_run = TaskRun::cooperative}); }},
-      {"UringInterrupting", [](const EngineOptions& options) { return make_uring(options, {.task_run = TaskRun::interrupting}); }},
-      {"UringSubmissionPolling", [](const EngineOptions& options) { return make_uring(options, {.submission_polling = true}); }},
-      {"UringUnregistered",
-       [](const EngineOptions& options) { return make_uring(options, {.register_files = false, .register_buffers = false}); }},
-      {"UringFaulty", [](const EngineOptions& options) { return testing::make_harmless_engine(EngineChoice::io_uring, options, 11); }},
-      {"Threads", [](const EngineOptions& options) { return make_thread_engine(options); }},
-      {"ThreadsFaulty", [](const EngineOptions& options) { return testing::make_harmless_engine(EngineChoice::threads, options, 12); }},
-  };
-  return all;
-}
-
-using Parameters = std::tuple<Variant, DirectIo>;
-
-std::string name_of(const ::testing::TestParamInfo<Parameters>& info) {
-  return std::string(std::get<0>(info.param).name) + (std::get<1>(info.param) == DirectIo::automatic ? "Direct" : "Buffered");
-}
-
-class IoEngineConformance : public ::testing::TestWithParam<Parameters> {
- protected:
-  void SetUp() override {
-    file_ = File::create(directory_.file("data"), kFileBytes, std::get<1>(GetParam()));
-    if (std::get<1>(GetParam()) == DirectIo::automatic && !file_.direct()) GTEST_SKIP() << "no O_DIRECT here: " << file_.buffered_reason();
-    try {
-      make({.depth = 8, .threads = 3, .split_bytes = 64 * 1024});
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
-    }
-  }
-  void make(const EngineOptions& options) {
-    engine_ = std::get<0>(GetParam()).make(options);
-    ASSERT_EQ(engine_->add_file(file_), 0);
-  }
-  static Request request(Direction op, std::uint64_t offset, AlignedBuffer& memory, Completion& completion) {
-    return {.op = op, .file = 0, .offset = offset, .data = memory.data(), .size = memory.size(), .completion = &completion};
-  }
-  std::error_code run(Direction op, std::uint64_t offset, AlignedBuffer& memory) {
-    Waiter waiter;
-    const Request one = request(op, offset, memory, waiter);
-    EXPECT_TRUE(engine_->try_submit({&one, 1}));
-    return waiter.wait();
-  }
-
-  TemporaryDirectory directory_;
-  File file_;
-  std::unique_ptr<IoEngine> engine_;
-};
 
 TEST_P(IoEngineConformance, ReadsWhatWasWrittenAtManySizesAndOffsets) {
   std::mt19937_64 random(5);
@@ -313,76 +235,6 @@ TEST_P(IoEngineConformance, ARequestLargerThanAllPartsTogetherIsTransferred) {
   EXPECT_FALSE(run(Direction::write, 0, out));
   EXPECT_FALSE(run(Direction::read, 0, in));
   EXPECT_TRUE(same(out, in, in.size()));
-}
-
-TEST_P(IoEngineConformance, RegisteredAndOtherMemoryWorkAlike) {
-  AlignedBuffer first(32 * kBlock);
-  AlignedBuffer second(32 * kBlock);
-  AlignedBuffer other(32 * kBlock);
-  const bool registered = engine_->register_buffer(first.span()).ok;
-  EXPECT_EQ(engine_->register_buffer(second.span()).ok, registered);
-  EXPECT_FALSE(engine_->register_buffer({}).ok);
-  fill(first, 1);
-  EXPECT_FALSE(run(Direction::write, 0, first));
-  EXPECT_FALSE(run(Direction::read, 0, second));
-  EXPECT_FALSE(run(Direction::read, 0, other));
-  EXPECT_TRUE(same(first, second, first.size()));
-  EXPECT_TRUE(same(first, other, first.size()));
-}
-
-// What is mapped where registered memory was is other memory, though it has the same address.
-TEST_P(IoEngineConformance, MemoryIsForgottenOnceItIsWithdrawnAlsoDuringTransfers) {
-  constexpr std::size_t kBytes = 32 * kBlock;
-  AlignedBuffer written(kBytes);
-  AlignedBuffer kept(kBytes);
-  fill(written, 1);
-  ASSERT_FALSE(run(Direction::write, 0, written));
-  const auto map_at = [](void* place) {
-    return ::mmap(place, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (place == nullptr ? 0 : MAP_FIXED), -1, 0);
-  };
-  void* const place = map_at(nullptr);
-  ASSERT_NE(place, MAP_FAILED);
-  const std::span memory(static_cast<std::byte*>(place), kBytes);
-  {
-    const BackgroundTransfers traffic(*engine_, file_, kFileBytes / 2);
-    engine_->register_buffer(memory);
-    engine_->register_buffer(kept.span());
-    traffic.wait_for_rounds(1);
-    engine_->withdraw_buffer(memory);
-    engine_->withdraw_buffer(memory);  // unknown by now
-    ASSERT_EQ(map_at(place), place);
-    transfer(*engine_, file_, {.op = Direction::read, .file = 0, .offset = 0, .data = memory.data(), .size = kBytes});
-    EXPECT_EQ(std::memcmp(memory.data(), written.data(), kBytes), 0);
-    EXPECT_FALSE(run(Direction::read, 0, kept));
-    EXPECT_TRUE(same(kept, written, kBytes));
-  }
-  ::munmap(place, kBytes);
-}
-
-TEST_P(IoEngineConformance, MemoryAndFilesMayBeAddedAfterAndDuringTransfers) {
-  AlignedBuffer early(32 * kBlock);
-  AlignedBuffer late(32 * kBlock);
-  fill(early, 1);
-  ASSERT_FALSE(run(Direction::write, 0, early));
-  const File second = File::create(directory_.file("second"), kFileBytes, std::get<1>(GetParam()));
-  {
-    const BackgroundTransfers traffic(*engine_, file_, kFileBytes / 2);
-    traffic.wait_for_rounds(1);
-    const bool registers = engine_->register_buffer(early.span()).ok;
-    traffic.wait_for_rounds(1);
-    EXPECT_EQ(engine_->register_buffer(late.span()).ok, registers);
-    ASSERT_EQ(engine_->add_file(second), 1);
-    EXPECT_EQ(engine_->registration().ok, registers);
-    EXPECT_EQ(engine_->registration().needed_bytes, early.size() + late.size());
-    EXPECT_FALSE(run(Direction::read, 0, late));
-    EXPECT_TRUE(same(early, late, late.size()));
-    transfer(*engine_, second, {.op = Direction::write, .file = 1, .offset = 4 * kBlock, .data = late.data(), .size = late.size()});
-    fill(early, 2);
-    transfer(*engine_, second, {.op = Direction::read, .file = 1, .offset = 4 * kBlock, .data = early.data(), .size = early.size()});
-    EXPECT_TRUE(same(early, late, late.size()));
-    traffic.wait_for_rounds(1);
-  }
-  engine_.reset();
 }
 
 TEST_P(IoEngineConformance, TransferBlocksAndNamesWhatFailed) {

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <thread>
 
-#include "store/store.h"
 #include "io/durable.h"
+#include "store/store.h"
 #include "store_test_support.h"
 
 namespace gsnake::store {

@@ -43,11 +43,6 @@ std::optional<std::string> first_bytes(const std::string& path, std::size_t most
   return text;
 }
 
-// A power cut may leave a file's size without its bytes.
-bool is_blank(const std::string& text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c == '\0'; });
-}
-
 bool is_manifest_of_ours(const std::string& path) {
   const std::optional<std::string> text = first_bytes(path, kManifestSign.size());
   return text && *text == kManifestSign;
@@ -57,6 +52,19 @@ bool is_manifest_of_ours(const std::string& path) {
 bool holds_manifest_of_ours(const std::string& directory) {
   return is_manifest_of_ours(path_in(directory, kManifestName)) || is_manifest_of_ours(path_in(directory, kPreviousName)) ||
          is_manifest_of_ours(path_in(directory, kStagedName));
+}
+
+// What `read` makes of the `storage` of the folder's newest manifest that is whole; nothing where there is none.
+template <typename Read>
+auto told_by_manifest(const std::string& directory, const Read& read) -> std::optional<decltype(read(nlohmann::json()))> {
+  for (const char* name : {kManifestName, kPreviousName}) {
+    try {
+      if (const std::optional<Manifest> manifest = read_manifest(directory, name)) return read(manifest->storage);
+    } catch (const std::exception&) {
+      continue;  // torn
+    }
+  }
+  return std::nullopt;
 }
 
 // State of which the run has bytes, scratch, and in its first folder the pin.
@@ -103,7 +111,7 @@ void check_one(const std::filesystem::path& path, bool folder_is_ours, bool may_
 std::optional<Claim> read_claim(const std::string& directory) {
   const std::optional<std::string> text = first_bytes(path_in(directory, kClaimName), std::size_t{64} << 10);
   // Nothing else was made before a claim was whole: a torn one is an empty folder's.
-  if (!text || (!text->starts_with(kText) && !kText.starts_with(*text) && !is_blank(*text))) return std::nullopt;
+  if (!text || (!text->starts_with(kText) && !kText.starts_with(*text) && !io::is_blank(*text))) return std::nullopt;
   Claim claim;
   std::istringstream lines(*text);
   for (std::string line; std::getline(lines, line) && !lines.eof();) {
@@ -136,24 +144,11 @@ void refuse_others(const std::string& directory, std::span<const std::string> al
 }
 
 std::vector<std::string> earlier_files_in(const std::string& directory) {
-  for (const char* name : {kManifestName, kPreviousName}) {
-    try {
-      if (const std::optional<Manifest> manifest = read_manifest(directory, name)) return earlier_files_of(manifest->storage);
-    } catch (const std::exception&) {
-      continue;  // torn
-    }
-  }
-  return {};
+  return told_by_manifest(directory, earlier_files_of).value_or(std::vector<std::string>());
 }
 
 FileNames names_used_in(const std::string& directory) {
-  for (const char* name : {kManifestName, kPreviousName}) {
-    try {
-      if (const std::optional<Manifest> manifest = read_manifest(directory, name)) return names_from(manifest->storage);
-    } catch (const std::exception&) {
-      continue;  // torn
-    }
-  }
+  if (const std::optional<FileNames> names = told_by_manifest(directory, names_from)) return *names;
   return read_claim(directory) ? FileNames() : kEarlierNames;
 }
 

@@ -17,6 +17,7 @@
 
 #include "core/errors.h"
 #include "greedysnake/error.h"
+#include "io/durable.h"
 #include "io/interrupted.h"
 
 namespace gsnake::store {
@@ -31,15 +32,20 @@ std::string earlier_path(const std::string& directory) { return directory + "/" 
   core::throw_storage(operation, path, core::errno_code(error), "choose a folder that this user can write to");
 }
 
-// The first line: a longer one of an earlier owner may still stand behind it. Empty while the owner has locked but not yet written.
-std::string read_first_line(int fd) {
+// As much as an owner writes; empty where nothing can be read.
+std::string read_head(int fd) {
   std::array<char, 256> text{};
   const ssize_t count = ::pread(fd, text.data(), text.size(), 0);
-  if (count <= 0) return {};
-  const std::string whole(text.data(), static_cast<std::size_t>(count));
-  const std::size_t end = whole.find('\n');
-  return end == std::string::npos ? std::string() : whole.substr(0, end);
+  return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(count, 0))};
 }
+
+// A longer one of an earlier owner may still stand behind it. Empty while the owner has locked but not yet written.
+std::string first_line_of(const std::string& head) {
+  const std::size_t end = head.find('\n');
+  return end == std::string::npos ? std::string() : head.substr(0, end);
+}
+
+std::string read_first_line(int fd) { return first_line_of(read_head(fd)); }
 
 [[noreturn]] void refuse(int fd, const std::string& directory) {
   std::string line = read_first_line(fd);
@@ -79,16 +85,11 @@ std::uint64_t regular_bytes(int fd, const std::string& path) {
   return static_cast<std::uint64_t>(status.st_size);
 }
 
-// A power cut may leave a file's size without its bytes.
-bool is_blank(int fd) {
-  std::array<char, 256> head{};
-  const ssize_t count = io::retry_interrupted([&] { return ::pread(fd, head.data(), head.size(), 0); });
-  return count >= 0 && std::all_of(head.begin(), head.begin() + count, [](char c) { return c == '\0'; });
-}
-
 // Empty while its owner has locked but not yet written.
 void refuse_others_file(int fd, const std::string& path) {
-  if (regular_bytes(fd, path) == 0 || is_blank(fd) || is_owner_line(read_first_line(fd))) return;
+  if (regular_bytes(fd, path) == 0) return;
+  const std::string head = read_head(fd);
+  if (io::is_blank(head) || is_owner_line(first_line_of(head))) return;
   core::throw_storage("lock", path, "it is not greedysnake's, whose runs would replace it", "move it out of the way, or name another folder");
 }
 

@@ -8,8 +8,8 @@
 #include <stdexcept>
 
 #include "core/errors.h"
-#include "greedysnake/error.h"
 #include "core/threads.h"
+#include "greedysnake/error.h"
 
 namespace gsnake::store {
 namespace {

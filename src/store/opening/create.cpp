@@ -69,25 +69,30 @@ Claim claim_of_earlier(const std::string& directory) {
 // From here on the earlier run is gone: its manifests first, so that no kill leaves one that describes other bytes; before them the claim, so
 // that what a kill leaves is known for ours.
 void discard_earlier_run(StoreState& state) {
+  const std::vector<std::string> directories = state.directories();
   std::vector<Claim> claims;
-  for (const std::string& directory : state.directories()) {
-    // What fails on the way removes only a claim that nothing was there for.
-    if (!read_claim(directory) && !holds_manifest(directory)) state.footprint.add_claim(directory + "/" + kClaimName);
+  std::vector<std::string> earlier;  // claims of what is there: what fails on the way leaves them
+  for (const std::string& directory : directories) {
+    const std::string path = directory + "/" + kClaimName;
+    if (read_claim(directory) || holds_manifest(directory)) {
+      earlier.push_back(path);
+    } else {
+      state.footprint.add_claim(path);
+    }
     write_claim(*state.sync, directory, claims.emplace_back(claim_of_earlier(directory)));
   }
-  for (const std::string& directory : state.directories()) {
+  for (const std::string& directory : directories) {
     if (holds_manifest(directory)) spdlog::warn("discarding the run in {}", directory);
     remove_manifests(*state.sync, directory);
   }
   remove_files(state, kAllKinds);
-  auto claim = claims.begin();
-  for (const std::string& directory : state.directories()) {
-    if ((claim++)->also.empty()) continue;
-    for (const std::string& name : (claim - 1)->also) remove_file(*state.sync, directory + "/" + name);
-    sync_directory(*state.sync, directory);
-    write_claim(*state.sync, directory, {});
+  for (std::size_t i = 0; i < directories.size(); ++i) {
+    if (claims[i].also.empty()) continue;
+    for (const std::string& name : claims[i].also) remove_file(*state.sync, directories[i] + "/" + name);
+    sync_directory(*state.sync, directories[i]);
+    write_claim(*state.sync, directories[i], {});
   }
-  for (const std::string& directory : state.directories()) state.footprint.add_claim(directory + "/" + kClaimName);
+  for (const std::string& path : earlier) state.footprint.add_claim(path);
 }
 
 }  // namespace

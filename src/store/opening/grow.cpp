@@ -8,8 +8,8 @@
 #include "core/bytes.h"
 #include "core/errors.h"
 #include "core/unique_fd.h"
-#include "store/layout/space.h"
 #include "io/interrupted.h"
+#include "store/layout/space.h"
 
 namespace gsnake::store {
 namespace {

@@ -12,13 +12,13 @@ namespace gsnake::store {
 namespace {
 
 // What a folder's copy is to the commit that counts.
-enum class Standing : std::uint8_t { same, behind, prepared, other };
+enum class CopyStanding : std::uint8_t { same, behind, prepared, other };
 
-Standing standing_of(const Copy& copy, const Manifest& commit) {
-  if (copy.valid() && copy.manifest->generation == commit.generation) return Standing::same;
+CopyStanding standing_of(const Copy& copy, const Manifest& commit) {
+  if (copy.valid() && copy.manifest->generation == commit.generation) return CopyStanding::same;
   const bool later = copy.valid() && copy.manifest->generation > commit.generation;
-  if (!later && copy.staged && same_commit(*copy.staged, commit)) return Standing::prepared;
-  return copy.valid() && !later ? Standing::behind : Standing::other;
+  if (!later && copy.staged && same_commit(*copy.staged, commit)) return CopyStanding::prepared;
+  return copy.valid() && !later ? CopyStanding::behind : CopyStanding::other;
 }
 
 // Nothing of a commit that was torn, or that never returned, may be left for a later start to find: its slot is written to from now on. And
@@ -29,12 +29,12 @@ void bring_up_to_date(StoreState& state, const Committed& commit, const std::vec
   std::vector<std::string> to_replace;
   for (const std::string& directory : state.directories()) {
     const auto copy = std::find_if(copies.begin(), copies.end(), [&](const Copy& c) { return c.directory == directory; });
-    const Standing standing = copy == copies.end() ? Standing::other : standing_of(*copy, commit.manifest);
-    if (standing == Standing::prepared) prepared.push_back(directory);
-    if (standing != Standing::prepared && copy != copies.end() && copy->staged_there) remove_file(*state.sync, directory + "/" + kStagedName);
-    if (standing == Standing::behind) behind.push_back(directory);
-    if (standing == Standing::other || (layout_changed && standing != Standing::behind)) to_replace.push_back(directory);
-    if (standing == Standing::same && !layout_changed) sync_directory(*state.sync, directory);
+    const CopyStanding standing = copy == copies.end() ? CopyStanding::other : standing_of(*copy, commit.manifest);
+    if (standing == CopyStanding::prepared) prepared.push_back(directory);
+    if (standing != CopyStanding::prepared && copy != copies.end() && copy->staged_there) remove_file(*state.sync, directory + "/" + kStagedName);
+    if (standing == CopyStanding::behind) behind.push_back(directory);
+    if (standing == CopyStanding::other || (layout_changed && standing != CopyStanding::behind)) to_replace.push_back(directory);
+    if (standing == CopyStanding::same && !layout_changed) sync_directory(*state.sync, directory);
   }
   // First, and with its own files: where no other folder has it, staging it anew would lose it for an instant.
   publish_record(state, prepared, kManifestName, Previous::keep);
