@@ -9,8 +9,8 @@
 #include <string>
 #include <thread>
 
-#include "runtime/commit_lane.h"
 #include "io/durable.h"
+#include "runtime/commit_lane.h"
 
 namespace gsnake::checkpoint::test {
 

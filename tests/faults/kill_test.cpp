@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "faults/fault_case.h"
+#include "sweep.h"
 
 namespace gsnake::test {
 namespace {
@@ -71,12 +72,10 @@ const std::vector<Shape>& shapes() {
   return all;
 }
 
-// Of each shape: 50 in all, more in the soak target.
+// Of each shape: 50 in all, more in a long run.
 int kills() {
-  const char* wanted = std::getenv("GSNAKE_KILLS");
-  const int all = wanted == nullptr ? 50 : std::atoi(wanted);
-  const auto each = static_cast<int>(shapes().size());
-  return std::max(1, (all + each - 1) / each);
+  const int each = static_cast<int>(shapes().size());
+  return (sweep(50, 1000) + each - 1) / each;
 }
 
 class KillTest : public FaultTest, public testing::WithParamInterface<Shape> {

@@ -146,8 +146,7 @@ void expect_counted_bytes(std::uint64_t seed, device::Device& device) {
 }
 
 TEST(LaneTotals, CountTheBytesOfTheTasksThatWereCarriedOut) {
-  constexpr std::uint64_t kRuns = schedule::test::kSlowdown > 1 ? 8 : 40;
-  for (std::uint64_t seed = 1; seed <= kRuns && !testing::Test::HasFailure(); ++seed) {
+  for (std::uint64_t seed = 1; seed <= seeds(40) && !testing::Test::HasFailure(); ++seed) {
     device::AsyncDevice device({.seed = seed});
     expect_counted_bytes(seed, device);
   }

@@ -12,7 +12,7 @@
 namespace gsnake::runtime::test {
 namespace {
 
-constexpr std::uint64_t kRuns = schedule::test::kSlowdown > 1 ? 16 : 80;
+constexpr int kRuns = 80;
 
 // Some steps, of which up to two are in flight, then a while, then the end.
 void end_somewhere(std::uint64_t seed, device::Device& device) {
@@ -32,12 +32,12 @@ void end_somewhere(std::uint64_t seed, device::Device& device) {
 
 TEST(Destruction, ReturnsWithStepsInFlightOnTheCpuDevice) {
   const auto device = device::make_cpu_device();
-  for (std::uint64_t seed = 1; seed <= kRuns; ++seed) end_somewhere(seed, *device);
+  for (std::uint64_t seed = 1; seed <= seeds(kRuns); ++seed) end_somewhere(seed, *device);
 }
 
 // The device aborts if memory is released that it still uses.
 TEST(Destruction, ReturnsWithStepsInFlightOnADeviceThatIsLate) {
-  for (std::uint64_t seed = 1001; seed <= 1000 + kRuns; ++seed) {
+  for (std::uint64_t seed = 1001; seed <= 1000 + seeds(kRuns); ++seed) {
     device::AsyncDevice device({.seed = seed});
     end_somewhere(seed, device);
   }

@@ -22,7 +22,7 @@ using io::testing::FaultyEngine;
 using store::Kind;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kProblems = schedule::test::kSlowdown > 1 ? 3 : 12;
+constexpr int kProblems = 12;
 
 Setup with_harmless_faults(Setup setup, std::uint64_t seed) {
   const io::EngineOptions options{.depth = 128, .threads = 3};
@@ -34,7 +34,7 @@ Setup with_harmless_faults(Setup setup, std::uint64_t seed) {
 
 TEST(EngineFaults, HarmlessOnesChangeNoBit) {
   const auto device = device::make_cpu_device();
-  for (std::uint64_t seed = 2001; seed <= 2000 + kProblems && !HasFailure(); ++seed) {
+  for (std::uint64_t seed = 2001; seed <= 2000 + seeds(kProblems, 4) && !HasFailure(); ++seed) {
     auto setup = random_setup(seed);
     setup.engine = seed % 2 == 0 ? io::EngineChoice::io_uring : io::EngineChoice::threads;
     setup = with_harmless_faults(setup, seed);

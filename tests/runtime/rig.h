@@ -19,6 +19,12 @@ namespace gsnake::runtime::test {
 
 using schedule::test::Random;
 
+// How many seeds a sweep over whole runs goes through that is of so many as a rule (schedule::test::sweep()): a sanitizer slows their I/O and
+// sleeps less than it slows code.
+inline std::uint64_t seeds(int count, int slowdown = 5) {
+  return static_cast<std::uint64_t>(schedule::test::sweep(count, schedule::test::kSlowdown > 1 ? slowdown : 1));
+}
+
 struct Setup {
   schedule::Problem problem;
   schedule::PoolSizes pools;

@@ -80,6 +80,21 @@ inline void draw_guard(Problem& p, Random& random) {
   }
 }
 
+inline void draw_course(Problem& p, Random& random) {
+  p.schedule = random.below(3) == 0 ? ScheduleKind::horizontal : ScheduleKind::vertical;
+  p.order = p.schedule == ScheduleKind::vertical && random.below(3) != 0 ? Order::snake : Order::ascending;
+  p.delay = random.one_of<double>({0.0, 0.25, 0.7, 1.0, random.fraction()});
+}
+
+inline void draw_places(Problem& p, Random& random) {
+  p.weights = random_fractions(random);
+  p.optimizer = random_fractions(random);
+  p.activations = random_fractions(random);
+  p.gradients_host = random.one_of<double>({0.0, 0.5, 1.0, random.fraction()});
+  p.chunk_elements = kGrain * random.one_of<std::uint64_t>({1, 3, 8, 512});
+  draw_guard(p, random);
+}
+
 // A model as they are trained as a whole: an object a unit, all in one format, and maybe tied embeddings.
 inline Problem random_problem(std::uint64_t seed) {
   Random random(seed);
@@ -93,21 +108,14 @@ inline Problem random_problem(std::uint64_t seed) {
   if (random.coin()) p.units.back().objects.push_back(0);
   p.activation_bytes = 1 + random.below(20000);
   p.micro_batches = random.between(1, 6);
-  p.schedule = random.below(3) == 0 ? ScheduleKind::horizontal : ScheduleKind::vertical;
-  p.order = p.schedule == ScheduleKind::vertical && random.below(3) != 0 ? Order::snake : Order::ascending;
-  p.delay = random.one_of<double>({0.0, 0.25, 0.7, 1.0, random.fraction()});
+  draw_course(p, random);
   Object format;
   draw_format(format, random);
   for (Object& object : p.objects) {
     format.elements = object.elements;
     object = format;
   }
-  p.weights = random_fractions(random);
-  p.optimizer = random_fractions(random);
-  p.activations = random_fractions(random);
-  p.gradients_host = random.one_of<double>({0.0, 0.5, 1.0, random.fraction()});
-  p.chunk_elements = kGrain * random.one_of<std::uint64_t>({1, 3, 8, 512});
-  draw_guard(p, random);
+  draw_places(p, random);
   return p;
 }
 
@@ -138,15 +146,8 @@ inline Problem random_table(std::uint64_t seed) {
   }
   p.activation_bytes = 1 + random.below(20000);
   p.micro_batches = random.between(1, 5);
-  p.schedule = random.below(3) == 0 ? ScheduleKind::horizontal : ScheduleKind::vertical;
-  p.order = p.schedule == ScheduleKind::vertical && random.below(3) != 0 ? Order::snake : Order::ascending;
-  p.delay = random.one_of<double>({0.0, 0.25, 0.7, 1.0, random.fraction()});
-  p.weights = random_fractions(random);
-  p.optimizer = random_fractions(random);
-  p.activations = random_fractions(random);
-  p.gradients_host = random.one_of<double>({0.0, 0.5, 1.0, random.fraction()});
-  p.chunk_elements = kGrain * random.one_of<std::uint64_t>({1, 3, 8, 512});
-  draw_guard(p, random);
+  draw_course(p, random);
+  draw_places(p, random);
   return p;
 }
 

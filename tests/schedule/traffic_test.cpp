@@ -21,9 +21,9 @@ void expect_equal(const Graph& graph, const Bytes& formula) {
   }
 }
 
-TEST(StepTraffic, EqualsWhatGraphsMoveOnEveryLane) {
+void expect_formulas(Problem (*draw)(std::uint64_t seed)) {
   for (int seed = 0; seed < test::sweep(1000); ++seed) {
-    const Problem problem = test::random_problem(static_cast<std::uint64_t>(seed));
+    const Problem problem = draw(static_cast<std::uint64_t>(seed));
     SCOPED_TRACE("seed " + std::to_string(seed) + ": " + test::describe(problem));
     const Program program = build_program(problem, minimum_pools(problem));
     expect_equal(program.graph(Variant::validate), validation_traffic(problem).total());
@@ -32,20 +32,11 @@ TEST(StepTraffic, EqualsWhatGraphsMoveOnEveryLane) {
     ASSERT_FALSE(::testing::Test::HasFailure());
   }
 }
+
+TEST(StepTraffic, EqualsWhatGraphsMoveOnEveryLane) { expect_formulas(test::random_problem); }
+TEST(StepTraffic, EqualsWhatGraphsOverTablesOfAnyShapeMove) { expect_formulas(test::random_table); }
 
 std::uint64_t elements(const Problem& p, int object) { return p.object(object).elements; }
-
-TEST(StepTraffic, EqualsWhatGraphsOverTablesOfAnyShapeMove) {
-  for (int seed = 0; seed < test::sweep(1000); ++seed) {
-    const Problem problem = test::random_table(static_cast<std::uint64_t>(seed));
-    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + test::describe(problem));
-    const Program program = build_program(problem, minimum_pools(problem));
-    expect_equal(program.graph(Variant::validate), validation_traffic(problem).total());
-    if (problem.trains())
-      expect_equal(program.graph(program.delayed ? Variant::train : Variant::train_first), training_traffic(problem).total());
-    ASSERT_FALSE(::testing::Test::HasFailure());
-  }
-}
 
 // The rows of the design: bytes per parameter and step in fp32, all on SSD.
 Problem on_ssd(double delay, bool tied, double gradients_host) {

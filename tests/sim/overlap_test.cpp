@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "sim/simulation.h"
 #include "schedule/support.h"
+#include "sim/simulation.h"
 
 namespace gsnake::sim {
 
