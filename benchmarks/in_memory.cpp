@@ -20,11 +20,11 @@
 #include "greedysnake/error.h"
 #include "greedysnake/models.h"
 #include "memory/anonymous.h"
-#include "reference/config_options.h"
-#include "store/store.h"
-#include "run/machine.h"
 #include "plan/numerics.h"
+#include "reference/config_options.h"
+#include "run/machine.h"
 #include "run/run_summary.h"
+#include "store/store.h"
 #include "train/session.h"
 
 namespace {

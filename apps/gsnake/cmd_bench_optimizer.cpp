@@ -19,23 +19,12 @@ namespace gsnake::command {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using optim::WeightFormat;
-
-const std::map<std::string, WeightFormat> kWeightFormats{
-    {"fp32", WeightFormat::fp32}, {"bf16", WeightFormat::bf16}, {"fp16", WeightFormat::fp16}};
 
 struct Arguments {
   bench::OptimizerOptions options;
   std::vector<std::string> formats{"fp32", "bf16", "fp16"};
   bool json = false;
 };
-
-std::string name_of(WeightFormat format) {
-  for (const auto& [name, value] : kWeightFormats) {
-    if (value == format) return name;
-  }
-  return {};
-}
 
 // As it was typed.
 std::string command_line() {
@@ -50,7 +39,7 @@ Json to_json(const bench::Spread& spread) { return {{"median", spread.median}, {
 Json to_json(const bench::OptimizerReport& report) {
   Json results = Json::array();
   for (const bench::OptimizerResult& result : report.results) {
-    results.push_back({{"format", name_of(result.format)},
+    results.push_back({{"format", word_of(result.format)},
                        {"threads", result.threads},
                        {"read_bytes_per_parameter", result.read_bytes},
                        {"written_bytes_per_parameter", result.written_bytes},
@@ -93,7 +82,7 @@ std::string to_text(const bench::OptimizerReport& report) {
   text += fmt::format("{:<7} {:>7} {:>10} {:>9}  {:<24} {:<24} {}\n", "weights", "threads", "B/param", "Mparam/s", "GB/s", "limit GB/s",
                       "ratio");
   for (const bench::OptimizerResult& result : report.results) {
-    text += fmt::format("{:<7} {:>7} {:>10} {:>9.0f}  {:<24} {:<24} {}\n", name_of(result.format), result.threads,
+    text += fmt::format("{:<7} {:>7} {:>10} {:>9.0f}  {:<24} {:<24} {}\n", word_of(result.format), result.threads,
                         fmt::format("{}R + {}W", result.read_bytes, result.written_bytes), result.mega_parameters(),
                         spread_text(result.update, 2), spread_text(result.limit, 2), spread_text(result.ratio, 3));
   }
@@ -103,7 +92,7 @@ std::string to_text(const bench::OptimizerReport& report) {
 int run(const Arguments& arguments) {
   bench::OptimizerOptions options = arguments.options;
   options.formats.clear();
-  for (const std::string& format : arguments.formats) options.formats.push_back(kWeightFormats.at(format));
+  for (const std::string& format : arguments.formats) options.formats.push_back(choice_of<Dtype>(format).value());
   const bench::OptimizerReport report = bench::bench_optimizer(std::move(options));
   print(arguments.json ? to_json(report).dump(2) + "\n" : to_text(report));
   return 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "commands.h"
+#include "convert/carried_files.h"
 #include "core/errors.h"
 #include "greedysnake/error.h"
 #include "greedysnake/generator.h"
@@ -18,9 +19,8 @@
 #include "greedysnake/models.h"
 #include "hf/model_config.h"
 #include "output.h"
-#include "tokenizer/tokenizer.h"
-#include "convert/carried_files.h"
 #include "run/metrics.h"
+#include "tokenizer/tokenizer.h"
 #include "transfer.h"
 
 namespace gsnake::command {

@@ -1,6 +1,7 @@
 // Everything a program needs.
 #pragma once
 
+#include "greedysnake/batch.h"
 #include "greedysnake/config.h"
 #include "greedysnake/error.h"
 #include "greedysnake/generator.h"

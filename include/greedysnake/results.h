@@ -28,6 +28,14 @@ struct StepResult {
   std::array<double, kLanes> lanes{};  // milliseconds in which each lane had at least one task, since the step before had its results
 };
 
+// How far the step is that somebody waits for (or the validation, or the commit), in tasks.
+struct AwaitedWork {
+  std::int64_t tasks_done = 0;
+  std::int64_t tasks = 0;        // 0: nothing was awaited yet
+  double in_hand_seconds = 0.0;  // of the task that has been under way longest, of any step; 0: none is
+  double longest_seconds = 0.0;  // that a task of its lane has taken before
+};
+
 // Thrown for the step whose loss or gradient norm is not finite, with what else is known of it.
 class NonFiniteError : public Error {
  public:

@@ -9,17 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "greedysnake/batch.h"
 #include "greedysnake/config.h"
 #include "greedysnake/results.h"
 #include "greedysnake/unit.h"
 
 namespace gsnake {
-
-// One step's tokens, or any number of micro-batches for validation: (micro_batches, micro_batch_size, sequence_length), row-major.
-struct Batch {
-  std::vector<std::int64_t> inputs;
-  std::vector<std::int64_t> labels;  // kIgnoredLabel: not counted
-};
 
 struct TrainerOptions {
   Resume resume = Resume::automatic;
@@ -29,14 +24,6 @@ struct TrainerOptions {
   // Told what the constructor does, whenever that changes or goes on, and how far it is in bytes where that is known (else 0 of 0). What it
   // throws ends the construction: a new run leaves nothing behind, an earlier one stays at its last commit.
   std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total)> progress;
-};
-
-// How far the step is that somebody waits for (or the validation, or the commit), in tasks.
-struct AwaitedWork {
-  std::int64_t tasks_done = 0;
-  std::int64_t tasks = 0;        // 0: not known
-  double in_hand_seconds = 0.0;  // of the task that has been under way longest; 0: none is
-  double longest_seconds = 0.0;  // that a task of its kind of work has taken before
 };
 
 // One thread drives a trainer. Everything that can be refused is refused by the constructor, with nothing left behind: Error(usage),

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "greedysnake/batch.h"
+
 namespace gsnake {
 
 // A unit in the middle of a model: hidden states in, hidden states out, both (rows, tokens, hidden), contiguous, in the compute dtype.
@@ -34,8 +36,6 @@ class HeadUnit : public torch::nn::Module {
   // Sum of the rows' losses (not the mean), fp32 scalar; rows labelled `kIgnoredLabel` count as 0. Cross-entropy unless overridden.
   virtual torch::Tensor loss_sum(const torch::Tensor& hidden, const torch::Tensor& labels);
 };
-
-inline constexpr std::int64_t kIgnoredLabel = -100;
 
 // All units that share one module instance.
 struct UnitKind {

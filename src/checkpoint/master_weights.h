@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/state_hashes.h"
 #include "optim/formats.h"
 #include "store/store.h"
-#include "checkpoint/state_hashes.h"
 
 namespace gsnake::checkpoint {
 

@@ -16,14 +16,9 @@ using hf::Dtype;
 using optim::WeightFormat;
 using store::Kind;
 
-bool is_stored_as(WeightFormat format, Dtype dtype) {
-  return (format == WeightFormat::fp32 && dtype == Dtype::fp32) || (format == WeightFormat::bf16 && dtype == Dtype::bf16) ||
-         (format == WeightFormat::fp16 && dtype == Dtype::fp16);
-}
-
 // Kinds that the values are made of.
 std::vector<Kind> kinds_of(WeightFormat format, Dtype dtype) {
-  if (is_stored_as(format, dtype)) return {Kind::weights};
+  if (format == dtype) return {Kind::weights};
   if (format == WeightFormat::bf16) return {Kind::weights, Kind::master};
   return {format == WeightFormat::fp16 ? Kind::master : Kind::weights};
 }
@@ -93,8 +88,7 @@ class Reader {
   }
 
   void give(const std::byte* weights, const std::byte* remainders, std::uint64_t elements) {
-    visit_(object_, first_,
-           is_stored_as(format_, dtype_) ? std::span(weights, elements * hf::size_of(dtype_)) : converted(weights, remainders, elements));
+    visit_(object_, first_, format_ == dtype_ ? std::span(weights, elements * hf::size_of(dtype_)) : converted(weights, remainders, elements));
     first_ += elements;
   }
 

@@ -5,7 +5,11 @@
 #include <cstring>
 #include <filesystem>
 
+#include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
+#include "convert/carried_files.h"
+#include "convert/committed_elements.h"
+#include "convert/import_plan.h"
 #include "core/errors.h"
 #include "greedysnake/error.h"
 #include "greedysnake/hugging_face.h"
@@ -13,11 +17,7 @@
 #include "hf/model_config.h"
 #include "hf/shard_writer.h"
 #include "io/durable.h"
-#include "convert/carried_files.h"
-#include "convert/committed_elements.h"
-#include "convert/import_plan.h"
 #include "plan/numerics.h"
-#include "checkpoint/run_state.h"
 
 namespace gsnake {
 namespace {

@@ -1,15 +1,15 @@
 #include <chrono>
 #include <set>
 
-#include "greedysnake/error.h"
+#include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
-#include "greedysnake/hugging_face.h"
 #include "convert/carried_files.h"
 #include "convert/import_weights.h"
+#include "greedysnake/error.h"
+#include "greedysnake/hugging_face.h"
 #include "plan/numerics.h"
 #include "plan/planning.h"
 #include "runtime/slot_table.h"
-#include "checkpoint/run_state.h"
 
 namespace gsnake {
 namespace {

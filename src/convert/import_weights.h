@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <functional>
 
+#include "checkpoint/state_hashes.h"
+#include "convert/import_plan.h"
 #include "optim/formats.h"
 #include "schedule/map.h"
 #include "store/store.h"
-#include "convert/import_plan.h"
-#include "checkpoint/state_hashes.h"
 
 namespace gsnake::convert {
 

@@ -7,6 +7,7 @@
 #include "data/mixture.h"
 #include "data/permutation.h"
 #include "data/windows.h"
+#include "greedysnake/batch.h"
 
 namespace gsnake::data {
 
@@ -14,12 +15,6 @@ struct BatchShape {
   std::int64_t micro_batches = 1;
   std::int64_t rows = 1;             // a micro-batch
   std::int64_t sequence_length = 1;  // tokens a row
-};
-
-// One step's tokens: (micro_batches, rows, sequence_length), row-major. labels[i] is the token that follows inputs[i], or kNotCounted.
-struct Batch {
-  std::vector<std::int64_t> inputs;
-  std::vector<std::int64_t> labels;
 };
 
 // Windows that are passed over by themselves: windows first, ..., first + count - 1 of `windows`.

@@ -134,7 +134,7 @@ void Windows::read(std::uint64_t window, std::span<std::int64_t> inputs, std::sp
     if (documents_ == Documents::masked) mark_starts(first);
   }
   std::copy(ids_.begin(), ids_.end() - 1, inputs.begin());
-  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = counted_[i + 1] != 0 ? ids_[i + 1] : kNotCounted;
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = counted_[i + 1] != 0 ? ids_[i + 1] : kIgnoredLabel;
 }
 
 }  // namespace gsnake::data

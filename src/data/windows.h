@@ -6,12 +6,11 @@
 #include <vector>
 
 #include "data/token_source.h"
+#include "greedysnake/batch.h"
 #include "greedysnake/choices.h"
 
 namespace gsnake::data {
 
-// A label that the loss does not count; gsnake::kIgnoredLabel, which needs Torch's headers.
-inline constexpr std::int64_t kNotCounted = -100;
 
 // Window w of a joined or masked sequence is its tokens w x length, ..., with as many labels, shifted by one: it shares one token with
 // window w + 1. What is left at the end and fills no window is not used. Separate documents are cut alike, each by itself, and their last

@@ -11,7 +11,7 @@ namespace gsnake::optim {
 
 // How the compute weight is stored. The fp32 master weight is, beside it: nothing, for fp32 is its own master; for bf16 a 16-bit signed
 // remainder, which with the weight restores the master's bits; for fp16 the master itself, in fp32.
-enum class WeightFormat : std::uint8_t { fp32, bf16, fp16 };
+using WeightFormat = Dtype;
 using gsnake::MomentFormat;
 
 std::uint64_t weight_bytes(WeightFormat format);  // per element: 4, 2, 2

@@ -14,21 +14,9 @@ using schedule::Guard;
 
 constexpr double kFirstScale = 65536.0;  // as torch.amp.GradScaler's
 
-WeightFormat format_of(Dtype dtype) {
-  switch (dtype) {
-    case Dtype::bf16:
-      return WeightFormat::bf16;
-    case Dtype::fp16:
-      return WeightFormat::fp16;
-    case Dtype::fp32:
-      break;
-  }
-  return WeightFormat::fp32;
-}
-
 optim::OptimizerSpec spec_of(const Config& config) {
   const OptimizerConfig& o = config.optimizer;
-  return {o.name, o.beta1, o.beta2, o.epsilon, o.weight_decay, format_of(config.train.dtype), o.moments};
+  return {o.name, o.beta1, o.beta2, o.epsilon, o.weight_decay, config.train.dtype, o.moments};
 }
 
 optim::LearningRateSchedule learning_rates(const OptimizerConfig& config) {

@@ -7,10 +7,10 @@
 #include "greedysnake/config.h"
 #include "greedysnake/trainer.h"
 #include "memory/budget.h"
-#include "schedule/graph.h"
-#include "store/store.h"
 #include "plan/model_layout.h"
 #include "plan/numerics.h"
+#include "schedule/graph.h"
+#include "store/store.h"
 
 namespace gsnake::plan {
 

@@ -5,15 +5,9 @@
 #include <cstdint>
 #include <optional>
 
-namespace gsnake::run {
+#include "greedysnake/results.h"
 
-// What somebody sees who looks at a wait.
-struct WaitSight {
-  std::int64_t done = 0;           // tasks
-  std::int64_t all = 0;            // 0: not known
-  double in_hand_seconds = 0.0;    // of the task that has been under way longest; 0: none is
-  double longest_seconds = 0.0;    // that a task of its lane has taken before
-};
+namespace gsnake::run {
 
 struct WaitPace {
   double warn_after = 10.0;        // seconds that one task is in hand, or that none is and none ends
@@ -30,15 +24,15 @@ class LongWait {
 
   explicit LongWait(const WaitPace& pace) : pace_(pace) {}
 
-  void begin(Time now, const WaitSight& sight);
+  void begin(Time now, const AwaitedWork& work);
   // A line about the run's progress was written otherwise: a step's.
   void told(Time now) noexcept { told_at_ = now; }
-  [[nodiscard]] Say look(Time now, const WaitSight& sight);
+  [[nodiscard]] Say look(Time now, const AwaitedWork& work);
   // At the rate since the wait began; nothing while no task has ended in it.
-  [[nodiscard]] std::optional<double> seconds_left(Time now, const WaitSight& sight) const;
+  [[nodiscard]] std::optional<double> seconds_left(Time now, const AwaitedWork& work) const;
 
  private:
-  [[nodiscard]] bool stands_still(Time now, const WaitSight& sight) const;
+  [[nodiscard]] bool stands_still(Time now, const AwaitedWork& work) const;
 
   WaitPace pace_;
   Time began_{};

@@ -29,8 +29,6 @@
 namespace gsnake::run {
 namespace {
 
-static_assert(data::kNotCounted == kIgnoredLabel);
-
 // Everything that a run reads. Opened before anything is made, so that a missing file leaves nothing behind.
 struct Inputs {
   explicit Inputs(const Config& config) : training(data::open_training(config)) {
@@ -107,9 +105,7 @@ class TrainLoop {
       trainer_.record_trace();
       recording_ = true;
     }
-    inputs_.training.next(scratch_);
-    std::swap(batch_.inputs, scratch_.inputs);
-    std::swap(batch_.labels, scratch_.labels);
+    inputs_.training.next(batch_);
     trainer_.set_data_cursor(inputs_.training.cursor());
     waits_for_ = step_text(trainer_.completed_steps() + 1);
     const Heartbeat::Wait waiting(heartbeat_);
@@ -160,7 +156,7 @@ class TrainLoop {
     data::Validation& validation = *inputs_.validation;
     validation.stream.seek(0);
     Batch all;
-    data::Batch one;
+    Batch one;
     for (std::int64_t i = 0; i < validation.batches; ++i) {
       validation.stream.next(one);
       all.inputs.insert(all.inputs.end(), one.inputs.begin(), one.inputs.end());
@@ -199,14 +195,13 @@ class TrainLoop {
   // On the heartbeat's thread, while this one waits.
   void look_at_wait(double waited_seconds) {
     const AwaitedWork work = trainer_.awaited();
-    const WaitSight sight{work.tasks_done, work.tasks, work.in_hand_seconds, work.longest_seconds};
     const LongWait::Time now = LongWait::Time::clock::now();
     const LongWait::Time began = now - std::chrono::milliseconds(std::llround(waited_seconds * 1e3));
-    if (began - wait_began_ > kLookEvery / 2) long_wait_.begin(now, sight);
+    if (began - wait_began_ > kLookEvery / 2) long_wait_.begin(now, work);
     wait_began_ = std::max(wait_began_, began);
-    switch (long_wait_.look(now, sight)) {
+    switch (long_wait_.look(now, work)) {
       case LongWait::Say::nothing: return;
-      case LongWait::Say::progress: return progress_.show(advance_text(waits_for_, sight.done, sight.all, long_wait_.seconds_left(now, sight)));
+      case LongWait::Say::progress: return progress_.show(advance_text(waits_for_, work.tasks_done, work.tasks, long_wait_.seconds_left(now, work)));
       case LongWait::Say::warning: return warn_of_wait(waited_seconds);
     }
   }
@@ -227,7 +222,6 @@ class TrainLoop {
   std::int64_t submitted_ = 0;  // steps, in the run's numbering
   bool recording_ = false;
   Batch batch_;
-  data::Batch scratch_;
   std::string waits_for_;
   LongWait::Time wait_began_{};  // of the wait that was last looked at
   LongWait long_wait_;

@@ -363,17 +363,17 @@ std::optional<InHand> Executor::oldest_in_hand() const {
   return oldest;
 }
 
-AwaitedTasks Executor::awaited() const {
-  AwaitedTasks tasks;
+AwaitedWork Executor::awaited() const {
+  AwaitedWork work;
   if (const Flight* flight = awaited_.load(std::memory_order_acquire)) {
-    tasks.all = flight->tasks_all.load(std::memory_order_relaxed);
-    tasks.done = std::max<std::int64_t>(0, tasks.all - flight->tasks_left.load(std::memory_order_relaxed));
+    work.tasks = flight->tasks_all.load(std::memory_order_relaxed);
+    work.tasks_done = std::max<std::int64_t>(0, work.tasks - flight->tasks_left.load(std::memory_order_relaxed));
   }
   if (const std::optional<InHand> oldest = oldest_in_hand()) {
-    tasks.in_hand_seconds = static_cast<double>(now_ns() - oldest->begin_ns) / 1e9;
-    tasks.longest_seconds = static_cast<double>(lanes_[static_cast<std::size_t>(oldest->task->lane)]->clock().longest_ns()) / 1e9;
+    work.in_hand_seconds = static_cast<double>(now_ns() - oldest->begin_ns) / 1e9;
+    work.longest_seconds = static_cast<double>(lanes_[static_cast<std::size_t>(oldest->task->lane)]->clock().longest_ns()) / 1e9;
   }
-  return tasks;
+  return work;
 }
 
 std::string Executor::slowest() const {

@@ -7,6 +7,7 @@
 
 #include "core/topology.h"
 #include "device/device.h"
+#include "greedysnake/results.h"
 #include "runtime/commit_lane.h"
 #include "runtime/lane.h"
 #include "runtime/memory_image.h"
@@ -35,14 +36,6 @@ inline constexpr std::size_t kSsdTasksInFlight = 16;  // by lane (docs/io.md has
 struct LaneTotals {
   std::array<double, schedule::kLaneCount> busy_ms{};
   std::array<std::uint64_t, schedule::kLaneCount> bytes{};
-};
-
-// Of the graph that was last awaited, for whoever waits for it.
-struct AwaitedTasks {
-  std::int64_t done = 0;
-  std::int64_t all = 0;          // 0: nothing was awaited yet
-  double in_hand_seconds = 0.0;  // of the task that has been in hand longest, of any graph; 0: none is
-  double longest_seconds = 0.0;  // that a task of its lane has taken before
 };
 
 // One thread drives it. Program, device, store and backend are borrowed and outlive it.
@@ -86,7 +79,7 @@ class Executor final : private TaskSink {
   [[nodiscard]] LaneTotals totals() const;
   // What has been running longest: "ssd_write: write chunk 3 (delayed) of step 7, for 12.3 s"; empty when nothing is.
   [[nodiscard]] std::string slowest() const;
-  [[nodiscard]] AwaitedTasks awaited() const;  // thread-safe, as slowest()
+  [[nodiscard]] AwaitedWork awaited() const;  // of the graph that was last awaited; thread-safe, as slowest()
   [[nodiscard]] SlotTable& slots() { return slots_; }
   [[nodiscard]] const MemoryImage& memory() const { return memory_; }
   // Records the tasks of graphs started from now on, until it is taken away (null). Borrowed.

@@ -4,10 +4,10 @@
 #include <cstdint>
 #include <functional>
 
-#include "greedysnake/unit.h"
-#include "store/store.h"
-#include "plan/model_layout.h"
 #include "checkpoint/master_weights.h"
+#include "greedysnake/unit.h"
+#include "plan/model_layout.h"
+#include "store/store.h"
 
 namespace gsnake::train {
 

@@ -3,8 +3,8 @@
 
 #include <optional>
 
-#include "hf/weights_folder.h"
 #include "convert/import_plan.h"
+#include "hf/weights_folder.h"
 #include "train/session.h"
 
 namespace gsnake::train {

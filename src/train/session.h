@@ -4,13 +4,13 @@
 #include <memory>
 #include <optional>
 
+#include "checkpoint/start_state.h"
 #include "core/topology.h"
 #include "device/device.h"
 #include "optim/optimizer.h"
-#include "runtime/executor.h"
 #include "plan/numerics.h"
 #include "plan/planning.h"
-#include "checkpoint/start_state.h"
+#include "runtime/executor.h"
 #include "torch/backend.h"
 
 namespace gsnake::train {

@@ -5,11 +5,11 @@
 #include <chrono>
 #include <cmath>
 
+#include "checkpoint/master_weights.h"
 #include "checkpoint/store_options.h"
 #include "core/log.h"
 #include "greedysnake/error.h"
 #include "schedule/traffic.h"
-#include "checkpoint/master_weights.h"
 #include "train/open_run.h"
 #include "train/run_report.h"
 #include "train/session.h"
@@ -18,6 +18,7 @@ namespace gsnake {
 namespace {
 
 using schedule::Lane;
+static_assert(kLanes == schedule::kLaneCount);
 
 std::int64_t counted(const std::vector<std::int64_t>& labels) {
   std::int64_t count = 0;
@@ -308,10 +309,7 @@ std::string Trainer::slowest() const {
   if (call.empty() || (!task.empty() && task.rfind("commit", 0) != 0)) return task;
   return task.empty() ? call : task + " (" + call + ")";
 }
-AwaitedWork Trainer::awaited() const {
-  const runtime::AwaitedTasks tasks = impl_->session.executor->awaited();
-  return {tasks.done, tasks.all, tasks.in_hand_seconds, tasks.longest_seconds};
-}
+AwaitedWork Trainer::awaited() const { return impl_->session.executor->awaited(); }
 const RunReport& Trainer::report() const { return impl_->report; }
 void Trainer::record_trace() { impl_->session.executor->record(&impl_->trace); }
 

@@ -12,7 +12,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::int64_t kNo = kNotCounted;
+constexpr std::int64_t kNo = kIgnoredLabel;
 
 class WindowsTest : public test::TempFiles {
  protected:

@@ -9,7 +9,7 @@ using Say = LongWait::Say;
 
 LongWait::Time at(double seconds) { return LongWait::Time(std::chrono::nanoseconds(static_cast<std::int64_t>((1000.0 + seconds) * 1e9))); }
 
-WaitSight sight(std::int64_t done, double in_hand = 0.1, double longest = 0.2) { return {done, 1000, in_hand, longest}; }
+AwaitedWork sight(std::int64_t done, double in_hand = 0.1, double longest = 0.2) { return {done, 1000, in_hand, longest}; }
 
 TEST(LongWait, AStepOfManyShortTasksIsToldOfOnceAMinuteAndNeverWarnedOf) {
   LongWait wait({});

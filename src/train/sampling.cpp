@@ -1,8 +1,8 @@
-#include "generate/sampling.h"
+#include "train/sampling.h"
 
 #include <limits>
 
-namespace gsnake::generate {
+namespace gsnake::train {
 
 std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options, at::Generator& generator) {
   if (options.temperature <= 0.0) return logits.argmax().item<std::int64_t>();
@@ -22,4 +22,4 @@ std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options,
   return at::multinomial(probabilities, 1, false, generator).item<std::int64_t>();
 }
 
-}  // namespace gsnake::generate
+}  // namespace gsnake::train

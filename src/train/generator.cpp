@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
 #include "greedysnake/error.h"
 #include "greedysnake/models.h"
-#include "checkpoint/run_state.h"
-#include "generate/sampling.h"
+#include "train/sampling.h"
 #include "train/session.h"
 
 namespace gsnake {
@@ -50,7 +50,7 @@ class Generator::Impl {
     batch_.losses.resize(1);
     session_.executor->wait_results(session_.executor->validate(batch_));
     if (!generator_.defined()) generator_ = at::make_generator<at::CPUGeneratorImpl>(options.seed);
-    return generate::sample(logits_, options, generator_);
+    return train::sample(logits_, options, generator_);
   }
 
   const Config config;

@@ -1,11 +1,11 @@
-#include "generate/sampling.h"
+#include "train/sampling.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <map>
 
-namespace gsnake::generate {
+namespace gsnake::train {
 namespace {
 
 // Probabilities 0.1, 0.4, 0.15, 0.3, 0.05.
@@ -52,4 +52,4 @@ TEST(Sampling, TopKIsBeforeTopPAndTemperatureBeforeBoth) {
 TEST(Sampling, TheSeedDecides) { EXPECT_EQ(frequencies(options(1.0, 0, 0.9), 50), frequencies(options(1.0, 0, 0.9), 50)); }
 
 }  // namespace
-}  // namespace gsnake::generate
+}  // namespace gsnake::train

@@ -1,0 +1,18 @@
+// The tokens of a step, as a trainer takes them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace gsnake {
+
+inline constexpr std::int64_t kIgnoredLabel = -100;  // of a token that the loss does not count
+
+// One step's tokens, or any number of micro-batches for validation: (micro_batches, micro_batch_size, sequence_length), row-major. labels[i]
+// is the token that follows inputs[i], or kIgnoredLabel.
+struct Batch {
+  std::vector<std::int64_t> inputs;
+  std::vector<std::int64_t> labels;
+};
+
+}  // namespace gsnake
