@@ -113,7 +113,9 @@ void draw_fates(Sequence& sequence, std::uint64_t seed) {
 
 Findings audit_contents(const Sequence& sequence) {
   Execution execution(sequence);
+  execution.start(0);
   for (std::size_t g = 0; g < sequence.graphs.size(); ++g) {
+    if (g + 1 < sequence.graphs.size()) execution.start(g + 1);  // as early as may be
     const auto count = static_cast<TaskId>(sequence.graphs[g]->tasks.size());
     for (TaskId id = 0; id < count && !execution.stopped(); ++id) execution.run(g, id);
   }
@@ -125,7 +127,13 @@ Findings audit_shuffled(const Sequence& sequence, std::uint64_t seed) {
   Execution execution(sequence);
   Shuffle shuffle(sequence, seed);
   Shuffle::Step step;
-  while (!execution.stopped() && shuffle.next(step)) execution.run(step.graph, step.task);
+  while (!execution.stopped() && shuffle.next(step)) {
+    if (step.task < 0) {
+      execution.start(step.graph);
+    } else {
+      execution.run(step.graph, step.task);
+    }
+  }
   const bool complete = shuffle.done();
   if (complete) execution.check_end();
   Findings findings = execution.take();

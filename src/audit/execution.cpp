@@ -101,6 +101,17 @@ void Execution::undo(const Stage& stage, const Task& task) {
   if (value != nullptr) contents_.write(destination.resource, 0, task.bytes, *value);
 }
 
+void Execution::start(std::size_t graph) {
+  const Stage& stage = stages_[graph];
+  if (!computes(*stage.graph)) return;
+  for (const BatchPart part : {BatchPart::ids, BatchPart::labels}) {
+    for (int m = 0; m < map_.problem.micro_batches; ++m) {
+      const Access place{.role = Role::destination, .mode = Mode::write, .resource = map_.batch_slot(), .offset = map_.batch_offset(part, m)};
+      write(stage, place, map_.problem.ids_bytes, {part == BatchPart::ids ? Holds::ids : Holds::labels, m, stage.index});
+    }
+  }
+}
+
 void Execution::run(std::size_t graph, TaskId id) {
   const Stage& stage = stages_[graph];
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
@@ -254,6 +265,7 @@ void Execution::compute(const Stage& stage, TaskId id) {
   const bool backward = task.op == Op::backward || task.op == Op::head;
   const int uses = static_cast<int>(map_.problem.uses(task.unit).size());
   for (int use = 0; use < uses; ++use) check_weights(stage, id, use);
+  if (task.unit == 0 || head) check_ids(stage, id);
   if (task.unit > 0)
     check_activation(stage, id, Role::input, {Holds::checkpoint, activation_index(task.unit, task.micro_batch), stage.index});
   if (task.op == Op::backward) {
@@ -284,6 +296,12 @@ void Execution::check_weights(const Stage& stage, TaskId id, int use) {
 
 void Execution::check_activation(const Stage& stage, TaskId id, Role role, const Value& expected) {
   expect(stage, id, *stage.graph->find(stage.graph->tasks[static_cast<std::size_t>(id)], role), map_.slot_activation_bytes(), expected);
+}
+
+void Execution::check_ids(const Stage& stage, TaskId id) {
+  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
+  const Holds wanted = task.unit == 0 ? Holds::ids : Holds::labels;
+  expect(stage, id, *stage.graph->find(task, Role::ids), map_.problem.ids_bytes, {wanted, task.micro_batch, stage.index});
 }
 
 // Only this step's gradients may stand in an accumulator that goes on; whose, and of which micro-batches, shows when the sum is used.

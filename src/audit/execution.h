@@ -22,6 +22,8 @@ class Execution {
   // The sequence is borrowed.
   explicit Execution(const Sequence& sequence);
 
+  // The graph is started: its batch is put into its slot, whatever still runs.
+  void start(std::size_t graph);
   void run(std::size_t graph, TaskId id);
   // The whole sequence has run: what a following graph would adopt, and after finish what extents must hold.
   void check_end();
@@ -58,6 +60,7 @@ class Execution {
   void check_weights(const Stage& stage, TaskId id, int use);
   void accumulate(const Stage& stage, TaskId id, int use);
   void check_activation(const Stage& stage, TaskId id, Role role, const Value& expected);
+  void check_ids(const Stage& stage, TaskId id);
   void check_carried(const Stage& stage);
   void check_flushed(const Stage& stage);
 

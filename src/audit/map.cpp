@@ -20,6 +20,7 @@ class MapAudit {
     check_pools();
     check_extents();
     check_activations();
+    check_batch();
     check_home(map_.losses_home, Tier::host, static_cast<std::uint64_t>(map_.problem.micro_batches) * 8, "the losses");
     if (map_.problem.trains()) check_home(map_.outcome_home, Tier::host, 8, "the outcome");
     check_total();
@@ -161,6 +162,13 @@ class MapAudit {
         require(seen.insert(own).second, "activation " + std::to_string(i) + " shares its extent");
       }
     }
+  }
+
+  // The next graph's batch is put into a slot while this graph uses another.
+  void check_batch() {
+    const Pool& pool = map_.pools[static_cast<std::size_t>(map_.pool(PoolRole::host_batch))];
+    require(pool.space == Space::host && pool.slots >= 2, "there are not two batches in host memory");
+    require(pool.bytes == 2 * map_.problem.ids_bytes * static_cast<std::uint64_t>(map_.problem.micro_batches), "a batch does not hold its ids and labels");
   }
 
   const Map& map_;

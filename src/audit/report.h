@@ -35,6 +35,10 @@ inline bool is_pending(const Graph& graph) {
   return graph.variant == Variant::train || graph.variant == Variant::validate_pending || graph.variant == Variant::finish_pending;
 }
 
+inline bool computes(const Graph& graph) {
+  return is_training(graph) || graph.variant == Variant::validate || graph.variant == Variant::validate_pending;
+}
+
 // What `next` calls resource r is, in the names of the graph before it, renamed(map, previous, r).
 inline int renamed(const Map& map, const Graph& previous, int resource) {
   if (!map.is_buffer(resource)) return resource;

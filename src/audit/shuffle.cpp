@@ -74,6 +74,10 @@ std::size_t Shuffle::draw() {
 }
 
 bool Shuffle::next(Step& step) {
+  if (told_ < started_) {
+    step = {told_++, -1};
+    return true;
+  }
   if (ready_.empty()) return false;
   const std::size_t i = draw();
   const int node = ready_[i];

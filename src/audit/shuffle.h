@@ -22,7 +22,7 @@ class Shuffle {
 
   struct Step {
     std::size_t graph = 0;
-    TaskId task = -1;
+    TaskId task = -1;  // -1: the graph is started
   };
   // False when nothing is left to draw; then done() says whether everything ran.
   bool next(Step& step);
@@ -50,6 +50,7 @@ class Shuffle {
   std::vector<int> first_;         // node of each graph; one more at the end
   std::vector<std::size_t> left_;  // tasks of each graph that have not run
   std::size_t started_ = 0;        // graphs
+  std::size_t told_ = 0;           // graphs whose start was drawn
   std::size_t ended_ = 0;          // graphs, in order
   std::vector<int> ready_;
   std::size_t ran_ = 0;

@@ -21,6 +21,9 @@ std::string describe(const Value* value) {
       return "checkpoint " + index + " of graph " + version;
     case Holds::norms:
       return "norm partials of chunk " + index + " of step " + version;
+    case Holds::ids:
+    case Holds::labels:
+      return (value->holds == Holds::ids ? "ids of micro-batch " : "labels of micro-batch ") + index + " of graph " + version;
     case Holds::losses:
       return "loss of micro-batch " + index + " of graph " + version;
     case Holds::outcome:

@@ -9,12 +9,12 @@
 
 namespace gsnake::audit {
 
-enum class Holds : std::uint8_t { weight, state, gradient, checkpoint, hidden_gradient, norms, losses, outcome };
+enum class Holds : std::uint8_t { weight, state, gradient, checkpoint, hidden_gradient, norms, losses, outcome, ids, labels };
 
 // One symbol. Two are equal when the bytes they stand for are.
 struct Value {
   Holds holds = Holds::weight;
-  int index = 0;       // chunk; state: chunk * kMaxStates + k; checkpoint, hidden_gradient: unit * M + m; losses: m
+  int index = 0;       // chunk; state: chunk * kMaxStates + k; checkpoint, hidden_gradient: unit * M + m; losses, ids, labels: m
   int version = 0;     // weight, state: updates applied; gradient, norms, outcome: training step; the others: graph of the sequence
   int sum = 0;         // gradient: what was added up, one of Sums
   bool wrong = false;  // weight, state: the last update was not as its outcome asks

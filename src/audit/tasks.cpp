@@ -97,10 +97,11 @@ class TaskAudit {
       if (backward && problem_.object(objects[i]).trained)
         list.push_back({Role::gradients, Mode::write, Where::device, map_.slot_gradient_bytes(objects[i]), true, use, true});
     }
+    if (task.unit == 0 || head) list.push_back({Role::ids, Mode::read, Where::device, problem_.ids_bytes});
     if (task.unit > 0) list.push_back({Role::input, Mode::read, Where::device, activation});
     if (task.op == Op::backward) list.push_back({Role::output_gradient, Mode::read, Where::device, activation});
     if (task.op == Op::forward || (backward && task.unit > first_trained_unit(problem_))) list.push_back({Role::output, Mode::write, Where::device, activation});
-    if (head) list.push_back({Role::losses, Mode::write, Where::host, 8});
+    if (head) list.push_back({Role::losses, Mode::write, Where::device, 8});
     if (task.op == Op::head && problem_.guard != Guard::none) list.push_back(outcome());
     return list;
   }

@@ -16,6 +16,7 @@ class WholeAudit {
   void check() {
     check_edges();
     check_end_order();
+    check_batch();
     check_computation();
     check_coverage();
     check_commits();
@@ -53,6 +54,26 @@ class WholeAudit {
       bool permutation = slots.size() == static_cast<std::size_t>(map_.pools[pool].slots);
       for (std::size_t i = 0; permutation && i < slots.size(); ++i) permutation = slots[i] == static_cast<std::int32_t>(i);
       if (!permutation) report_("end_order is no permutation of the pool of " + map_.pools[pool].name);
+    }
+  }
+
+  // What its starter has put into its batch's slot is read and copied from there alone, and the graph after it has another: its batch may come
+  // at any moment.
+  void check_batch() {
+    const int role = map_.pool(PoolRole::host_batch);
+    bool uses = false;
+    for (std::size_t i = 0; i < graph_.tasks.size(); ++i) {
+      const Task& task = graph_.tasks[i];
+      for (const Access& access : graph_.accesses(task)) {
+        if (access.resource < 0 || !map_.is_buffer(access.resource) || map_.buffers[static_cast<std::size_t>(access.resource)].pool != role) continue;
+        uses = true;
+        require(access.resource == map_.batch_slot() && access.mode == Mode::read && task.lane == Lane::h2d, static_cast<TaskId>(i),
+                "does something else with a batch than to bring it to the device");
+      }
+    }
+    const auto pool = static_cast<std::size_t>(role);
+    if (uses && pool < graph_.end_order.size() && !graph_.end_order[pool].empty() && graph_.end_order[pool].front() == 0) {
+      report_("the next graph's batch goes where this one's is");
     }
   }
 

@@ -66,38 +66,34 @@ void backward(torch::nn::Module& module, const torch::Tensor& input, const torch
   grad_input->copy_(x.grad());
 }
 
-double head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
-                             torch::Tensor& grad_hidden) {
+void head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
+                           torch::Tensor& grad_hidden, torch::Tensor& loss) {
   check_head_input(head, hidden, labels, pass);
   const torch::AutoGradMode with_grad(true);
   check_same_sizes(head, "the gradient of the hidden states", hidden, grad_hidden);
   const torch::Tensor flat = hidden.detach().view({-1, hidden.size(2)});
   const torch::Tensor flat_labels = labels.flatten();
   const torch::Tensor flat_gradient = grad_hidden.detach().view({-1, hidden.size(2)});
-  double loss_sum = 0.0;
+  loss.zero_();
   for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
     const torch::Tensor x = flat.narrow(0, first, count).to(pass.compute).detach().requires_grad_();
-    const torch::Tensor loss = head.loss_sum(x, flat_labels.narrow(0, first, count)) * pass.scale;
-    loss.backward(torch::full_like(loss, pass.loss_scale));
-    loss_sum += loss.item<float>();
+    const torch::Tensor part = head.loss_sum(x, flat_labels.narrow(0, first, count)) * pass.scale;
+    part.backward(torch::full_like(part, pass.loss_scale));
     const torch::NoGradGuard no_grad;
+    loss.add_(part);
     flat_gradient.narrow(0, first, count).copy_(x.grad());
   });
-  return loss_sum;
 }
 
-double head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass) {
+void head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass, torch::Tensor& loss) {
   check_head_input(head, hidden, labels, pass);
   const torch::NoGradGuard no_grad;
   const torch::Tensor flat = hidden.view({-1, hidden.size(2)});
   const torch::Tensor flat_labels = labels.flatten();
-  double loss_sum = 0.0;
+  loss.zero_();
   for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
-    const torch::Tensor loss =
-        head.loss_sum(flat.narrow(0, first, count).to(pass.compute), flat_labels.narrow(0, first, count)) * pass.scale;
-    loss_sum += loss.item<float>();
+    loss.add_(head.loss_sum(flat.narrow(0, first, count).to(pass.compute), flat_labels.narrow(0, first, count)) * pass.scale);
   });
-  return loss_sum;
 }
 
 }  // namespace gsnake::model

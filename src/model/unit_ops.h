@@ -38,12 +38,12 @@ struct HeadPass {
 };
 
 // Forward and backward of one micro-batch through the head, chunk by chunk; `labels` (rows, tokens) int64. The gradient with respect to
-// `hidden`, times loss_scale, goes to `grad_hidden`, which may be the memory of `hidden`. Returns the micro-batch's loss: the fp32 losses
-// of the chunks, each multiplied by scale in fp32, added in double in chunk order.
-double head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
-                             torch::Tensor& grad_hidden);
+// `hidden`, times loss_scale, goes to `grad_hidden`, which may be the memory of `hidden`. The micro-batch's loss goes to `loss`, a double of no
+// dimension, which nobody reads here: the fp32 losses of the chunks, each multiplied by scale in fp32, added in double in chunk order.
+void head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
+                           torch::Tensor& grad_hidden, torch::Tensor& loss);
 
 // The same loss without gradients: equal bits for equal weights, input, chunk size and mode.
-double head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass);
+void head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass, torch::Tensor& loss);
 
 }  // namespace gsnake::model

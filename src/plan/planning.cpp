@@ -49,7 +49,7 @@ std::uint64_t table_bytes(const schedule::Program& program) {
     bytes += graph.tasks.capacity() * sizeof(schedule::Task) + graph.access_list.capacity() * sizeof(schedule::Access) +
              graph.successors.capacity() * sizeof(schedule::TaskId) + graph.boundaries.capacity() * sizeof(schedule::Boundary);
   }
-  constexpr std::uint64_t kPerTaskInFlight = 112;
+  constexpr std::uint64_t kPerTaskInFlight = 72;
   constexpr std::uint64_t kPerExtent = 160;  // its slot and checksums there, and its checksums in the next commit, the last one and its table
   for (const schedule::Chunk& chunk : program.map.chunks) bytes += sizeof(chunk) + chunk.partials.size() * sizeof(schedule::WaitingPlace);
   return bytes + 2 * most * kPerTaskInFlight + join_bytes(program) + program.map.extents.size() * kPerExtent;
@@ -64,7 +64,7 @@ std::vector<MemoryItem> charge(const schedule::Problem& problem, const schedule:
   }
   for (const auto& [key, bytes] : homes) items.push_back({key.first, key.second, bytes, "kept there by placement"});
   for (const schedule::Pool& pool : map.pools) {
-    const std::uint64_t slot = core::round_up(pool.bytes, 4096);
+    const std::uint64_t slot = runtime::MemoryImage::bytes_of({pool.space, pool.bytes, -1, {}});
     items.push_back({pool.space == schedule::Space::host ? "host" : "device", "slots for " + pool.name, slot * static_cast<std::uint64_t>(pool.slots),
                      fmt::format("{} of {}", pool.slots, core::format_bytes(slot))});
   }
@@ -116,6 +116,7 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
   schedule::Problem problem;
   const std::int64_t rows = training ? config.train.micro_batch_size : 1;
   problem.activation_bytes = static_cast<std::uint64_t>(rows * config.train.sequence_length * model.hidden) * optim::weight_bytes(numerics.optimizer.weights);
+  problem.ids_bytes = static_cast<std::uint64_t>(rows * config.train.sequence_length) * sizeof(std::int64_t);
   problem.chunk_elements = chunk_elements(layout);
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
     const UnitKind& kind = model.kinds[static_cast<std::size_t>(model.units[unit])];

@@ -11,14 +11,15 @@
 
 namespace gsnake::runtime {
 
-// One step's data and results. Owned by the caller, who keeps it until the step's results were awaited.
+// One step's data and results. Owned by the caller, who keeps it until the step's results were awaited; what the ids point to is copied when
+// the step is started.
 struct StepBatch {
-  std::int64_t step = 0;                // attempts, from 1; seeds dropout
-  bool training = true;                 // dropout on
-  const std::int64_t* inputs = nullptr;  // (micro_batches, rows, tokens)
-  const std::int64_t* labels = nullptr;  // likewise
-  float loss_factor = 1.0F;             // 1 / counted tokens of the step
-  std::vector<double> losses;           // by micro-batch: sums of token losses times loss_factor; there once the results are
+  std::int64_t step = 0;                 // attempts, from 1; seeds dropout
+  bool training = true;                  // dropout on
+  std::span<const std::int64_t> inputs;  // (micro_batches, rows, tokens), or the beginning of that
+  std::span<const std::int64_t> labels;  // likewise
+  float loss_factor = 1.0F;              // 1 / counted tokens of the step
+  std::vector<double> losses;            // by micro-batch: sums of token losses times loss_factor; there once the results are
 };
 
 // An object that a unit computes with, in its slots.
@@ -29,17 +30,21 @@ struct UsedObject {
   bool first = false;                // zero `gradients` first
 };
 
-// A compute task with its slots resolved. Pointers that the task's op does not use are null.
+// A compute task with its slots resolved: all that a unit knows of its step. Pointers that the task's op does not use are null.
 struct ComputeCall {
   schedule::Op op = schedule::Op::forward;
   int unit = 0;
   int micro_batch = 0;
+  std::int64_t step = 0;             // of the batch, as the next two
+  bool training = true;
+  float loss_factor = 1.0F;
   bool opens = true;                 // the first task of a visit: the weights are new; when in doubt true, which costs time alone
   std::span<const UsedObject> uses;  // in the order of schedule::Unit::objects
+  device::DevicePtr ids;             // int64 (rows, tokens): token ids for unit 0, labels for the head
   device::DevicePtr input;           // (rows, tokens, hidden), in the storage dtype
   device::DevicePtr output_gradient;
   device::DevicePtr output;          // hidden states; of backward and head: the gradient of the input, null where nothing below is trained
-  double* loss = nullptr;            // of head and head_forward: the micro-batch's loss, in host memory
+  device::DevicePtr loss;            // of head and head_forward: the micro-batch's, a double
   float loss_scale = 1.0F;           // of head: multiplies the gradient that backward starts from, not the loss
 };
 
@@ -47,7 +52,7 @@ class ComputeBackend {
  public:
   virtual ~ComputeBackend() = default;
   // Called inside the device's compute guard, one call after another: on the compute lane's thread or the device's own.
-  virtual void run(const device::ComputeScope& scope, const ComputeCall& call, StepBatch& batch) = 0;
+  virtual void run(const device::ComputeScope& scope, const ComputeCall& call) = 0;
 };
 
 }  // namespace gsnake::runtime

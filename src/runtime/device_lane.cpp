@@ -103,7 +103,15 @@ void DeviceLane::set_call(Work& work, const Flight& flight, const schedule::Task
   using schedule::Role;
   const std::vector<int>& objects = problem_.uses(task.unit);
   for (std::size_t i = 0; i < objects.size(); ++i) work.uses[i] = {objects[i]};
-  ComputeCall& call = work.call = {task.op, task.unit, task.micro_batch, task.opens, {work.uses.data(), objects.size()}};
+  ComputeCall& call = work.call = {};
+  call.op = task.op;
+  call.unit = task.unit;
+  call.micro_batch = task.micro_batch;
+  call.step = flight.batch->step;
+  call.training = flight.batch->training;
+  call.loss_factor = flight.batch->loss_factor;
+  call.opens = task.opens;
+  call.uses = {work.uses.data(), objects.size()};
   for (const schedule::Access& access : flight.graph().accesses(task)) {
     UsedObject& used = work.uses[access.use];
     switch (access.role) {
@@ -113,6 +121,9 @@ void DeviceLane::set_call(Work& work, const Flight& flight, const schedule::Task
       case Role::gradients:
         used.gradients = places_.on_device(flight, access);
         used.first = access.mode == schedule::Mode::write;
+        break;
+      case Role::ids:
+        call.ids = places_.on_device(flight, access);
         break;
       case Role::input:
         call.input = places_.on_device(flight, access);
@@ -124,7 +135,7 @@ void DeviceLane::set_call(Work& work, const Flight& flight, const schedule::Task
         call.output = places_.on_device(flight, access);
         break;
       case Role::losses:
-        call.loss = places_.host(flight, access).as<double>();
+        call.loss = places_.on_device(flight, access);
         break;
       default:
         break;
@@ -151,9 +162,8 @@ void DeviceLane::launch(Flight& flight, TaskId id) {
   if (task.op == schedule::Op::copy) return copy(flight, task);
   Work& work = works_[next_work_++ % works_.size()];
   work.backend = &backend_;
-  work.batch = flight.batch;
   set_call(work, flight, task);
-  stream_.compute([&work](const device::ComputeScope& scope) { work.backend->run(scope, work.call, *work.batch); });
+  stream_.compute([&work](const device::ComputeScope& scope) { work.backend->run(scope, work.call); });
 }
 
 void DeviceLane::submit(Flight& flight, TaskId id) {

@@ -38,7 +38,6 @@ class DeviceLane final : public LaneRunner {
     ComputeBackend* backend = nullptr;
     ComputeCall call;
     std::vector<UsedObject> uses;  // the call's: room for those of any unit
-    StepBatch* batch = nullptr;
   };
 
   void feed();

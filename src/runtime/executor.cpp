@@ -134,6 +134,7 @@ Executor::Ticket Executor::start(Variant variant, StepBatch* batch, bool commits
   if (trains) begin_step(next, commits);
   pending_ = trains && program_.delayed;
   set_up(next, graph, join, previous);
+  if (batch != nullptr) put_batch(next);
   flight_trace_[static_cast<std::size_t>(ticket % 2)] = trace_;
   for (auto& runner : lanes_) {
     if (runner) runner->started(next);
@@ -179,6 +180,18 @@ void Executor::set_up(Flight& next, const PreparedGraph& graph, const PreparedJo
     const auto first = static_cast<std::size_t>(map.pools[static_cast<std::size_t>(pool)].first_buffer);
     next.physical[b] = previous->physical[first + static_cast<std::size_t>(previous->graph().end_order[static_cast<std::size_t>(pool)][b - first])];
   }
+}
+
+// Into the slot that neither the graph in flight nor the one that has ended last looks at.
+void Executor::put_batch(const Flight& flight) {
+  const schedule::Map& map = program_.map;
+  const device::HostPtr slot = memory_.host(flight.physical[static_cast<std::size_t>(map.batch_slot())]);
+  const auto put = [&](schedule::BatchPart part, std::span<const std::int64_t> ids) {
+    if (ids.size_bytes() > map.problem.ids_bytes * static_cast<std::uint64_t>(map.problem.micro_batches)) throw std::logic_error("executor: a batch is larger than what was planned");
+    std::copy(ids.begin(), ids.end(), (slot + map.batch_offset(part, 0)).as<std::int64_t>());
+  };
+  put(schedule::BatchPart::ids, flight.batch->inputs);
+  put(schedule::BatchPart::labels, flight.batch->labels);
 }
 
 void Executor::attach(Flight& previous, Flight& next, const PreparedJoin& join) {

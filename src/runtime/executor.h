@@ -51,7 +51,7 @@ class Executor final : private TaskSink {
 
   // Starts the first graph: homes are filled.
   Ticket load();
-  // Each joins a graph to what runs, and blocks while two are in flight. `batch` is borrowed until wait_results(). Start training, validation or finishing in the variant that what ran before asks for.
+  // Each joins a graph to what runs, and blocks while two are in flight. `batch` is borrowed until wait_results(), its ids for the call. Start training, validation or finishing in the variant that what ran before asks for.
   // commits: the step becomes durable once its update is complete; if it was finite or is skipped. Every step, where updates are speculative.
   Ticket train(StepBatch& batch, bool commits = true);
   Ticket validate(StepBatch& batch);
@@ -99,6 +99,7 @@ class Executor final : private TaskSink {
   Ticket start(schedule::Variant variant, StepBatch* batch, bool commits = false);
   void begin_step(Flight& next, bool commits);
   void set_up(Flight& flight, const PreparedGraph& graph, const PreparedJoin* join, const Flight* previous);
+  void put_batch(const Flight& flight);
   [[nodiscard]] schedule::Conditions conditions_of(schedule::Variant variant, bool commits);
   void commit(Flight& flight, TaskId task);
   void attach(Flight& previous, Flight& flight, const PreparedJoin& join);

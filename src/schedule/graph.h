@@ -56,10 +56,11 @@ enum class Role : std::uint8_t {
   gradient,         // update, norm: host
   state0, state1, state2,
   norm,             // norm partials: written with the gradient at hand, read by conclude
-  losses,           // of the micro-batches: written by the head, read by conclude
+  losses,           // head: device, of the micro-batch; conclude: host, of all
   outcome,          // of a step: written by conclude
   weights,          // compute: device, an object that the unit uses (Access::use)
   gradients,        // backward, head: device, the accumulator of that use, if the object is trained; Mode::write: it starts from zero
+  ids,              // compute: device; token ids for unit 0, labels for the head
   input,            // activation checkpoint
   output_gradient,  // backward: gradient of the unit's output
   output,           // forward: hidden states; backward, head: gradient of the input, where a unit below is trained

@@ -170,9 +170,12 @@ class MapBuilder {
     }
     add_pool(PoolRole::host_chunk, Space::host, chunk_bytes, "chunks");
     add_pool(PoolRole::host_activation, Space::host, map_.slot_activation_bytes(), "activation checkpoints");
+    add_pool(PoolRole::host_batch, Space::host, 2 * p.ids_bytes * static_cast<std::uint64_t>(p.micro_batches), "batches");
     add_pool(PoolRole::device_activation, Space::device, map_.slot_activation_bytes(), "activations");
     for (std::uint64_t bytes : weight_sizes) add_pool(PoolRole::device_weights, Space::device, bytes, "weights");
     for (std::uint64_t bytes : gradient_sizes) add_pool(PoolRole::device_gradients, Space::device, bytes, "gradient accumulators");
+    add_pool(PoolRole::device_ids, Space::device, p.ids_bytes, "token ids");
+    add_pool(PoolRole::device_losses, Space::device, kPartialBytes, "losses");
     if (p.guard == Guard::speculative) add_pool(PoolRole::host_redo, Space::host, chunk_bytes, "updates done over");
   }
 
@@ -252,6 +255,11 @@ std::uint32_t Map::partial_object(int object, std::size_t user) const {
   std::size_t number = problem.objects.size() + user;
   for (int before = 0; before < object; ++before) number += users[static_cast<std::size_t>(before)].size();
   return static_cast<std::uint32_t>(number);
+}
+
+std::uint64_t Map::batch_offset(BatchPart part, int micro_batch) const {
+  const int before = part == BatchPart::ids ? 0 : problem.micro_batches;
+  return static_cast<std::uint64_t>(before + micro_batch) * problem.ids_bytes;
 }
 
 std::uint64_t Map::slot_activation_bytes() const { return core::round_up(problem.activation_bytes, kExtentAlignment); }

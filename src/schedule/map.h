@@ -51,7 +51,17 @@ struct Buffer {
   std::string name;
 };
 
-enum class PoolRole : std::uint8_t { host_chunk, host_activation, device_activation, device_weights, device_gradients, host_redo };
+enum class PoolRole : std::uint8_t {
+  host_chunk,
+  host_activation,
+  host_batch,  // a step's token ids, then its labels; see Map::batch_slot()
+  device_activation,
+  device_weights,
+  device_gradients,
+  device_ids,     // of a micro-batch: ids or labels
+  device_losses,  // of a micro-batch: 8 bytes
+  host_redo,
+};
 
 struct Pool {
   PoolRole role = PoolRole::host_chunk;
@@ -61,6 +71,9 @@ struct Pool {
   int first_buffer = 0;
   std::string name;
 };
+
+// What of a batch a unit reads: the embedding its ids, the head its labels.
+enum class BatchPart : std::uint8_t { ids, labels };
 
 // A resource is a buffer or an extent: index < buffers.size() is a buffer, the rest are extents.
 struct Map {
@@ -77,6 +90,11 @@ struct Map {
   std::vector<int> activation_extent;  // likewise: the checkpoint's; the gradient's, if the unit's input has one, is the next; -1 if not on ssd
   int losses_home = -1;                // 8 bytes a micro-batch
   int outcome_home = -1;               // written once a step's outcome is known; gives those that wait for it their order, no bytes
+
+  // Where a graph finds its batch: whoever starts it has put it there, while the graph before may still be running.
+  [[nodiscard]] int batch_slot() const { return pools[static_cast<std::size_t>(pool(PoolRole::host_batch))].first_buffer; }
+  // Where in it a micro-batch's ids or labels are.
+  [[nodiscard]] std::uint64_t batch_offset(BatchPart part, int micro_batch) const;
 
   [[nodiscard]] int resources() const { return static_cast<int>(buffers.size() + extents.size()); }
   [[nodiscard]] int extent_resource(int extent) const { return static_cast<int>(buffers.size()) + extent; }

@@ -79,6 +79,7 @@ struct Problem {
   std::vector<Object> objects;
   std::vector<Unit> units;
   std::uint64_t activation_bytes = 0;      // of one hidden-state tensor: (micro_batch_size, tokens, hidden)
+  std::uint64_t ids_bytes = 0;             // of one micro-batch's token ids, (micro_batch_size, tokens) of 8 bytes; its labels are as many
   int micro_batches = 1;
   ScheduleKind schedule = ScheduleKind::vertical;
   Order order = Order::snake;

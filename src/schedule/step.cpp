@@ -26,7 +26,7 @@ std::vector<std::function<void()>> merge(std::vector<std::function<void()>> a, s
 
 StepEmitter::StepEmitter(const Map& map, Variant variant, Emitter::Purpose purpose)
     : map_(map), variant_(variant), training_(is_training(variant)), pending_(is_pending(variant)), emitter_(map, variant, purpose),
-      chunks_(emitter_, map), activations_(emitter_, map) {
+      chunks_(emitter_, map), activations_(emitter_, map), batch_(emitter_, map) {
   if (variant == Variant::load) return;
   for (int c = 0; c < static_cast<int>(map.chunks.size()); ++c) {
     if (carries(c)) chunks_.adopt_weight(c, emitter_.acquire(map.pool(PoolRole::host_chunk)));
@@ -41,7 +41,10 @@ Graph StepEmitter::emit() {
   } else {
     visits_ = training_ ? training_visits(map_.problem) : forward_visits(map_.problem);
     note_uses();
+    ids_.resize(visits_.size());
+    batch_.open();
     emit_visits();
+    batch_.close();
   }
   return emitter_.finish(carry_on());
 }
@@ -129,7 +132,18 @@ std::vector<StepEmitter::Work> StepEmitter::prepare(std::size_t v) {
       });
     });
   }
+  prepare_ids(v, work);
   return work;
+}
+
+// All of a visit's at once, and behind its weights: in no way does the lane that brings both hold up a micro-batch for its few ids.
+void StepEmitter::prepare_ids(std::size_t v, std::vector<Work>& work) {
+  const Visit& visit = visits_[v];
+  if (visit.unit > 0 && visit.pass != Pass::head) return;
+  const BatchPart part = visit.pass == Pass::head ? BatchPart::labels : BatchPart::ids;
+  for (int m : visit.micro_batches) {
+    work.push_back([this, v, part, unit = visit.unit, m] { ids_[v].push_back(batch_.fetch(part, unit, m)); });
+  }
 }
 
 void StepEmitter::open_sums(std::size_t v) {
@@ -230,25 +244,31 @@ void StepEmitter::emit_compute(std::size_t v, std::size_t i) {
   std::vector<Access> accesses = object_accesses(v, task.opens);
   const Tensor input{TensorKind::checkpoint, visit.unit, m};
   const Tensor output_gradient{TensorKind::gradient, visit.unit + 1, m};
+  if (!ids_[v].empty()) accesses.push_back({.role = Role::ids, .resource = ids_[v][i]});
   if (visit.unit > 0) accesses.push_back({.role = Role::input, .resource = activations_.consume(input)});
   if (visit.pass == Pass::backward) accesses.push_back({.role = Role::output_gradient, .resource = activations_.consume(output_gradient)});
-  const bool makes_gradient = differentiates(visit) && visit.unit > map_.first_trained_unit;
-  const bool has_output = visit.pass == Pass::forward || makes_gradient;
-  const int output = has_output ? activations_.new_output() : -1;
-  if (has_output) accesses.push_back({.role = Role::output, .mode = Mode::write, .resource = output});
-  if (visit.pass == Pass::head) {
-    accesses.push_back({.role = Role::losses, .mode = Mode::write, .resource = map_.losses_home, .offset = static_cast<std::uint64_t>(m) * 8});
-  }
+  const int output = visit.pass == Pass::forward || makes_gradient(visit) ? activations_.new_output() : -1;
+  const int loss = visit.pass == Pass::head ? batch_.new_loss() : -1;
+  if (output >= 0) accesses.push_back({.role = Role::output, .mode = Mode::write, .resource = output});
+  if (loss >= 0) accesses.push_back({.role = Role::losses, .mode = Mode::write, .resource = loss});
   if (task.op == Op::head && map_.problem.guard != Guard::none) accesses.push_back({.role = Role::outcome, .resource = map_.outcome_home});  // its loss scale
   emitter_.add(task, accesses);
 
+  if (!ids_[v].empty()) emitter_.release(ids_[v][i]);
   if (visit.unit > 0) activations_.consumed(input);
   if (visit.pass == Pass::backward) activations_.consumed(output_gradient);
+  if (loss >= 0) batch_.bring_back(loss, visit.unit, m);
+  keep_output(v, i, output);
+}
+
+void StepEmitter::keep_output(std::size_t v, std::size_t i, int output) {
+  const Visit& visit = visits_[v];
+  const int m = visit.micro_batches[i];
   if (visit.pass == Pass::forward) {
     const Tensor made{TensorKind::checkpoint, visit.unit + 1, m};
     const bool recomputed = training_ && made.unit + 1 < map_.problem.unit_count() && made.unit >= map_.first_trained_unit;
     activations_.produced(made, output, recomputed ? 2 : 1, next_consumes(v, i, made));
-  } else if (makes_gradient) {
+  } else if (makes_gradient(visit)) {
     const Tensor made{TensorKind::gradient, visit.unit, m};
     activations_.produced(made, output, 1, next_consumes(v, i, made));
   }

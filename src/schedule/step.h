@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "schedule/activations.h"
+#include "schedule/batch_tasks.h"
 #include "schedule/chunk_tasks.h"
 #include "schedule/visits.h"
 
@@ -40,18 +41,21 @@ class StepEmitter {
   void emit_compute(std::size_t v, std::size_t i);
   [[nodiscard]] Task compute_task(const Visit& visit, std::size_t i) const;
   [[nodiscard]] std::vector<Access> object_accesses(std::size_t v, bool opens) const;
+  void keep_output(std::size_t v, std::size_t i, int output);
   [[nodiscard]] bool next_consumes(std::size_t v, std::size_t i, const Tensor& tensor) const;
 
   void note_uses();
   [[nodiscard]] std::vector<Use> uses_of(const Visit& visit) const;
   [[nodiscard]] std::size_t turn() const;
   [[nodiscard]] bool differentiates(const Visit& visit) const { return training_ && visit.pass != Pass::forward; }
+  [[nodiscard]] bool makes_gradient(const Visit& visit) const { return differentiates(visit) && visit.unit > map_.first_trained_unit; }
   [[nodiscard]] bool carries(int chunk) const { return map_.carried[map_.chunks[chunk].object] && map_.chunks[chunk].weight_tier == Tier::ssd; }
   template <typename Do>
   void for_chunks_of(int object, const Do& work) const {
     for (int c = map_.first_chunk[object]; c < map_.first_chunk[object + 1]; ++c) work(c);
   }
-  std::vector<Work> prepare(std::size_t v);  // fetches the visit's weights
+  std::vector<Work> prepare(std::size_t v);  // fetches the visit's weights, and what it reads of the batch
+  void prepare_ids(std::size_t v, std::vector<Work>& work);
   void open_sums(std::size_t v);             // its gradient accumulators, with the sums that earlier visits left
   std::vector<Work> settle(std::size_t v);   // takes its gradients away
   std::vector<int> carry_on();               // unit 0's weights stay for the next forward: their buffers, in chunk order
@@ -63,8 +67,10 @@ class StepEmitter {
   Emitter emitter_;
   ChunkTasks chunks_;
   ActivationTasks activations_;
+  BatchTasks batch_;
   std::vector<Visit> visits_;
   std::vector<std::vector<Use>> uses_;  // by visit
+  std::vector<std::vector<int>> ids_;   // by visit and place of the micro-batch in it: device slots while they are needed
 };
 
 }  // namespace gsnake::schedule

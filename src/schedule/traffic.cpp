@@ -156,6 +156,16 @@ Bytes activations(const Problem& p, bool training) {
   return sum.bytes();
 }
 
+// The embedding reads its ids and the head its labels; backward reads the ids again where it comes down to the embedding.
+Bytes batch(const Problem& p, bool training) {
+  constexpr std::uint64_t kLossBytes = 8;
+  const auto micro_batches = static_cast<std::uint64_t>(p.micro_batches);
+  Bytes bytes;
+  bytes.h2d = (training && first_trained_unit(p) == 0 ? 3 : 2) * p.ids_bytes * micro_batches;
+  bytes.d2h = kLossBytes * micro_batches;
+  return bytes;
+}
+
 }  // namespace
 
 Bytes& Bytes::operator+=(const Bytes& other) {
@@ -189,7 +199,7 @@ std::uint64_t Bytes::on(Lane lane) const {
 
 Bytes StepTraffic::total() const {
   Bytes sum;
-  for (const Bytes* term : {&weights, &optimizer_state, &gradients, &partial_sums, &activations, &commits}) sum += *term;
+  for (const Bytes* term : {&weights, &optimizer_state, &gradients, &partial_sums, &activations, &batch, &commits}) sum += *term;
   return sum;
 }
 
@@ -210,6 +220,7 @@ StepTraffic training_traffic(const Problem& problem) {
     traffic.commits += commits(problem, object, parts);
   }
   traffic.activations = activations(problem, true);
+  traffic.batch = batch(problem, true);
   return traffic;
 }
 
@@ -225,6 +236,7 @@ StepTraffic validation_traffic(const Problem& problem) {
     traffic.weights.h2d += object.cell_bytes() * parts.all * users[i].size();
   }
   traffic.activations = activations(problem, false);
+  traffic.batch = batch(problem, false);
   return traffic;
 }
 

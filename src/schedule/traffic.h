@@ -26,6 +26,7 @@ struct StepTraffic {
   Bytes gradients;        // finished sums that leave the device; those that wait for the delayed part, spilled and read again
   Bytes partial_sums;     // sums between micro-batches (horizontal), and what an object's other users gather beside the first
   Bytes activations;      // checkpoints and hidden gradients
+  Bytes batch;            // token ids and labels to the device, losses back
   Bytes commits;          // of a step that is committed: homes written to SSD; what is on SSD costs nothing more
 
   [[nodiscard]] Bytes total() const;

@@ -40,16 +40,12 @@ torch::Tensor TorchBackend::hidden(std::byte* data) const {
   return torch::from_blob(data, {shape_.rows, shape_.tokens, model_.hidden}, shape_.storage);
 }
 
-torch::Tensor TorchBackend::ids(const std::int64_t* data, int micro_batch) const {
-  const std::int64_t* first = data + micro_batch * shape_.rows * shape_.tokens;
-  return torch::from_blob(const_cast<std::int64_t*>(first), {shape_.rows, shape_.tokens}, torch::kInt64);  // read only
-}
-
 struct TorchBackend::Work {
   const device::ComputeScope& scope;
   const runtime::ComputeCall& call;
-  const runtime::StepBatch& batch;
+  const ComputeShape& shape;
 
+  [[nodiscard]] torch::Tensor ids() const { return torch::from_blob(at(call.ids), {shape.rows, shape.tokens}, torch::kInt64); }
   [[nodiscard]] std::byte* at(device::DevicePtr place) const { return scope.address(place); }
 };
 
@@ -83,13 +79,13 @@ void TorchBackend::bind_tied(const Work& work, const runtime::UsedObject& shared
   parameters.set_gradient(layout_.tied_head_index, tied_view(gradients, torch::kFloat32));
 }
 
-void TorchBackend::run(const device::ComputeScope& scope, const runtime::ComputeCall& call, runtime::StepBatch& batch) {
+void TorchBackend::run(const device::ComputeScope& scope, const runtime::ComputeCall& call) {
   const MeteredScope metered(meter_);
-  const Work work{scope, call, batch};
+  const Work work{scope, call, shape_};
   bind(work);
-  module_of(call.unit).train(batch.training);
-  if (batch.training) {
-    model::seed_unit(shape_.seed, static_cast<std::uint64_t>(batch.step), static_cast<std::uint64_t>(call.unit),
+  module_of(call.unit).train(call.training);
+  if (call.training) {
+    model::seed_unit(shape_.seed, static_cast<std::uint64_t>(call.step), static_cast<std::uint64_t>(call.unit),
                      static_cast<std::uint64_t>(call.micro_batch));
   }
   if (call.op == Op::forward) {
@@ -104,7 +100,7 @@ void TorchBackend::run(const device::ComputeScope& scope, const runtime::Compute
 void TorchBackend::forward(const Work& work) {
   const runtime::ComputeCall& call = work.call;
   torch::Tensor output = hidden(work.at(call.output));
-  const torch::Tensor input = call.unit == 0 ? ids(work.batch.inputs, call.micro_batch) : hidden(work.at(call.input));
+  const torch::Tensor input = call.unit == 0 ? work.ids() : hidden(work.at(call.input));
   model::forward(module_of(call.unit), input, output, shape_.compute);
 }
 
@@ -112,7 +108,7 @@ void TorchBackend::backward(const Work& work) {
   const runtime::ComputeCall& call = work.call;
   const torch::Tensor gradient = hidden(work.at(call.output_gradient));
   if (call.unit == 0) {
-    model::backward(module_of(0), ids(work.batch.inputs, call.micro_batch), gradient, nullptr, shape_.compute);
+    model::backward(module_of(0), work.ids(), gradient, nullptr, shape_.compute);
     return;
   }
   torch::Tensor input_gradient = hidden(work.at(call.output));
@@ -127,25 +123,17 @@ void TorchBackend::head(const Work& work) {
     head_sink_(head, input.to(shape_.compute));
     return;
   }
-  const model::HeadPass pass{work.batch.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
-  const torch::Tensor labels = ids(work.batch.labels, call.micro_batch);
-  if (call.op == Op::head_forward) {
-    *call.loss = model::head_loss(head, input, labels, pass);
-    return;
-  }
+  const model::HeadPass pass{call.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
+  const torch::Tensor labels = work.ids();
+  torch::Tensor loss = torch::from_blob(work.at(call.loss), {}, torch::kFloat64);
+  if (call.op == Op::head_forward) return model::head_loss(head, input, labels, pass, loss);
   torch::Tensor input_gradient = hidden(work.at(call.output));
-  *call.loss = model::head_forward_backward(head, input, labels, pass, input_gradient);
+  model::head_forward_backward(head, input, labels, pass, input_gradient, loss);
 }
 
 // One unit forward and, in training, backward, on zeros that the meter does not count.
 void TorchBackend::rehearse_unit(device::Device& device, int unit, bool training) {
   const int last = static_cast<int>(model_.units.size()) - 1;
-  const std::vector<std::int64_t> tokens(static_cast<std::size_t>(shape_.rows * shape_.tokens), 0);
-  runtime::StepBatch batch;
-  batch.training = training;
-  batch.inputs = tokens.data();
-  batch.labels = tokens.data();
-  batch.losses.resize(1);
   std::vector<device::DeviceMemory> slots;
   const auto slot = [&](bool wanted, std::uint64_t elements, at::ScalarType dtype) {
     return wanted ? slots.emplace_back(device.device_alloc(elements * c10::elementSize(dtype))).data() : device::DevicePtr();
@@ -163,14 +151,15 @@ void TorchBackend::rehearse_unit(device::Device& device, int unit, bool training
   call.input = slot(true, state, shape_.storage);
   call.output_gradient = slot(true, state, shape_.storage);
   call.output = slot(true, state, shape_.storage);
-  call.loss = batch.losses.data();
+  call.ids = slot(true, static_cast<std::uint64_t>(shape_.rows * shape_.tokens), torch::kInt64);
+  call.loss = slot(true, 1, torch::kFloat64);
   const auto end = device.make_event();
   device::Stream& stream = device.stream(device::StreamKind::compute);
   stream.compute([&](const device::ComputeScope& scope) {
-    run(scope, call, batch);
+    run(scope, call);
     if (!training || unit == last) return;
     call.op = Op::backward;
-    run(scope, call, batch);
+    run(scope, call);
   });
   stream.record(*end);
   end->wait();

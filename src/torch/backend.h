@@ -9,8 +9,8 @@
 
 #include "device/device.h"
 #include "plan/model_layout.h"
-#include "runtime/compute.h"
 #include "torch/memory.h"
+#include "torch/unit_backend.h"
 #include "torch/widened_weights.h"
 
 namespace gsnake::backend {
@@ -28,23 +28,20 @@ struct ComputeShape {
 // On the CPU. Slots hold weights, hidden states and hidden gradients in the storage dtype, weight gradients in fp32. Outputs and hidden
 // gradients are rounded (to nearest, ties to even) where they enter a slot. Model and layout are borrowed. Tensors over a slot are made at
 // its first use.
-class TorchBackend final : public runtime::ComputeBackend {
+class TorchBackend final : public UnitBackend {
  public:
   TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape);
 
-  void run(const device::ComputeScope& scope, const runtime::ComputeCall& call, runtime::StepBatch& batch) override;
+  void run(const device::ComputeScope& scope, const runtime::ComputeCall& call) override;
 
   // Sampling: head_forward gives the head's input (rows, tokens, hidden) and the head to `sink` and computes no loss.
   using HeadSink = std::function<void(HeadUnit& head, const torch::Tensor& hidden)>;
   void set_head_sink(HeadSink sink) { head_sink_ = std::move(sink); }
   void set_tokens(std::int64_t tokens) { shape_.tokens = tokens; }
 
-  // Of the buffers for widened weights, mapped at construction: 0 where the dtypes are one. Part of the device budget.
-  [[nodiscard]] std::uint64_t widened_bytes() const { return widened_.bytes(); }
+  [[nodiscard]] std::uint64_t widened_bytes() const override { return widened_.bytes(); }
 
-  // Runs every kind of unit once on `device`, forward and (training) backward, on memory of its own, and measures the most bytes that LibTorch's
-  // temporaries take. Returns `margin` times that and `slack_bytes`, which is the cap from then on: beyond it run() throws Error(budget).
-  std::uint64_t rehearse(device::Device& device, bool training, double margin, std::uint64_t slack_bytes);
+  std::uint64_t rehearse(device::Device& device, bool training, double margin, std::uint64_t slack_bytes) override;
 
  private:
   struct Views {
@@ -62,7 +59,6 @@ class TorchBackend final : public runtime::ComputeBackend {
   torch::Tensor& tied_view(std::byte* base, at::ScalarType dtype);
   std::byte* computable(int object, std::byte* weights, bool opens);
   torch::Tensor hidden(std::byte* data) const;
-  torch::Tensor ids(const std::int64_t* data, int micro_batch) const;
   struct Work;  // a call, inside the guard
   void bind(const Work& work);
   void bind_own(const Work& work, const runtime::UsedObject& own);

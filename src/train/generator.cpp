@@ -46,7 +46,7 @@ class Generator::Impl {
     seen_.assign(tokens.end() - static_cast<std::ptrdiff_t>(std::min(window, tokens.size())), tokens.end());
     session_.backend.set_tokens(static_cast<std::int64_t>(seen_.size()));
     batch_.training = false;
-    batch_.inputs = seen_.data();
+    batch_.inputs = seen_;
     batch_.losses.resize(1);
     session_.executor->wait_results(session_.executor->validate(batch_));
     if (!generator_.defined()) generator_ = at::make_generator<at::CPUGeneratorImpl>(options.seed);

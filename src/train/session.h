@@ -8,6 +8,7 @@
 #include "core/topology.h"
 #include "device/device.h"
 #include "optim/optimizer.h"
+#include "plan/memory_plan.h"
 #include "plan/numerics.h"
 #include "plan/planning.h"
 #include "runtime/executor.h"

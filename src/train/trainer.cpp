@@ -58,7 +58,6 @@ class Trainer::Impl {
  private:
   struct InFlight {
     runtime::Executor::Ticket ticket = -1;
-    Batch data;
     runtime::StepBatch batch;
     StepResult result;
   };
@@ -125,11 +124,9 @@ void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training, std:
     throw Error(ErrorKind::usage, "a batch has " + std::to_string(batch.inputs.size()) + " inputs and " + std::to_string(batch.labels.size()) +
                                       " labels; micro_batches x micro_batch_size x sequence_length = " + std::to_string(expected) + " of each are needed");
   }
-  step.data.inputs.assign(batch.inputs.begin(), batch.inputs.end());
-  step.data.labels.assign(batch.labels.begin(), batch.labels.end());
   step.batch.training = training;
-  step.batch.inputs = step.data.inputs.data();
-  step.batch.labels = step.data.labels.data();
+  step.batch.inputs = batch.inputs;
+  step.batch.labels = batch.labels;
   step.batch.losses.assign(static_cast<std::size_t>(micro_batches), 0.0);
 }
 
@@ -149,7 +146,7 @@ void Trainer::Impl::submit(const Batch& batch) {
   InFlight& step = steps_[submitted_ % 2];
   fill(step, batch, true, session.config.train.micro_batches);
   step.result = {};
-  step.result.tokens = counted(step.data.labels);
+  step.result.tokens = counted(batch.labels);
   step.batch.loss_factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(step.result.tokens, 1)));
   step.ticket = run->train(step.batch);
   step.result.step = step.batch.step;

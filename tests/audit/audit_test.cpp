@@ -32,7 +32,8 @@ TEST(Audit, FindsNothingInProgramsOverTablesOfAnyShape) { expect_sound(schedule:
 TEST(AuditMap, FindsNothingInTheMapsOfRanksThatOwnPartsOfObjects) {
   for (int seed = 0; seed < schedule::test::sweep(300); ++seed) {
     const Problem problem = schedule::test::random_share(static_cast<std::uint64_t>(seed));
-    const Findings findings = audit_map(make_map(problem, {}));
+    const PoolSizes two_each(make_map(problem, {}).pools.size(), 2);
+    const Findings findings = audit_map(make_map(problem, two_each));
     ASSERT_TRUE(findings.empty()) << describe(problem) << '\n' << joined(findings);
   }
 }

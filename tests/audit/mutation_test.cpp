@@ -185,6 +185,42 @@ TEST_P(Mutation, AnEndOrderThatForgetsASlotIsFound) {
   EXPECT_FALSE(found().empty());
 }
 
+// The next graph's batch may come while this one's is being read.
+TEST_P(Mutation, ABatchThatIsPutOverTheOneBeforeIsFound) {
+  const auto pool = static_cast<std::size_t>(program_.map.pool(PoolRole::host_batch));
+  std::sort(train().end_order[pool].begin(), train().end_order[pool].end());
+  EXPECT_FALSE(audit_tasks(program_.map, train_).empty());
+  EXPECT_FALSE(audit_contents(sequence()).empty());
+}
+
+TEST_P(Mutation, IdsAndLabelsOfAnotherMicroBatchAreFound) {
+  const Graph original = train_;
+  const Problem& problem = program_.map.problem;
+  int copies = 0;
+  for (TaskId id : tasks_of(Op::copy)) {
+    train() = original;
+    if (access(id, Role::source).resource != program_.map.batch_slot()) continue;
+    ++copies;
+    std::uint64_t& offset = access(id, Role::source).offset;
+    offset = (offset + problem.ids_bytes) % program_.map.pools[static_cast<std::size_t>(program_.map.pool(PoolRole::host_batch))].bytes;
+    EXPECT_FALSE(audit_contents(sequence()).empty());
+  }
+  EXPECT_EQ(copies, (first_trained_unit(problem) == 0 ? 3 : 2) * problem.micro_batches);
+}
+
+TEST_P(Mutation, ALossThatDoesNotComeBackIsFound) {
+  const Graph original = train_;
+  int copies = 0;
+  for (TaskId id : tasks_of(Op::copy)) {
+    train() = original;
+    if (access(id, Role::destination).resource != program_.map.losses_home) continue;
+    ++copies;
+    train().tasks.erase(train().tasks.begin() + id);
+    EXPECT_FALSE(audit_contents(sequence()).empty());
+  }
+  EXPECT_EQ(copies, program_.map.problem.micro_batches);
+}
+
 // Weights that visits close to one another fetch may still stand in the right place from the one before.
 TEST_P(Mutation, AWrongPlaceInABufferIsFound) {
   const Graph original = train_;

@@ -25,8 +25,8 @@ void fill(std::int64_t step, std::vector<std::int64_t>& inputs, std::vector<std:
 
 void fill(runtime::StepBatch& batch, const std::vector<std::int64_t>& inputs, const std::vector<std::int64_t>& labels, int micro_batches) {
   batch.training = true;
-  batch.inputs = inputs.data();
-  batch.labels = labels.data();
+  batch.inputs = inputs;
+  batch.labels = labels;
   batch.loss_factor = 1.0F / static_cast<float>(inputs.size());
   batch.losses.assign(static_cast<std::size_t>(micro_batches), 0.0);
 }
@@ -47,6 +47,7 @@ ToyRun::ToyRun(double delay) {
     schedule::add_unit(problem, std::move(object));
   }
   problem.activation_bytes = 400;
+  problem.ids_bytes = kIdsBytes;
   problem.micro_batches = 1;
   problem.delay = delay;
   problem.commits = true;

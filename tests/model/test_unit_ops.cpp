@@ -24,6 +24,18 @@ torch::Tensor some_ids(std::int64_t vocab, std::uint64_t seed) {
   return torch::randint(vocab, {kRows, kTokens}, torch::kInt64);
 }
 
+double loss_and_gradient(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass, torch::Tensor& gradient) {
+  torch::Tensor loss = torch::full({}, -1.0, torch::kFloat64);
+  head_forward_backward(head, hidden, labels, pass, gradient, loss);
+  return loss.item<double>();
+}
+
+double loss_alone(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass) {
+  torch::Tensor loss = torch::full({}, -1.0, torch::kFloat64);
+  head_loss(head, hidden, labels, pass, loss);
+  return loss.item<double>();
+}
+
 torch::Tensor run(torch::nn::Module& module, const torch::Tensor& input) {
   if (auto* unit = dynamic_cast<Unit*>(&module)) return unit->forward(input);
   return dynamic_cast<EmbeddingUnit&>(module).forward(input);
@@ -219,9 +231,9 @@ TEST_P(UnitOps, HeadInChunksAgreesWithTheWholeToRounding) {
     unit.gradients().zero_();
     torch::Tensor grad_hidden = torch::empty_like(hidden);
     const HeadPass pass{1.0F / counted, chunk_tokens};
-    const double loss = head_forward_backward(head, hidden, labels, pass, grad_hidden);
+    const double loss = loss_and_gradient(head, hidden, labels, pass, grad_hidden);
     EXPECT_NEAR(loss, whole.item<double>(), 1e-6 * std::abs(loss));
-    EXPECT_EQ(loss, head_loss(head, hidden, labels, pass));
+    EXPECT_EQ(loss, loss_alone(head, hidden, labels, pass));
     EXPECT_TRUE(torch::allclose(grad_hidden, expected.back(), 1e-5, 1e-7)) << chunk_tokens;
     EXPECT_EQ(grad_hidden.narrow(0, 0, 1).narrow(1, 3, 3).abs().max().item<float>(), 0.0F);
     const auto gradients = unit.gradient_views();
@@ -237,8 +249,8 @@ TEST_P(UnitOps, HeadMayWriteTheGradientOverItsInput) {
   torch::Tensor hidden = some_hidden(model_.hidden, 8);
   const torch::Tensor labels = some_ids(model_.vocab, 9);
   torch::Tensor apart = torch::empty_like(hidden);
-  const double loss = head_forward_backward(head, hidden, labels, {0.1F, 7}, apart);
-  EXPECT_EQ(loss, head_forward_backward(head, hidden, labels, {0.1F, 7}, hidden));
+  const double loss = loss_and_gradient(head, hidden, labels, {0.1F, 7}, apart);
+  EXPECT_EQ(loss, loss_and_gradient(head, hidden, labels, {0.1F, 7}, hidden));
   EXPECT_TRUE(torch::equal(hidden, apart));
 }
 

@@ -90,7 +90,7 @@ struct Step {
   Step(const schedule::Problem& problem, std::int64_t number)
       : tokens(static_cast<std::size_t>(problem.micro_batches * kTokens), 1) {
     batch.step = number;
-    batch.inputs = batch.labels = tokens.data();
+    batch.inputs = batch.labels = tokens;
     batch.losses.assign(static_cast<std::size_t>(problem.micro_batches), 0.0);
   }
   std::vector<std::int64_t> tokens;

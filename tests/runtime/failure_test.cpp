@@ -41,10 +41,10 @@ class Countdown {
 class FailingBackend final : public ToyBackend {
  public:
   FailingBackend(const schedule::Problem& problem, int calls) : ToyBackend(problem), countdown_(calls) {}
-  void run(const device::ComputeScope& scope, const ComputeCall& call, StepBatch& batch) override {
-    step_ = batch.step;
+  void run(const device::ComputeScope& scope, const ComputeCall& call) override {
+    step_ = call.step;
     countdown_.tick("the unit fails");
-    ToyBackend::run(scope, call, batch);
+    ToyBackend::run(scope, call);
   }
   // Of the last call.
   [[nodiscard]] std::int64_t step() const { return step_; }
@@ -294,9 +294,9 @@ INSTANTIATE_TEST_SUITE_P(Everywhere, FailureTest,
 class DivergingBackend final : public ToyBackend {
  public:
   DivergingBackend(const schedule::Problem& problem, std::int64_t step) : ToyBackend(problem), step_(step) {}
-  void run(const device::ComputeScope& scope, const ComputeCall& call, StepBatch& batch) override {
-    ToyBackend::run(scope, call, batch);
-    if (call.op == schedule::Op::head && batch.step >= step_) *call.loss = std::nan("");
+  void run(const device::ComputeScope& scope, const ComputeCall& call) override {
+    ToyBackend::run(scope, call);
+    if (call.op == schedule::Op::head && call.step >= step_) *scope.as<double>(call.loss) = std::nan("");
   }
 
  private:

@@ -52,6 +52,7 @@ Setup random_setup(std::uint64_t seed) {
   for (int unit = 0; unit < units; ++unit) add_unit(p, {.elements = 1 + random.below(7 * schedule::kGrain)});
   if (random.coin()) p.units.back().objects.push_back(0);
   p.activation_bytes = sizeof(float) * (1 + random.below(2000));
+  p.ids_bytes = kIdsBytes;
   p.micro_batches = random.between(1, 5);
   p.schedule = random.below(3) == 0 ? schedule::ScheduleKind::horizontal : schedule::ScheduleKind::vertical;
   p.order = p.schedule == schedule::ScheduleKind::vertical && random.coin() ? schedule::Order::snake : schedule::Order::ascending;
@@ -81,6 +82,7 @@ Setup random_table_setup(std::uint64_t seed) {
   }
   p.guard = schedule::Guard::none;
   p.activation_bytes = sizeof(float) * (1 + random.below(2000));
+  p.ids_bytes = kIdsBytes;
   setup.paths = random.coin() ? 3 : 1;
   setup.slots = p.commits ? 2 : 1;
   draw_optimizer(setup, random);
@@ -101,6 +103,7 @@ Setup ssd_setup() {
   for (std::uint64_t elements : {6 * schedule::kGrain, 5 * schedule::kGrain, 5 * schedule::kGrain, 4 * schedule::kGrain - 7}) add_unit(p, {.elements = elements});
   p.units.back().objects.push_back(0);
   p.activation_bytes = 4000;
+  p.ids_bytes = kIdsBytes;
   p.micro_batches = 3;
   p.delay = 0.4;
   p.activations = {0.0, 0.0};
@@ -183,8 +186,8 @@ Started& Rig::add(bool training) {
   }
   if (training) added.batch.step = ++steps_;
   added.batch.training = training;
-  added.batch.inputs = added.inputs.data();
-  added.batch.labels = added.labels.data();
+  added.batch.inputs = added.inputs;
+  added.batch.labels = added.labels;
   added.batch.loss_factor = 1.0F / static_cast<float>(tokens);
   added.batch.losses.assign(static_cast<std::size_t>(setup_.problem.micro_batches), 0.0);
   return added;

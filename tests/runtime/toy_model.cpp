@@ -15,7 +15,11 @@ using schedule::Op;
 
 // The reference's memory, as places on the CPU device that it computes on.
 device::DevicePtr place(std::vector<std::byte>& bytes) { return device::DevicePtr(bytes.data()); }
-device::DevicePtr place(std::vector<float>& values) { return device::DevicePtr(reinterpret_cast<std::byte*>(values.data())); }
+template <typename T>
+device::DevicePtr place(T* values) {
+  return device::DevicePtr(reinterpret_cast<std::byte*>(values));
+}
+device::DevicePtr place(std::vector<float>& values) { return place(values.data()); }
 
 }  // namespace
 
@@ -52,7 +56,6 @@ struct ToyBackend::Mixer {
 struct ToyBackend::Work {
   const device::ComputeScope& scope;
   const ComputeCall& call;
-  StepBatch& batch;
 
   [[nodiscard]] float* floats(device::DevicePtr place) const { return scope.as<float>(place); }
 };
@@ -66,10 +69,9 @@ ToyBackend::ToyBackend(const schedule::Problem& problem, bool blows_up)
 
 ToyBackend::Mixer ToyBackend::mixer_of(const Work& work, std::size_t use) const {
   const ComputeCall& call = work.call;
-  const StepBatch& batch = work.batch;
   const std::uint64_t elements = problem_.object(call.uses[use].object).elements;
   // As dropout would: another factor each step, unit and micro-batch.
-  const std::int64_t noise = batch.training ? (batch.step * 31 + call.unit * 7 + call.micro_batch * 3) % 17 : 0;
+  const std::int64_t noise = call.training ? (call.step * 31 + call.unit * 7 + call.micro_batch * 3) % 17 : 0;
   const float even = 0.5F * static_cast<float>(hidden_) / static_cast<float>(std::max<std::uint64_t>(elements, hidden_));
   return {elements, hidden_, static_cast<std::size_t>(call.micro_batch) + 1 + 4 * use, even * (1.0F + 0.01F * static_cast<float>(noise))};
 }
@@ -90,8 +92,8 @@ void ToyBackend::mix_backward(const Work& work, const float* x, const float* y_g
   }
 }
 
-void ToyBackend::run(const device::ComputeScope& scope, const ComputeCall& call, StepBatch& batch) {
-  const Work work{scope, call, batch};
+void ToyBackend::run(const device::ComputeScope& scope, const ComputeCall& call) {
+  const Work work{scope, call};
   for (const UsedObject& used : call.uses) {
     if (used.gradients && used.first) std::fill_n(work.floats(used.gradients), problem_.object(used.object).cells(), 0.0F);
   }
@@ -106,7 +108,7 @@ void ToyBackend::run(const device::ComputeScope& scope, const ComputeCall& call,
 
 const float* ToyBackend::unit_input(const Work& work) {
   if (work.call.unit > 0) return work.floats(work.call.input);
-  const std::int64_t* ids = work.batch.inputs + static_cast<std::ptrdiff_t>(work.call.micro_batch) * kTokens;
+  const auto* ids = work.scope.as<std::int64_t>(work.call.ids);
   for (std::size_t i = 0; i < hidden_; ++i) input_[i] = 0.01F * static_cast<float>(ids[i % kTokens]) + 0.001F * static_cast<float>(i % 37);
   return input_.data();
 }
@@ -128,21 +130,20 @@ void ToyBackend::backward(const Work& work) {
 
 void ToyBackend::head(const Work& work) {
   const ComputeCall& call = work.call;
-  const StepBatch& batch = work.batch;
   const float* x = work.floats(call.input);
   std::fill(output_.begin(), output_.end(), 0.0F);
   mix_forward(work, x, output_.data());
-  const std::int64_t* labels = batch.labels + static_cast<std::ptrdiff_t>(call.micro_batch) * kTokens;
+  const auto* labels = work.scope.as<std::int64_t>(call.ids);
   double loss = 0.0;
   for (std::size_t i = 0; i < hidden_; ++i) {
     const float error = output_[i] - 0.1F * static_cast<float>(labels[i % kTokens]);
-    output_gradient_[i] = error * batch.loss_factor;
+    output_gradient_[i] = error * call.loss_factor;
     loss += 0.5 * static_cast<double>(error) * static_cast<double>(output_gradient_[i]);
   }
-  *call.loss = loss;
+  *work.scope.as<double>(call.loss) = loss;
   if (call.op == Op::head_forward) return;
   for (float& gradient : output_gradient_) gradient *= call.loss_scale;
-  if (blows_up_ && batch.step % 4 == 2) output_gradient_[hidden_ / 2] = std::numeric_limits<float>::infinity();
+  if (blows_up_ && call.step % 4 == 2) output_gradient_[hidden_ / 2] = std::numeric_limits<float>::infinity();
   float* x_gradient = work.floats(call.output);
   if (x_gradient != nullptr) std::fill_n(x_gradient, hidden_, 0.0F);
   mix_backward(work, x, output_gradient_.data(), x_gradient);
@@ -193,11 +194,16 @@ void ToyReference::compute(Op op, int unit, int micro_batch, StepBatch& batch) {
   const std::vector<UsedObject> used = uses(unit, differentiates);
   call.uses = used;
   call.input = checkpoint(unit, micro_batch);
-  if (head) call.loss = &batch.losses[static_cast<std::size_t>(micro_batch)];
+  call.step = batch.step;
+  call.training = batch.training;
+  call.loss_factor = batch.loss_factor;
+  std::copy_n((head ? batch.labels : batch.inputs).data() + static_cast<std::ptrdiff_t>(micro_batch) * kTokens, kTokens, ids_.data());
+  if (head || unit == 0) call.ids = place(ids_.data());
+  if (head) call.loss = place(&batch.losses[static_cast<std::size_t>(micro_batch)]);
   call.loss_scale = static_cast<float>(counters_.loss_scale);
   if (op == Op::backward) call.output_gradient = hidden_gradient(unit + 1, micro_batch);
   if (op != Op::head_forward) call.output = differentiates ? hidden_gradient(unit, micro_batch) : checkpoint(unit + 1, micro_batch);
-  device_->stream(device::StreamKind::compute).compute([&](const device::ComputeScope& scope) { backend_.run(scope, call, batch); });
+  device_->stream(device::StreamKind::compute).compute([&](const device::ComputeScope& scope) { backend_.run(scope, call); });
 }
 
 double ToyReference::scaled_norm() const {

@@ -2,6 +2,7 @@
 // Sums depend on their order and every weight on every other, so that a task that ran too early, too late or twice changes bits.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -13,6 +14,7 @@
 namespace gsnake::runtime::test {
 
 inline constexpr int kTokens = 8;  // per micro-batch
+inline constexpr std::uint64_t kIdsBytes = kTokens * sizeof(std::int64_t);
 
 // The learning rate of the update after so many.
 double learning_rate(std::int64_t updates);
@@ -21,7 +23,7 @@ class ToyBackend : public ComputeBackend {
  public:
   // blows_up: of some steps, the gradient is not finite.
   explicit ToyBackend(const schedule::Problem& problem, bool blows_up = false);
-  void run(const device::ComputeScope& scope, const ComputeCall& call, StepBatch& batch) override;
+  void run(const device::ComputeScope& scope, const ComputeCall& call) override;
 
  private:
   struct Mixer;
@@ -76,6 +78,7 @@ class ToyReference {
   StepCounters counters_;
   ToyBackend backend_;
   const std::unique_ptr<device::Device> device_ = device::make_cpu_device();
+  std::array<std::int64_t, kTokens> ids_{};  // of the unit and micro-batch at work
   std::vector<ToyObject> objects_;
   const std::vector<std::vector<int>> users_;               // by object
   std::vector<std::vector<std::vector<float>>> gradients_;  // by object and user; once all are added up, the first user's is the object's

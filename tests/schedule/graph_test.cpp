@@ -72,6 +72,7 @@ Problem on_ssd(int layers, ScheduleKind schedule, double delay) {
   Problem p;
   for (int unit = 0; unit < layers + 2; ++unit) add_unit(p, {.elements = (unit == 0 || unit == layers + 1 ? 20 : 9) * kGrain});
   p.activation_bytes = 3 * 4096;
+  p.ids_bytes = 64;
   p.micro_batches = 3;
   p.schedule = schedule;
   p.order = schedule == ScheduleKind::vertical ? Order::snake : Order::ascending;
@@ -209,6 +210,7 @@ TEST(Validate, RefusesProblemsWithoutAGraph) {
   EXPECT_TRUE(refused([](Problem& p) { p.units[1].objects = {0}; })) << "nobody uses object 1";
   EXPECT_TRUE(refused([](Problem& p) { p.chunk_elements = 1000; }));
   EXPECT_TRUE(refused([](Problem& p) { p.activation_bytes = 0; }));
+  EXPECT_TRUE(refused([](Problem& p) { p.ids_bytes = 0; }));
   EXPECT_TRUE(refused([](Problem& p) { p.schedule = ScheduleKind::horizontal; }));
 }
 

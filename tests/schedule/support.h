@@ -107,6 +107,7 @@ inline Problem random_problem(std::uint64_t seed) {
   }
   if (random.coin()) p.units.back().objects.push_back(0);
   p.activation_bytes = 1 + random.below(20000);
+  p.ids_bytes = 8 * (1 + random.below(100));
   p.micro_batches = random.between(1, 6);
   draw_course(p, random);
   Object format;
@@ -145,6 +146,7 @@ inline Problem random_table(std::uint64_t seed) {
     p.units.push_back({uses, 0.0});
   }
   p.activation_bytes = 1 + random.below(20000);
+  p.ids_bytes = 8 * (1 + random.below(100));
   p.micro_batches = random.between(1, 5);
   draw_course(p, random);
   draw_places(p, random);
@@ -172,6 +174,7 @@ inline Problem mixed_problem(ScheduleKind schedule, int units, int micro_batches
   }
   p.units.back().objects.push_back(0);
   p.activation_bytes = 4096;
+  p.ids_bytes = 64;
   p.micro_batches = micro_batches;
   p.schedule = schedule;
   p.order = schedule == ScheduleKind::vertical ? Order::snake : Order::ascending;

@@ -44,6 +44,7 @@ Problem on_ssd(double delay, bool tied, double gradients_host) {
   for (std::uint64_t grains : {100, 200, 200, 50}) add_unit(p, {.elements = grains * kGrain});
   if (tied) p.units.back().objects.push_back(0);
   p.activation_bytes = 4096;
+  p.ids_bytes = 64;
   p.micro_batches = 4;
   p.delay = delay;
   p.activations = {1.0, 0.0};

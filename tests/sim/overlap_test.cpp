@@ -23,6 +23,7 @@ Problem streamed(double delay, int micro_batches, ScheduleKind schedule, double 
   }
   p.units.back().objects.push_back(0);
   p.activation_bytes = 16384;
+  p.ids_bytes = 512;
   p.micro_batches = micro_batches;
   p.schedule = schedule;
   p.order = schedule == ScheduleKind::vertical ? Order::snake : Order::ascending;

@@ -67,7 +67,7 @@ TEST_P(Backend, WideningOnceAVisitGivesTheBitsOfWideningEveryTime) {
   const auto of_once = run(once, false);
   const auto of_always = run(always, true);
   for (std::size_t i = 0; i < of_once.size(); ++i) EXPECT_TRUE(torch::equal(of_once[i], of_always[i])) << i;
-  EXPECT_EQ(once.batch.losses, always.batch.losses);
+  EXPECT_EQ(once.losses, always.losses);
 }
 
 TEST_P(Backend, UnitsThatTakeTurnsNeedNoVisitOfTheirOwn) {
@@ -113,10 +113,10 @@ TEST_P(Backend, APowerOfTwoScalesEveryGradientExactlyAndNoLoss) {
   Slots scaled(dtypes());
   const torch::Tensor input = plain.hidden(5);
   // Away from fp16's denormals, where scaling is not exact: that is what it is for.
-  plain.batch.loss_factor = scaled.batch.loss_factor = 16.0F;
+  plain.loss_factor = scaled.loss_factor = 16.0F;
   const torch::Tensor gradient = plain.head(input, 0, true);
   const torch::Tensor scaled_gradient = scaled.head(input, 0, true, kScale);
-  EXPECT_EQ(plain.batch.losses, scaled.batch.losses);
+  EXPECT_EQ(plain.losses, scaled.losses);
   if (dtypes().storage != torch::kHalf) {
     EXPECT_TRUE(torch::equal(scaled_gradient, gradient * kScale));
   }
@@ -127,7 +127,7 @@ TEST_P(Backend, APowerOfTwoScalesEveryGradientExactlyAndNoLoss) {
 TEST(LossScale, KeepsHiddenGradientsThatFp16WouldLose) {
   Slots slots({torch::kHalf, torch::kFloat32});
   const torch::Tensor input = slots.hidden(5);
-  slots.batch.loss_factor = 1e-7F;
+  slots.loss_factor = 1e-7F;
   const torch::Tensor lost = slots.head(input, 0, true);
   const torch::Tensor kept = slots.head(input, 0, true, 65536.0F);
   EXPECT_EQ(lost.abs().max().item<float>(), 0.0F);

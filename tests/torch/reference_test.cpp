@@ -46,14 +46,14 @@ void run_step(Slots& slots, float loss_scale) {
 
 void expect_equal_step(const Dtypes& dtypes, float loss_scale) {
   Slots slots(dtypes);
-  slots.batch.loss_factor = static_cast<float>(1.0 / static_cast<double>(2 * kRows * kTokens));
+  slots.loss_factor = static_cast<float>(1.0 / static_cast<double>(2 * kRows * kTokens));
   reference::ReferenceLoop loop(models::make(backend_model()), options_of(dtypes, loss_scale));
   for (std::int64_t unit = 0; unit < loop.units(); ++unit) store(loop.weights(unit), slots.weights[static_cast<std::size_t>(unit)]);
   run_step(slots, loss_scale);
   std::vector<reference::MicroBatch> micro_batches;
   for (std::int64_t m = 0; m < 2; ++m) micro_batches.push_back({slots.inputs[m], slots.labels[m]});
   const reference::StepResult result = loop.step(micro_batches, 1e-3);
-  EXPECT_EQ(slots.batch.losses, result.micro_batch_losses);
+  EXPECT_EQ(slots.losses, result.micro_batch_losses);
   slots.gradients[0].add_(slots.tied_gradients);
   for (std::int64_t unit = 0; unit < loop.units(); ++unit) {
     const torch::Tensor& expected = loop.gradients(unit);

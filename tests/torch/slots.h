@@ -56,11 +56,6 @@ class Slots {
     model::seed_unit(4, 0, 0, 0);
     inputs = torch::randint(kVocab, {2, kRows, kTokens}, torch::kInt64);
     labels = torch::randint(kVocab, {2, kRows, kTokens}, torch::kInt64);
-    batch.step = 1;
-    batch.inputs = inputs.data_ptr<std::int64_t>();
-    batch.labels = labels.data_ptr<std::int64_t>();
-    batch.loss_factor = 1.0F / static_cast<float>(2 * kRows * kTokens);
-    batch.losses.resize(2);
   }
 
   [[nodiscard]] torch::Tensor hidden(std::uint64_t seed, double scale = 1.0) const {
@@ -97,7 +92,8 @@ class Slots {
     call.input = bytes_of(input);
     call.output = bytes_of(gradient);
     call.loss_scale = loss_scale;
-    call.loss = &batch.losses[static_cast<std::size_t>(micro_batch)];
+    call.ids = bytes_of(labels[micro_batch]);
+    call.loss = device::DevicePtr(reinterpret_cast<std::byte*>(&losses[static_cast<std::size_t>(micro_batch)]));
     run(call);
     return gradient;
   }
@@ -112,11 +108,12 @@ class Slots {
   torch::Tensor tied_gradients;
   torch::Tensor inputs;  // (micro-batches, rows, tokens)
   torch::Tensor labels;
-  runtime::StepBatch batch;
+  float loss_factor = 1.0F / static_cast<float>(2 * kRows * kTokens);
+  std::vector<double> losses = std::vector<double>(2);  // by micro-batch
 
  private:
   void run(const runtime::ComputeCall& call) {
-    device_->stream(device::StreamKind::compute).compute([&](const device::ComputeScope& scope) { backend_.run(scope, call, batch); });
+    device_->stream(device::StreamKind::compute).compute([&](const device::ComputeScope& scope) { backend_.run(scope, call); });
   }
 
   runtime::ComputeCall call_of(schedule::Op op, int unit, int micro_batch, bool opens) {
@@ -128,6 +125,9 @@ class Slots {
     call.micro_batch = micro_batch;
     call.uses = uses_;
     call.opens = opens;
+    call.step = 1;
+    call.loss_factor = loss_factor;
+    if (unit == 0) call.ids = bytes_of(inputs[micro_batch]);
     return call;
   }
 

@@ -106,7 +106,8 @@ TEST_F(TorchMemory, LogitsNeverExistForMoreThanAChunk) {
   const auto peak_of = [&](std::int64_t chunk) {
     TorchMemoryMeter meter;
     const MeteredScope scope(meter);
-    model::head_forward_backward(head, hidden, labels, {1.0F, chunk}, gradient);
+    torch::Tensor loss = torch::zeros({}, torch::kFloat64);
+    model::head_forward_backward(head, hidden, labels, {1.0F, chunk}, gradient, loss);
     return meter.peak_bytes;
   };
   const std::int64_t all_logits = kTokens * config.vocab * 4;
