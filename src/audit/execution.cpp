@@ -129,6 +129,9 @@ void Execution::run(std::size_t graph, TaskId id) {
       return norm(stage, id);
     case Op::conclude:
       return conclude(stage, id);
+    case Op::all_gather:
+    case Op::reduce_scatter:
+      return move_between_ranks(stage, id);
     case Op::commit:
       return commit(stage, id);
     default:
@@ -165,6 +168,21 @@ void Execution::move(const Stage& stage, TaskId id) {
                    name_of(map_, source.resource));
   }
   write(stage, *stage.graph->find(task, Role::destination), task.bytes, *value);
+}
+
+// One symbol stands for the ranks' parts and for the whole: every rank runs the same graph.
+void Execution::move_between_ranks(const Stage& stage, TaskId id) {
+  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
+  const bool gathers = task.op == Op::all_gather;
+  const std::uint64_t part = task.bytes / static_cast<std::uint64_t>(map_.problem.ranks);
+  const Access& source = *stage.graph->find(task, Role::source);
+  const Value* value = contents_.first_of(stage.physical[static_cast<std::size_t>(source.resource)], source.offset, gathers ? part : task.bytes);
+  if (value == nullptr) {
+    return report_("graph " + std::to_string(stage.index) + ": " + name_of(*stage.graph, id) + " shares what nobody wrote from " + name_of(map_, source.resource));
+  }
+  const Value shared = *value;
+  Access destination = *stage.graph->find(task, Role::destination);
+  for (int place = 0; place < (gathers ? map_.problem.ranks : 1); ++place, destination.offset += part) write(stage, destination, part, shared);
 }
 
 void Execution::update(const Stage& stage, TaskId id) {

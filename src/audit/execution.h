@@ -50,6 +50,7 @@ class Execution {
   void undo(const Stage& stage, const Task& task);
   void expect_outcome(const Stage& stage, TaskId id, int step);
   void move(const Stage& stage, TaskId id);
+  void move_between_ranks(const Stage& stage, TaskId id);
   void update(const Stage& stage, TaskId id);
   void add(const Stage& stage, TaskId id);
   void norm(const Stage& stage, TaskId id);

@@ -1,5 +1,7 @@
 #include "audit/symbols.h"
 
+#include <algorithm>
+
 #include "schedule/problem.h"
 
 namespace gsnake::audit {
@@ -39,6 +41,19 @@ const Value* Contents::at(int resource, std::uint64_t offset, std::uint64_t byte
     if (run.offset == offset && run.bytes == bytes) return &run.value;
   }
   return nullptr;
+}
+
+const Value* Contents::first_of(int resource, std::uint64_t offset, std::uint64_t bytes) const {
+  const Value* first = nullptr;
+  std::uint64_t covered = 0;
+  for (const Run& run : runs_[static_cast<std::size_t>(resource)]) {
+    const std::uint64_t begin = std::max(offset, run.offset);
+    const std::uint64_t end = std::min(offset + bytes, run.offset + run.bytes);
+    if (begin >= end) continue;
+    covered += end - begin;
+    if (begin == offset) first = &run.value;
+  }
+  return covered == bytes ? first : nullptr;
 }
 
 void Contents::write(int resource, std::uint64_t offset, std::uint64_t bytes, const Value& value) {

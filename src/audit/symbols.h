@@ -42,6 +42,8 @@ class Contents {
 
   // What was written to exactly these bytes and not overwritten since, in whole or in part; nullptr where there is none.
   [[nodiscard]] const Value* at(int resource, std::uint64_t offset, std::uint64_t bytes) const;
+  // What the first of these bytes belong to, where each of them was written; nullptr else.
+  [[nodiscard]] const Value* first_of(int resource, std::uint64_t offset, std::uint64_t bytes) const;
   void write(int resource, std::uint64_t offset, std::uint64_t bytes, const Value& value);
 
  private:

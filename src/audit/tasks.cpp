@@ -45,6 +45,10 @@ class TaskAudit {
         return {{Role::source, Mode::read, Where::host, task.bytes}, {Role::destination, Mode::write, Where::extent, task.bytes}};
       case Op::copy:
         return expected_of_copy(task);
+      case Op::all_gather:
+        return {{Role::source, Mode::read, Where::device, part_bytes(task)}, {Role::destination, Mode::write, Where::device, task.bytes}};
+      case Op::reduce_scatter:
+        return {{Role::source, Mode::read, Where::device, task.bytes}, {Role::destination, Mode::write, Where::device, part_bytes(task)}};
       case Op::update:
       case Op::add:
       case Op::norm:
@@ -53,6 +57,8 @@ class TaskAudit {
         return expected_of_compute(task);
     }
   }
+
+  [[nodiscard]] std::uint64_t part_bytes(const Task& task) const { return task.bytes / static_cast<std::uint64_t>(problem_.ranks); }
 
   [[nodiscard]] static Expected outcome() { return {Role::outcome, Mode::read, Where::host, 8, false}; }
 
@@ -116,11 +122,13 @@ class TaskAudit {
     return map_.extents[static_cast<std::size_t>(resource) - map_.buffers.size()].bytes;
   }
 
+  static bool is_collective(const Task& task) { return task.op == Op::all_gather || task.op == Op::reduce_scatter; }
+
   [[nodiscard]] bool in_range(const Task& task) const {
     const bool of_chunk = task.chunk >= 0 && task.chunk < static_cast<int>(map_.chunks.size());
     const bool of_unit =
         task.unit >= 0 && task.unit < problem_.unit_count() && task.micro_batch >= 0 && task.micro_batch < problem_.micro_batches;
-    const bool moves = task.op == Op::read || task.op == Op::write || task.op == Op::copy;
+    const bool moves = task.op == Op::read || task.op == Op::write || task.op == Op::copy || is_collective(task);
     const bool on_chunk = task.op == Op::update || task.op == Op::add || task.op == Op::norm;
     if (task.op == Op::commit || task.op == Op::conclude) return task.chunk < 0 && task.unit < 0 && task.micro_batch < 0;
     if (!moves && !on_chunk && !of_unit) return false;
@@ -140,6 +148,9 @@ class TaskAudit {
       case Op::norm:
       case Op::conclude:
         return task.lane == Lane::optimizer;
+      case Op::all_gather:
+      case Op::reduce_scatter:
+        return task.lane == Lane::collective;
       case Op::commit:
         return task.lane == Lane::commit;
       default:
@@ -161,6 +172,7 @@ class TaskAudit {
     require(on_its_lane(task), id, "is on another lane than its kind");
     if (task.op == Op::commit) return check_commit(id);
     if (task.op == Op::conclude) return check_conclude(id);
+    if (is_collective(task)) require(task.bytes > 0 && task.bytes % (4 * static_cast<std::uint64_t>(problem_.ranks)) == 0, id, "does not share whole numbers among the ranks");
     const std::vector<Expected> expected = expected_accesses(task);
     const auto accesses = graph_.accesses(task);
     require(accesses.size() == expected.size(), id, "has accesses too many or too few");

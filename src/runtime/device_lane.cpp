@@ -7,8 +7,6 @@
 namespace gsnake::runtime {
 namespace {
 
-constexpr std::size_t kMostInDevice = 64;  // submitted ahead of the device
-
 device::StreamKind stream_kind(Lane lane) {
   switch (lane) {
     case Lane::h2d: return device::StreamKind::h2d;
@@ -18,19 +16,11 @@ device::StreamKind stream_kind(Lane lane) {
   }
 }
 
-std::size_t most_uses(const schedule::Problem& problem) {
-  std::size_t most = 0;
-  for (const schedule::Unit& unit : problem.units) most = std::max(most, unit.objects.size());
-  return most;
-}
-
 }  // namespace
 
-DeviceLane::DeviceLane(const Options& options, const schedule::Map& map, device::Device& device, const MemoryImage& memory, ComputeBackend& backend,
-                       TaskSink& sink)
-    : options_(options), problem_(map.problem), stream_(device.stream(stream_kind(options.lane))), places_(memory), backend_(backend), sink_(sink),
-      throttle_(options.emulated_rate), in_device_(kMostInDevice), works_(kMostInDevice + 1) {
-  for (Work& work : works_) work.uses.resize(most_uses(problem_));
+DeviceLane::DeviceLane(const Options& options, device::Device& device, const EventRings& rings, std::unique_ptr<DeviceWork> work, TaskSink& sink)
+    : options_(options), stream_(device.stream(stream_kind(options.lane))), rings_(rings), events_(*rings[static_cast<std::size_t>(options.lane)]),
+      work_(std::move(work)), sink_(sink), throttle_(options.emulated_rate), in_device_(kMostInDevice) {
   feeder_ = std::thread([this] { feed(); });
   try {
     watcher_ = std::thread([this] { watch(); });
@@ -42,6 +32,8 @@ DeviceLane::DeviceLane(const Options& options, const schedule::Map& map, device:
 
 void DeviceLane::started(Flight& flight) {
   const std::lock_guard lock(mutex_);
+  flight.first_number[static_cast<std::size_t>(options_.lane)] = numbered_;
+  numbered_ += static_cast<std::int64_t>(flight.prepared->lane_tasks[static_cast<std::size_t>(options_.lane)].size());
   flights_[flight.sequence % 2] = &flight;
   started_ = flight.sequence + 1;
   changed_.notify_all();
@@ -53,11 +45,14 @@ void DeviceLane::ready(Flight&, TaskId) {
 }
 
 void DeviceLane::stop() noexcept {
+  bool in_hand = false;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
+    in_hand = launching_.has_value() || given_ > events_.passed();
     changed_.notify_all();
   }
+  if (in_hand) work_->give_up();
   if (feeder_.joinable()) feeder_.join();
   {
     const std::lock_guard lock(mutex_);
@@ -81,6 +76,13 @@ bool DeviceLane::wait_until_ready(Flight& flight, TaskId task) {
   return !stopping_;
 }
 
+// The watcher makes room until the feeder has ended.
+void DeviceLane::wait_for_room(std::int64_t number) {
+  if (events_.has_room(number)) return;
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return events_.has_room(number); });
+}
+
 void DeviceLane::feed() {
   core::set_thread_name(std::string("gs-") + schedule::kLaneNames[static_cast<std::size_t>(options_.lane)]);
   core::block_signals();
@@ -88,8 +90,7 @@ void DeviceLane::feed() {
   try {
     while (Flight* flight = next_flight()) {
       for (TaskId task : flight->prepared->lane_tasks[static_cast<std::size_t>(options_.lane)]) {
-        if (!wait_until_ready(*flight, task) || sink_.poisoned()) return;
-        submit(*flight, task);
+        if (!wait_until_ready(*flight, task) || sink_.poisoned() || !submit(*flight, task)) return;
       }
       ++fed_;
       sink_.passed(*flight);
@@ -99,112 +100,67 @@ void DeviceLane::feed() {
   }
 }
 
-void DeviceLane::set_call(Work& work, const Flight& flight, const schedule::Task& task) const {
-  using schedule::Role;
-  const std::vector<int>& objects = problem_.uses(task.unit);
-  for (std::size_t i = 0; i < objects.size(); ++i) work.uses[i] = {objects[i]};
-  ComputeCall& call = work.call = {};
-  call.op = task.op;
-  call.unit = task.unit;
-  call.micro_batch = task.micro_batch;
-  call.step = flight.batch->step;
-  call.training = flight.batch->training;
-  call.loss_factor = flight.batch->loss_factor;
-  call.opens = task.opens;
-  call.uses = {work.uses.data(), objects.size()};
-  for (const schedule::Access& access : flight.graph().accesses(task)) {
-    UsedObject& used = work.uses[access.use];
-    switch (access.role) {
-      case Role::weights:
-        used.weights = places_.on_device(flight, access);
-        break;
-      case Role::gradients:
-        used.gradients = places_.on_device(flight, access);
-        used.first = access.mode == schedule::Mode::write;
-        break;
-      case Role::ids:
-        call.ids = places_.on_device(flight, access);
-        break;
-      case Role::input:
-        call.input = places_.on_device(flight, access);
-        break;
-      case Role::output_gradient:
-        call.output_gradient = places_.on_device(flight, access);
-        break;
-      case Role::output:
-        call.output = places_.on_device(flight, access);
-        break;
-      case Role::losses:
-        call.loss = places_.on_device(flight, access);
-        break;
-      default:
-        break;
-    }
-  }
-  if (task.op == schedule::Op::head) call.loss_scale = static_cast<float>(counters_of(flight).loss_scale);
-}
-
-// h2d also carries what goes from one place on the device to another.
-void DeviceLane::copy(const Flight& flight, const schedule::Task& task) {
-  const schedule::Access& source = *flight.graph().find(task, schedule::Role::source);
-  const schedule::Access& destination = *flight.graph().find(task, schedule::Role::destination);
-  if (options_.lane == Lane::d2h) {
-    stream_.copy(places_.host(flight, destination), places_.on_device(flight, source), task.bytes);
-  } else if (places_.is_host(source)) {
-    stream_.copy(places_.on_device(flight, destination), places_.host(flight, source), task.bytes);
-  } else {
-    stream_.copy(places_.on_device(flight, destination), places_.on_device(flight, source), task.bytes);
-  }
-}
-
-void DeviceLane::launch(Flight& flight, TaskId id) {
-  const schedule::Task& task = flight.task(id);
-  if (task.op == schedule::Op::copy) return copy(flight, task);
-  Work& work = works_[next_work_++ % works_.size()];
-  work.backend = &backend_;
-  set_call(work, flight, task);
-  stream_.compute([&work](const device::ComputeScope& scope) { work.backend->run(scope, work.call); });
-}
-
-void DeviceLane::submit(Flight& flight, TaskId id) {
-  const schedule::Task& task = flight.task(id);
+void DeviceLane::order_after_other_lanes(const Flight& flight, TaskId id) {
   const auto i = static_cast<std::size_t>(id);
   const PreparedGraph& prepared = *flight.prepared;
   for (std::uint32_t k = prepared.first_device_source[i]; k < prepared.first_device_source[i + 1]; ++k) {
-    stream_.wait(*flight.events[static_cast<std::size_t>(prepared.device_sources[k])]);
+    const TaskId source = prepared.device_sources[k];
+    rings_[static_cast<std::size_t>(flight.task(source).lane)]->order(flight.number_of(source), stream_);
   }
+}
+
+// False: the lane stops.
+bool DeviceLane::submit(Flight& flight, TaskId id) {
+  const std::int64_t number = flight.number_of(id);
+  wait_for_room(number);
+  order_after_other_lanes(flight, id);
+  const schedule::Task& task = flight.task(id);
   const std::int64_t begin = now_ns();
   clock_.enter(begin);
-  flight.times[i].begin_ns = begin;
+  flight.times[static_cast<std::size_t>(id)].begin_ns = begin;
   const bool real = flight.carries_out(id);
   const std::int64_t due = real ? throttle_.occupy(begin, options_.lane == Lane::compute ? task.flops : static_cast<double>(task.bytes)) : begin;
   const Submitted submitted{&flight, id, due, {flight.step, &task, begin, {}}};
-  if (real) {
-    {
-      const std::lock_guard lock(mutex_);
-      launching_ = submitted;
-    }
-    launch(flight, id);
-  }
-  stream_.record(*flight.events[i]);
+  if (real && !launch(submitted, number)) return false;
+  events_.record(number, stream_);
   sink_.submitted(flight, id);
-  std::unique_lock lock(mutex_);
-  launching_.reset();
-  // In order: nothing completes before what was submitted earlier.
-  if (ring_size_ == 0 && flight.events[i]->reached()) {
-    lock.unlock();
-    finish(submitted);
-    return;
+  hand_over(submitted, number);
+  return true;
+}
+
+// Whoever stops the lane either sees that a task is in hand, or none begins.
+bool DeviceLane::launch(const Submitted& submitted, std::int64_t number) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    launching_ = submitted;
   }
-  changed_.wait(lock, [&] { return ring_size_ < kMostInDevice; });  // the watcher makes room until the feeder has ended
-  in_device_[(ring_begin_ + ring_size_++) % kMostInDevice] = submitted;
-  watched_.notify_all();
+  const Flight& flight = *submitted.flight;
+  work_->submit(flight, flight.task(submitted.task), static_cast<std::size_t>(number) % kMostInDevice, stream_);
+  return true;
+}
+
+// To the watcher, unless the task and all before it are over already.
+void DeviceLane::hand_over(const Submitted& submitted, std::int64_t number) {
+  {
+    const std::lock_guard lock(mutex_);
+    launching_.reset();
+    given_ = number + 1;
+    if (events_.passed() < number || !events_.reached(number)) {
+      in_device_[static_cast<std::size_t>(number) % kMostInDevice] = submitted;
+      watched_.notify_all();
+      return;
+    }
+    events_.pass(number);
+  }
+  finish(submitted);
 }
 
 std::optional<InHand> DeviceLane::oldest() {
   const std::lock_guard lock(mutex_);
-  if (ring_size_ == 0 && !launching_) return std::nullopt;
-  return (ring_size_ > 0 ? in_device_[ring_begin_] : *launching_).in_hand;
+  const std::int64_t number = events_.passed();
+  if (given_ > number) return in_device_[static_cast<std::size_t>(number) % kMostInDevice].in_hand;
+  return launching_ ? std::optional(launching_->in_hand) : std::nullopt;
 }
 
 // Waits for everything that the device was given, also after a failure: until then its memory is in use.
@@ -213,19 +169,19 @@ void DeviceLane::watch() {
   core::block_signals();
   std::unique_lock lock(mutex_);
   while (true) {
-    watched_.wait(lock, [&] { return fed_all_ || ring_size_ > 0; });
-    if (ring_size_ == 0) return;
-    const Submitted oldest = in_device_[ring_begin_];
+    watched_.wait(lock, [&] { return fed_all_ || given_ > events_.passed(); });
+    const std::int64_t number = events_.passed();
+    if (given_ == number) return;
+    const Submitted oldest = in_device_[static_cast<std::size_t>(number) % kMostInDevice];
     lock.unlock();
     try {
-      oldest.flight->events[static_cast<std::size_t>(oldest.task)]->wait();
+      events_.wait(number);
       if (!sink_.poisoned()) finish(oldest);
     } catch (...) {
       sink_.fail(std::current_exception());
     }
+    events_.pass(number);
     lock.lock();
-    ring_begin_ = (ring_begin_ + 1) % kMostInDevice;
-    --ring_size_;
     changed_.notify_all();
   }
 }

@@ -1,23 +1,31 @@
-// compute, h2d and d2h: a stream of the device each, fed in emission order by a thread of its own.
+// compute, h2d, d2h and collective: a stream of the device each, fed in emission order by a thread of its own.
 #pragma once
 
-#include <deque>
+#include <array>
+#include <memory>
 #include <thread>
 
 #include "core/topology.h"
+#include "runtime/device_work.h"
+#include "runtime/event_ring.h"
 #include "runtime/lane.h"
-#include "runtime/places.h"
 
 namespace gsnake::runtime {
 
+// Of the lanes that are there.
+using EventRings = std::array<std::unique_ptr<EventRing>, schedule::kLaneCount>;
+
 class DeviceLane final : public LaneRunner {
  public:
+  static constexpr std::size_t kMostInDevice = 64;  // tasks submitted ahead of the device; places of a ring and of the work
+
   struct Options {
     Lane lane = Lane::compute;
     double emulated_rate = 0.0;  // bytes/s; FLOP/s for compute; 0: not capped
     core::Cpus cpus;             // that its thread, and with it what the device computes on the CPU, keeps to; empty: any
   };
-  DeviceLane(const Options& options, const schedule::Map& map, device::Device& device, const MemoryImage& memory, ComputeBackend& backend, TaskSink& sink);
+  // The rings, its own among them, are borrowed.
+  DeviceLane(const Options& options, device::Device& device, const EventRings& rings, std::unique_ptr<DeviceWork> work, TaskSink& sink);
   ~DeviceLane() override { stop(); }
 
   void started(Flight& flight) override;
@@ -33,28 +41,22 @@ class DeviceLane final : public LaneRunner {
     InHand in_hand;  // for whoever asks: the flight may be another graph's as soon as the task is over
   };
 
-  // What a compute task refers to while the device has it.
-  struct Work {
-    ComputeBackend* backend = nullptr;
-    ComputeCall call;
-    std::vector<UsedObject> uses;  // the call's: room for those of any unit
-  };
-
   void feed();
   void watch();
   Flight* next_flight();
   bool wait_until_ready(Flight& flight, TaskId task);
-  void submit(Flight& flight, TaskId task);
-  void launch(Flight& flight, TaskId task);
-  void copy(const Flight& flight, const schedule::Task& task);
-  void set_call(Work& work, const Flight& flight, const schedule::Task& task) const;
+  void wait_for_room(std::int64_t number);
+  bool submit(Flight& flight, TaskId task);
+  bool launch(const Submitted& submitted, std::int64_t number);
+  void hand_over(const Submitted& submitted, std::int64_t number);
+  void order_after_other_lanes(const Flight& flight, TaskId task);
   void finish(const Submitted& submitted);
 
   const Options options_;
-  const schedule::Problem& problem_;
   device::Stream& stream_;
-  const Places places_;
-  ComputeBackend& backend_;
+  const EventRings& rings_;
+  EventRing& events_;
+  const std::unique_ptr<DeviceWork> work_;
   TaskSink& sink_;
   Throttle throttle_;
   std::mutex mutex_;
@@ -63,11 +65,9 @@ class DeviceLane final : public LaneRunner {
   Flight* flights_[2] = {nullptr, nullptr};
   std::int64_t started_ = 0;  // flights
   std::int64_t fed_ = 0;
-  std::vector<Submitted> in_device_;  // a ring: submitted, their events not yet reached
-  std::vector<Work> works_;  // as many as can be in the device, and one
-  std::size_t next_work_ = 0;
-  std::size_t ring_begin_ = 0;
-  std::size_t ring_size_ = 0;
+  std::int64_t numbered_ = 0;  // tasks of the flights that were started
+  std::int64_t given_ = 0;     // tasks that the device has taken; those that the ring does not count as passed are in it
+  std::vector<Submitted> in_device_;    // by number, a ring
   std::optional<Submitted> launching_;  // given to the device right now; a device that works inline takes its time
   bool stopping_ = false;
   bool fed_all_ = false;  // the feeder has ended

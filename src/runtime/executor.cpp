@@ -5,92 +5,9 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "runtime/device_lane.h"
-#include "runtime/optimizer_lane.h"
-#include "runtime/ssd_lane.h"
-
 namespace gsnake::runtime {
 
 using schedule::Variant;
-
-namespace {
-
-std::size_t most_tasks(const schedule::Program& program) {
-  std::size_t most = 0;
-  for (const schedule::Graph& graph : program.graphs) most = std::max(most, graph.tasks.size());
-  return most;
-}
-
-constexpr std::array kInOrderLanes{Lane::compute, Lane::h2d, Lane::d2h};
-
-}  // namespace
-
-Executor::Executor(const schedule::Program& program, device::Device& device, store::Store& store, ComputeBackend& backend,
-                   ExecutorOptions options)
-    : program_(program), options_(std::move(options)), memory_(program.map, device),
-      known_to_engine_(store.engine(), {memory_.host_block().data().get(), memory_.host_block().bytes()}), slots_(program.map, store.layout()) {
-  for (auto& flight : flights_) {
-    flight = std::make_unique<Flight>(most_tasks(program), program.map.buffers.size(), device);
-    flight->guarded = program.map.problem.guard != schedule::Guard::none;
-  }
-  outcome_of(-1).verdict.after = options_.counters;
-  outcome_of(-1).what.unsaved = false;
-  if (program.map.problem.trains() && !options_.policy.learning_rate) throw std::logic_error("executor: it trains without a learning rate");
-  if (program.map.problem.commits && options_.committer == nullptr) throw std::logic_error("executor: steps can be committed, but nobody does it");
-  for (std::size_t object = 0; object < program.map.problem.objects.size(); ++object) {
-    const bool has_optimizer = object < options_.optimizers.size() && options_.optimizers[object] != nullptr;
-    if (program.map.problem.objects[object].trained && !has_optimizer) throw std::logic_error("executor: an object is trained without an optimizer");
-  }
-  prepare_graphs();
-  make_lanes(device, store, backend);
-}
-
-void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend) {
-  const auto rate = [&](Lane lane) { return options_.emulated_rates[static_cast<std::size_t>(lane)]; };
-  const std::size_t most_ready = 2 * most_tasks(program_);
-  const core::CoreSplit cores = options_.cores.value_or(core::CoreSplit());
-  TaskSink& sink = *this;
-  for (Lane lane : kInOrderLanes) {
-    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<DeviceLane>(DeviceLane::Options{lane, rate(lane), lane == Lane::compute ? cores.compute : core::Cpus()}, program_.map, device, memory_, backend, sink);
-  }
-  for (Lane lane : {Lane::ssd_read, Lane::ssd_write}) {
-    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready, options_.verify_reads && options_.hash_writes, options_.hash_writes}, program_.map, store,
-                                                                       slots_, memory_, sink);
-  }
-  if (options_.committer != nullptr) {
-    const auto carry_out = [this](Flight& flight, TaskId task) { commit(flight, task); };
-    lanes_[static_cast<std::size_t>(Lane::commit)] = std::make_unique<CommitLane>(std::size_t{4}, carry_out, sink);
-  }
-  OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.optimizers, options_.decay_runs, options_.policy, cores.optimizer};
-  lanes_[static_cast<std::size_t>(Lane::optimizer)] = std::make_unique<OptimizerLane>(std::move(own), program_.map, memory_, sink);
-}
-
-Executor::~Executor() {
-  {
-    const std::lock_guard lock(progress_mutex_);
-    stopping_ = true;
-    progress_.notify_all();
-  }
-  for (auto& lane : lanes_) {
-    if (lane) lane->stop();
-  }
-}
-
-void Executor::prepare_graphs() {
-  const auto built = [&](int variant) { return !program_.graphs[static_cast<std::size_t>(variant)].end_order.empty(); };
-  for (int i = 0; i < schedule::kVariantCount; ++i) {
-    if (!built(i)) continue;
-    const auto next = static_cast<Variant>(i);
-    const schedule::Graph& graph = program_.graph(next);
-    graphs_[static_cast<std::size_t>(i)] = prepare(graph);
-    for (int k = 0; k < schedule::kVariantCount; ++k) {
-      const auto previous = static_cast<Variant>(k);
-      if (!built(k) || !schedule::may_follow(previous, next, program_.delayed)) continue;
-      const schedule::Graph& before = program_.graph(previous);
-      joins_[static_cast<std::size_t>(k)][static_cast<std::size_t>(i)] = prepare_join(before, graph, schedule::join(program_.map, before, graph));
-    }
-  }
-}
 
 // Each step is committed once, by whichever graph completes its update.
 schedule::Conditions Executor::conditions_of(Variant variant, bool commits) {
@@ -107,6 +24,9 @@ schedule::Conditions Executor::conditions_of(Variant variant, bool commits) {
 
 Executor::Ticket Executor::start(Variant variant, StepBatch* batch, bool commits) {
   throw_if_poisoned();
+  const schedule::Problem& problem = program_.map.problem;
+  const std::uint64_t most_ids = problem.ids_bytes * static_cast<std::uint64_t>(problem.micro_batches);
+  if (batch != nullptr && std::max(batch->inputs.size_bytes(), batch->labels.size_bytes()) > most_ids) throw std::logic_error("executor: a batch has more ids than were planned");
   const Ticket ticket = next_sequence_;
   Flight& next = flight(ticket);
   if (ticket >= 2) {
@@ -170,8 +90,9 @@ void Executor::set_up(Flight& next, const PreparedGraph& graph, const PreparedJo
     next.join_state[i].store(kOpen, std::memory_order_relaxed);
   }
   next.has_results.store(next.batch == nullptr, std::memory_order_relaxed);
-  next.tasks_all.store(static_cast<std::int32_t>(tasks + kInOrderLanes.size()), std::memory_order_relaxed);
-  next.tasks_left.store(static_cast<std::int32_t>(tasks + kInOrderLanes.size()), std::memory_order_release);
+  const std::int32_t to_do = static_cast<std::int32_t>(tasks) + in_order_lanes_;
+  next.tasks_all.store(to_do, std::memory_order_relaxed);
+  next.tasks_left.store(to_do, std::memory_order_release);
   const schedule::Map& map = program_.map;
   for (std::size_t b = 0; b < map.buffers.size(); ++b) {
     const int pool = map.buffers[b].pool;
@@ -187,7 +108,6 @@ void Executor::put_batch(const Flight& flight) {
   const schedule::Map& map = program_.map;
   const device::HostPtr slot = memory_.host(flight.physical[static_cast<std::size_t>(map.batch_slot())]);
   const auto put = [&](schedule::BatchPart part, std::span<const std::int64_t> ids) {
-    if (ids.size_bytes() > map.problem.ids_bytes * static_cast<std::uint64_t>(map.problem.micro_batches)) throw std::logic_error("executor: a batch is larger than what was planned");
     std::copy(ids.begin(), ids.end(), (slot + map.batch_offset(part, 0)).as<std::int64_t>());
   };
   put(schedule::BatchPart::ids, flight.batch->inputs);
@@ -294,10 +214,13 @@ void Executor::notify() {
 }
 
 void Executor::fail(std::exception_ptr error) noexcept {
-  const std::lock_guard lock(progress_mutex_);
-  if (!error_) error_ = std::move(error);
-  poisoned_.store(true, std::memory_order_release);
-  progress_.notify_all();
+  {
+    const std::lock_guard lock(progress_mutex_);
+    if (!error_) error_ = std::move(error);
+    poisoned_.store(true, std::memory_order_release);
+    progress_.notify_all();
+  }
+  if (options_.collective != nullptr) options_.collective->abort();  // the other ranks would wait for this one
 }
 
 void Executor::throw_if_poisoned() {

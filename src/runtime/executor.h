@@ -9,6 +9,7 @@
 #include "device/device.h"
 #include "greedysnake/results.h"
 #include "runtime/commit_lane.h"
+#include "runtime/device_lane.h"
 #include "runtime/lane.h"
 #include "runtime/memory_image.h"
 #include "runtime/slot_table.h"
@@ -24,7 +25,8 @@ struct ExecutorOptions {
   std::vector<const optim::Optimizer*> optimizers;       // by object; borrowed; null where it is frozen
   std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
   Policy policy;
-  StepCounters counters;                                     // of the steps before
+  StepCounters counters;                                 // of the steps before
+  Collective* collective = nullptr;                      // borrowed; for programs with tasks on the collective lane
   Committer* committer = nullptr;                        // borrowed; for a problem whose steps can be committed
   bool verify_reads = true;                              // against the checksums in slots()
   bool hash_writes = true;                               // into slots(), of scratch where reads are verified; false only to measure what it costs
@@ -94,7 +96,9 @@ class Executor final : private TaskSink {
 
   [[nodiscard]] std::optional<InHand> oldest_in_hand() const;
   [[nodiscard]] LaneRunner& lane(Lane lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
+  void check_options() const;
   void make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend);
+  void make_device_lanes(device::Device& device, ComputeBackend& backend);
   void prepare_graphs();
   Ticket start(schedule::Variant variant, StepBatch* batch, bool commits = false);
   void begin_step(Flight& next, bool commits);
@@ -123,7 +127,9 @@ class Executor final : private TaskSink {
   std::array<std::optional<PreparedGraph>, schedule::kVariantCount> graphs_;
   std::array<std::array<std::optional<PreparedJoin>, schedule::kVariantCount>, schedule::kVariantCount> joins_;  // by previous and next
   std::array<std::unique_ptr<Flight>, 2> flights_;
+  EventRings rings_;
   std::array<std::unique_ptr<LaneRunner>, schedule::kLaneCount> lanes_;
+  std::int32_t in_order_lanes_ = 0;
   std::int64_t next_sequence_ = 0;
   bool pending_ = false;
   TrainingRef last_;            // the newest training step

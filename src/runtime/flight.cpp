@@ -27,7 +27,9 @@ PreparedGraph prepare(const schedule::Graph& graph) {
   for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
     const auto id = static_cast<TaskId>(i);
     const schedule::Task& task = graph.tasks[i];
-    prepared.lane_tasks[static_cast<std::size_t>(task.lane)].push_back(id);
+    std::vector<TaskId>& own = prepared.lane_tasks[static_cast<std::size_t>(task.lane)];
+    prepared.lane_position.push_back(static_cast<std::int32_t>(own.size()));
+    own.push_back(id);
     if (!is_device_lane(task.lane)) continue;
     for (TaskId successor : graph.successors_of(id)) {
       if (is_device_lane(graph.tasks[static_cast<std::size_t>(successor)].lane)) between_device_lanes.push_back({id, successor});
@@ -50,10 +52,8 @@ PreparedJoin prepare_join(const schedule::Graph& previous, const schedule::Graph
   return join;
 }
 
-Flight::Flight(std::size_t tasks, std::size_t buffers, device::Device& device)
-    : physical(buffers), times(tasks), links(tasks), waiting(new std::atomic<std::int32_t>[tasks]), join_state(new std::atomic<std::uint8_t>[tasks]) {
-  for (std::size_t i = 0; i < tasks; ++i) events.push_back(device.make_event());
-}
+Flight::Flight(std::size_t tasks, std::size_t buffers)
+    : physical(buffers), times(tasks), links(tasks), waiting(new std::atomic<std::int32_t>[tasks]), join_state(new std::atomic<std::uint8_t>[tasks]) {}
 
 bool Flight::carries_out(TaskId id) const {
   const schedule::Task& own_task = task(id);

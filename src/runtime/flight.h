@@ -1,13 +1,13 @@
 // One graph while it runs: what each task still waits for, which slots it uses, when it ran.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
 
-#include "device/device.h"
 #include "optim/optimizer.h"
 #include "runtime/compute.h"
 #include "runtime/outcome.h"
@@ -22,7 +22,8 @@ using schedule::TaskId;
 struct PreparedGraph {
   const schedule::Graph* graph = nullptr;
   std::vector<std::vector<TaskId>> lane_tasks;       // by lane, in emission order
-  std::vector<std::uint32_t> first_device_source;    // CSR by task: predecessors on other device lanes, whose events it waits for
+  std::vector<std::int32_t> lane_position;           // by task: its place among its lane's
+  std::vector<std::uint32_t> first_device_source;    // CSR by task: predecessors on other device lanes, which it follows in its stream
   std::vector<TaskId> device_sources;
 };
 
@@ -66,7 +67,7 @@ struct Link {
 // Allocated once for the largest graph; two of them take turns.
 class Flight {
  public:
-  Flight(std::size_t tasks, std::size_t buffers, device::Device& device);
+  Flight(std::size_t tasks, std::size_t buffers);
 
   const PreparedGraph* prepared = nullptr;
   std::int64_t sequence = -1;
@@ -81,7 +82,7 @@ class Flight {
   std::vector<std::int32_t> physical;      // which buffer of the map each buffer of the graph is
   std::vector<TaskTimes> times;            // by task
   std::vector<Link> links;                 // by task: what follows it in a list of tasks that are passed over
-  std::vector<std::unique_ptr<device::Event>> events;       // by task; used by those on device lanes
+  std::array<std::int64_t, schedule::kLaneCount> first_number{};  // by device lane: tasks that it was given in the graphs before
   std::unique_ptr<std::atomic<std::int32_t>[]> waiting;     // by task: edges still open
   std::unique_ptr<std::atomic<std::uint8_t>[]> join_state;  // by task: see kOpen
   std::atomic<std::int32_t> tasks_all{0};                   // what tasks_left began with
@@ -93,6 +94,10 @@ class Flight {
 
   [[nodiscard]] const schedule::Graph& graph() const { return *prepared->graph; }
   [[nodiscard]] const schedule::Task& task(TaskId id) const { return graph().tasks[static_cast<std::size_t>(id)]; }
+  // Of a task on a device lane, among all that the lane is ever given.
+  [[nodiscard]] std::int64_t number_of(TaskId id) const {
+    return first_number[static_cast<std::size_t>(task(id).lane)] + prepared->lane_position[static_cast<std::size_t>(id)];
+  }
   // Once the task's edges are settled: whether it depends on the outcome of the step before is known then, and so is that outcome.
   [[nodiscard]] bool carries_out(TaskId id) const;
   [[nodiscard]] bool ended() const { return tasks_left.load(std::memory_order_acquire) == 0; }

@@ -76,7 +76,7 @@ class LaneRunner {
   virtual ~LaneRunner() = default;
   virtual void started(Flight&) {}
   virtual void ready(Flight& flight, TaskId task) = 0;  // all its edges are settled
-  // Takes no more tasks; returns when none is in hand and the threads have ended. Called once, also after a failure.
+  // Takes no more tasks; returns when none is in hand and the threads have ended. Also after a failure, and again.
   virtual void stop() noexcept = 0;
   // The task that has been in hand longest; thread-safe.
   [[nodiscard]] virtual std::optional<InHand> oldest() = 0;

@@ -31,12 +31,14 @@ enum class Op : std::uint8_t {
   head,          // forward and backward of the last unit
   head_forward,  // loss (or logits) only
   conclude,      // all losses and norm partials are there: the step's outcome is known
+  all_gather,    // every rank's part of something -> the whole, on the device
+  reduce_scatter,  // everybody's whole -> this rank's part of the sum, fp32, on the device
   commit,        // reads every extent of trained state, in the sense that what it finds there becomes durable: before the next update's writes
 };
 
-inline constexpr int kOpCount = 12;
-inline constexpr std::array<const char*, kOpCount> kOpNames{"read",    "write",    "copy", "update",       "add",      "norm",
-                                                            "forward", "backward", "head", "head_forward", "conclude", "commit"};
+inline constexpr int kOpCount = 14;
+inline constexpr std::array<const char*, kOpCount> kOpNames{"read", "write",        "copy",     "update",     "add",            "norm",  "forward", "backward",
+                                                            "head", "head_forward", "conclude", "all_gather", "reduce_scatter", "commit"};
 
 // Whether a task is carried out in a step; a task that is not still takes its turn, and moves nothing. It may depend on what is known
 // when the graph is started, and on the outcome of the step whose update the task belongs to, for which it then waits.
@@ -50,8 +52,8 @@ enum class When : std::uint8_t {
 enum class Mode : std::uint8_t { read, write, update };  // update: read and written in place
 
 enum class Role : std::uint8_t {
-  source,           // read, write, copy, add; commit: every extent of state that is trained
-  destination,      // read, write, copy, add
+  source,           // read, write, copy, add, collectives; commit: every extent of state that is trained
+  destination,      // read, write, copy, add, collectives
   weight,           // update: host
   gradient,         // update, norm: host
   state0, state1, state2,
@@ -88,7 +90,7 @@ struct Task {
   std::int32_t priority = 0;        // of ready-queues: position of the compute task that waits for it; smaller first
   std::uint32_t first_access = 0;
   std::uint32_t accesses = 0;
-  std::uint64_t bytes = 0;          // moved or, on the optimizer lane, read and written
+  std::uint64_t bytes = 0;          // moved or, on the optimizer lane, read and written; collectives: of the whole, all ranks' parts
   double flops = 0.0;
 };
 

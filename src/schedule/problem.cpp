@@ -70,6 +70,7 @@ std::vector<std::uint64_t> Problem::elements() const {
 void validate(const Problem& p) {
   require(p.unit_count() >= 2, "a model has at least an embedding and a head");
   require(p.micro_batches >= 1, "micro_batches is at least 1");
+  require(p.ranks >= 1, "ranks is at least 1");
   require(is_fraction(p.delay) && is_fraction(p.gradients_host), "delay and placement fractions lie in 0..1");
   for (const Fractions& f : {p.weights, p.optimizer, p.activations}) {
     require(is_fraction(f.device) && is_fraction(f.host) && f.device + f.host <= 1.0 + 1e-9, "placement fractions lie in 0..1 and sum to at most 1");

@@ -91,6 +91,7 @@ struct Problem {
   double gradients_host = 1.0;             // of the gradients that wait; the rest is spilled to SSD
   bool commits = false;                    // state has a second slot on SSD and every step can be made durable
   std::uint64_t chunk_elements = 1ULL << 20;  // at most, of one transfer or update; a multiple of kGrain
+  int ranks = 1;                           // that run each step together; builders know one
 
   [[nodiscard]] int unit_count() const { return static_cast<int>(units.size()); }
   [[nodiscard]] int object_count() const { return static_cast<int>(objects.size()); }

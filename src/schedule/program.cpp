@@ -99,6 +99,7 @@ std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next)
 
 Program build_program(const Problem& problem, const PoolSizes& sizes) {
   Program program;
+  if (problem.ranks > 1) throw Error(ErrorKind::usage, "schedule: no builder shares a step among ranks");
   program.map = make_map(problem, sizes);
   require_whole_objects(problem);
   program.delayed = has_delayed(program.map);

@@ -63,7 +63,7 @@ class InHandTest : public ::testing::Test {
   Rig rig_{ssd_setup(), device_};
   const schedule::Graph& graph_ = rig_.program().graph(Variant::train_first);
   PreparedGraph prepared_ = prepare(graph_);
-  Flight flight_{graph_.tasks.size(), rig_.program().map.buffers.size(), device_};
+  Flight flight_{graph_.tasks.size(), rig_.program().map.buffers.size()};
   StepOutcome outcome_;
   AskingSink sink_;
 };
@@ -80,8 +80,9 @@ TEST_F(InHandTest, OfAnSsdLaneIsTheTaskThatWasBegun) {
 TEST_F(InHandTest, OfADeviceLaneIsTheTaskThatWasSubmitted) {
   const TaskId task = only_task_of(Lane::h2d);
   set_up_flight();
-  ToyBackend backend(rig_.program().map.problem);
-  DeviceLane lane({Lane::h2d, 0.0, {}}, rig_.program().map, device_, rig_.executor().memory(), backend, sink_);
+  EventRings rings;
+  rings[static_cast<std::size_t>(Lane::h2d)] = std::make_unique<EventRing>(DeviceLane::kMostInDevice, device_);
+  DeviceLane lane({Lane::h2d, 0.0, {}}, device_, rings, make_copies(rig_.executor().memory()), sink_);
   sink_.lane = &lane;
   device_.hold(device::StreamKind::h2d);
   lane.started(flight_);

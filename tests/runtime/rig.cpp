@@ -6,7 +6,7 @@
 namespace gsnake::runtime::test {
 namespace {
 
-constexpr std::uint64_t kSeed = 20;
+constexpr std::uint64_t kBatchSeed = 20;
 
 schedule::Fractions random_placement(Random& random) {
   return random.one_of<schedule::Fractions>({{0.0, 0.0}, {0.0, 0.0}, {0.0, 1.0}, {1.0, 0.0}, {1.0 / 3, 1.0 / 3}, {0.2, 0.5}});
@@ -147,7 +147,7 @@ std::vector<ReadingCommitter::Commit> ReadingCommitter::take() {
 }
 
 Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const optim::Optimizer* optimizer, Committer* committer)
-    : setup_(std::move(setup)), program_(schedule::build_program(setup_.problem, setup_.pools)), initial_(initial_objects(setup_.problem, kSeed)),
+    : setup_(std::move(setup)), program_(setup_.build(setup_.problem, setup_.pools)), initial_(initial_objects(setup_.problem, setup_.seed)),
       toy_(setup_.problem, setup_.blows_up), optimizers_(setup_.problem, setup_.optimizer) {
   open_store();
   ExecutorOptions options;
@@ -158,6 +158,7 @@ Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const opt
   options.decay_runs = decay_runs(setup_.problem);
   options.policy = setup_.policy;
   options.counters = setup_.counters;
+  options.collective = setup_.collective;
   if (setup_.problem.commits) options.committer = committer == nullptr ? &committer_ : committer;
   executor_ = std::make_unique<Executor>(program_, device, *store_, backend == nullptr ? toy_ : *backend, std::move(options));
 }
@@ -179,7 +180,7 @@ void Rig::open_store() {
 Started& Rig::add(bool training) {
   Started& added = started_.emplace_back();
   const auto tokens = static_cast<std::size_t>(setup_.problem.micro_batches * kTokens);
-  Random random(started_.size() * 1000 + kSeed);
+  Random random(started_.size() * 1000 + kBatchSeed);
   for (std::size_t i = 0; i < tokens; ++i) {
     added.inputs.push_back(static_cast<std::int64_t>(random.below(100)));
     added.labels.push_back(static_cast<std::int64_t>(random.below(20)));
@@ -225,6 +226,12 @@ void Rig::finish() {
 std::vector<ToyObject> Rig::stored() { return read_slot(executor_->slots().committed_slot()); }
 
 std::vector<ToyObject> Rig::read_slot(int slot) { return read_objects(*store_, setup_.problem, initial_, slot); }
+
+std::vector<std::byte> Rig::scratch(const core::Extent& extent) {
+  const memory::AnonymousMemory buffer(extent.bytes);
+  store_->read(extent, 0, buffer.data());
+  return {buffer.data(), buffer.data() + extent.bytes};
+}
 
 std::string Rig::file_of(store::Kind kind) const {
   return folder_ / "ssd0/gsnake-" + store::kKindNames[static_cast<std::size_t>(kind)] + ".bin";

@@ -37,6 +37,9 @@ struct Setup {
   Policy policy{learning_rate};
   StepCounters counters;
   bool blows_up = false;  // the gradient of some steps
+  std::uint64_t seed = 20;  // of the initial objects
+  std::function<schedule::Program(const schedule::Problem&, const schedule::PoolSizes&)> build = schedule::build_program;
+  Collective* collective = nullptr;
   std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine{};  // faults between store and engine
 };
 
@@ -107,6 +110,8 @@ class Rig {
   // Of the state on SSD that counts after `finish()`.
   [[nodiscard]] std::vector<ToyObject> stored();
   [[nodiscard]] ReadingCommitter& committer() { return committer_; }
+  // Scratch on SSD, as it stands.
+  [[nodiscard]] std::vector<std::byte> scratch(const core::Extent& extent);
   [[nodiscard]] std::string file_of(store::Kind kind) const;
   [[nodiscard]] std::string folder() const { return folder_.path(); }
 
