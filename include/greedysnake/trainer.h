@@ -16,6 +16,10 @@
 
 namespace gsnake {
 
+namespace train {
+struct Parts;
+}
+
 struct TrainerOptions {
   Resume resume = Resume::automatic;
   bool overwrite = false;                // with Resume::never: over a run that is there
@@ -24,6 +28,8 @@ struct TrainerOptions {
   // Told what the constructor does, whenever that changes or goes on, and how far it is in bytes where that is known (else 0 of 0). What it
   // throws ends the construction: a new run leaves nothing behind, an earlier one stays at its last commit.
   std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total)> progress;
+  // Of tests: another device or another backend than the config's (src/train/parts.h).
+  std::shared_ptr<const train::Parts> parts;
 };
 
 // One thread drives a trainer. Everything that can be refused is refused by the constructor, with nothing left behind: Error(usage),

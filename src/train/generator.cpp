@@ -24,12 +24,12 @@ Config sampling_config(const std::string& run_dir) {
 
 class Generator::Impl {
  public:
-  explicit Impl(const std::string& run_dir) : config(sampling_config(run_dir)), session_(models::make(config.model), config, train::Purpose::sample) {
+  explicit Impl(const std::string& run_dir) : config(sampling_config(run_dir)), session_(models::make(config.model), config, train::Purpose::sample, parts()) {
     Config where = config;
     where.run.dir = run_dir;
     session_.store = store::Store::open_reader(checkpoint::store_options(where));
     session_.start(checkpoint::StartState::sampled, nullptr);
-    session_.backend.set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
+    backend_->set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
       const torch::NoGradGuard no_grad;
       logits_ = head.logits(hidden.select(1, hidden.size(1) - 1)).select(0, 0).to(torch::kFloat32).clone();
     });
@@ -44,7 +44,7 @@ class Generator::Impl {
     }
     const auto window = static_cast<std::size_t>(config.train.sequence_length);
     seen_.assign(tokens.end() - static_cast<std::ptrdiff_t>(std::min(window, tokens.size())), tokens.end());
-    session_.backend.set_tokens(static_cast<std::int64_t>(seen_.size()));
+    backend_->set_tokens(static_cast<std::int64_t>(seen_.size()));
     batch_.training = false;
     batch_.inputs = seen_;
     batch_.losses.resize(1);
@@ -56,11 +56,23 @@ class Generator::Impl {
   const Config config;
 
  private:
+  // The default ones; of the backend it is known that it is LibTorch's.
+  train::Parts parts() {
+    train::Parts parts;
+    parts.make_backend = [this](Model& model, const plan::ModelLayout& layout, const backend::ComputeShape& shape) {
+      auto made = std::make_unique<backend::TorchBackend>(model, layout, shape);
+      backend_ = made.get();
+      return made;
+    };
+    return parts;
+  }
+
   // Before the session, whose lanes use them until they end.
   std::vector<std::int64_t> seen_;
   runtime::StepBatch batch_;
   torch::Tensor logits_;  // of the last position; written on the compute lane, read after wait_results()
   at::Generator generator_;
+  backend::TorchBackend* backend_ = nullptr;  // the session's
   train::Session session_;
 };
 

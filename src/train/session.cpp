@@ -53,13 +53,13 @@ std::uint64_t resident_bytes() {
   return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-Session::Session(Model made, const Config& settings, Purpose purpose)
-    : config(settings), device(device::make_cpu_device()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(plan::make_model_layout(model, settings.optimizer.decay_1d)),
-      shape(compute_shape(settings, purpose)), backend(model, layout, shape), problem(plan::make_problem(settings, numerics, model, layout, purpose == Purpose::train)) {
+Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts)
+    : config(settings), device(parts.make_device()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(plan::make_model_layout(model, settings.optimizer.decay_1d)),
+      shape(compute_shape(settings, purpose)), backend(parts.make_backend(model, layout, shape)), problem(plan::make_problem(settings, numerics, model, layout, purpose == Purpose::train)) {
   const bool training = purpose == Purpose::train;
-  temporaries = backend.rehearse(*device, training, kTemporariesMargin, kTemporariesSlack);
+  temporaries = backend->rehearse(*device, training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
-  memory = plan::plan_memory(config, problem, {temporaries, backend.widened_bytes(), training && plan::snapshot_places(config) > 0 ? checkpoint::store_options(config).stream_bytes : 0});
+  memory = plan::plan_memory(config, problem, {temporaries, backend->widened_bytes(), training && plan::snapshot_places(config) > 0 ? checkpoint::store_options(config).stream_bytes : 0});
   program = schedule::build_program(problem, memory.pools);
   store_layout = plan::make_store_layout(config, problem);
   if (training) optimizer = optim::make_optimizer(numerics.optimizer);
@@ -82,7 +82,7 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   options.counters = numerics.counters;
   options.verify_reads = config.ssd.verify == ReadChecks::always;
   options.hash_writes = checkpoint::hashes_state();
-  executor = std::make_unique<runtime::Executor>(program, *device, *store, backend, std::move(options));
+  executor = std::make_unique<runtime::Executor>(program, *device, *store, *backend, std::move(options));
   checkpoint::set_up(executor->slots(), *store, checksums);
   // What is resident beside what the budgets were charged with: libraries, code, stacks. LibTorch's temporaries are not there yet.
   const std::uint64_t resident = resident_bytes();

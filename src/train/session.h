@@ -8,11 +8,10 @@
 #include "core/topology.h"
 #include "device/device.h"
 #include "optim/optimizer.h"
-#include "plan/memory_plan.h"
 #include "plan/numerics.h"
 #include "plan/planning.h"
 #include "runtime/executor.h"
-#include "torch/backend.h"
+#include "train/parts.h"
 
 namespace gsnake::train {
 
@@ -22,7 +21,7 @@ enum class Purpose : std::uint8_t { train, sample };
 // order in which they are made, and the reverse of the order in which they end.
 struct Session {
   // Rehearses the units, plans memory, builds the program; touches no drive. Throws Error(usage), Error(budget).
-  Session(Model model, const Config& config, Purpose purpose);
+  Session(Model model, const Config& config, Purpose purpose, const Parts& parts = {});
 
   // Allocates slots, starts the lanes and loads what placement keeps in memory. The store is set by then. `committer` makes steps durable
   // where problem.commits asks for it; borrowed.
@@ -34,7 +33,7 @@ struct Session {
   Model model;
   plan::ModelLayout layout;
   backend::ComputeShape shape;
-  backend::TorchBackend backend;
+  std::unique_ptr<backend::UnitBackend> backend;
   schedule::Problem problem;
   plan::MemoryPlan memory;
   std::uint64_t temporaries = 0;  // LibTorch's, in bytes

@@ -18,8 +18,6 @@ namespace gsnake {
 namespace {
 
 using schedule::Lane;
-static_assert(kLanes == schedule::kLaneCount);
-
 std::int64_t counted(const std::vector<std::int64_t>& labels) {
   std::int64_t count = 0;
   for (std::int64_t label : labels) count += label == kIgnoredLabel ? 0 : 1;
@@ -27,6 +25,8 @@ std::int64_t counted(const std::vector<std::int64_t>& labels) {
 }
 
 }  // namespace
+
+static_assert(kLanes == schedule::kLaneCount);
 
 const char* lane_name(int lane) { return schedule::kLaneNames.at(static_cast<std::size_t>(lane)); }
 
@@ -87,7 +87,7 @@ class Trainer::Impl {
 };
 
 Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
-    : session((config.validate(), std::move(model)), config, train::Purpose::train) {
+    : session((config.validate(), std::move(model)), config, train::Purpose::train, options.parts ? *options.parts : train::Parts()) {
   run = train::open_run(session, options);
   first_step_ = completed = run->started();
   session.progress = options.progress;

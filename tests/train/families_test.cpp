@@ -8,24 +8,13 @@ namespace {
 
 constexpr std::int64_t kMicroBatches = 3;
 
-ModelConfig family_model(ModelFamily family) {
-  ModelConfig model = small_llama();
-  model.family = family;
-  if (family == ModelFamily::mistral) model.sliding_window = 5;
-  if (family == ModelFamily::mistral) model.tie_embeddings = true;
-  if (family == ModelFamily::qwen2) model.rope_scaling = {RopeScalingType::linear, 4.0, 1.0, 4.0, 0};
-  if (family == ModelFamily::qwen3) model.rope_scaling = {RopeScalingType::llama3, 8.0, 1.0, 4.0, 16};
-  if (family == ModelFamily::qwen3) model.head_dim = 40;
-  return model;
-}
-
 class FamilyBits : public testing::TestWithParam<ModelFamily> {};
 
 TEST_P(FamilyBits, AreThoseOfTrainingInMemory) {
   for (const Dtype dtype : {Dtype::fp32, Dtype::bf16, Dtype::fp16}) {
     SCOPED_TRACE(word_of(dtype));
     const TempFolder folder;
-    Config config = small_config(family_model(GetParam()), kMicroBatches, folder);
+    Config config = small_config(small_family(GetParam()), kMicroBatches, folder);
     const std::vector<Batch> batches = random_batches(5, kMicroBatches, config.model.vocab);
     config.train.dtype = dtype;
     const bool skips = dtype == Dtype::fp16;

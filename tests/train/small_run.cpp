@@ -53,6 +53,18 @@ ModelConfig small_llama() {
   return model;
 }
 
+ModelConfig small_family(ModelFamily family) {
+  if (family == ModelFamily::gpt2) return small_gpt2();
+  ModelConfig model = small_llama();
+  model.family = family;
+  if (family == ModelFamily::mistral) model.sliding_window = 5;
+  if (family == ModelFamily::mistral) model.tie_embeddings = true;
+  if (family == ModelFamily::qwen2) model.rope_scaling = {RopeScalingType::linear, 4.0, 1.0, 4.0, 0};
+  if (family == ModelFamily::qwen3) model.rope_scaling = {RopeScalingType::llama3, 8.0, 1.0, 4.0, 16};
+  if (family == ModelFamily::qwen3) model.head_dim = 40;
+  return model;
+}
+
 Config small_config(const ModelConfig& model, std::int64_t micro_batches, const TempFolder& folder) {
   Config config;
   config.model = model;
@@ -126,10 +138,10 @@ std::vector<std::vector<float>> committed(const Config& config, store::Kind kind
 
 }  // namespace
 
-Outcome train_streamed(const Config& config, const std::vector<Batch>& batches) {
+Outcome train_streamed(const Config& config, const std::vector<Batch>& batches, const TrainerOptions& options) {
   Outcome outcome;
   {
-    Trainer trainer(models::make(config.model), config);
+    Trainer trainer(models::make(config.model), config, options);
     const auto take = [&] {
       const StepResult result = trainer.wait();
       outcome.losses.push_back(result.loss);

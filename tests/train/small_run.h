@@ -29,6 +29,7 @@ inline constexpr std::int64_t kTokens = 16;
 // Every unit holds at least 64k elements (a tied head apart, which has its norm alone).
 ModelConfig small_gpt2();   // tied, with dropout
 ModelConfig small_llama();  // grouped-query attention, untied
+ModelConfig small_family(ModelFamily family);
 
 // fp32 on everything: SSD, one path, one slot; with `micro_batches`.
 Config small_config(const ModelConfig& model, std::int64_t micro_batches, const TempFolder& folder);
@@ -48,7 +49,7 @@ struct Outcome {
   std::vector<std::vector<float>> moment2;  // empty where the optimizer has none
 };
 
-Outcome train_streamed(const Config& config, const std::vector<Batch>& batches);
+Outcome train_streamed(const Config& config, const std::vector<Batch>& batches, const TrainerOptions& options = {});
 Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches, reference::Order order);
 
 // Losses, gradient norms, skipped steps, weights and moments are the same bits.
