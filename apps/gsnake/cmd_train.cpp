@@ -9,8 +9,8 @@
 #include "choice_option.h"
 #include "commands.h"
 #include "greedysnake/config.h"
+#include "greedysnake/run.h"
 #include "output.h"
-#include "run/train_loop.h"
 
 namespace gsnake::command {
 namespace {
@@ -18,25 +18,22 @@ namespace {
 struct Arguments {
   std::string config;
   std::vector<std::string> overrides;
-  run::RunRequest request;
+  RunRequest request;
   bool json = false;
 };
 
-std::string describe(const run::Json& end, const Config& config) {
-  if (!end["step"].is_number()) return "no step was trained";  // stopped before the run was open
-  if (end["steps"] == 0) return fmt::format("step {} of {}: no step was trained", end["step"].get<std::int64_t>(), config.train.steps);
-  const auto loss = [&](const char* key) { return end[key].is_number() ? fmt::format("{:.4f}", end[key].get<double>()) : "none"; };
-  return fmt::format("step {} of {}: loss {}{}; committed in {}", end["step"].get<std::int64_t>(), config.train.steps, loss("loss"),
-                     end["validation_loss"].is_number() ? ", validation " + loss("validation_loss") + fmt::format(" (perplexity {:.4g})", std::exp(end["validation_loss"].get<double>())) : "",
-                     config.run.dir);
+std::string describe(const RunOutcome& end, const Config& config) {
+  if (!end.step) return "no step was trained";  // stopped before the run was open
+  if (end.steps == 0) return fmt::format("step {} of {}: no step was trained", *end.step, config.train.steps);
+  const std::string loss = end.loss ? fmt::format("{:.4f}", *end.loss) : "none";
+  const std::string validation = end.validation_loss ? fmt::format(", validation {:.4f} (perplexity {:.4g})", *end.validation_loss, std::exp(*end.validation_loss)) : "";
+  return fmt::format("step {} of {}: loss {}{}; committed in {}", *end.step, config.train.steps, loss, validation, config.run.dir);
 }
 
 int run(const Arguments& arguments) {
   const Config config = Config::load(arguments.config, arguments.overrides);
-  const run::RunOutcome outcome = run::run_training(config, arguments.request);
-  const std::string result =
-      arguments.json ? outcome.end.dump(-1, ' ', false, run::Json::error_handler_t::replace) : describe(outcome.end, config);
-  print(result + "\n");
+  const RunOutcome outcome = run_training(config, arguments.request);
+  print((arguments.json ? outcome.end_line : describe(outcome, config)) + "\n");
   return outcome.exit_status;
 }
 

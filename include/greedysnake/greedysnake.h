@@ -8,6 +8,7 @@
 #include "greedysnake/hugging_face.h"
 #include "greedysnake/models.h"
 #include "greedysnake/results.h"
+#include "greedysnake/run.h"
 #include "greedysnake/trainer.h"
 #include "greedysnake/unit.h"
 #include "greedysnake/version.h"

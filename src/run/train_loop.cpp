@@ -1,5 +1,3 @@
-#include "run/train_loop.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -14,6 +12,7 @@
 #include "core/log.h"
 #include "data/open.h"
 #include "greedysnake/models.h"
+#include "greedysnake/run.h"
 #include "greedysnake/trainer.h"
 #include "run/failure.h"
 #include "run/heartbeat.h"
@@ -26,7 +25,8 @@
 #include "run/signals.h"
 #include "run/transfer_progress.h"
 
-namespace gsnake::run {
+namespace gsnake {
+namespace run {
 namespace {
 
 // Everything that a run reads. Opened before anything is made, so that a missing file leaves nothing behind.
@@ -38,12 +38,21 @@ struct Inputs {
   std::optional<data::Validation> validation;
 };
 
+RunOutcome outcome_of(const Json& end) {
+  const auto number = [&](const char* key) { return end[key].is_number() ? std::optional(end[key].get<double>()) : std::nullopt; };
+  RunOutcome outcome{.exit_status = end["exit_status"], .steps = end["steps"], .loss = number("loss"), .validation_loss = number("validation_loss")};
+  if (end["step"].is_number()) outcome.step = end["step"].get<std::int64_t>();
+  outcome.end_line = end.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return outcome;
+}
+
 constexpr std::chrono::milliseconds kLookEvery{1000};  // at what is waited for
 
 class TrainLoop {
  public:
-  TrainLoop(const Config& config, Inputs& inputs, Trainer& trainer, const StopSignals& signals)
+  TrainLoop(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopSignals& signals)
       : config_(config),
+        request_(request),
         inputs_(inputs),
         trainer_(trainer),
         signals_(signals),
@@ -65,7 +74,7 @@ class TrainLoop {
     progress_.end_line();
     const int status =
         signals_.requested() == 0 || trainer_.completed_steps() >= config_.train.steps ? 0 : exit_status_of(signals_.requested());
-    return {status, log_.end(status, trainer_.committed_step())};
+    return outcome_of(log_.end(status, trainer_.committed_step()));
   }
 
  private:
@@ -150,6 +159,7 @@ class TrainLoop {
     log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes()});
     progress_.step(result, traffic, validation_loss);
     long_wait_.told(LongWait::Time::clock::now());
+    if (request_.on_step) request_.on_step(result, validation_loss);
   }
 
   double validate() {
@@ -214,6 +224,7 @@ class TrainLoop {
   }
 
   const Config& config_;
+  const RunRequest& request_;
   Inputs& inputs_;
   Trainer& trainer_;
   const StopSignals& signals_;
@@ -236,13 +247,14 @@ void check_request(const Config& config, const RunRequest& request) {
                                             word_of(request.resume)));
 }
 
-RunOutcome run_trainer(const Config& config, Inputs& inputs, const TrainerOptions& options, const StopSignals& signals, PhaseWatch& watch) {
-  auto trainer = std::make_unique<Trainer>(models::make(config.model), config, options);
+RunOutcome run_trainer(const Config& config, const RunRequest& request, Inputs& inputs, const TrainerOptions& options, const StopSignals& signals,
+                       PhaseWatch& watch) {
+  auto trainer = std::make_unique<Trainer>(request.make_model ? request.make_model() : models::make(config.model), config, options);
   watch.leave();
   std::exception_ptr failure;
   RunOutcome outcome;
   try {
-    outcome = TrainLoop(config, inputs, *trainer, signals).run();
+    outcome = TrainLoop(config, request, inputs, *trainer, signals).run();
   } catch (...) {
     failure = std::current_exception();
   }
@@ -254,9 +266,15 @@ RunOutcome run_trainer(const Config& config, Inputs& inputs, const TrainerOption
 }
 
 }  // namespace
+}  // namespace run
 
 RunOutcome run_training(const Config& config, const RunRequest& request) {
-  TrainerOptions options{request.resume, request.overwrite, request.allow_change, request.from_step, {}};
+  using namespace run;
+  TrainerOptions options;
+  options.resume = request.resume;
+  options.overwrite = request.overwrite;
+  options.allow_change = request.allow_change;
+  options.from_step = request.from_step;
   check_request(config, request);
   check_outputs(config);
   const StopSignals signals;
@@ -274,12 +292,12 @@ RunOutcome run_training(const Config& config, const RunRequest& request) {
     watch.enter("opening the data");
     Inputs inputs(config);
     watch.enter("making the model and rehearsing its units");
-    return run_trainer(config, inputs, options, signals, watch);
+    return run_trainer(config, request, inputs, options, signals, watch);
   } catch (const Stopped& stopped) {
     spdlog::info("{}", stopped.what());
     const int status = exit_status_of(signals.requested());
-    return {status, {{"event", "end"}, {"exit_status", status}, {"step", nullptr}, {"loss", nullptr}, {"validation_loss", nullptr}, {"steps", 0}}};
+    return outcome_of({{"event", "end"}, {"exit_status", status}, {"step", nullptr}, {"loss", nullptr}, {"validation_loss", nullptr}, {"steps", 0}});
   }
 }
 
-}  // namespace gsnake::run
+}  // namespace gsnake

@@ -1,0 +1,42 @@
+// A whole run as `gsnake train` makes it: data, model, trainer, validation, metrics, progress, commits, signals.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "greedysnake/config.h"
+#include "greedysnake/results.h"
+#include "greedysnake/unit.h"
+
+namespace gsnake {
+
+struct RunRequest {
+  Resume resume = Resume::automatic;
+  bool overwrite = false;                 // with Resume::never: over a run that is there
+  std::vector<std::string> allow_change;  // keys whose change a resume accepts although it changes the maths
+  std::optional<std::int64_t> from_step;  // resume from the snapshot of that step, which becomes the last commit
+  // A model of your own units; nothing: the one of the config's [model] table. Called once, when the data has been opened.
+  std::function<Model()> make_model;
+  // Told of each step when its line has been written, with the validation loss where there was one, on the thread that called
+  // run_training(). What it throws ends the run as a failed step does.
+  std::function<void(const StepResult& result, std::optional<double> validation_loss)> on_step;
+};
+
+struct RunOutcome {
+  int exit_status = 0;     // 0; 130 or 143 when SIGINT or SIGTERM stopped the run, which is then committed; or stopped it before its first step
+  std::int64_t steps = 0;  // that this call trained
+  std::optional<std::int64_t> step;       // the run's last; nothing: it was stopped before the run was open
+  std::optional<double> loss;             // of that step; nothing: no step was trained, or it is not finite
+  std::optional<double> validation_loss;  // the last that was measured
+  std::string end_line;    // the last line of the metrics: JSON (docs/command.md)
+};
+
+// Trains to config.train.steps or until a signal. Throws Error: before the first step with nothing left behind; later, as anything else
+// that is thrown, with the error in the metrics' last line (the steps since the last commit are lost). One run at a time in a process: it
+// takes SIGINT and SIGTERM meanwhile, and gives them back. Logs to spdlog's default logger, shows progress on stderr.
+RunOutcome run_training(const Config& config, const RunRequest& request = {});
+
+}  // namespace gsnake
