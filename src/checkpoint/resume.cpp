@@ -18,22 +18,21 @@ store::ByteProgress verification_lines() {
   };
 }
 
+bool is_imported(const nlohmann::json& training) { return training.value("imported", false); }
+
 // An imported run has no steps yet that a change of the maths could belie.
-void refuse_changes(const nlohmann::json& training, const ResumeRequest& request, ResumedRun& run) {
-  if (run.imported) {
-    refuse_changed_storage(config_from(training), request.config);
-    run.state.compute_threads = request.compute_threads;
-    run.state.compute_dtype = request.compute_dtype;
-    return;
-  }
+void refuse_changes(const nlohmann::json& training, const ResumeRequest& request) {
+  if (is_imported(training)) return refuse_changed_storage(config_from(training), request.config);
   refuse_changed_maths(config_from(training), request.config, request.allow_change);
-  refuse_changed_compute(run.state, request.compute_threads, request.compute_dtype, request.allow_change);
+  refuse_changed_compute(run_state_from(training), request.compute_threads, request.compute_dtype, request.allow_change);
 }
 
-void refuse_other_storage(const ResumeRequest& request, const ResumedRun& run) {
+void refuse_other_storage(const nlohmann::json& training, const store::Layout& layout, const ResumeRequest& request) {
   const std::string& folder = request.config.run.dir;
-  if (run.state.elements != request.elements) throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + folder);
-  if (request.commits && store::state_slots(run.store->layout()) < 2) {
+  if (run_state_from(training).elements != request.elements) {
+    throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + folder);
+  }
+  if (request.commits && store::state_slots(layout) < 2) {
     throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + folder +
                                       " was made: its files have room for one copy of the state; set it back to \"off\"");
   }
@@ -42,13 +41,20 @@ void refuse_other_storage(const ResumeRequest& request, const ResumedRun& run) {
 }  // namespace
 
 ResumedRun resume(const ResumeRequest& request) {
+  store::StoreOptions storage = request.storage;
+  storage.accept = [&](const nlohmann::json& training, const store::Layout& layout) {
+    refuse_changes(training, request);
+    refuse_other_storage(training, layout, request);
+  };
   ResumedRun run;
-  run.store = store::Store::open(request.storage, request.scratch);
+  run.store = store::Store::open(storage, request.scratch);
   const nlohmann::json& training = run.store->manifest()->training;
   run.state = run_state_from(training);
-  run.imported = training.value("imported", false);
-  refuse_changes(training, request, run);
-  refuse_other_storage(request, run);
+  run.imported = is_imported(training);
+  if (run.imported) {
+    run.state.compute_threads = request.compute_threads;
+    run.state.compute_dtype = request.compute_dtype;
+  }
   run.store->ensure_verified([&, log = verification_lines()](std::uint64_t done, std::uint64_t total) {
     log(done, total);
     if (request.storage.progress) request.storage.progress("checking the state against its checksums", done, total);

@@ -30,8 +30,8 @@ struct ResumedRun {
   bool imported = false;                // no step was taken yet: counters begin as a new run's
 };
 
-// Throws Error(usage) for what the request changes, Error(storage); the run is then as it was, but that its copies agree on the commit, and
-// that where storage.from_step asked to go back, the run has gone back.
+// Throws Error(usage) for what the request changes, before anything is; Error(storage): the run is then as it was, but that its copies agree
+// on the commit, and that where storage.from_step asked to go back, it may have gone back.
 ResumedRun resume(const ResumeRequest& request);
 
 }  // namespace gsnake::checkpoint

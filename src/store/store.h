@@ -64,6 +64,8 @@ struct StoreOptions {
   std::optional<std::int64_t> from_step;  // open() makes the snapshot whose training["step"] this is the last commit
   std::optional<std::uint64_t> generation;  // open() takes this commit of those that commits_of() tells of
   int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
+  // Asked by open() about the commit that counts, or the snapshot of from_step, before anything changes; what it throws ends open().
+  std::function<void(const nlohmann::json& training, const Layout& layout)> accept;
   SetUpProgress progress;                 // may be empty
   std::uint64_t stream_bytes = 32ULL << 20;  // memory for reading long runs of state (verify(), hash(), snapshot()); 2 MiB at the least
   io::SyncOps* sync = nullptr;                // borrowed; nullptr: the kernel's

@@ -71,6 +71,23 @@ TEST_F(ResumeTest, ReadsTheStateOnceWhereItGoesBackToASnapshotOrTheLastStep) {
   EXPECT_EQ(run_.expect_whole_commit(), 3);
 }
 
+TEST_F(ResumeTest, ThatIsRefusedLeavesTheRunWhereItWas) {
+  train();
+  const auto refused = [&](std::optional<std::int64_t> from_step, bool commits, int threads) {
+    store::StoreOptions storage = run_.storage();
+    storage.from_step = from_step;
+    const std::vector<std::uint64_t> elements = run_.problem.elements();
+    EXPECT_THROW(resume({run_.config, storage, {}, elements, commits, threads, "fp32", {}}), Error);
+  };
+  refused(3, true, 2);
+  refused(4, true, 1);
+  run_.config.train.seed += 1;
+  refused(3, true, 1);
+  run_.config.train.seed -= 1;
+  EXPECT_EQ(run_.expect_whole_commit(), 5);
+  EXPECT_EQ(resumed_step(3), 3);
+}
+
 TEST_F(ResumeTest, GoesOnToTheSameBits) {
   for (int resumes = 0; resumes < 4; ++resumes) {
     ToyTrainer trainer(run_);

@@ -13,6 +13,7 @@
 #include "store/manifest/copies.h"
 #include "store/opening/geometry.h"
 #include "store/opening/grow.h"
+#include "store/snapshot/snapshot.h"
 #include "store/state.h"
 
 namespace gsnake::store {
@@ -135,6 +136,11 @@ Found find_commit(StoreState& state, const Layout& scratch, std::optional<std::u
   return found;
 }
 
+void ask_whether_to_go_on(const StoreState& state, const StoreOptions& options, const Manifest& last) {
+  const std::shared_ptr<const Committed> earlier = options.from_step ? find_step(state.snapshots(), last, *options.from_step) : nullptr;
+  if (options.accept) options.accept(earlier ? earlier->manifest.training : last.training, state.layout);
+}
+
 // A drive that can't be written to can be read: io_uring is probed with a file there.
 void start_reading_engine(StoreState& state, StoreOptions options) {
   try {
@@ -161,6 +167,8 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   // The slot that the next steps overwrite may be what a reader still reads, of a commit before the last.
   impl->pin = Pin::open(impl->pin_path());
   impl->pin->exclude_readers(impl->waits_for_readers());
+  impl->set_snapshots(read_snapshots(*impl));
+  ask_whether_to_go_on(*impl, options, found.choice.manifest);
 
   claim_directories(*impl);
   impl->start_engine(options);
@@ -195,6 +203,7 @@ std::unique_ptr<Store> Store::open_reader(const StoreOptions& options) {
     impl->resolve(options);
     found = find_commit(*impl, {});
   }
+  impl->set_snapshots(read_snapshots(*impl));
   start_reading_engine(*impl, options);
   for (const Kind kind : kStateKinds) impl->open_files(kind, options.direct);
   auto store = std::unique_ptr<Store>(new Store(std::move(impl)));

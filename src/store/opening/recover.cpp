@@ -59,7 +59,6 @@ void Store::settle(const Choice& choice, const std::vector<Copy>& copies, bool l
                                                 choice.manifest.generation, error.what()));
   }
   if (!impl_->reads_only) bring_up_to_date(*impl_, *impl_->last_commit(), copies, layout_changed);
-  impl_->set_snapshots(read_snapshots(*impl_));
 }
 
 }  // namespace gsnake::store

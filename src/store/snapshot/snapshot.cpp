@@ -92,17 +92,6 @@ std::shared_ptr<const Committed> read_snapshot(const StoreState& state, const st
   return snapshot;
 }
 
-[[noreturn]] void throw_unknown_step(const Store& store, std::int64_t step) {
-  std::vector<std::int64_t> steps;
-  if (const auto last = step_of(store.manifest()->training)) steps.push_back(*last);
-  for (const Snapshot& snapshot : store.snapshots()) {
-    if (const auto kept = step_of(snapshot.training)) steps.push_back(*kept);
-  }
-  std::sort(steps.begin(), steps.end());
-  throw Error(ErrorKind::usage, fmt::format("run {} holds no state of step {}, but of {}; name one of these (--resume-from)",
-                                            store.run_id(), step, fmt::join(steps, ", ")));
-}
-
 }  // namespace
 
 SnapshotMap read_snapshots(const StoreState& state) {
@@ -118,6 +107,22 @@ SnapshotMap read_snapshots(const StoreState& state) {
     }
   }
   return snapshots;
+}
+
+std::shared_ptr<const Committed> find_step(const SnapshotMap& snapshots, const Manifest& last, std::int64_t step) {
+  if (step_of(last.training) == step) return nullptr;
+  std::shared_ptr<const Committed> wanted;
+  std::vector<std::int64_t> steps;
+  if (const auto own = step_of(last.training)) steps.push_back(*own);
+  for (const auto& [place, snapshot] : snapshots) {
+    const std::optional<std::int64_t> own = step_of(snapshot->manifest.training);
+    if (own) steps.push_back(*own);
+    if (own == step && (!wanted || snapshot->manifest.generation > wanted->manifest.generation)) wanted = snapshot;
+  }
+  if (wanted) return wanted;
+  std::sort(steps.begin(), steps.end());
+  throw Error(ErrorKind::usage, fmt::format("run {} holds no state of step {}, but of {}; name one of these (--resume-from)", last.run_id, step,
+                                            fmt::join(steps, ", ")));
 }
 
 int Store::snapshot_places() const noexcept { return std::max(0, state_slots(impl_->layout) - 2); }
@@ -157,13 +162,8 @@ void Store::go_back(std::int64_t step) {
       if (impl_->progress) impl_->progress(what, done, total);
     };
   };
-  if (step_of(last->manifest.training) == step) return verify(progress("checking the state against its checksums"));
-  std::shared_ptr<const Committed> wanted;
-  for (const auto& [place, snapshot] : impl_->snapshots()) {
-    if (step_of(snapshot->manifest.training) != step) continue;
-    if (!wanted || snapshot->manifest.generation > wanted->manifest.generation) wanted = snapshot;
-  }
-  if (!wanted) throw_unknown_step(*this, step);
+  const std::shared_ptr<const Committed> wanted = find_step(impl_->snapshots(), last->manifest, step);
+  if (!wanted) return verify(progress("checking the state against its checksums"));
   const int slot = 1 - last->slot;
   const std::vector<Checksum> copied = copy_state(*this, *wanted, {wanted->slot, slot, impl_->stream_blocks}, progress("going back: copying the snapshot"));
   commit({slot, wanted->manifest.training, copied});

@@ -8,4 +8,7 @@ namespace gsnake::store {
 // The snapshots of the run that are whole in one of the directories, by place. Warns about others.
 SnapshotMap read_snapshots(const StoreState& state);
 
+// The newest snapshot of that step; nullptr where the last commit itself is of it. Throws Error(usage), with the steps that there are.
+std::shared_ptr<const Committed> find_step(const SnapshotMap& snapshots, const Manifest& last, std::int64_t step);
+
 }  // namespace gsnake::store
