@@ -70,7 +70,7 @@ ShardWriter::~ShardWriter() {
 void ShardWriter::claim_folder() {
   if (::mkdir(partial_.c_str(), 0777) != 0 && errno != EEXIST)
     core::throw_storage("make", partial_, core::errno_code(), "name a folder whose parent exists and can be written to");
-  folder_ = core::UniqueFd(::open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  folder_ = core::UniqueFd(::open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder_) core::throw_storage("open", partial_, core::errno_code(), "remove it");
   if (::flock(folder_.get(), LOCK_EX | LOCK_NB) != 0) {
     throw Error(ErrorKind::usage, fmt::format("cannot export to {}: another process writes to {}; wait for its end", to_, partial_));

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "cli/command.h"
@@ -44,6 +46,17 @@ TEST_F(RefusalTest, NamesAnSsdFolderThatCannotBeMade) { expect_refused({"ssd.pat
 TEST_F(RefusalTest, ResumeMustNeedsARun) { expect_refused({}, 2, "run", {"--resume", "must"}); }
 TEST_F(RefusalTest, NamesAMetricsFileThatCannotBeMade) { expect_refused({"run.metrics=absent/metrics.jsonl"}, 4, "absent/metrics.jsonl"); }
 TEST_F(RefusalTest, NamesATraceFileThatCannotBeMade) { expect_refused({"run.trace=absent/trace.json"}, 4, "run.trace"); }
+
+TEST_F(RefusalTest, AMetricsOrTraceFileThatNoRunWroteIsKept) {
+  std::ofstream(folder_ / "notes.jsonl") << "{\"event\": 1}\n";
+  std::ofstream(folder_ / "notes.json") << "[1, 2]\n";
+  expect_refused({"run.metrics=../notes.jsonl"}, 4, "run.metrics");
+  expect_refused({"run.trace=../notes.json"}, 4, "run.trace");
+  expect_refused({"run.metrics=../notes.json"}, 4, "no run wrote");
+  EXPECT_EQ(std::filesystem::file_size(folder_ / "notes.json"), 7U);
+  ASSERT_EQ(train({"run.metrics=../m.jsonl", "run.trace=../t.json"}).status, 0);
+  EXPECT_EQ(train({"run.metrics=../m.jsonl", "run.trace=../t.json", "train.steps=8"}).status, 0) << "what a run wrote is a run's";
+}
 
 TEST_F(RefusalTest, ResumeNeverKeepsTheRunThatIsThere) {
   ASSERT_EQ(train().status, 0);
