@@ -49,7 +49,7 @@ double milliseconds(const std::function<void()>& body) {
 class Block {
  public:
   Block(const Options& options, const Variant& variant) : variant_(variant), model_(make(options)), module_(*model_.kinds[1].module) {
-    const auto layout = gsnake::model::make_flat_layout(gsnake::model::parameters_of(module_), false);
+    const auto layout = gsnake::optim::make_flat_layout(gsnake::model::parameters_of(module_), false);
     stored_ = (torch::randn(static_cast<std::int64_t>(layout.elements)) * 0.02).to(variant.storage);
     computed_ = stored_.to(variant.compute);
     gradients_ = torch::zeros(stored_.sizes());

@@ -17,6 +17,7 @@
 #include "hf/model_config.h"
 #include "hf/shard_writer.h"
 #include "io/durable.h"
+#include "model/layout.h"
 #include "plan/numerics.h"
 
 namespace gsnake {
@@ -41,7 +42,7 @@ Destinations destinations_of(const Model& model, const plan::ModelLayout& layout
   Destinations all;
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
     std::vector<Destination>& own = all.by_object.emplace_back();
-    for (const model::FlatParameter& parameter : layout.units[unit].parameters) {
+    for (const optim::FlatParameter& parameter : layout.flat(unit).parameters) {
       const TensorName& name = convert::name_of_parameter(model, unit, parameter.info.name);
       hf::Tensor tensor;
       tensor.name = convert::tensor_name(name, unit);
@@ -170,7 +171,7 @@ std::string config_text(const Config& config, const std::string& run_dir, Dtype 
 
 void refuse_other_model(const plan::ModelLayout& layout, const nlohmann::json& training, const std::string& run_dir) {
   std::vector<std::uint64_t> elements;
-  for (const model::FlatLayout& unit : layout.units) elements.push_back(unit.elements);
+  for (std::size_t unit = 0; unit < layout.units.size(); ++unit) elements.push_back(layout.flat(unit).elements);
   if (elements != checkpoint::run_state_from(training).elements)
     throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + run_dir);
 }
@@ -182,7 +183,7 @@ TransferReport export_model(const Model& model, const std::string& run_dir, cons
   Config config = run_config(run_dir);
   const Dtype dtype = options.dtype.value_or(config.train.dtype);
   if (options.shard_bytes == 0) throw Error(ErrorKind::usage, "--shard-size 0: must be at least a byte");
-  const plan::ModelLayout layout = plan::make_model_layout(model, config.optimizer.decay_1d);
+  const plan::ModelLayout layout = model::layout_of(model, config.optimizer.decay_1d);
   Destinations destinations = destinations_of(model, layout, dtype);
   const std::string config_json = config_text(config, run_dir, dtype, options.config_json);
 

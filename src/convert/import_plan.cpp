@@ -8,6 +8,7 @@
 
 #include "greedysnake/error.h"
 #include "hf/refusal.h"
+#include "model/layout.h"
 
 namespace gsnake::convert {
 namespace {
@@ -21,7 +22,7 @@ class Planner {
     ImportPlan plan;
     for (std::size_t unit = 0; unit < layout_.units.size(); ++unit) {
       std::vector<ParameterSource>& sources = plan.emplace_back();
-      for (const model::FlatParameter& parameter : layout_.units[unit].parameters) sources.push_back(source_of(unit, parameter.info));
+      for (const optim::FlatParameter& parameter : layout_.flat(unit).parameters) sources.push_back(source_of(unit, parameter.info));
     }
     if (layout_.tied) check_tied_head();
     refuse_left_over();
@@ -43,7 +44,7 @@ class Planner {
     return !prefix_.empty() && whole.starts_with(prefix_) ? whole.substr(prefix_.size()) : whole;
   }
 
-  ParameterSource source_of(std::size_t unit, const model::ParameterInfo& info) {
+  ParameterSource source_of(std::size_t unit, const optim::ParameterInfo& info) {
     const TensorName& name = name_of_parameter(model_, unit, info.name);
     const std::string tensor = name_in_folder(name, unit);
     const hf::TensorSource* source = folder_.find(tensor);
@@ -117,7 +118,7 @@ const TensorName& name_of_parameter(const Model& model, std::size_t unit, const 
                                   [&](const TensorName& name) { return name.kind == kind && name.parameter == parameter; });
   if (found != tensors.end()) return *found;
   throw Error(ErrorKind::usage, fmt::format("model: its name map has no name for the parameter {} of {}; add one to Model::names",
-                                            parameter, plan::name_of_unit(model, static_cast<int>(unit))));
+                                            parameter, model::name_of_unit(model, static_cast<int>(unit))));
 }
 
 std::string tensor_name(const TensorName& name, std::size_t unit) {

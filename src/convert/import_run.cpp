@@ -7,8 +7,10 @@
 #include "convert/import_weights.h"
 #include "greedysnake/error.h"
 #include "greedysnake/hugging_face.h"
+#include "model/layout.h"
 #include "plan/numerics.h"
-#include "plan/planning.h"
+#include "plan/problem.h"
+#include "plan/store_layout.h"
 #include "runtime/slot_table.h"
 
 namespace gsnake {
@@ -47,11 +49,11 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
   const auto begin = std::chrono::steady_clock::now();
   config.validate();
   if (config.model.from.empty()) throw Error(ErrorKind::usage, "model.from = \"\": name the Hugging Face folder to import");
-  const plan::ModelLayout layout = plan::make_model_layout(model, config.optimizer.decay_1d);
+  const plan::ModelLayout layout = model::layout_of(model, config.optimizer.decay_1d);
   const hf::WeightsFolder folder(config.model.from);
   const convert::ImportPlan plan = convert::make_import_plan(model, layout, folder);
   const plan::Numerics numerics = plan::numerics_of(config);
-  const schedule::Problem problem = plan::make_problem(config, numerics, model, layout, true);
+  const schedule::Problem problem = plan::make_problem(config, numerics, layout, plan::Purpose::train);
   const schedule::Map map = schedule::make_map(problem, {});
 
   store::StoreOptions store_options = checkpoint::store_options(config);

@@ -68,7 +68,7 @@ class Importer {
   // Calls body(parameter, first element of it, where that is in the chunk, how many) for each parameter that has a part in the chunk.
   template <typename Body>
   void for_each_part(const schedule::Chunk& chunk, Body&& body) const {
-    const std::vector<model::FlatParameter>& parameters = layout_.units[static_cast<std::size_t>(chunk.object)].parameters;
+    const std::vector<optim::FlatParameter>& parameters = layout_.flat(static_cast<std::size_t>(chunk.object)).parameters;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const std::uint64_t begin = std::max(chunk.begin, parameters[i].offset);
       const std::uint64_t end = std::min(chunk.begin + chunk.cells, parameters[i].offset + parameters[i].info.numel);
@@ -158,9 +158,9 @@ class Importer {
     for (std::size_t i = 0; i < master.size(); ++i) {
       if (optim::storable(format_, master.subspan(i, 1))) continue;
       const std::uint64_t element = chunk.begin + i;
-      const auto& parameters = layout_.units[object].parameters;
+      const auto& parameters = layout_.flat(object).parameters;
       const auto after =
-          std::find_if(parameters.begin(), parameters.end(), [&](const model::FlatParameter& p) { return p.offset > element; });
+          std::find_if(parameters.begin(), parameters.end(), [&](const optim::FlatParameter& p) { return p.offset > element; });
       const auto parameter = static_cast<std::size_t>(after - parameters.begin()) - 1;
       refuse_element(plan_[object][parameter], element - parameters[parameter].offset, master[i]);
     }

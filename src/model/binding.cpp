@@ -6,8 +6,8 @@
 
 namespace gsnake::model {
 
-std::vector<ParameterInfo> parameters_of(const torch::nn::Module& module) {
-  std::vector<ParameterInfo> infos;
+std::vector<optim::ParameterInfo> parameters_of(const torch::nn::Module& module) {
+  std::vector<optim::ParameterInfo> infos;
   for (const auto& item : module.named_parameters()) {
     const torch::Tensor& parameter = item.value();
     infos.push_back(
@@ -25,7 +25,7 @@ void ParameterSet::check_count(std::size_t count) const {
 }
 
 void ParameterSet::check_sizes(std::size_t index, const torch::Tensor& tensor) const {
-  const ParameterInfo& info = infos_.at(index);
+  const optim::ParameterInfo& info = infos_.at(index);
   if (tensor.sizes() == torch::IntArrayRef(info.sizes) && tensor.is_contiguous()) return;
   std::ostringstream message;
   message << "binding parameter '" << info.name << "': it is " << torch::IntArrayRef(info.sizes) << ", the tensor is " << tensor.sizes()
@@ -68,12 +68,12 @@ void bind_parameters(torch::nn::Module& module, std::span<const torch::Tensor> w
 
 void set_gradients(torch::nn::Module& module, std::span<const torch::Tensor> gradients) { ParameterSet(module).set_gradients(gradients); }
 
-std::vector<torch::Tensor> views(void* base, const FlatLayout& layout, at::ScalarType dtype) {
+std::vector<torch::Tensor> views(void* base, const optim::FlatLayout& layout, at::ScalarType dtype) {
   auto* bytes = static_cast<std::byte*>(base);
   const std::uint64_t size = c10::elementSize(dtype);
   std::vector<torch::Tensor> tensors;
   tensors.reserve(layout.parameters.size());
-  for (const FlatParameter& parameter : layout.parameters) {
+  for (const optim::FlatParameter& parameter : layout.parameters) {
     tensors.push_back(torch::from_blob(bytes + parameter.offset * size, parameter.info.sizes, dtype));
   }
   return tensors;

@@ -7,12 +7,12 @@
 #include <span>
 #include <vector>
 
-#include "model/flat_layout.h"
+#include "optim/flat_layout.h"
 
 namespace gsnake::model {
 
 // The parameters of `module` and its submodules in registration order: the order of named_parameters() and of every span below.
-std::vector<ParameterInfo> parameters_of(const torch::nn::Module& module);
+std::vector<optim::ParameterInfo> parameters_of(const torch::nn::Module& module);
 
 // Handles to a module's parameters, taken once so that rebinding them walks no module tree. Shares ownership of the parameter tensors (not
 // of the module). Not thread-safe: rebind only between uses of the module, and only while no autograd graph of it is alive.
@@ -21,7 +21,7 @@ class ParameterSet {
   explicit ParameterSet(const torch::nn::Module& module);
 
   [[nodiscard]] std::size_t size() const noexcept { return parameters_.size(); }
-  [[nodiscard]] const std::vector<ParameterInfo>& infos() const noexcept { return infos_; }
+  [[nodiscard]] const std::vector<optim::ParameterInfo>& infos() const noexcept { return infos_; }
 
   // Lets parameter `index` use the storage of `weight` (same sizes, contiguous, any floating dtype, which the parameter takes on). Whoever
   // owns the memory behind `weight` keeps it alive until the parameter is bound elsewhere. A parameter built on the meta device becomes one
@@ -41,7 +41,7 @@ class ParameterSet {
   void check_sizes(std::size_t index, const torch::Tensor& tensor) const;
 
   std::vector<torch::Tensor> parameters_;
-  std::vector<ParameterInfo> infos_;
+  std::vector<optim::ParameterInfo> infos_;
 };
 
 // As the members of ParameterSet, for callers outside hot loops.
@@ -50,6 +50,6 @@ void set_gradients(torch::nn::Module& module, std::span<const torch::Tensor> gra
 
 // One CPU tensor of `dtype` per entry of `layout.parameters`, over the flat vector at `base` (layout.elements of that dtype, 64-byte
 // aligned, owned by the caller, who outlives the tensors and whatever they are bound to).
-std::vector<torch::Tensor> views(void* base, const FlatLayout& layout, at::ScalarType dtype = torch::kFloat32);
+std::vector<torch::Tensor> views(void* base, const optim::FlatLayout& layout, at::ScalarType dtype = torch::kFloat32);
 
 }  // namespace gsnake::model

@@ -5,7 +5,7 @@
 
 #include "greedysnake/config.h"
 #include "optim/optimizer.h"
-#include "runtime/outcome.h"
+#include "optim/step_policy.h"
 #include "schedule/problem.h"
 
 namespace gsnake::plan {
@@ -15,8 +15,8 @@ struct Numerics {
   schedule::Guard guard = schedule::Guard::none;
   double delay = 0.0;          // before rounding to grains
   std::string guard_reason;    // why it is not what was asked for; empty where it is
-  runtime::Policy policy;
-  runtime::StepCounters counters;  // of a new run
+  optim::Policy policy;
+  optim::StepCounters counters;  // of a new run
 };
 
 // Clipping and skipping wait for the gradient norm: deferred, or speculative where that was asked for (by clipping_mode, or by a delay below 1)

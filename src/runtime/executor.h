@@ -32,8 +32,6 @@ struct ExecutorOptions {
   bool hash_writes = true;                               // into slots(), of scratch where reads are verified; false only to measure what it costs
 };
 
-inline constexpr std::size_t kSsdTasksInFlight = 16;  // by lane (docs/io.md has what it buys)
-
 // Since the executor was made.
 struct LaneTotals {
   std::array<double, schedule::kLaneCount> busy_ms{};

@@ -61,7 +61,7 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
   TaskSink& sink = *this;
   make_device_lanes(device, backend);
   for (Lane lane : {Lane::ssd_read, Lane::ssd_write}) {
-    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), kSsdTasksInFlight, most_ready, options_.verify_reads && options_.hash_writes, options_.hash_writes}, program_.map, store,
+    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), schedule::kSsdTasksInFlight, most_ready, options_.verify_reads && options_.hash_writes, options_.hash_writes}, program_.map, store,
                                                                        slots_, memory_, sink);
   }
   if (options_.committer != nullptr) {

@@ -11,6 +11,7 @@
 #include "optim/optimizer.h"
 #include "runtime/compute.h"
 #include "runtime/outcome.h"
+#include "schedule/footprint.h"
 #include "schedule/graph.h"
 
 namespace gsnake::runtime {
@@ -102,6 +103,9 @@ class Flight {
   [[nodiscard]] bool carries_out(TaskId id) const;
   [[nodiscard]] bool ended() const { return tasks_left.load(std::memory_order_acquire) == 0; }
 };
+
+static_assert(sizeof(TaskTimes) + sizeof(Link) + sizeof(std::atomic<std::int32_t>) + sizeof(std::atomic<std::uint8_t>) <=
+              schedule::kBytesPerTaskInFlight);
 
 // What the graph's training step starts from: known once what it waits for has ended.
 inline const StepCounters& counters_of(const Flight& flight) { return flight.guarded ? flight.before->verdict.after : flight.outcome->before; }

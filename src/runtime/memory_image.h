@@ -19,11 +19,6 @@ class MemoryImage {
   [[nodiscard]] const device::HostMemory& host_block() const { return host_; }
   [[nodiscard]] const device::DeviceMemory& device_block() const { return device_; }
 
-  // What a buffer takes, and the two blocks, in bytes, before anything is allocated.
-  static std::uint64_t bytes_of(const schedule::Buffer& buffer);
-  static std::uint64_t host_bytes(const schedule::Map& map);
-  static std::uint64_t device_bytes(const schedule::Map& map);
-
  private:
   struct Place {
     schedule::Space space = schedule::Space::host;

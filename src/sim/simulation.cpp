@@ -5,13 +5,14 @@
 #include <set>
 #include <tuple>
 
+#include "schedule/footprint.h"
+
 namespace gsnake::sim {
 
 using namespace schedule;
 
 namespace {
 
-constexpr std::size_t kTasksInFlight = 8;  // of an SSD lane: runtime::kSsdTasksInFlight
 
 struct Place {
   std::size_t graph = 0;
@@ -93,7 +94,7 @@ class Simulation {
       begin(lane, own.in_order[own.next++]);
       return;
     }
-    const std::size_t most = lane == Lane::ssd_read || lane == Lane::ssd_write ? kTasksInFlight : 1;
+    const std::size_t most = lane == Lane::ssd_read || lane == Lane::ssd_write ? schedule::kSsdTasksInFlight : 1;
     while (own.in_flight < most && !own.ready.empty()) {
       const auto [graph, priority, id] = *own.ready.begin();
       own.ready.erase(own.ready.begin());

@@ -17,7 +17,7 @@ TorchBackend::Views& TorchBackend::views(int unit, std::byte* base, at::ScalarTy
   const std::tuple key(model_.units[static_cast<std::size_t>(unit)], base, dtype);
   const auto found = views_.find(key);
   if (found != views_.end()) return found->second;
-  const model::FlatLayout& flat = layout_.units[static_cast<std::size_t>(unit)];
+  const optim::FlatLayout& flat = layout_.flat(static_cast<std::size_t>(unit));
   Views made{model::views(base, flat, dtype),
              torch::from_blob(base, {static_cast<std::int64_t>(schedule::padded_elements(flat.elements))}, dtype)};
   return views_.emplace(key, std::move(made)).first->second;
@@ -60,7 +60,7 @@ void TorchBackend::bind_own(const Work& work, const runtime::UsedObject& own) {
   const Views& weights = views(call.unit, computable(own.object, work.at(own.weights), call.opens), shape_.compute);
   Views* gradients = own.gradients ? &views(call.unit, work.at(own.gradients), torch::kFloat32) : nullptr;
   if (gradients != nullptr && own.first) gradients->flat.zero_();
-  const model::FlatLayout& flat = layout_.units[static_cast<std::size_t>(call.unit)];
+  const optim::FlatLayout& flat = layout_.flat(static_cast<std::size_t>(call.unit));
   for (std::size_t i = 0; i < flat.parameters.size(); ++i) {
     parameters.bind(flat.parameters[i].index, weights.parameters[i]);
     parameters.set_gradient(flat.parameters[i].index, gradients == nullptr ? torch::Tensor() : gradients->parameters[i]);
@@ -140,7 +140,7 @@ void TorchBackend::rehearse_unit(device::Device& device, int unit, bool training
   };
   std::vector<runtime::UsedObject> uses;
   for (int object : layout_.objects_of(unit)) {
-    const std::uint64_t elements = schedule::padded_elements(layout_.units[static_cast<std::size_t>(object)].elements);
+    const std::uint64_t elements = schedule::padded_elements(layout_.flat(static_cast<std::size_t>(object)).elements);
     uses.push_back({object, slot(true, elements, shape_.storage), slot(training, elements, torch::kFloat32), true});
   }
   const auto state = static_cast<std::uint64_t>(shape_.rows * shape_.tokens * model_.hidden);

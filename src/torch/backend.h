@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "device/device.h"
+#include "greedysnake/unit.h"
+#include "model/binding.h"
 #include "plan/model_layout.h"
 #include "torch/memory.h"
 #include "torch/unit_backend.h"

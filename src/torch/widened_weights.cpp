@@ -1,5 +1,7 @@
 #include "torch/widened_weights.h"
 
+#include <torch/torch.h>
+
 #include <algorithm>
 
 #include "core/bytes.h"
@@ -16,13 +18,13 @@ WidenedWeights::WidenedWeights(const plan::ModelLayout& layout, at::ScalarType s
   if (!active()) return;
   std::uint64_t widest = 0;
   for (std::size_t object = layout.tied ? 1 : 0; object < layout.units.size(); ++object) {
-    widest = std::max(widest, layout.units[object].elements);
+    widest = std::max(widest, layout.flat(object).elements);
   }
   const auto buffer = [&](std::uint64_t elements) {
     return memory::AnonymousMemory(core::round_up(elements * c10::elementSize(compute), kPage));
   };
   alone_.memory = buffer(widest);
-  if (layout.tied) shared_.memory = buffer(layout.units.front().elements);
+  if (layout.tied) shared_.memory = buffer(layout.flat(0).elements);
 }
 
 std::byte* WidenedWeights::widen(int object, std::byte* weights, bool opens) {
@@ -30,7 +32,7 @@ std::byte* WidenedWeights::widen(int object, std::byte* weights, bool opens) {
   if (!opens && buffer.object == object && buffer.weights == weights) return buffer.memory.data();
   buffer.object = object;
   buffer.weights = weights;
-  const auto elements = static_cast<std::int64_t>(layout_.units[static_cast<std::size_t>(object)].elements);
+  const auto elements = static_cast<std::int64_t>(layout_.flat(static_cast<std::size_t>(object)).elements);
   const torch::NoGradGuard no_grad;
   torch::from_blob(buffer.memory.data(), {elements}, compute_).copy_(torch::from_blob(weights, {elements}, storage_));
   return buffer.memory.data();

@@ -1,6 +1,8 @@
 // Weights in the dtype that modules compute in, where they are stored in a narrower one.
 #pragma once
 
+#include <c10/core/ScalarType.h>
+
 #include <cstddef>
 #include <cstdint>
 

@@ -1,13 +1,15 @@
 #include "train/initial_state.h"
 
 #include "memory/anonymous.h"
+#include "model/binding.h"
+#include "model/layout.h"
 #include "model/seeding.h"
 #include "schedule/problem.h"
 
 namespace gsnake::train {
 namespace {
 
-std::uint64_t object_bytes(const model::FlatLayout& unit) { return schedule::padded_elements(unit.elements) * sizeof(float); }
+std::uint64_t object_bytes(const optim::FlatLayout& unit) { return schedule::padded_elements(unit.elements) * sizeof(float); }
 
 }  // namespace
 
@@ -16,7 +18,7 @@ void write_initial_weights(Model& model, const plan::ModelLayout& layout, optim:
   const std::size_t last = layout.units.size() - 1;
   for (std::size_t unit = 0; unit <= last; ++unit) {
     before_unit(unit, last + 1);
-    const model::FlatLayout& flat = layout.units[unit];
+    const optim::FlatLayout& flat = layout.flat(unit);
     torch::nn::Module& module = *model.kinds[static_cast<std::size_t>(model.units[unit])].module;
     const memory::AnonymousMemory weights(object_bytes(flat));
     model::ParameterSet parameters(module);
@@ -30,7 +32,7 @@ void write_initial_weights(Model& model, const plan::ModelLayout& layout, optim:
     model::seed_initialization(seed, unit);
     model.initialize(module, static_cast<std::int64_t>(unit));
     const std::span master(reinterpret_cast<const float*>(weights.data()), schedule::padded_elements(flat.elements));
-    checkpoint::write_master(store, format, static_cast<std::uint32_t>(unit), master, plan::name_of_unit(model, static_cast<int>(unit)), hashes);
+    checkpoint::write_master(store, format, static_cast<std::uint32_t>(unit), master, model::name_of_unit(model, static_cast<int>(unit)), hashes);
   }
 }
 

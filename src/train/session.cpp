@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/topology.h"
 #include "greedysnake/error.h"
+#include "model/layout.h"
 #include "torch/dtype.h"
 #include "torch/memory.h"
 
@@ -54,12 +55,12 @@ std::uint64_t resident_bytes() {
 }
 
 Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts)
-    : config(settings), device(parts.make_device()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(plan::make_model_layout(model, settings.optimizer.decay_1d)),
-      shape(compute_shape(settings, purpose)), backend(parts.make_backend(model, layout, shape)), problem(plan::make_problem(settings, numerics, model, layout, purpose == Purpose::train)) {
+    : config(settings), device(parts.make_device()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(model::layout_of(model, settings.optimizer.decay_1d)),
+      shape(compute_shape(settings, purpose)), backend(parts.make_backend(model, layout, shape)), problem(plan::make_problem(settings, numerics, layout, purpose)) {
   const bool training = purpose == Purpose::train;
   temporaries = backend->rehearse(*device, training, kTemporariesMargin, kTemporariesSlack);
   malloc_trim(0);
-  memory = plan::plan_memory(config, problem, {temporaries, backend->widened_bytes(), training && plan::snapshot_places(config) > 0 ? checkpoint::store_options(config).stream_bytes : 0});
+  memory = plan::plan_memory(config.memory, problem, {temporaries, backend->widened_bytes(), training && plan::snapshot_places(config) > 0 ? checkpoint::store_options(config).stream_bytes : 0});
   program = schedule::build_program(problem, memory.pools);
   store_layout = plan::make_store_layout(config, problem);
   if (training) optimizer = optim::make_optimizer(numerics.optimizer);

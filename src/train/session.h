@@ -8,14 +8,16 @@
 #include "core/topology.h"
 #include "device/device.h"
 #include "optim/optimizer.h"
+#include "plan/memory_plan.h"
 #include "plan/numerics.h"
-#include "plan/planning.h"
+#include "plan/problem.h"
+#include "plan/store_layout.h"
 #include "runtime/executor.h"
 #include "train/parts.h"
 
 namespace gsnake::train {
 
-enum class Purpose : std::uint8_t { train, sample };
+using plan::Purpose;
 
 // Everything that can be refused without touching a drive, then everything that must exist before the first step. The members' order is the
 // order in which they are made, and the reverse of the order in which they end.

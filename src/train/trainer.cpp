@@ -9,6 +9,7 @@
 #include "checkpoint/store_options.h"
 #include "core/log.h"
 #include "greedysnake/error.h"
+#include "model/layout.h"
 #include "schedule/traffic.h"
 #include "train/open_run.h"
 #include "train/run_report.h"
@@ -187,7 +188,7 @@ void Trainer::Impl::judge(StepResult& result, const runtime::StepOutcome& outcom
 void Trainer::Impl::skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome) {
   // A loss that is not finite makes every gradient so.
   const bool of_loss = outcome.bad_gradient < 0 || !std::isfinite(result.loss);
-  const std::string what = of_loss ? "the loss" : "the gradient of " + plan::name_of_unit(session.model, outcome.bad_gradient);
+  const std::string what = of_loss ? "the loss" : "the gradient of " + model::name_of_unit(session.model, outcome.bad_gradient);
   const runtime::Policy& policy = session.numerics.policy;
   if (!policy.skips) fail(result, what + " is not finite");
   constexpr double kLeastScale = 1.0 / 16384.0;
@@ -199,7 +200,7 @@ void Trainer::Impl::skip_or_fail(StepResult& result, const runtime::StepOutcome&
 
 void Trainer::Impl::check_weights(const StepResult& result) {
   const int object = session.executor->bad_weight();
-  if (object >= 0) fail(result, "a new weight of " + plan::name_of_unit(session.model, object) + " is not finite, or too large for train.dtype,");
+  if (object >= 0) fail(result, "a new weight of " + model::name_of_unit(session.model, object) + " is not finite, or too large for train.dtype,");
 }
 
 void Trainer::Impl::fail(const StepResult& result, const std::string& what) {
@@ -251,7 +252,7 @@ void Trainer::Impl::commit() {
 
 std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
   if (!run->all_committed()) throw std::logic_error("Trainer::weights: call commit() first");
-  const model::FlatLayout& flat = session.layout.units.at(static_cast<std::size_t>(unit));
+  const optim::FlatLayout& flat = session.layout.flat(static_cast<std::size_t>(unit));
   std::vector<float> master = checkpoint::read_master(*session.store, session.numerics.optimizer.weights, static_cast<std::uint32_t>(unit), session.store->committed_slot());
   master.resize(flat.elements);
   return master;

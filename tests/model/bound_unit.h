@@ -36,7 +36,7 @@ inline ModelConfig small_llama(std::int64_t kv_heads = 2) {
 class BoundUnit {
  public:
   BoundUnit(std::shared_ptr<torch::nn::Module> module, bool decay_1d = false)
-      : module_(std::move(module)), layout_(model::make_flat_layout(model::parameters_of(*module_), decay_1d)) {
+      : module_(std::move(module)), layout_(optim::make_flat_layout(model::parameters_of(*module_), decay_1d)) {
     weights_ = torch::zeros(static_cast<std::int64_t>(layout_.elements));
     gradients_ = torch::zeros_like(weights_);
   }
@@ -55,13 +55,13 @@ class BoundUnit {
   [[nodiscard]] std::vector<torch::Tensor> weight_views() const { return model::views(weights_.data_ptr<float>(), layout_); }
   [[nodiscard]] std::vector<torch::Tensor> gradient_views() const { return model::views(gradients_.data_ptr<float>(), layout_); }
   [[nodiscard]] torch::nn::Module& module() const { return *module_; }
-  [[nodiscard]] const model::FlatLayout& layout() const { return layout_; }
+  [[nodiscard]] const optim::FlatLayout& layout() const { return layout_; }
   [[nodiscard]] const torch::Tensor& weights() const { return weights_; }
   [[nodiscard]] const torch::Tensor& gradients() const { return gradients_; }
 
  private:
   std::shared_ptr<torch::nn::Module> module_;
-  model::FlatLayout layout_;
+  optim::FlatLayout layout_;
   torch::Tensor weights_;
   torch::Tensor gradients_;
 };

@@ -256,7 +256,7 @@ TEST_P(UnitOps, HeadMayWriteTheGradientOverItsInput) {
 
 TEST(Binding, TakesModulesThatWereBuiltWithMemory) {
   torch::nn::Linear linear(6, 4);
-  const FlatLayout layout = make_flat_layout(parameters_of(*linear), false);
+  const optim::FlatLayout layout = optim::make_flat_layout(parameters_of(*linear), false);
   torch::Tensor flat = torch::ones(static_cast<std::int64_t>(layout.elements));
   bind_parameters(*linear, views(flat.data_ptr<float>(), layout));
   EXPECT_EQ(linear->weight.data_ptr<float>(), flat.data_ptr<float>());

@@ -18,7 +18,7 @@ std::int64_t counted_tokens(std::span<const MicroBatch> micro_batches) {
 }
 
 // The slice of a flat vector that is one parameter, as a view with the parameter's sizes.
-torch::Tensor slice(const torch::Tensor& flat, const model::FlatParameter& parameter) {
+torch::Tensor slice(const torch::Tensor& flat, const optim::FlatParameter& parameter) {
   return flat.narrow(0, static_cast<std::int64_t>(parameter.offset), static_cast<std::int64_t>(parameter.info.numel))
       .view(parameter.info.sizes);
 }
@@ -45,7 +45,7 @@ ReferenceLoop::ReferenceLoop(Model model, const Options& options)
     unit.module = model_.kinds.at(static_cast<std::size_t>(model_.units[static_cast<std::size_t>(u)])).module.get();
     const bool is_tied_head = u == count - 1 && !model_.tied.empty();
     const auto excluded = is_tied_head ? model_.tied[0].head_name : std::string();
-    unit.layout = model::make_flat_layout(model::parameters_of(*unit.module), options_.decay_1d, excluded);
+    unit.layout = optim::make_flat_layout(model::parameters_of(*unit.module), options_.decay_1d, excluded);
     unit.weights = torch::zeros(static_cast<std::int64_t>(unit.layout.elements));
     unit.compute_weights = unit.weights;  // units are initialized in fp32
     unit.gradients = torch::zeros_like(unit.weights);
@@ -91,7 +91,7 @@ torch::Tensor ReferenceLoop::to_compute(const torch::Tensor& input) const {
 void ReferenceLoop::bind(std::int64_t u, bool training) {
   const UnitState& unit = units_[static_cast<std::size_t>(u)];
   model::ParameterSet parameters(*unit.module);
-  for (const model::FlatParameter& parameter : unit.layout.parameters) {
+  for (const optim::FlatParameter& parameter : unit.layout.parameters) {
     parameters.bind(parameter.index, slice(unit.compute_weights, parameter));
     parameters.set_gradient(parameter.index, training ? slice(unit.gradients, parameter) : torch::Tensor());
   }
@@ -209,7 +209,7 @@ float ReferenceLoop::gradient_factor(double norm, float loss_scale) const {
 void ReferenceLoop::update(const UpdateStep& step) {
   const UpdateOptions options{options_.rule, options_.hyper, options_.bf16_moments};
   for (UnitState& unit : units_) {
-    for (const model::FlatParameter& parameter : unit.layout.parameters) {
+    for (const optim::FlatParameter& parameter : unit.layout.parameters) {
       const auto span = [&](const torch::Tensor& flat) {
         return std::span(flat.data_ptr<float>() + parameter.offset, parameter.info.numel);
       };

@@ -75,12 +75,12 @@ class ReferenceLoop {
   [[nodiscard]] const torch::Tensor& gradients(std::int64_t unit) const { return units_.at(static_cast<std::size_t>(unit)).gradients; }
   [[nodiscard]] const torch::Tensor& moment1(std::int64_t unit) const { return units_.at(static_cast<std::size_t>(unit)).moment1; }
   [[nodiscard]] const torch::Tensor& moment2(std::int64_t unit) const { return units_.at(static_cast<std::size_t>(unit)).moment2; }
-  [[nodiscard]] const model::FlatLayout& layout(std::int64_t unit) const { return units_.at(static_cast<std::size_t>(unit)).layout; }
+  [[nodiscard]] const optim::FlatLayout& layout(std::int64_t unit) const { return units_.at(static_cast<std::size_t>(unit)).layout; }
 
  private:
   struct UnitState {
     torch::nn::Module* module = nullptr;
-    model::FlatLayout layout;
+    optim::FlatLayout layout;
     torch::Tensor weights;          // fp32 master
     torch::Tensor compute_weights;  // rounded to the dtype, then in the compute dtype; in fp32 the master itself
     torch::Tensor gradients;

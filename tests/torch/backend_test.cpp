@@ -28,7 +28,7 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, Backend,
 torch::Tensor plain_output(Slots& slots, const Dtypes& dtypes, int unit, const torch::Tensor& input) {
   torch::nn::Module& module = *slots.model().kinds[static_cast<std::size_t>(slots.model().units[static_cast<std::size_t>(unit)])].module;
   const torch::Tensor wide = slots.weights[static_cast<std::size_t>(unit)].to(dtypes.compute);
-  model::bind_parameters(module, model::views(wide.data_ptr(), slots.layout().units[static_cast<std::size_t>(unit)], dtypes.compute));
+  model::bind_parameters(module, model::views(wide.data_ptr(), slots.layout().flat(static_cast<std::size_t>(unit)), dtypes.compute));
   module.train();
   model::seed_unit(1, 1, static_cast<std::uint64_t>(unit), 0);
   if (unit == 0) return dynamic_cast<EmbeddingUnit&>(module).forward(slots.inputs[0]).detach();
@@ -175,8 +175,8 @@ TEST_P(Backend, TheRehearsalCoversEveryCallAndConversion) {
 TEST_P(Backend, WidenedBytesAreOneFp32CopyOfTheWidestBlockAndOneOfTheTiedObject) {
   Slots slots(dtypes());
   const auto pages = [](std::uint64_t elements) { return (elements * 4 + 4095) / 4096 * 4096; };
-  const auto& units = slots.layout().units;
-  EXPECT_EQ(slots.backend().widened_bytes(), widens() ? pages(units[1].elements) + pages(units[0].elements) : 0);
+  const plan::ModelLayout& layout = slots.layout();
+  EXPECT_EQ(slots.backend().widened_bytes(), widens() ? pages(layout.flat(1).elements) + pages(layout.flat(0).elements) : 0);
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "greedysnake/models.h"
+#include "model/binding.h"
+#include "model/layout.h"
 #include "model/seeding.h"
 #include "schedule/problem.h"
 #include "torch/backend.h"
@@ -43,12 +45,12 @@ class Slots {
   explicit Slots(const Dtypes& dtypes, double dropout = 0.1)
       : dtypes_(dtypes),
         model_(models::make(backend_model(dropout))),
-        layout_(plan::make_model_layout(model_, false)),
+        layout_(model::layout_of(model_, false)),
         backend_(model_, layout_, {kRows, kTokens, 7, 1, dtypes.storage, dtypes.compute}) {
     torch::set_num_threads(1);
     for (std::size_t unit = 0; unit < layout_.units.size(); ++unit) {
       model::seed_unit(3, unit, 0, 0);
-      const auto size = static_cast<std::int64_t>(schedule::padded_elements(layout_.units[unit].elements));
+      const auto size = static_cast<std::int64_t>(schedule::padded_elements(layout_.flat(unit).elements));
       weights.push_back((torch::randn({size}) * 0.1).to(dtypes.storage));
       gradients.push_back(torch::zeros({size}));
     }

@@ -95,7 +95,7 @@ TEST_F(TorchMemory, LogitsNeverExistForMoreThanAChunk) {
   config.context = kTokens;
   const Model model = models::make(config);
   auto& head = dynamic_cast<HeadUnit&>(*model.kinds.back().module);
-  const model::FlatLayout layout = model::make_flat_layout(model::parameters_of(head), false);
+  const optim::FlatLayout layout = optim::make_flat_layout(model::parameters_of(head), false);
   torch::Tensor weights = torch::randn(static_cast<std::int64_t>(layout.elements)) * 0.1;
   torch::Tensor gradients = torch::zeros_like(weights);
   model::bind_parameters(head, model::views(weights.data_ptr(), layout));

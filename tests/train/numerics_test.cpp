@@ -11,8 +11,8 @@
 #include <random>
 
 #include "greedysnake/error.h"
+#include "model/layout.h"
 #include "optim/target.h"
-#include "plan/model_layout.h"
 #include "train/small_run.h"
 
 namespace gsnake::test {
@@ -218,11 +218,11 @@ TEST(Numerics, MovesTheDesignsBytesAParameter) {
         config.train.delay = delay;
         config.placement.activations = {1.0, 0.0};
         config.placement.gradients.host = 1.0;
-        const plan::ModelLayout layout = plan::make_model_layout(models::make(config.model), false);
+        const plan::ModelLayout layout = model::layout_of(models::make(config.model), false);
         std::uint64_t read = 0;
         std::uint64_t written = 0;
         for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
-          const std::uint64_t elements = schedule::padded_elements(layout.units[unit].elements);
+          const std::uint64_t elements = schedule::padded_elements(layout.flat(unit).elements);
           const bool edge = unit == 0 || unit + 1 == layout.units.size();
           read += elements * (edge ? row.edge_read : row.block_read);
           written += elements * row.written;
@@ -270,7 +270,7 @@ TEST(Numerics, MovesTheDesignsBytesAParameterUnderGuards) {
           config.optimizer.clipping_mode = *row.mode;
         }
         if (row.dtype == Dtype::fp16) config.train.loss_scale = 1.0;
-        block = schedule::padded_elements(plan::make_model_layout(models::make(config.model), false).units[1].elements);
+        block = schedule::padded_elements(model::layout_of(models::make(config.model), false).flat(1).elements);
         Trainer trainer(models::make(config.model), config);
         for (const Batch& batch : random_batches(3, 2, config.model.vocab)) {
           trainer.take_traffic();

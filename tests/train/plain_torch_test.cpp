@@ -21,7 +21,7 @@ constexpr std::int64_t kBatches = 5;
 // The tensors in a unit's flat vector.
 void add_tensors(Tensors& tensors, const reference::ReferenceLoop& layouts, std::int64_t unit, const std::vector<float>& flat) {
   const torch::Tensor whole = torch::tensor(flat);
-  for (const model::FlatParameter& parameter : layouts.layout(unit).parameters) {
+  for (const optim::FlatParameter& parameter : layouts.layout(unit).parameters) {
     tensors[std::to_string(unit) + "." + parameter.info.name] =
         whole.narrow(0, static_cast<std::int64_t>(parameter.offset), static_cast<std::int64_t>(parameter.info.numel)).view(parameter.info.sizes).clone();
   }

@@ -2,19 +2,19 @@
 #include <gtest/gtest.h>
 
 #include "greedysnake/error.h"
-#include "model/flat_layout.h"
+#include "optim/flat_layout.h"
 
-namespace gsnake::model {
+namespace gsnake::optim {
 namespace {
 
 std::vector<ParameterInfo> some_parameters() {
   return {{"a.weight", {3, 7}, 21, 2}, {"a.bias", {3}, 3, 1}, {"norm.weight", {16}, 16, 1}, {"b.weight", {2, 8}, 16, 2}};
 }
 
-std::vector<std::tuple<std::uint64_t, std::uint64_t, bool>> spans_of(const FlatLayout& layout, std::uint64_t padded) {
-  std::vector<std::tuple<std::uint64_t, std::uint64_t, bool>> spans;
-  for (const DecaySpan& span : layout.decay_spans(padded)) spans.emplace_back(span.begin, span.end, span.decays);
-  return spans;
+std::vector<std::tuple<std::uint64_t, std::uint64_t, bool>> runs_of(const FlatLayout& layout, std::uint64_t padded) {
+  std::vector<std::tuple<std::uint64_t, std::uint64_t, bool>> runs;
+  for (const DecayRun& run : layout.decay_runs(padded)) runs.emplace_back(run.begin, run.end, run.decays);
+  return runs;
 }
 
 TEST(FlatLayout, StartsEveryParameterOnACacheLine) {
@@ -25,15 +25,15 @@ TEST(FlatLayout, StartsEveryParameterOnACacheLine) {
   EXPECT_EQ(layout.elements, 80U);
 }
 
-TEST(FlatLayout, DecaySpansCoverThePaddedVectorAndMergeNeighbours) {
+TEST(FlatLayout, DecayRunsCoverThePaddedVectorAndMergeNeighbours) {
   const FlatLayout layout = make_flat_layout(some_parameters(), false);
-  EXPECT_THAT(spans_of(layout, 2048),
+  EXPECT_THAT(runs_of(layout, 2048),
               testing::ElementsAre(std::tuple(0U, 32U, true), std::tuple(32U, 64U, false), std::tuple(64U, 2048U, true)));
 }
 
 TEST(FlatLayout, OneDimensionalParametersDecayOnlyOnRequest) {
   const FlatLayout layout = make_flat_layout(some_parameters(), true);
-  EXPECT_THAT(spans_of(layout, 80), testing::ElementsAre(std::tuple(0U, 80U, true)));
+  EXPECT_THAT(runs_of(layout, 80), testing::ElementsAre(std::tuple(0U, 80U, true)));
 }
 
 TEST(FlatLayout, LeavesTheTiedParameterOutAndKeepsTheIndicesOfTheRest) {
@@ -47,14 +47,14 @@ TEST(FlatLayout, LeavesTheTiedParameterOutAndKeepsTheIndicesOfTheRest) {
 TEST(FlatLayout, AUnitWithoutParametersIsEmpty) {
   const FlatLayout layout = make_flat_layout({}, false);
   EXPECT_EQ(layout.elements, 0U);
-  EXPECT_TRUE(layout.decay_spans(0).empty());
-  EXPECT_THAT(spans_of(layout, 64), testing::ElementsAre(std::tuple(0U, 64U, false)));
+  EXPECT_TRUE(layout.decay_runs(0).empty());
+  EXPECT_THAT(runs_of(layout, 64), testing::ElementsAre(std::tuple(0U, 64U, false)));
 }
 
 TEST(FlatLayout, RefusesAnUnknownTiedNameAndTooSmallAVector) {
   EXPECT_THROW(make_flat_layout(some_parameters(), false, "a.biass"), Error);
-  EXPECT_THROW(static_cast<void>(make_flat_layout(some_parameters(), false).decay_spans(79)), Error);
+  EXPECT_THROW(static_cast<void>(make_flat_layout(some_parameters(), false).decay_runs(79)), Error);
 }
 
 }  // namespace
-}  // namespace gsnake::model
+}  // namespace gsnake::optim

@@ -1,9 +1,9 @@
-#include "runtime/outcome.h"
+#include "optim/step_policy.h"
 
 #include <algorithm>
 #include <cmath>
 
-namespace gsnake::runtime {
+namespace gsnake::optim {
 namespace {
 
 constexpr double kScaleStep = 2.0;
@@ -26,7 +26,7 @@ StepCounters next(const Policy& policy, const StepCounters& before, bool finite)
 
 }  // namespace
 
-optim::StepScalars unclipped(const Policy& policy, const StepCounters& before) {
+StepScalars unclipped(const Policy& policy, const StepCounters& before) {
   return {policy.learning_rate(before.updates), before.updates + 1, static_cast<float>(1.0 / before.loss_scale)};
 }
 
@@ -44,4 +44,4 @@ Verdict judge(const Policy& policy, const StepCounters& before, double scaled_no
   return verdict;
 }
 
-}  // namespace gsnake::runtime
+}  // namespace gsnake::optim

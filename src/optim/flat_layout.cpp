@@ -1,25 +1,25 @@
-#include "model/flat_layout.h"
+#include "optim/flat_layout.h"
 
 #include <algorithm>
 
 #include "greedysnake/error.h"
 
-namespace gsnake::model {
+namespace gsnake::optim {
 
-std::vector<DecaySpan> FlatLayout::decay_spans(std::uint64_t padded_elements) const {
+std::vector<DecayRun> FlatLayout::decay_runs(std::uint64_t padded_elements) const {
   if (padded_elements < elements) {
     throw Error(ErrorKind::usage, "flat layout: " + std::to_string(padded_elements) + " elements can't hold a unit of " +
                                       std::to_string(elements) + "; pad to at least the unit's size");
   }
-  std::vector<DecaySpan> spans;
+  std::vector<DecayRun> runs;
   for (const FlatParameter& parameter : parameters) {
-    if (spans.empty() || spans.back().decays != parameter.decays) {
-      if (!spans.empty()) spans.back().end = parameter.offset;
-      spans.push_back({parameter.offset, padded_elements, parameter.decays});
+    if (runs.empty() || runs.back().decays != parameter.decays) {
+      if (!runs.empty()) runs.back().end = parameter.offset;
+      runs.push_back({parameter.offset, padded_elements, parameter.decays});
     }
   }
-  if (spans.empty() && padded_elements > 0) spans.push_back({0, padded_elements, false});
-  return spans;
+  if (runs.empty() && padded_elements > 0) runs.push_back({0, padded_elements, false});
+  return runs;
 }
 
 FlatLayout make_flat_layout(std::span<const ParameterInfo> parameters, bool decay_1d, std::string_view excluded) {
@@ -38,4 +38,4 @@ FlatLayout make_flat_layout(std::span<const ParameterInfo> parameters, bool deca
   return layout;
 }
 
-}  // namespace gsnake::model
+}  // namespace gsnake::optim

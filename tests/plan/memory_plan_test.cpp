@@ -1,5 +1,5 @@
 // What a run is given before its first step is what it was promised: for any problem and any budgets.
-#include "plan/planning.h"
+#include "plan/memory_plan.h"
 
 #include <gtest/gtest.h>
 
@@ -37,15 +37,15 @@ TEST(MemoryPlanTest, FitsTheBudgetsOrIsRefusedAndIsWhatIsAllocated) {
     const schedule::Problem problem = schedule::test::random_problem(static_cast<std::uint64_t>(seed));
     SCOPED_TRACE(schedule::test::describe(problem));
     Random random(static_cast<std::uint64_t>(seed) + 1000);
-    Config config;
-    config.memory.host_budget = (1ULL << random.between(16, 24)) + random.below(4096);
-    config.memory.device_budget = (1ULL << random.between(16, 24)) + random.below(4096);
+    MemoryConfig budgets;
+    budgets.host_budget = (1ULL << random.between(16, 24)) + random.below(4096);
+    budgets.device_budget = (1ULL << random.between(16, 24)) + random.below(4096);
     const Overheads overheads{random.below(100'000), random.coin() ? random.below(100'000) : 0};
     try {
-      const MemoryPlan plan = plan_memory(config, problem, overheads);
+      const MemoryPlan plan = plan_memory(budgets, problem, overheads);
       const auto any = [](const MemoryItem&) { return true; };
-      EXPECT_LE(plan.host_bytes, config.memory.host_budget);
-      EXPECT_LE(plan.device_bytes, config.memory.device_budget);
+      EXPECT_LE(plan.host_bytes, budgets.host_budget);
+      EXPECT_LE(plan.device_bytes, budgets.device_budget);
       EXPECT_EQ(plan.host_bytes, planned(plan, "host", any));
       EXPECT_EQ(plan.device_bytes, planned(plan, "device", any));
       more_than_fewest += plan.pools != schedule::minimum_pools(problem) ? 1 : 0;

@@ -1,5 +1,5 @@
 // A unit's parameters as one flat vector of elements, of whatever dtype: how the store, the optimizer and the gradient accumulators see
-// them. Free of Torch.
+// them.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
-namespace gsnake::model {
+#include "optim/optimizer.h"
+
+namespace gsnake::optim {
 
 // Every parameter starts on a multiple of this many elements: in fp32 64 bytes, a cache line and the widest vector register; in 16 bits
 // half of that.
@@ -31,22 +33,15 @@ struct FlatParameter {
   bool decays = false;       // weight decay applies
 };
 
-// Elements [begin, end) that all decay or all do not.
-struct DecaySpan {
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
-  bool decays = false;
-};
-
 // Elements between the end of one parameter and the next offset are padding: zero at initialization and, since their gradients are zero and
 // AdamW maps zero to zero, for ever.
 struct FlatLayout {
   std::vector<FlatParameter> parameters;  // in registration order, without the excluded one
   std::uint64_t elements = 0;             // padding included; a multiple of kParameterAlignment
 
-  // Sorted spans that cover [0, padded_elements), neighbours merged; padding goes with the parameter before it. Throws Error(usage) when
+  // Sorted runs that cover [0, padded_elements), neighbours merged; padding goes with the parameter before it. Throws Error(usage) when
   // padded_elements < elements.
-  [[nodiscard]] std::vector<DecaySpan> decay_spans(std::uint64_t padded_elements) const;
+  [[nodiscard]] std::vector<DecayRun> decay_runs(std::uint64_t padded_elements) const;
 };
 
 // Lays `parameters` out in their order. Tensors of two dimensions and more decay, others only if `decay_1d`. `excluded` names a parameter
@@ -54,4 +49,4 @@ struct FlatLayout {
 // them.
 FlatLayout make_flat_layout(std::span<const ParameterInfo> parameters, bool decay_1d, std::string_view excluded = {});
 
-}  // namespace gsnake::model
+}  // namespace gsnake::optim

@@ -1,0 +1,81 @@
+#include "plan/problem.h"
+
+#include <algorithm>
+
+#include "core/bytes.h"
+
+namespace gsnake::plan {
+namespace {
+
+constexpr std::uint64_t kLargestChunk = 1ULL << 20;  // elements
+constexpr std::uint64_t kSmallestChunk = 16 * schedule::kGrain;
+constexpr std::uint64_t kChunksPerObject = 8;  // enough to overlap reading, updating and writing one object
+
+schedule::Fractions fractions(const TierFractions& tier) { return {tier.device, tier.host}; }
+
+std::uint64_t chunk_elements(const ModelLayout& layout) {
+  std::uint64_t largest = 0;
+  for (const int unit : layout.units) largest = std::max(largest, layout.shapes[static_cast<std::size_t>(unit)].flat.elements);
+  const std::uint64_t even = core::round_up(core::ceil_div(largest, kChunksPerObject), schedule::kGrain);
+  return std::clamp(even, kSmallestChunk, kLargestChunk);
+}
+
+// What an optimizer has per element: the rest of the master weights first, then its own.
+schedule::Object make_object(std::uint64_t elements, const optim::OptimizerSpec& spec, bool training) {
+  schedule::Object object{.elements = elements, .trained = training, .weight_bytes = optim::weight_bytes(spec.weights), .state_bytes = {}};
+  if (!training) return object;
+  object.state_bytes = optim::make_optimizer(spec)->state_bytes();
+  object.master = optim::master_bytes(spec.weights) > 0;
+  object.weights_derived = spec.weights == optim::WeightFormat::fp16;
+  if (object.master) object.state_bytes.insert(object.state_bytes.begin(), optim::master_bytes(spec.weights));
+  return object;
+}
+
+void set_training(schedule::Problem& problem, const Config& config, const Numerics& numerics) {
+  problem.micro_batches = static_cast<int>(config.train.micro_batches);
+  problem.schedule = config.train.schedule == Schedule::horizontal ? schedule::ScheduleKind::horizontal : schedule::ScheduleKind::vertical;
+  const bool snake = config.train.order == MicroBatchOrder::snake ||
+                     (config.train.order == MicroBatchOrder::automatic && problem.schedule == schedule::ScheduleKind::vertical);
+  problem.order = snake ? schedule::Order::snake : schedule::Order::ascending;
+  problem.delay = numerics.delay;
+  problem.guard = numerics.guard;
+  problem.weights = fractions(config.placement.weights);
+  problem.optimizer = fractions(config.placement.optimizer);
+  problem.activations = fractions(config.placement.activations);
+  problem.gradients_host = config.placement.gradients.host;
+  problem.commits = config.run.durability == Durability::commit;
+}
+
+}  // namespace
+
+schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose) {
+  const bool training = purpose == Purpose::train;
+  schedule::Problem problem;
+  const std::int64_t tokens = (training ? config.train.micro_batch_size : 1) * config.train.sequence_length;
+  problem.activation_bytes = static_cast<std::uint64_t>(tokens * layout.hidden) * optim::weight_bytes(numerics.optimizer.weights);
+  problem.ids_bytes = static_cast<std::uint64_t>(tokens) * sizeof(std::int64_t);
+  problem.chunk_elements = chunk_elements(layout);
+  for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
+    problem.objects.push_back(make_object(layout.flat(unit).elements, numerics.optimizer, training));
+    problem.units.push_back({layout.objects_of(static_cast<int>(unit)), layout.shape(unit).forward_flops_per_token * static_cast<double>(tokens)});
+  }
+  if (training) {
+    set_training(problem, config, numerics);
+  } else {
+    problem.activations = {1.0, 0.0};
+    problem.order = schedule::Order::ascending;
+  }
+  return problem;
+}
+
+std::uint64_t in_memory_bytes(const schedule::Problem& problem) {
+  std::uint64_t bytes = static_cast<std::uint64_t>(problem.unit_count() - 1) * static_cast<std::uint64_t>(problem.micro_batches) * problem.activation_bytes;
+  for (const schedule::Object& object : problem.objects) {
+    std::uint64_t width = object.weight_bytes + (object.trained ? sizeof(float) : 0);  // of a parameter: weight, gradient and all state
+    for (std::uint64_t state : object.state_bytes) width += state;
+    bytes += object.packed() ? object.packed_bytes : object.elements * width;
+  }
+  return bytes;
+}
+
+}  // namespace gsnake::plan

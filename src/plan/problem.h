@@ -1,0 +1,23 @@
+// From a config and a model's shapes to the schedule's problem.
+#pragma once
+
+#include <cstdint>
+
+#include "greedysnake/config.h"
+#include "plan/model_layout.h"
+#include "plan/numerics.h"
+#include "schedule/problem.h"
+
+namespace gsnake::plan {
+
+enum class Purpose : std::uint8_t {
+  train,
+  sample,  // forward passes only: no optimizer state, one row, one micro-batch, nothing placed off the SSD
+};
+
+schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose);
+
+// What training wholly in memory holds: weights, gradients, moments, and the checkpoints of every micro-batch.
+std::uint64_t in_memory_bytes(const schedule::Problem& problem);
+
+}  // namespace gsnake::plan
