@@ -108,7 +108,7 @@ TEST_P(SlowCommit, LosesNothingAtAnyOfItsPoints) {
   ToyRun run(std::get<1>(GetParam()));
   { ToyTrainer(run).commit(); }
   // Every point, or every so many, other ones in each of these tests.
-  const int stride = gsnake::test::sweep(store::testing::kCallStride, 1);
+  const int stride = store::testing::call_stride();
   int call = (static_cast<int>(std::get<0>(GetParam())) + (std::get<1>(GetParam()) > 0.0 ? 1 : 0)) % stride;
   while (call < 400 && !HasFailure() && go_on(run, call)) call += stride;
   EXPECT_GT(call, 25) << "syncs, tables, manifests and names of several commits and a snapshot";

@@ -10,25 +10,27 @@
 
 #include "greedysnake/error.h"
 #include "optim/support.h"
+#include "sweep.h"
 
 namespace gsnake::optim::test {
 namespace {
 
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kBlockStride = 1;
+std::uint64_t block_stride() { return static_cast<std::uint64_t>(gsnake::test::sweep(17, 1)); }
 #else
-constexpr std::uint64_t kBlockStride = 251;
+std::uint64_t block_stride() { return 251; }
 #endif
 constexpr std::uint64_t kBlock = 1 << 16;  // patterns that share their upper half
 
-// Calls `check` with the first of each 65536 patterns (of all 2^32, or of one in kBlockStride), on every core. False from it ends the walk.
+// Calls `check` with the first of each 65536 patterns (of all 2^32, or of one block in block_stride(), which is prime: of every sign and exponent), on every core. False from it ends the walk.
 void for_every_block(const std::function<bool(std::uint32_t first)>& check) {
+  const std::uint64_t stride = block_stride();
   std::atomic<std::uint64_t> next{0};
   std::atomic<bool> good{true};
   std::vector<std::jthread> threads;
   for (unsigned i = 0; i < std::max(1U, std::thread::hardware_concurrency()); ++i) {
     threads.emplace_back([&] {
-      for (std::uint64_t block; good && (block = next.fetch_add(kBlockStride)) < kBlock;) {
+      for (std::uint64_t block; good && (block = next.fetch_add(stride)) < kBlock;) {
         if (!check(static_cast<std::uint32_t>(block * kBlock))) {
           good = false;
           ADD_FAILURE() << "among the patterns from " << block * kBlock;

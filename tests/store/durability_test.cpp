@@ -106,7 +106,7 @@ TEST_F(DurabilityTest, AKillBeforeAnyCallOfACommitLeavesTheStepBeforeOrThisOne) 
   create();
   std::uint64_t step = 1;
   int kills = 0;
-  for (bool survived = false; !survived; kills += kCallStride) {
+  for (bool survived = false; !survived; kills += call_stride()) {
     const std::uint64_t before = step;
     survived = survives([&] {
       KillingSync sync(kills);
@@ -124,7 +124,7 @@ TEST_F(DurabilityTest, AKillBeforeAnyCallOfASnapshotLeavesTheCommitAndAWholeSnap
   Store::open(options(), no_scratch())->snapshot(0);
   std::set<std::uint64_t> seen;
   int kills = 0;
-  for (bool survived = false; !survived; kills += kCallStride) {
+  for (bool survived = false; !survived; kills += call_stride()) {
     SCOPED_TRACE("killed before call " + std::to_string(kills));
     const std::uint64_t step = reopen() + 1;
     survived = survives([&] {
@@ -153,7 +153,7 @@ TEST_F(DurabilityTest, AKillWhileGoingBackLeavesTheLastCommitOrTheSnapshot) {
   { Store::open(options(), no_scratch())->snapshot(0); }
   std::uint64_t last = 1;
   int kills = 0;
-  for (bool survived = false; !survived; kills += kCallStride) {
+  for (bool survived = false; !survived; kills += call_stride()) {
     SCOPED_TRACE("killed before call " + std::to_string(kills));
     { commit_step(*Store::open(options(), no_scratch()), ++last); }
     survived = survives([&] {
@@ -176,7 +176,7 @@ TEST_F(DurabilityTest, APowerCutAfterAnyCallOfACommitLeavesTheStepBeforeOrThisOn
   std::uint64_t step = 1;
   for (int trial = 0; trial < trials(2); ++trial) {
     bool committed = false;
-    for (std::size_t calls = 0; !committed; calls += kCallStride) {
+    for (std::size_t calls = 0; !committed; calls += call_stride()) {
       SCOPED_TRACE("trial " + std::to_string(trial) + ", power cut before call " + std::to_string(calls));
       const std::uint64_t before = step;
       disk.die_at(PowerCutDisk::kNever);
@@ -284,7 +284,7 @@ class SecondCommit {
 
   void before_every_call(const After& after) const {
     bool committed = false;
-    for (std::size_t calls = 0; !committed; calls += kCallStride) {
+    for (std::size_t calls = 0; !committed; calls += call_stride()) {
       for (int trial = 0; trial < trials(8) && !::testing::Test::HasFatalFailure(); ++trial) {
         SCOPED_TRACE("ended before call " + std::to_string(calls) + ", trial " + std::to_string(trial));
         std::filesystem::remove_all(where_.run_dir);
@@ -353,7 +353,7 @@ TEST_F(DurabilityTest, AKillAtAnyCallAndAPowerCutInTheNextStepLeaveTheStepThatTh
 // One slot: the manifests go before the state does.
 TEST_F(DurabilityTest, AKillBeforeAnyCallOfARetractionLeavesTheCommitOrNone) {
   int kills = 0;
-  for (bool survived = false; !survived; kills += kCallStride) {
+  for (bool survived = false; !survived; kills += call_stride()) {
     StoreOptions over = options();
     over.overwrite = true;
     {

@@ -67,7 +67,7 @@ class PowerCutTest : public ::testing::Test {
   void before_every_call(StoreOptions where, const Work& prepare, const Work& work, const After& after) {
     std::mt19937_64 random(11);
     bool done = false;
-    for (std::size_t calls = 0; !done && !HasFatalFailure(); calls += kCallStride) {
+    for (std::size_t calls = 0; !done && !HasFatalFailure(); calls += call_stride()) {
       for (int trial = 0; trial < trials(6) && !HasFatalFailure(); ++trial) {
         SCOPED_TRACE("ended before call " + std::to_string(calls) + ", trial " + std::to_string(trial));
         for (const std::string& folder : folders_of(where)) {

@@ -19,6 +19,7 @@
 #include "greedysnake/error.h"
 #include "memory/anonymous.h"
 #include "store/store.h"
+#include "sweep.h"
 
 namespace gsnake::store::testing {
 
@@ -48,12 +49,12 @@ inline std::string in_memory() {
 }
 
 // Sanitizers slow the trials of these protocols, which have one thread, down by an order of magnitude: there, fewer random ends at a
-// place, and an end before every fifth call only.
+// place, and an end before every fifth call only. Before every call in a long run.
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-inline constexpr int kCallStride = 5;
+inline int call_stride() { return gsnake::test::sweep(5, 1); }
 constexpr int trials(int count) { return (count + 9) / 10; }
 #else
-inline constexpr int kCallStride = 1;
+inline int call_stride() { return gsnake::test::sweep(3, 1); }
 constexpr int trials(int count) { return count; }
 #endif
 

@@ -168,7 +168,7 @@ TEST_F(TwoHalves, APowerCutLeavesThePreparedCommitOrTheOneBeforeForWhoeverAsks) 
   std::filesystem::copy(directory_.path(), kept.path(), std::filesystem::copy_options::recursive);
   bool done = false;
   std::size_t calls = 0;
-  for (; !done && !HasFailure(); calls += kCallStride) {
+  for (; !done && !HasFailure(); calls += call_stride()) {
     for (int trial = 0; trial < trials(6) && !HasFailure(); ++trial) {
       SCOPED_TRACE("ended before call " + std::to_string(calls) + ", trial " + std::to_string(trial));
       PowerCutDisk disk;

@@ -12,7 +12,7 @@
 namespace gsnake::store {
 namespace {
 
-// Where a stream stands: a block of at most kStreamBlockBytes of extents[extent].
+// Where a stream stands: a block of extents[extent].
 struct Position {
   std::size_t extent = 0;
   std::uint64_t offset = 0;  // in the extent
@@ -42,10 +42,11 @@ class Stream {
   Stream(Store& store, std::span<const Extent> extents, const StreamTarget& target)
       : extents_(extents),
         target_(target),
+        block_bytes_(block_bytes_of(extents)),
         blocks_(std::max<std::size_t>(2, std::min(target.blocks, blocks_of(extents)))),
         // A block that is being copied is read again only half a round later, so that its write has time.
         ahead_(target.copy_slot ? blocks_ / 2 : blocks_),
-        window_(store, blocks_, kStreamBlockBytes, target.leaves_room ? store.engine().capacity() / 4 : store.engine().capacity()) {}
+        window_(store, blocks_, block_bytes_, target.leaves_room ? store.engine().capacity() / 4 : store.engine().capacity()) {}
 
   void run(const HashVisitor& visit, const BlockVisitor& block_visit) {
     Position next;
@@ -64,6 +65,11 @@ class Stream {
   }
 
  private:
+  static std::uint64_t block_bytes_of(std::span<const Extent> extents) {
+    std::uint64_t most = kExtentAlignment;
+    for (const Extent& extent : extents) most = std::max(most, extent.bytes);
+    return std::min<std::uint64_t>(most, kStreamBlockBytes);
+  }
   static std::size_t blocks_of(std::span<const Extent> extents) {
     std::size_t blocks = 0;
     for (const Extent& extent : extents) blocks += core::ceil_div(extent.bytes, kStreamBlockBytes);
@@ -73,12 +79,12 @@ class Stream {
   [[nodiscard]] Extent part_at(const Position& position) const {
     Extent part = extents_[position.extent];
     part.offset += position.offset;
-    part.bytes = std::min<std::uint64_t>(kStreamBlockBytes, part.bytes - position.offset);
+    part.bytes = std::min(block_bytes_, part.bytes - position.offset);
     return part;
   }
 
   void advance(Position& position) const {
-    position.offset += kStreamBlockBytes;
+    position.offset += block_bytes_;
     if (position.offset < extents_[position.extent].bytes) return;
     ++position.extent;
     position.offset = 0;
@@ -95,6 +101,7 @@ class Stream {
 
   std::span<const Extent> extents_;
   const StreamTarget target_;
+  const std::uint64_t block_bytes_;  // kStreamBlockBytes, or less where every extent is smaller
   const std::size_t blocks_;
   const std::size_t ahead_;
   Hasher hasher_;
