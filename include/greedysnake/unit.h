@@ -18,6 +18,8 @@ namespace gsnake {
 // besides parameters (buffers that depend on the shape alone are fine) and must not hold on to a parameter's storage between calls.
 // forward() is called twice per micro-batch (forward, and recomputation in backward) and must give the same bits both times: it draws
 // random numbers from torch's default generator only, which the runtime seeds by (seed, step, unit, micro-batch) before each call.
+// A parameter that requires no gradient (register_parameter(name, tensor, false)) is frozen: it is read, and never written, and has neither
+// gradient nor optimizer state.
 class Unit : public torch::nn::Module {
  public:
   virtual torch::Tensor forward(const torch::Tensor& hidden) = 0;

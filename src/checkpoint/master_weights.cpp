@@ -14,6 +14,10 @@ std::uint64_t elements_of(const store::Store& store, WeightFormat format, std::u
   return store.layout().kinds[static_cast<std::size_t>(store::Kind::weights)].padded_bytes.at(object) / optim::weight_bytes(format);
 }
 
+bool has_master(const store::Store& store, std::uint32_t object) {
+  return store.layout().kinds[static_cast<std::size_t>(store::Kind::master)].padded_bytes.at(object) > 0;
+}
+
 template <typename T>
 std::span<T> as(const memory::AnonymousMemory& memory, std::uint64_t elements) {
   return {reinterpret_cast<T*>(memory.data()), elements};
@@ -50,7 +54,7 @@ void write_master(store::Store& store, WeightFormat format, std::uint32_t object
       optim::to_fp16(master, as<std::uint16_t>(weights, elements));
       std::memcpy(rest.data(), master.data(), master.size_bytes());
     }
-    write_kind(store, store::Kind::master, object, rest, elements * optim::master_bytes(format), hashes);
+    if (has_master(store, object)) write_kind(store, store::Kind::master, object, rest, elements * optim::master_bytes(format), hashes);
   }
   write_kind(store, store::Kind::weights, object, weights, elements * optim::weight_bytes(format), hashes);
 }
@@ -58,6 +62,10 @@ void write_master(store::Store& store, WeightFormat format, std::uint32_t object
 std::vector<float> read_master(store::Store& store, WeightFormat format, std::uint32_t object, int slot) {
   const std::uint64_t elements = elements_of(store, format, object);
   std::vector<float> master(elements);
+  if (format != WeightFormat::fp32 && !has_master(store, object)) {
+    optim::widen(format, as<const std::uint16_t>(read_kind(store, store::Kind::weights, object, slot), elements), master);
+    return master;
+  }
   if (format == WeightFormat::bf16) {
     const auto weights = read_kind(store, store::Kind::weights, object, slot);
     const auto remainder = read_kind(store, store::Kind::master, object, slot);

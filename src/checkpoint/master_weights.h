@@ -1,4 +1,5 @@
-// An object's fp32 master weights, as they are stored: in one kind (fp32), in two halves (bf16) or beside the weights (fp16).
+// An object's fp32 master weights, as they are stored: in one kind (fp32), in two halves (bf16) or beside the weights (fp16). Of a frozen object
+// the weights alone are stored: their values, rounded to the format, are its master.
 #pragma once
 
 #include <span>

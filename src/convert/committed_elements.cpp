@@ -27,11 +27,18 @@ std::uint64_t width_of(WeightFormat format, Kind kind) {
   return kind == Kind::weights ? optim::weight_bytes(format) : optim::master_bytes(format);
 }
 
+// Of a frozen object the weights alone are stored.
+bool has_master(const store::Store& store, std::uint32_t object) {
+  const std::vector<std::uint64_t>& bytes = store.layout().kinds[static_cast<std::size_t>(Kind::master)].padded_bytes;
+  return object < bytes.size() && bytes[object] > 0;
+}
+
 // By object, then by element, so that what belongs together comes together.
 std::vector<store::Checksum> pieces_of(const store::Store& store, WeightFormat format, const std::vector<Kind>& kinds) {
   std::vector<store::Checksum> pieces;
   for (const store::Checksum& checksum : store.checksums()) {
-    if (std::find(kinds.begin(), kinds.end(), checksum.extent.kind) != kinds.end()) pieces.push_back(checksum);
+    const bool stands_for_master = checksum.extent.kind == Kind::weights && !has_master(store, checksum.extent.object);
+    if (stands_for_master || std::find(kinds.begin(), kinds.end(), checksum.extent.kind) != kinds.end()) pieces.push_back(checksum);
   }
   if (pieces.empty()) {
     core::throw_storage("read the weights of", "run " + store.run_id(), "its commit holds no checksums", "train on, which stores them");
@@ -80,11 +87,20 @@ class Reader {
       object_ = extent.object;
       first_ = 0;
     }
+    if (format_ != Dtype::fp32 && format_ != dtype_ && !has_master(store_, extent.object)) return give_frozen(bytes);
     if (kinds_.size() == 1) return give(bytes.data(), nullptr, bytes.size() / width_of(format_, kinds_[0]));
     queues_[extent.kind].push(bytes);
     constexpr std::uint64_t kWidth = 2;  // of a bf16 weight and of its remainder
     const std::uint64_t elements = std::min(queues_[Kind::weights].size(), queues_[Kind::master].size()) / kWidth;
     if (elements > 0) give(queues_[Kind::weights].take(elements * kWidth), queues_[Kind::master].take(elements * kWidth), elements);
+  }
+
+  void give_frozen(std::span<const std::byte> weights) {
+    const std::uint64_t elements = weights.size() / optim::weight_bytes(format_);
+    widened_.resize(elements);
+    optim::widen(format_, {reinterpret_cast<const std::uint16_t*>(weights.data()), elements}, widened_);
+    visit_(object_, first_, converted(reinterpret_cast<const std::byte*>(widened_.data()), nullptr, elements));
+    first_ += elements;
   }
 
   void give(const std::byte* weights, const std::byte* remainders, std::uint64_t elements) {
@@ -128,6 +144,7 @@ class Reader {
   std::uint32_t object_ = 0;
   std::uint64_t first_ = 0;
   std::vector<float> master_;
+  std::vector<float> widened_;
   std::vector<std::uint16_t> narrow_;
   std::vector<std::int16_t> remainder_;
 };

@@ -40,9 +40,10 @@ struct Destinations {
 
 Destinations destinations_of(const Model& model, const plan::ModelLayout& layout, Dtype dtype) {
   Destinations all;
-  for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
+  for (std::size_t object = 0; object < layout.object_count(); ++object) {
     std::vector<Destination>& own = all.by_object.emplace_back();
-    for (const optim::FlatParameter& parameter : layout.flat(unit).parameters) {
+    const std::size_t unit = layout.unit_of(object);
+    for (const optim::FlatParameter& parameter : layout.flat(object).parameters) {
       const TensorName& name = convert::name_of_parameter(model, unit, parameter.info.name);
       hf::Tensor tensor;
       tensor.name = convert::tensor_name(name, unit);
@@ -171,7 +172,7 @@ std::string config_text(const Config& config, const std::string& run_dir, Dtype 
 
 void refuse_other_model(const plan::ModelLayout& layout, const nlohmann::json& training, const std::string& run_dir) {
   std::vector<std::uint64_t> elements;
-  for (std::size_t unit = 0; unit < layout.units.size(); ++unit) elements.push_back(layout.flat(unit).elements);
+  for (std::size_t object = 0; object < layout.object_count(); ++object) elements.push_back(layout.flat(object).elements);
   if (elements != checkpoint::run_state_from(training).elements)
     throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + run_dir);
 }

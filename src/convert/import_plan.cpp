@@ -20,9 +20,9 @@ class Planner {
 
   ImportPlan plan() {
     ImportPlan plan;
-    for (std::size_t unit = 0; unit < layout_.units.size(); ++unit) {
+    for (std::size_t object = 0; object < layout_.object_count(); ++object) {
       std::vector<ParameterSource>& sources = plan.emplace_back();
-      for (const optim::FlatParameter& parameter : layout_.flat(unit).parameters) sources.push_back(source_of(unit, parameter.info));
+      for (const optim::FlatParameter& parameter : layout_.flat(object).parameters) sources.push_back(source_of(layout_.unit_of(object), parameter.info));
     }
     if (layout_.tied) check_tied_head();
     refuse_left_over();

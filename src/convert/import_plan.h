@@ -16,7 +16,7 @@ struct ParameterSource {
   bool transposed = false;
 };
 
-using ImportPlan = std::vector<std::vector<ParameterSource>>;  // by unit, in the order of the unit's flat layout
+using ImportPlan = std::vector<std::vector<ParameterSource>>;  // by object, in the order of its flat layout
 
 // The name of a parameter in such a folder. Throws Error(usage) when the model's name map lacks it.
 const TensorName& name_of_parameter(const Model& model, std::size_t unit, const std::string& parameter);

@@ -135,14 +135,15 @@ class Importer {
 
   void write(const schedule::Chunk& chunk, std::span<const float> master) {
     const std::uint64_t elements = master.size();
+    const bool has_rest = rest_ && map_.object_of(chunk).master;  // what is frozen has none
     if (format_ == WeightFormat::bf16) {
       optim::split_master(master, as<std::uint16_t>(weights_.block(), elements), as<std::int16_t>(rest_->block(), elements));
     } else if (format_ == WeightFormat::fp16) {
       optim::to_fp16(master, as<std::uint16_t>(weights_.block(), elements));
-      std::memcpy(rest_->block(), master.data(), master.size_bytes());
+      if (has_rest) std::memcpy(rest_->block(), master.data(), master.size_bytes());
     }
     put(weights_, chunk.weight_extent);
-    if (rest_) put(*rest_, chunk.state_extent[0]);
+    if (has_rest) put(*rest_, chunk.state_extent[0]);
   }
 
   // A file's preallocated blocks are zero already: the remainder of a bf16 weight costs nothing.

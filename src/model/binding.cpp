@@ -11,7 +11,8 @@ std::vector<optim::ParameterInfo> parameters_of(const torch::nn::Module& module)
   for (const auto& item : module.named_parameters()) {
     const torch::Tensor& parameter = item.value();
     infos.push_back(
-        {item.key(), parameter.sizes().vec(), static_cast<std::uint64_t>(parameter.numel()), static_cast<int>(parameter.dim())});
+        {item.key(), parameter.sizes().vec(), static_cast<std::uint64_t>(parameter.numel()), static_cast<int>(parameter.dim()),
+         parameter.requires_grad()});
   }
   return infos;
 }
@@ -42,8 +43,10 @@ void ParameterSet::bind(std::size_t index, const torch::Tensor& weight) {
   }
   parameter.set_data(weight);
   // Autograd otherwise refuses an fp32 gradient of a 16-bit parameter, and would add micro-batches up in 16 bits.
-  if (weight.scalar_type() != torch::kFloat32) parameter.set_grad_dtype(torch::kFloat32);
+  if (weight.scalar_type() != torch::kFloat32 && parameter.requires_grad()) parameter.set_grad_dtype(torch::kFloat32);
 }
+
+void ParameterSet::freeze(std::size_t index) { parameters_.at(index).set_requires_grad(false); }
 
 void ParameterSet::set_gradient(std::size_t index, const torch::Tensor& gradient) {
   if (gradient.defined()) check_sizes(index, gradient);

@@ -26,22 +26,44 @@ void check_shape(const Model& model) {
   if (!model.initialize) throw Error(ErrorKind::usage, "model: it has no initializer");
 }
 
-const optim::FlatParameter& find(const optim::FlatLayout& layout, const std::string& name) {
-  const auto found = std::find_if(layout.parameters.begin(), layout.parameters.end(), [&](const auto& p) { return p.info.name == name; });
-  if (found == layout.parameters.end()) throw Error(ErrorKind::usage, "model: the embedding has no parameter " + name + " to tie");
-  return *found;
+// In two objects where some take gradients and some don't.
+void lay_out(plan::UnitShape& shape, const std::vector<optim::ParameterInfo>& parameters, bool decay_1d, const std::string& excluded = {}) {
+  const auto count = [&](bool trained) {
+    return std::count_if(parameters.begin(), parameters.end(), [&](const auto& info) { return info.trained == trained && info.name != excluded; });
+  };
+  shape.trained = count(true) > 0;
+  const bool is_split = shape.trained && count(false) > 0;
+  shape.flat = optim::make_flat_layout(parameters, decay_1d, excluded, is_split ? std::optional(true) : std::nullopt);
+  shape.frozen = is_split ? optim::make_flat_layout(parameters, decay_1d, excluded, false) : optim::FlatLayout();
+}
+
+void find_split_units(plan::ModelLayout& layout) {
+  for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
+    if (!layout.shape(unit).frozen.parameters.empty()) layout.split_units.push_back(static_cast<int>(unit));
+  }
+}
+
+// The embedding's parameter that a head uses too.
+void find_shared(plan::ModelLayout& layout, const std::string& name) {
+  for (const int object : layout.own_objects_of(0)) {
+    for (const optim::FlatParameter& stored : layout.flat(static_cast<std::size_t>(object)).parameters) {
+      if (stored.info.name != name) continue;
+      layout.tied_object = object;
+      layout.tied_offset = stored.offset;
+      layout.tied_sizes = stored.info.sizes;
+      return;
+    }
+  }
+  throw Error(ErrorKind::usage, "model: the embedding has no parameter " + name + " to tie");
 }
 
 // Of a head that has one of the embedding's parameters: a shape of its own, as another unit of its kind would keep that parameter.
 void share(plan::ModelLayout& layout, const TiedParameter& tied, const std::vector<optim::ParameterInfo>& of_head, bool decay_1d) {
   layout.tied = true;
   plan::UnitShape head = layout.shape(layout.units.size() - 1);
-  head.flat = optim::make_flat_layout(of_head, decay_1d, tied.head_name);
+  lay_out(head, of_head, decay_1d, tied.head_name);
   const auto shared = std::find_if(of_head.begin(), of_head.end(), [&](const auto& info) { return info.name == tied.head_name; });
   layout.tied_head_index = static_cast<std::size_t>(shared - of_head.begin());
-  const optim::FlatParameter& stored = find(layout.flat(0), tied.embedding_name);
-  layout.tied_offset = stored.offset;
-  layout.tied_sizes = stored.info.sizes;
   layout.units.back() = static_cast<int>(layout.shapes.size());
   layout.shapes.push_back(std::move(head));
 }
@@ -56,12 +78,15 @@ plan::ModelLayout layout_of(const Model& model, bool decay_1d) {
   layout.units = model.units;
   for (const UnitKind& kind : model.kinds) {
     plan::UnitShape& shape = layout.shapes.emplace_back();
-    shape.flat = optim::make_flat_layout(parameters_of(*kind.module), decay_1d);
-    shape.forward_flops_per_token = kind.forward_flops_per_token > 0 ? kind.forward_flops_per_token : 2.0 * static_cast<double>(shape.flat.elements);
+    lay_out(shape, parameters_of(*kind.module), decay_1d);
+    const auto elements = static_cast<double>(shape.flat.elements + shape.frozen.elements);
+    shape.forward_flops_per_token = kind.forward_flops_per_token > 0 ? kind.forward_flops_per_token : 2.0 * elements;
   }
   if (!model.tied.empty()) {
     share(layout, model.tied.front(), parameters_of(*model.kinds[static_cast<std::size_t>(model.units.back())].module), decay_1d);
   }
+  find_split_units(layout);
+  if (layout.tied) find_shared(layout, model.tied.front().embedding_name);
   return layout;
 }
 

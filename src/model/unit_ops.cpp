@@ -53,35 +53,34 @@ void backward(torch::nn::Module& module, const torch::Tensor& input, const torch
               at::ScalarType compute) {
   const torch::AutoGradMode with_grad(true);
   const bool is_embedding = dynamic_cast<EmbeddingUnit*>(&module) != nullptr;
-  if (is_embedding != (grad_input == nullptr)) {
-    throw Error(ErrorKind::usage,
-                "unit '" + module.name() + "': only an embedding's backward has no input gradient; pass grad_input to the others");
+  if (is_embedding && grad_input != nullptr) {
+    throw Error(ErrorKind::usage, "unit '" + module.name() + "': an embedding's backward has no input gradient; pass none");
   }
-  const torch::Tensor x = is_embedding ? input : input.detach().to(compute).requires_grad_();
+  const torch::Tensor x = is_embedding ? input : input.detach().to(compute).requires_grad_(grad_input != nullptr);
   const torch::Tensor result = run(module, x);
   check_same_sizes(module, "the output", grad_output, result);
   torch::autograd::backward({result}, {grad_output.to(compute)});
-  if (is_embedding) return;
+  if (grad_input == nullptr) return;
   const torch::NoGradGuard no_grad;
   grad_input->copy_(x.grad());
 }
 
 void head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
-                           torch::Tensor& grad_hidden, torch::Tensor& loss) {
+                           torch::Tensor* grad_hidden, torch::Tensor& loss) {
   check_head_input(head, hidden, labels, pass);
   const torch::AutoGradMode with_grad(true);
-  check_same_sizes(head, "the gradient of the hidden states", hidden, grad_hidden);
+  if (grad_hidden != nullptr) check_same_sizes(head, "the gradient of the hidden states", hidden, *grad_hidden);
   const torch::Tensor flat = hidden.detach().view({-1, hidden.size(2)});
   const torch::Tensor flat_labels = labels.flatten();
-  const torch::Tensor flat_gradient = grad_hidden.detach().view({-1, hidden.size(2)});
+  const torch::Tensor flat_gradient = grad_hidden == nullptr ? torch::Tensor() : grad_hidden->detach().view({-1, hidden.size(2)});
   loss.zero_();
   for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
-    const torch::Tensor x = flat.narrow(0, first, count).to(pass.compute).detach().requires_grad_();
+    const torch::Tensor x = flat.narrow(0, first, count).to(pass.compute).detach().requires_grad_(grad_hidden != nullptr);
     const torch::Tensor part = head.loss_sum(x, flat_labels.narrow(0, first, count)) * pass.scale;
     part.backward(torch::full_like(part, pass.loss_scale));
     const torch::NoGradGuard no_grad;
     loss.add_(part);
-    flat_gradient.narrow(0, first, count).copy_(x.grad());
+    if (grad_hidden != nullptr) flat_gradient.narrow(0, first, count).copy_(x.grad());
   });
 }
 

@@ -23,7 +23,7 @@ namespace gsnake::model {
 void forward(torch::nn::Module& module, const torch::Tensor& input, torch::Tensor& output, at::ScalarType compute = torch::kFloat32);
 
 // Recomputes module(input) with a graph and runs it backward from `grad_output`. The gradient with respect to the input goes to
-// *grad_input, which may be the memory of grad_output or of input; nullptr for an EmbeddingUnit, and only there.
+// *grad_input, which may be the memory of grad_output or of input; nullptr: nobody asks for it. An EmbeddingUnit has none.
 void backward(torch::nn::Module& module, const torch::Tensor& input, const torch::Tensor& grad_output, torch::Tensor* grad_input,
               at::ScalarType compute = torch::kFloat32);
 
@@ -38,10 +38,10 @@ struct HeadPass {
 };
 
 // Forward and backward of one micro-batch through the head, chunk by chunk; `labels` (rows, tokens) int64. The gradient with respect to
-// `hidden`, times loss_scale, goes to `grad_hidden`, which may be the memory of `hidden`. The micro-batch's loss goes to `loss`, a double of no
+// `hidden`, times loss_scale, goes to *grad_hidden, which may be the memory of `hidden` (nullptr: nobody asks for it). The micro-batch's loss goes to `loss`, a double of no
 // dimension, which nobody reads here: the fp32 losses of the chunks, each multiplied by scale in fp32, added in double in chunk order.
 void head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
-                           torch::Tensor& grad_hidden, torch::Tensor& loss);
+                           torch::Tensor* grad_hidden, torch::Tensor& loss);
 
 // The same loss without gradients: equal bits for equal weights, input, chunk size and mode.
 void head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass, torch::Tensor& loss);

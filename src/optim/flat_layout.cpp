@@ -22,7 +22,7 @@ std::vector<DecayRun> FlatLayout::decay_runs(std::uint64_t padded_elements) cons
   return runs;
 }
 
-FlatLayout make_flat_layout(std::span<const ParameterInfo> parameters, bool decay_1d, std::string_view excluded) {
+FlatLayout make_flat_layout(std::span<const ParameterInfo> parameters, bool decay_1d, std::string_view excluded, std::optional<bool> trained) {
   const auto is_excluded = [&](const ParameterInfo& info) { return !excluded.empty() && info.name == excluded; };
   if (!excluded.empty() && std::none_of(parameters.begin(), parameters.end(), is_excluded)) {
     throw Error(ErrorKind::usage,
@@ -31,7 +31,7 @@ FlatLayout make_flat_layout(std::span<const ParameterInfo> parameters, bool deca
   FlatLayout layout;
   for (std::size_t index = 0; index < parameters.size(); ++index) {
     const ParameterInfo& info = parameters[index];
-    if (is_excluded(info)) continue;
+    if (is_excluded(info) || (trained && info.trained != *trained)) continue;
     layout.parameters.push_back({info, index, layout.elements, info.dims >= 2 || decay_1d});
     layout.elements += (info.numel + kParameterAlignment - 1) / kParameterAlignment * kParameterAlignment;
   }

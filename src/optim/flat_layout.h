@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -23,6 +24,7 @@ struct ParameterInfo {
   std::vector<std::int64_t> sizes;
   std::uint64_t numel = 0;
   int dims = 0;
+  bool trained = true;  // it takes gradients (requires_grad)
 };
 
 // Where a parameter lies in the flat vector.
@@ -44,9 +46,9 @@ struct FlatLayout {
   [[nodiscard]] std::vector<DecayRun> decay_runs(std::uint64_t padded_elements) const;
 };
 
-// Lays `parameters` out in their order. Tensors of two dimensions and more decay, others only if `decay_1d`. `excluded` names a parameter
+// Lays `parameters` out in their order; with `trained`, those alone that take gradients, or those that take none. Tensors of two dimensions and more decay, others only if `decay_1d`. `excluded` names a parameter
 // that is stored elsewhere (a tied head weight, which is the embedding's); empty: none. Throws Error(usage) when that name is not among
 // them.
-FlatLayout make_flat_layout(std::span<const ParameterInfo> parameters, bool decay_1d, std::string_view excluded = {});
+FlatLayout make_flat_layout(std::span<const ParameterInfo> parameters, bool decay_1d, std::string_view excluded = {}, std::optional<bool> trained = {});
 
 }  // namespace gsnake::optim

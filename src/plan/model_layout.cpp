@@ -1,19 +1,31 @@
 #include "plan/model_layout.h"
 
+#include <algorithm>
+
 #include "schedule/problem.h"
 
 namespace gsnake::plan {
 
+std::vector<int> ModelLayout::own_objects_of(int unit) const {
+  std::vector<int> objects{unit};
+  const auto split = std::find(split_units.begin(), split_units.end(), unit);
+  if (split != split_units.end()) objects.push_back(static_cast<int>(units.size()) + static_cast<int>(split - split_units.begin()));
+  return objects;
+}
+
 std::vector<int> ModelLayout::objects_of(int unit) const {
-  if (tied && static_cast<std::size_t>(unit) + 1 == units.size()) return {unit, 0};
-  return {unit};
+  std::vector<int> objects = own_objects_of(unit);
+  if (tied && static_cast<std::size_t>(unit) + 1 == units.size()) objects.push_back(tied_object);
+  return objects;
 }
 
 std::uint64_t ModelLayout::parameters() const {
   std::vector<std::uint64_t> of_shape;
   for (const UnitShape& each : shapes) {
     std::uint64_t& sum = of_shape.emplace_back(0);
-    for (const optim::FlatParameter& parameter : each.flat.parameters) sum += parameter.info.numel;
+    for (const optim::FlatLayout* flat : {&each.flat, &each.frozen}) {
+      for (const optim::FlatParameter& parameter : flat->parameters) sum += parameter.info.numel;
+    }
   }
   std::uint64_t all = 0;
   for (const int unit : units) all += of_shape[static_cast<std::size_t>(unit)];
@@ -22,8 +34,8 @@ std::uint64_t ModelLayout::parameters() const {
 
 std::vector<std::vector<optim::DecayRun>> decay_runs(const ModelLayout& layout) {
   std::vector<std::vector<optim::DecayRun>> runs;
-  for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
-    runs.push_back(layout.flat(unit).decay_runs(schedule::padded_elements(layout.flat(unit).elements)));
+  for (std::size_t object = 0; object < layout.object_count(); ++object) {
+    runs.push_back(layout.flat(object).decay_runs(schedule::padded_elements(layout.flat(object).elements)));
   }
   return runs;
 }

@@ -1,5 +1,5 @@
-// A model as the schedule and the store see it: a flat object per unit, of the unit's number, which a tied head uses beside its own. Plain data;
-// model/layout.h makes it of a model.
+// A model as the schedule and the store see it: flat objects, of which each unit has one of the unit's number, and those that keep frozen
+// parameters beside trained ones another. A tied head uses the embedding's beside its own. Plain data; model/layout.h makes it of a model.
 #pragma once
 
 #include <cstddef>
@@ -12,22 +12,30 @@ namespace gsnake::plan {
 
 // What all units of a kind have in common.
 struct UnitShape {
-  optim::FlatLayout flat;  // a tied head's shared parameter is left out
+  optim::FlatLayout flat;    // of what is trained, or of everything where nothing is; a tied head's shared parameter is left out
+  bool trained = true;
+  optim::FlatLayout frozen;  // of the rest; without parameters: there is none
   double forward_flops_per_token = 0.0;
 };
 
 struct ModelLayout {
   std::vector<UnitShape> shapes;
   std::vector<int> units;  // the shape of each unit, from the embedding to the head
+  std::vector<int> split_units;  // those with frozen parameters beside trained ones: object units.size() + i is what is frozen of the i-th
   std::int64_t hidden = 0;  // last dimension of the hidden states
   std::int64_t vocab = 0;
   bool tied = false;
   std::size_t tied_head_index = 0;  // of the shared parameter among the head's, in registration order
-  std::uint64_t tied_offset = 0;    // of it in object 0, in elements
+  int tied_object = 0;              // that holds it: one of the embedding's
+  std::uint64_t tied_offset = 0;    // of it there, in elements
   std::vector<std::int64_t> tied_sizes;
 
   [[nodiscard]] const UnitShape& shape(std::size_t unit) const { return shapes[static_cast<std::size_t>(units.at(unit))]; }
-  [[nodiscard]] const optim::FlatLayout& flat(std::size_t unit) const { return shape(unit).flat; }
+  [[nodiscard]] std::size_t object_count() const { return units.size() + split_units.size(); }
+  [[nodiscard]] std::size_t unit_of(std::size_t object) const { return object < units.size() ? object : static_cast<std::size_t>(split_units.at(object - units.size())); }
+  [[nodiscard]] bool is_trained(std::size_t object) const { return object < units.size() && shape(object).trained; }
+  [[nodiscard]] const optim::FlatLayout& flat(std::size_t object) const { return object < units.size() ? shape(object).flat : shape(unit_of(object)).frozen; }
+  [[nodiscard]] std::vector<int> own_objects_of(int unit) const;  // without the embedding's that a tied head uses
   [[nodiscard]] std::vector<int> objects_of(int unit) const;  // as schedule::Unit::objects
   [[nodiscard]] std::uint64_t parameters() const;  // tied ones once, without padding
 };

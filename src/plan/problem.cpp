@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/bytes.h"
+#include "greedysnake/error.h"
 
 namespace gsnake::plan {
 namespace {
@@ -15,7 +16,7 @@ schedule::Fractions fractions(const TierFractions& tier) { return {tier.device, 
 
 std::uint64_t chunk_elements(const ModelLayout& layout) {
   std::uint64_t largest = 0;
-  for (const int unit : layout.units) largest = std::max(largest, layout.shapes[static_cast<std::size_t>(unit)].flat.elements);
+  for (std::size_t object = 0; object < layout.object_count(); ++object) largest = std::max(largest, layout.flat(object).elements);
   const std::uint64_t even = core::round_up(core::ceil_div(largest, kChunksPerObject), schedule::kGrain);
   return std::clamp(even, kSmallestChunk, kLargestChunk);
 }
@@ -55,8 +56,11 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
   problem.activation_bytes = static_cast<std::uint64_t>(tokens * layout.hidden) * optim::weight_bytes(numerics.optimizer.weights);
   problem.ids_bytes = static_cast<std::uint64_t>(tokens) * sizeof(std::int64_t);
   problem.chunk_elements = chunk_elements(layout);
+  for (std::size_t object = 0; object < layout.object_count(); ++object) {
+    problem.objects.push_back(make_object(layout.flat(object).elements, numerics.optimizer, training && layout.is_trained(object)));
+  }
+  if (training && !problem.trains()) throw Error(ErrorKind::usage, "model: none of its parameters takes gradients; there is nothing to train");
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
-    problem.objects.push_back(make_object(layout.flat(unit).elements, numerics.optimizer, training));
     problem.units.push_back({layout.objects_of(static_cast<int>(unit)), layout.shape(unit).forward_flops_per_token * static_cast<double>(tokens)});
   }
   if (training) {

@@ -8,16 +8,30 @@ namespace gsnake::backend {
 
 using schedule::Op;
 
+namespace {
+
+// Backward goes down to it.
+int first_trained_unit(const plan::ModelLayout& layout) {
+  int unit = 0;
+  while (static_cast<std::size_t>(unit) < layout.units.size() && !layout.is_trained(static_cast<std::size_t>(unit))) ++unit;
+  return unit;
+}
+
+}  // namespace
+
 TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape)
     : model_(model), layout_(layout), shape_(shape), widened_(layout, shape.storage, shape.compute) {
   for (const UnitKind& kind : model.kinds) parameters_.emplace_back(*kind.module);
+  const int head = static_cast<int>(model.units.size()) - 1;
+  if (layout.tied && !layout.is_trained(static_cast<std::size_t>(layout.tied_object))) parameters_of(head).freeze(layout.tied_head_index);
 }
 
-TorchBackend::Views& TorchBackend::views(int unit, std::byte* base, at::ScalarType dtype) {
-  const std::tuple key(model_.units[static_cast<std::size_t>(unit)], base, dtype);
+TorchBackend::Views& TorchBackend::views(int object, std::byte* base, at::ScalarType dtype) {
+  const auto o = static_cast<std::size_t>(object);
+  const std::tuple key(layout_.units[layout_.unit_of(o)], o >= layout_.units.size(), base, dtype);
   const auto found = views_.find(key);
   if (found != views_.end()) return found->second;
-  const optim::FlatLayout& flat = layout_.flat(static_cast<std::size_t>(unit));
+  const optim::FlatLayout& flat = layout_.flat(o);
   Views made{model::views(base, flat, dtype),
              torch::from_blob(base, {static_cast<std::int64_t>(schedule::padded_elements(flat.elements))}, dtype)};
   return views_.emplace(key, std::move(made)).first->second;
@@ -50,17 +64,19 @@ struct TorchBackend::Work {
 };
 
 void TorchBackend::bind(const Work& work) {
-  bind_own(work, work.call.uses.front());
-  if (work.call.uses.size() > 1) bind_tied(work, work.call.uses[1]);
+  const bool has_shared = layout_.tied && static_cast<std::size_t>(work.call.unit) + 1 == layout_.units.size();
+  const std::size_t own = work.call.uses.size() - (has_shared ? 1 : 0);
+  for (std::size_t i = 0; i < own; ++i) bind_own(work, work.call.uses[i]);
+  if (has_shared) bind_tied(work, work.call.uses.back());
 }
 
 void TorchBackend::bind_own(const Work& work, const runtime::UsedObject& own) {
   const runtime::ComputeCall& call = work.call;
   model::ParameterSet& parameters = parameters_of(call.unit);
-  const Views& weights = views(call.unit, computable(own.object, work.at(own.weights), call.opens), shape_.compute);
-  Views* gradients = own.gradients ? &views(call.unit, work.at(own.gradients), torch::kFloat32) : nullptr;
+  const Views& weights = views(own.object, computable(own.object, work.at(own.weights), call.opens), shape_.compute);
+  Views* gradients = own.gradients ? &views(own.object, work.at(own.gradients), torch::kFloat32) : nullptr;
   if (gradients != nullptr && own.first) gradients->flat.zero_();
-  const optim::FlatLayout& flat = layout_.flat(static_cast<std::size_t>(call.unit));
+  const optim::FlatLayout& flat = layout_.flat(static_cast<std::size_t>(own.object));
   for (std::size_t i = 0; i < flat.parameters.size(); ++i) {
     parameters.bind(flat.parameters[i].index, weights.parameters[i]);
     parameters.set_gradient(flat.parameters[i].index, gradients == nullptr ? torch::Tensor() : gradients->parameters[i]);
@@ -107,12 +123,9 @@ void TorchBackend::forward(const Work& work) {
 void TorchBackend::backward(const Work& work) {
   const runtime::ComputeCall& call = work.call;
   const torch::Tensor gradient = hidden(work.at(call.output_gradient));
-  if (call.unit == 0) {
-    model::backward(module_of(0), work.ids(), gradient, nullptr, shape_.compute);
-    return;
-  }
-  torch::Tensor input_gradient = hidden(work.at(call.output));
-  model::backward(module_of(call.unit), hidden(work.at(call.input)), gradient, &input_gradient, shape_.compute);
+  const torch::Tensor input = call.unit == 0 ? work.ids() : hidden(work.at(call.input));
+  torch::Tensor input_gradient = call.output ? hidden(work.at(call.output)) : torch::Tensor();
+  model::backward(module_of(call.unit), input, gradient, call.output ? &input_gradient : nullptr, shape_.compute);
 }
 
 void TorchBackend::head(const Work& work) {
@@ -127,8 +140,8 @@ void TorchBackend::head(const Work& work) {
   const torch::Tensor labels = work.ids();
   torch::Tensor loss = torch::from_blob(work.at(call.loss), {}, torch::kFloat64);
   if (call.op == Op::head_forward) return model::head_loss(head, input, labels, pass, loss);
-  torch::Tensor input_gradient = hidden(work.at(call.output));
-  model::head_forward_backward(head, input, labels, pass, input_gradient, loss);
+  torch::Tensor input_gradient = call.output ? hidden(work.at(call.output)) : torch::Tensor();
+  model::head_forward_backward(head, input, labels, pass, call.output ? &input_gradient : nullptr, loss);
 }
 
 // One unit forward and, in training, backward, on zeros that the meter does not count.
@@ -140,8 +153,9 @@ void TorchBackend::rehearse_unit(device::Device& device, int unit, bool training
   };
   std::vector<runtime::UsedObject> uses;
   for (int object : layout_.objects_of(unit)) {
-    const std::uint64_t elements = schedule::padded_elements(layout_.flat(static_cast<std::size_t>(object)).elements);
-    uses.push_back({object, slot(true, elements, shape_.storage), slot(training, elements, torch::kFloat32), true});
+    const auto o = static_cast<std::size_t>(object);
+    const std::uint64_t elements = schedule::padded_elements(layout_.flat(o).elements);
+    uses.push_back({object, slot(true, elements, shape_.storage), slot(training && layout_.is_trained(o), elements, torch::kFloat32), true});
   }
   const auto state = static_cast<std::uint64_t>(shape_.rows * shape_.tokens * model_.hidden);
   runtime::ComputeCall call;
@@ -157,8 +171,9 @@ void TorchBackend::rehearse_unit(device::Device& device, int unit, bool training
   device::Stream& stream = device.stream(device::StreamKind::compute);
   stream.compute([&](const device::ComputeScope& scope) {
     run(scope, call);
-    if (!training || unit == last) return;
+    if (!training || unit == last || unit < first_trained_unit(layout_)) return;
     call.op = Op::backward;
+    if (unit == 0) call.output = {};
     run(scope, call);
   });
   stream.record(*end);

@@ -57,7 +57,7 @@ class TorchBackend final : public UnitBackend {
   model::ParameterSet& parameters_of(int unit) {
     return parameters_[static_cast<std::size_t>(model_.units[static_cast<std::size_t>(unit)])];
   }
-  Views& views(int unit, std::byte* base, at::ScalarType dtype);
+  Views& views(int object, std::byte* base, at::ScalarType dtype);
   torch::Tensor& tied_view(std::byte* base, at::ScalarType dtype);
   std::byte* computable(int object, std::byte* weights, bool opens);
   torch::Tensor hidden(std::byte* data) const;
@@ -77,8 +77,8 @@ class TorchBackend final : public UnitBackend {
   TorchMemoryMeter meter_;
   WidenedWeights widened_;
   std::vector<model::ParameterSet> parameters_;                                // by kind
-  std::map<std::tuple<int, std::byte*, at::ScalarType>, Views> views_;         // by kind (tied head: its own) and slot
-  std::map<std::pair<std::byte*, at::ScalarType>, torch::Tensor> tied_views_;  // of object 0's tied parameter
+  std::map<std::tuple<int, bool, std::byte*, at::ScalarType>, Views> views_;   // by the unit's shape, whether it is what is frozen beside, and slot
+  std::map<std::pair<std::byte*, at::ScalarType>, torch::Tensor> tied_views_;  // of the shared parameter
 };
 
 }  // namespace gsnake::backend

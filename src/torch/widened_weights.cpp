@@ -17,18 +17,27 @@ WidenedWeights::WidenedWeights(const plan::ModelLayout& layout, at::ScalarType s
     : layout_(layout), storage_(storage), compute_(compute) {
   if (!active()) return;
   std::uint64_t widest = 0;
-  for (std::size_t object = layout.tied ? 1 : 0; object < layout.units.size(); ++object) {
-    widest = std::max(widest, layout.flat(object).elements);
+  std::uint64_t widest_frozen = 0;
+  for (std::size_t object = 0; object < layout.object_count(); ++object) {
+    if (is_shared(static_cast<int>(object))) continue;
+    std::uint64_t& most = object < layout.units.size() ? widest : widest_frozen;
+    most = std::max(most, layout.flat(object).elements);
   }
   const auto buffer = [&](std::uint64_t elements) {
     return memory::AnonymousMemory(core::round_up(elements * c10::elementSize(compute), kPage));
   };
   alone_.memory = buffer(widest);
-  if (layout.tied) shared_.memory = buffer(layout.flat(0).elements);
+  beside_.memory = buffer(widest_frozen);
+  if (layout.tied) shared_.memory = buffer(layout.flat(static_cast<std::size_t>(layout.tied_object)).elements);
+}
+
+WidenedWeights::Buffer& WidenedWeights::buffer_of(int object) {
+  if (is_shared(object)) return shared_;
+  return static_cast<std::size_t>(object) < layout_.units.size() ? alone_ : beside_;
 }
 
 std::byte* WidenedWeights::widen(int object, std::byte* weights, bool opens) {
-  Buffer& buffer = layout_.tied && object == 0 ? shared_ : alone_;
+  Buffer& buffer = buffer_of(object);
   if (!opens && buffer.object == object && buffer.weights == weights) return buffer.memory.data();
   buffer.object = object;
   buffer.weights = weights;
@@ -40,6 +49,7 @@ std::byte* WidenedWeights::widen(int object, std::byte* weights, bool opens) {
 
 void WidenedWeights::forget() {
   alone_.object = -1;
+  beside_.object = -1;
   shared_.object = -1;
 }
 

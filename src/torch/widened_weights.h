@@ -19,7 +19,7 @@ class WidenedWeights {
   WidenedWeights(const plan::ModelLayout& layout, at::ScalarType storage, at::ScalarType compute);
 
   [[nodiscard]] bool active() const { return storage_ != compute_; }
-  [[nodiscard]] std::uint64_t bytes() const { return alone_.memory.bytes() + shared_.memory.bytes(); }
+  [[nodiscard]] std::uint64_t bytes() const { return alone_.memory.bytes() + beside_.memory.bytes() + shared_.memory.bytes(); }
 
   // The flat copy, in the compute dtype, of object `object`, whose weights in the storage dtype are at `weights`. Valid until another
   // object of the same buffer is widened. Copies when `opens` (the bytes at `weights` may be new) or when the buffer holds anything else.
@@ -34,11 +34,15 @@ class WidenedWeights {
     const std::byte* weights = nullptr;
   };
 
+  [[nodiscard]] bool is_shared(int object) const { return layout_.tied && object == layout_.tied_object; }
+  Buffer& buffer_of(int object);
+
   const plan::ModelLayout& layout_;
   at::ScalarType storage_;
   at::ScalarType compute_;
   Buffer alone_;
-  Buffer shared_;  // object 0 of a tied model
+  Buffer beside_;  // what is frozen beside it
+  Buffer shared_;  // what a tied head has from the embedding
 };
 
 }  // namespace gsnake::backend

@@ -4,9 +4,11 @@
 
 #include <chrono>
 #include <cmath>
+#include <map>
 
 #include "checkpoint/master_weights.h"
 #include "checkpoint/store_options.h"
+#include "core/bytes.h"
 #include "core/log.h"
 #include "greedysnake/error.h"
 #include "model/layout.h"
@@ -252,10 +254,17 @@ void Trainer::Impl::commit() {
 
 std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
   if (!run->all_committed()) throw std::logic_error("Trainer::weights: call commit() first");
-  const optim::FlatLayout& flat = session.layout.flat(static_cast<std::size_t>(unit));
-  std::vector<float> master = checkpoint::read_master(*session.store, session.numerics.optimizer.weights, static_cast<std::uint32_t>(unit), session.store->committed_slot());
-  master.resize(flat.elements);
-  return master;
+  std::map<std::size_t, std::vector<float>> by_index;  // padded as in the result
+  for (const int object : session.layout.own_objects_of(static_cast<int>(unit))) {
+    const std::vector<float> master = checkpoint::read_master(*session.store, session.numerics.optimizer.weights, static_cast<std::uint32_t>(object), session.store->committed_slot());
+    for (const optim::FlatParameter& parameter : session.layout.flat(static_cast<std::size_t>(object)).parameters) {
+      const auto first = master.begin() + static_cast<std::ptrdiff_t>(parameter.offset);
+      by_index.try_emplace(parameter.index, first, first + static_cast<std::ptrdiff_t>(core::round_up(parameter.info.numel, optim::kParameterAlignment)));
+    }
+  }
+  std::vector<float> all;
+  for (const auto& [index, values] : by_index) all.insert(all.end(), values.begin(), values.end());
+  return all;
 }
 
 std::array<double, kLanes> Trainer::Impl::busy_since(runtime::LaneTotals& seen) const {

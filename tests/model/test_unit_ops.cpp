@@ -26,7 +26,7 @@ torch::Tensor some_ids(std::int64_t vocab, std::uint64_t seed) {
 
 double loss_and_gradient(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass, torch::Tensor& gradient) {
   torch::Tensor loss = torch::full({}, -1.0, torch::kFloat64);
-  head_forward_backward(head, hidden, labels, pass, gradient, loss);
+  head_forward_backward(head, hidden, labels, pass, &gradient, loss);
   return loss.item<double>();
 }
 

@@ -107,7 +107,7 @@ TEST_F(TorchMemory, LogitsNeverExistForMoreThanAChunk) {
     TorchMemoryMeter meter;
     const MeteredScope scope(meter);
     torch::Tensor loss = torch::zeros({}, torch::kFloat64);
-    model::head_forward_backward(head, hidden, labels, {1.0F, chunk}, gradient, loss);
+    model::head_forward_backward(head, hidden, labels, {1.0F, chunk}, &gradient, loss);
     return meter.peak_bytes;
   };
   const std::int64_t all_logits = kTokens * config.vocab * 4;
