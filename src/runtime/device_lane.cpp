@@ -49,7 +49,7 @@ void DeviceLane::stop() noexcept {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
-    in_hand = launching_.has_value() || given_ > events_.passed();
+    in_hand = numbered_ > events_.passed();  // given to the device, or what other ranks wait for to be given
     changed_.notify_all();
   }
   if (in_hand) work_->give_up();
@@ -97,6 +97,8 @@ void DeviceLane::feed() {
     }
   } catch (...) {
     sink_.fail(std::current_exception());
+    const std::lock_guard lock(mutex_);
+    launching_.reset();
   }
 }
 
@@ -145,15 +147,15 @@ void DeviceLane::hand_over(const Submitted& submitted, std::int64_t number) {
   {
     const std::lock_guard lock(mutex_);
     launching_.reset();
+    in_device_[static_cast<std::size_t>(number) % kMostInDevice] = submitted;
     given_ = number + 1;
     if (events_.passed() < number || !events_.reached(number)) {
-      in_device_[static_cast<std::size_t>(number) % kMostInDevice] = submitted;
       watched_.notify_all();
       return;
     }
     events_.pass(number);
   }
-  finish(submitted);
+  finish(submitted, number);
 }
 
 std::optional<InHand> DeviceLane::oldest() {
@@ -176,7 +178,7 @@ void DeviceLane::watch() {
     lock.unlock();
     try {
       events_.wait(number);
-      if (!sink_.poisoned()) finish(oldest);
+      if (!sink_.poisoned()) finish(oldest, number);
     } catch (...) {
       sink_.fail(std::current_exception());
     }
@@ -186,7 +188,8 @@ void DeviceLane::watch() {
   }
 }
 
-void DeviceLane::finish(const Submitted& submitted) {
+// Passed first: whoever hears that the last task is over finds none in hand.
+void DeviceLane::finish(const Submitted& submitted, std::int64_t number) {
   if (submitted.due_ns > now_ns()) {
     std::this_thread::sleep_until(std::chrono::steady_clock::time_point(std::chrono::nanoseconds(submitted.due_ns)));
   }
@@ -194,6 +197,7 @@ void DeviceLane::finish(const Submitted& submitted) {
   const std::int64_t end = now_ns();
   flight.times[static_cast<std::size_t>(submitted.task)].end_ns = end;
   clock_.leave(submitted.in_hand.begin_ns, end, flight.carries_out(submitted.task) ? flight.task(submitted.task).bytes : 0);
+  events_.pass(number);
   sink_.completed(flight, submitted.task);
 }
 

@@ -50,7 +50,7 @@ class DeviceLane final : public LaneRunner {
   bool launch(const Submitted& submitted, std::int64_t number);
   void hand_over(const Submitted& submitted, std::int64_t number);
   void order_after_other_lanes(const Flight& flight, TaskId task);
-  void finish(const Submitted& submitted);
+  void finish(const Submitted& submitted, std::int64_t number);
 
   const Options options_;
   device::Stream& stream_;

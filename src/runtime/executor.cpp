@@ -103,7 +103,7 @@ void Executor::set_up(Flight& next, const PreparedGraph& graph, const PreparedJo
   }
 }
 
-// Into the slot that neither the graph in flight nor the one that has ended last looks at.
+// Into a slot that the graph in flight does not look at.
 void Executor::put_batch(const Flight& flight) {
   const schedule::Map& map = program_.map;
   const device::HostPtr slot = memory_.host(flight.physical[static_cast<std::size_t>(map.batch_slot())]);

@@ -49,6 +49,8 @@ class Ranks {
     rigs_[i] = std::make_unique<Rig>(shared_setup(count(), rank, collective == nullptr ? collectives_[i].get() : collective), *devices_[i]);
     return *rigs_[i];
   }
+  device::Device& device(int rank) { return *devices_[static_cast<std::size_t>(rank)]; }
+  void leave(int rank) { collectives_[static_cast<std::size_t>(rank)]->abort(); }
   Rig& rig(int rank) { return *rigs_[static_cast<std::size_t>(rank)]; }
 
   // On a thread for each rank; what each throws.
@@ -184,6 +186,34 @@ TEST_P(CollectiveLane, StopsWhileItWaitsForARankThatDoesNotCome) {
     std::this_thread::sleep_for(std::chrono::microseconds(pause_us));
     alone.drop_executor();
   }
+}
+
+// Its collectives are not even ready: what they read is still on its way to the device.
+TEST(CollectivePrograms, ARankThatEndsBeforeItsTurnLeavesTheOthers) {
+  Ranks ranks(2, true);
+  auto& device = dynamic_cast<device::AsyncDevice&>(ranks.device(0));
+  for (int rank = 0; rank < 2; ++rank) ranks.make(rank).load();
+  device.hold(device::StreamKind::h2d);
+  ranks.rig(0).executor().finish();
+  std::atomic<bool> told{false};
+  std::string thrown;
+  std::thread other([&] {
+    try {
+      ranks.rig(1).executor().finish();
+      ranks.rig(1).finish();
+    } catch (const std::exception& error) {
+      thrown = error.what();
+    }
+    told = true;
+  });
+  std::thread ending([&] { ranks.rig(0).drop_executor(); });
+  for (int i = 0; i < 20'000 && !told; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  EXPECT_TRUE(told) << "it still waits";
+  device.resume(device::StreamKind::h2d);
+  ending.join();
+  ranks.leave(0);
+  other.join();
+  EXPECT_EQ(thrown, "rank 0 has left");
 }
 
 TEST(CollectivePrograms, NeedABackendForTheirRanks) {
