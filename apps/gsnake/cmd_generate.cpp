@@ -20,6 +20,8 @@
 #include "hf/model_config.h"
 #include "output.h"
 #include "run/metrics.h"
+#include "run/phase_watch.h"
+#include "run/signals.h"
 #include "tokenizer/tokenizer.h"
 #include "transfer.h"
 
@@ -55,10 +57,11 @@ struct Sampler {
     if (prompt.empty()) throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
   }
 
-  // Calls `take` with each token that is drawn, but for the one that ends the text; returns whether one did.
-  bool draw(const std::function<void(std::int64_t)>& take) {
+  // Calls `take` with each token that is drawn, but for the one that ends the text; returns whether one did. A signal ends it: run::Stopped.
+  bool draw(const run::StopSignals& signals, const std::function<void(std::int64_t)>& take) {
     std::vector<std::int64_t> tokens = prompt;
     for (std::int64_t i = 0; i < arguments.tokens; ++i) {
+      if (signals.requested() != 0) throw run::Stopped();
       tokens.push_back(generator.next(tokens, arguments.sampling));
       if (std::find(arguments.stop.begin(), arguments.stop.end(), tokens.back()) != arguments.stop.end()) return true;
       take(tokens.back());
@@ -72,18 +75,18 @@ struct Sampler {
   std::vector<std::int64_t> prompt;
 };
 
-void print_text(Sampler& sampler) {
+void print_text(Sampler& sampler, const run::StopSignals& signals) {
   if (sampler.arguments.prompt) print(*sampler.arguments.prompt);
-  sampler.draw([&](std::int64_t token) { print(sampler.tokenizer->decode(token)); });
+  sampler.draw(signals, [&](std::int64_t token) { print(sampler.tokenizer->decode(token)); });
   print("\n");
 }
 
-void print_json(Sampler& sampler) {
+void print_json(Sampler& sampler, const run::StopSignals& signals) {
   const Arguments& arguments = sampler.arguments;
   const auto begin = std::chrono::steady_clock::now();
   std::string text;
   std::vector<std::int64_t> tokens;
-  const bool stopped = sampler.draw([&](std::int64_t token) {
+  const bool stopped = sampler.draw(signals, [&](std::int64_t token) {
     text += sampler.tokenizer->decode(token);
     tokens.push_back(token);
   });
@@ -146,10 +149,10 @@ Config sampling_config(const std::string& folder, const TemporaryRun& run) {
                                  "run.durability=off", "train.dtype=fp32", "optimizer.name=sgd", "train.sequence_length=" + std::to_string(context)});
 }
 
-int sample_folder(Arguments arguments) {
+int sample_folder(Arguments arguments, const run::StopSignals& signals) {
   auto temporary = std::make_unique<TemporaryRun>();
   const Config config = sampling_config(arguments.model_dir, *temporary);
-  const int status = transfer("importing " + arguments.model_dir, [&](const TransferProgress& progress) {
+  const int status = transfer(signals, "importing " + arguments.model_dir, [&](const TransferProgress& progress) {
     import_model(models::make(config.model), config, {false, progress});
     return std::string();
   });
@@ -157,16 +160,21 @@ int sample_folder(Arguments arguments) {
   arguments.run_dir = config.run.dir;
   Sampler sampler(arguments);
   temporary.reset();
-  (arguments.json ? print_json : print_text)(sampler);
+  (arguments.json ? print_json : print_text)(sampler, signals);
   return 0;
 }
 
 int run(const Arguments& arguments) {
   check(arguments);
-  if (!arguments.model_dir.empty()) return sample_folder(arguments);
-  Sampler sampler(arguments);
-  (arguments.json ? print_json : print_text)(sampler);
-  return 0;
+  const run::StopSignals signals;
+  try {
+    if (!arguments.model_dir.empty()) return sample_folder(arguments, signals);
+    Sampler sampler(arguments);
+    (arguments.json ? print_json : print_text)(sampler, signals);
+    return 0;
+  } catch (const run::Stopped&) {
+    return run::exit_status_of(signals.requested());
+  }
 }
 
 }  // namespace

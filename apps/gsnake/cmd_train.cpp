@@ -33,7 +33,10 @@ std::string describe(const RunOutcome& end, const Config& config) {
 int run(const Arguments& arguments) {
   const Config config = Config::load(arguments.config, arguments.overrides);
   const RunOutcome outcome = run_training(config, arguments.request);
-  print((arguments.json ? outcome.end_line : describe(outcome, config)) + "\n");
+  try {
+    print((arguments.json ? outcome.end_line : describe(outcome, config)) + "\n");
+  } catch (const ReaderGone&) {  // Ctrl-C has ended the `tee` behind it: what counts is committed
+  }
   return outcome.exit_status;
 }
 

@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <sstream>
 #include <string>
@@ -16,6 +17,7 @@
 #include "openmp.h"
 #include "output.h"
 #include "run/failure.h"
+#include "run/signals.h"
 
 namespace {
 
@@ -75,8 +77,13 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // A reader that is gone, or a limit on a file's size, makes a write fail and ends nothing in the middle.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return run(argc, argv);
+  } catch (const gsnake::command::ReaderGone&) {
+    return gsnake::run::exit_status_of(SIGPIPE);
   } catch (...) {
     const gsnake::run::Failure failure = gsnake::run::current_failure();
     print_error(failure.message.c_str());

@@ -17,7 +17,10 @@ nlohmann::ordered_json to_json(const TransferReport& report) {
 }
 
 int transfer(const std::string& what, const std::function<std::string(const TransferProgress&)>& work) {
-  const run::StopSignals signals;
+  return transfer(run::StopSignals(), what, work);
+}
+
+int transfer(const run::StopSignals& signals, const std::string& what, const std::function<std::string(const TransferProgress&)>& work) {
   try {
     std::string result;
     {

@@ -26,7 +26,7 @@ struct RunRequest {
 };
 
 struct RunOutcome {
-  int exit_status = 0;     // 0; 130 or 143 when SIGINT or SIGTERM stopped the run, which is then committed; or stopped it before its first step
+  int exit_status = 0;     // 0; 130, 143 or 129 when SIGINT, SIGTERM or SIGHUP stopped the run, which is then committed, or is not there yet
   std::int64_t steps = 0;  // that this call trained
   std::optional<std::int64_t> step;       // the run's last; nothing: it was stopped before the run was open
   std::optional<double> loss;             // of that step; nothing: no step was trained, or it is not finite
@@ -36,7 +36,7 @@ struct RunOutcome {
 
 // Trains to config.train.steps or until a signal. Throws Error: before the first step with nothing left behind; later, as anything else
 // that is thrown, with the error in the metrics' last line (the steps since the last commit are lost). One run at a time in a process: it
-// takes SIGINT and SIGTERM meanwhile, and gives them back. Logs to spdlog's default logger, shows progress on stderr.
+// takes SIGINT, SIGTERM and SIGHUP meanwhile (unless the process ignores them), ignores SIGPIPE and SIGXFSZ, and gives all back. Logs to spdlog's default logger, shows progress on stderr.
 RunOutcome run_training(const Config& config, const RunRequest& request = {});
 
 }  // namespace gsnake

@@ -38,7 +38,7 @@ void append_tier(std::vector<std::string>& lines, const char* tier, std::uint64_
 }
 
 std::string commits_text(const RunConfig& run) {
-  if (run.durability == Durability::off) return "commits only at the end and on SIGINT or SIGTERM: a kill loses the run (run.durability = \"off\")";
+  if (run.durability == Durability::off) return "commits only at the end and on SIGINT, SIGTERM or SIGHUP: a kill loses the run (run.durability = \"off\")";
   return run.commit_every == 1 ? "commits every step" : fmt::format("commits every {} steps", run.commit_every);
 }
 

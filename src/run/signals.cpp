@@ -23,13 +23,18 @@ StopSignals::StopSignals() {
   action.sa_handler = note_signal;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  ::sigaction(SIGINT, &action, &previous_int_);
-  ::sigaction(SIGTERM, &action, &previous_term_);
+  for (std::size_t i = 0; i < kStopping.size(); ++i) {
+    ::sigaction(kStopping[i], nullptr, &stopping_[i]);
+    if (stopping_[i].sa_handler != SIG_IGN) ::sigaction(kStopping[i], &action, nullptr);
+  }
+  struct sigaction ignore {};
+  ignore.sa_handler = SIG_IGN;
+  for (std::size_t i = 0; i < kFailingWrites.size(); ++i) ::sigaction(kFailingWrites[i], &ignore, &failing_[i]);
 }
 
 StopSignals::~StopSignals() {
-  ::sigaction(SIGINT, &previous_int_, nullptr);
-  ::sigaction(SIGTERM, &previous_term_, nullptr);
+  for (std::size_t i = 0; i < kStopping.size(); ++i) ::sigaction(kStopping[i], &stopping_[i], nullptr);
+  for (std::size_t i = 0; i < kFailingWrites.size(); ++i) ::sigaction(kFailingWrites[i], &failing_[i], nullptr);
 }
 
 int StopSignals::requested() const noexcept { return first_signal; }

@@ -1,9 +1,14 @@
 // gsnake generate: prompts of every kind, and what narrows the choice of tokens.
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 
 #include "cli/command.h"
 
@@ -33,6 +38,25 @@ TEST_F(GenerateTest, ATextAndItsIdsAreOnePrompt) {
   EXPECT_EQ(ids["tokens"], text["tokens"]);
   EXPECT_EQ(ids["tokens"].size(), 12U);
   EXPECT_TRUE(ids["prompt"].is_null());
+}
+
+TEST_F(GenerateTest, EndsQuietlyWhenNobodyReadsOnAndOnASignal) {
+  const std::string command = "cd '" + folder_.string() + "' && (" GSNAKE_COMMAND " generate --run run --prompt line --tokens 100000 2> err; echo $? > status) | head -c 1 > /dev/null";
+  ASSERT_EQ(std::system(command.c_str()), 0);
+  int status = -1;
+  std::ifstream(folder_ / "status") >> status;
+  EXPECT_EQ(status, 128 + SIGPIPE);
+  EXPECT_EQ(std::filesystem::file_size(folder_ / "err"), 0U);
+
+  // Sampling from a folder keeps a run in a folder of its own meanwhile.
+  ASSERT_EQ(run({"export", "--run", "run", "--to", "hf"}).status, 0);
+  std::filesystem::create_directory(folder_ / "tmp");
+  Process process(folder_, "stopped", {"generate", "--model", "hf", "--tokenizer", "bytes", "--prompt", "line", "--tokens", "1000000"}, {{"TMPDIR=tmp"}, nullptr});
+  std::error_code absent;
+  while (std::filesystem::file_size(folder_ / "stopped.stdout", absent) == 0 || absent) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  process.signal(SIGHUP);
+  EXPECT_EQ(process.wait().status, 128 + SIGHUP);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "tmp"));
 }
 
 TEST_F(GenerateTest, TheLikeliestTokenAloneIsGreedy) {

@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <set>
@@ -154,8 +155,28 @@ TEST_P(StopTest, CommitsAndGoesOnLaterWithTheSameLosses) {
   EXPECT_EQ(losses(), losses("whole"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Signals, StopTest, testing::Values(Stop{"Int", SIGINT, 130}, Stop{"Term", SIGTERM, 143}),
+INSTANTIATE_TEST_SUITE_P(Signals, StopTest, testing::Values(Stop{"Int", SIGINT, 130}, Stop{"Term", SIGTERM, 143}, Stop{"Hup", SIGHUP, 129}),
                          [](const auto& stop) { return stop.param.name; });
+
+// As `gsnake train ... 2>&1 | head -1`.
+TEST_F(TrainTest, ALogThatNobodyReadsAnyMoreEndsNothing) {
+  std::string line = "cd '" + folder_.string() + "' && (" GSNAKE_COMMAND;
+  for (const std::string& argument : train_arguments({"train.steps=8"}, {})) line += " '" + argument + "'";
+  ASSERT_EQ(std::system((line + "; echo $? > status) 2>&1 | head -1 > /dev/null").c_str()), 0);
+  int status = -1;
+  std::ifstream(folder_ / "status") >> status;
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(losses().size(), 8U);
+  EXPECT_EQ(metrics().back()["committed_step"], 8);
+}
+
+TEST_F(TrainTest, ASignalThatTheProcessIgnoresStaysIgnored) {
+  Process process(folder_, "ignoring", train_arguments({"train.steps=30"}, {}), {{}, [] { ::signal(SIGINT, SIG_IGN); }});
+  ASSERT_NO_FATAL_FAILURE(wait_for_steps(process, 2));
+  process.signal(SIGINT);
+  EXPECT_EQ(process.wait().status, 0);
+  EXPECT_EQ(losses().size(), 30U);
+}
 
 TEST_F(TrainTest, ATornMetricsLineIsEndedBeforeAResumeWritesOn) {
   ASSERT_EQ(train({"train.steps=2"}).status, 0);

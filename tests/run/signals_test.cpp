@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 namespace gsnake::run {
 namespace {
 
@@ -23,12 +25,35 @@ TEST(StopSignals, ForgetWhatAnEarlierOneNoted) {
 }
 
 TEST(StopSignals, GiveTheSignalsBack) {
-  struct sigaction before {};
-  struct sigaction after {};
-  ::sigaction(SIGINT, nullptr, &before);
-  { const StopSignals signals; }
-  ::sigaction(SIGINT, nullptr, &after);
-  EXPECT_EQ(after.sa_handler, before.sa_handler);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ}) {
+    struct sigaction before {};
+    struct sigaction after {};
+    ::sigaction(number, nullptr, &before);
+    { const StopSignals signals; }
+    ::sigaction(number, nullptr, &after);
+    EXPECT_EQ(after.sa_handler, before.sa_handler) << number;
+  }
+}
+
+TEST(StopSignals, LeaveAloneWhatIsIgnored) {
+  const auto before = ::signal(SIGHUP, SIG_IGN);
+  {
+    const StopSignals signals;
+    ::raise(SIGHUP);
+    EXPECT_EQ(signals.requested(), 0);
+  }
+  ::signal(SIGHUP, before);
+}
+
+TEST(StopSignals, MakeAWriteToNobodyFail) {
+  const StopSignals signals;
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  ::close(ends[0]);
+  EXPECT_EQ(::write(ends[1], "x", 1), -1);
+  EXPECT_EQ(errno, EPIPE);
+  ::close(ends[1]);
+  EXPECT_EQ(signals.requested(), 0);
 }
 
 TEST(StopSignals, ASecondOneEndsTheProcessWithTheFirstOnesStatus) {
