@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "checkpoint/store_options.h"
 #include "core/bytes.h"
 #include "data/open.h"
 #include "greedysnake/error.h"
@@ -31,7 +32,7 @@ namespace {
 
 using namespace gsnake;
 
-void append(std::vector<reference::MicroBatch>& all, const data::Batch& batch, const TrainConfig& train) {
+void append(std::vector<reference::MicroBatch>& all, const Batch& batch, const TrainConfig& train) {
   const auto shaped = [&](const std::vector<std::int64_t>& ids) {
     return torch::tensor(ids, torch::kInt64).view({-1, train.micro_batch_size, train.sequence_length});
   };
@@ -42,7 +43,7 @@ void append(std::vector<reference::MicroBatch>& all, const data::Batch& batch, c
 
 double validate(reference::ReferenceLoop& loop, data::Validation& validation, const TrainConfig& train) {
   std::vector<reference::MicroBatch> all;
-  data::Batch one;
+  Batch one;
   validation.stream.seek(0);
   for (std::int64_t i = 0; i < validation.batches; ++i) {
     validation.stream.next(one);
@@ -104,7 +105,7 @@ int compare(const Config& config) {
   const auto learning_rate = plan::numerics_of(config).policy.learning_rate;
   Comparison comparison(history.steps.size());
   std::chrono::duration<double> training{};
-  data::Batch batch;
+  Batch batch;
   for (const run::StepPoint& point : history.steps) {
     std::vector<reference::MicroBatch> micro_batches;
     stream.next(batch);

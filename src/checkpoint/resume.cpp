@@ -32,6 +32,12 @@ void refuse_other_storage(const nlohmann::json& training, const store::Layout& l
   if (run_state_from(training).elements != request.elements) {
     throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + folder);
   }
+  const store::KindLayout& weights = layout.kinds[core::index_of(store::Kind::weights)];
+  const std::string before = run_state_from(training).frozen_parameters;
+  if (weights.frozen != request.frozen || (!before.empty() && before != request.frozen_parameters)) {
+    throw Error(ErrorKind::usage, "model: other parameters take gradients than when the run in " + folder +
+                                      " was made, which is stored accordingly; let the same ones take gradients, or start a new run from an export of this one");
+  }
   if (request.commits && store::state_slots(layout) < 2) {
     throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + folder +
                                       " was made: its files have room for one copy of the state; set it back to \"off\"");

@@ -36,13 +36,13 @@ void refuse(const std::string& key, const nlohmann::json& before, const nlohmann
 
 nlohmann::json to_json(const RunState& state, const Config& config) {
   return {{"step", state.step},  {"updates", state.updates},   {"loss_scale", state.loss_scale}, {"good_steps", state.good_steps},
-          {"data_cursor", state.data_cursor}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"config", nlohmann::json::parse(config.to_json())}};
+          {"data_cursor", state.data_cursor}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"frozen_parameters", state.frozen_parameters}, {"config", nlohmann::json::parse(config.to_json())}};
 }
 
 RunState run_state_from(const nlohmann::json& training) {
   try {
     return {training.at("step"), training.at("updates"), training.value("loss_scale", 1.0), training.value("good_steps", std::int64_t{0}), training.at("data_cursor"),
-            training.at("compute_threads"), training.value("compute_dtype", "fp32"), training.at("elements")};
+            training.at("compute_threads"), training.value("compute_dtype", "fp32"), training.at("elements"), training.value("frozen_parameters", "")};
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::storage, std::string("the manifest does not describe a training run: ") + error.what());
   }

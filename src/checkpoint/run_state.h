@@ -19,6 +19,7 @@ struct RunState {
   int compute_threads = 0;      // in effect; part of the maths
   std::string compute_dtype;    // likewise
   std::vector<std::uint64_t> elements;  // of each object
+  std::string frozen_parameters;        // of units that are trained in part: a hash of the names of what is frozen; empty: there is none
 };
 
 nlohmann::json to_json(const RunState& state, const Config& config);

@@ -132,7 +132,7 @@ class Reader {
     if (optim::storable(WeightFormat::fp16, master)) return;
     throw Error(
         ErrorKind::usage,
-        fmt::format("--dtype fp16: a weight of unit {} is 65520 or more, which fp16 has no number for; choose bf16 or fp32", object_));
+        fmt::format("--dtype fp16: a weight (of object {} on SSD) is 65520 or more, which fp16 has no number for; choose bf16 or fp32", object_));
   }
 
   store::Store& store_;

@@ -173,8 +173,9 @@ std::string config_text(const Config& config, const std::string& run_dir, Dtype 
 void refuse_other_model(const plan::ModelLayout& layout, const nlohmann::json& training, const std::string& run_dir) {
   std::vector<std::uint64_t> elements;
   for (std::size_t object = 0; object < layout.object_count(); ++object) elements.push_back(layout.flat(object).elements);
-  if (elements != checkpoint::run_state_from(training).elements)
-    throw Error(ErrorKind::usage, "model: its units have other sizes than those of the run in " + run_dir);
+  const checkpoint::RunState state = checkpoint::run_state_from(training);
+  if (elements != state.elements || (!state.frozen_parameters.empty() && state.frozen_parameters != layout.frozen_parameters()))
+    throw Error(ErrorKind::usage, "model: its units have other parameters, or others that take gradients, than those of the run in " + run_dir);
 }
 
 }  // namespace

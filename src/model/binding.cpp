@@ -46,7 +46,7 @@ void ParameterSet::bind(std::size_t index, const torch::Tensor& weight) {
   if (weight.scalar_type() != torch::kFloat32 && parameter.requires_grad()) parameter.set_grad_dtype(torch::kFloat32);
 }
 
-void ParameterSet::freeze(std::size_t index) { parameters_.at(index).set_requires_grad(false); }
+void ParameterSet::set_trained(std::size_t index, bool trained) { parameters_.at(index).set_requires_grad(trained); }
 
 void ParameterSet::set_gradient(std::size_t index, const torch::Tensor& gradient) {
   if (gradient.defined()) check_sizes(index, gradient);

@@ -30,8 +30,8 @@ class ParameterSet {
   // Makes `gradient` (same sizes, fp32 whatever the parameter's dtype, same ownership rule) the parameter's .grad: backward then adds to it
   // in place, in fp32. An undefined tensor clears .grad. The parameter must have been bound before.
   void set_gradient(std::size_t index, const torch::Tensor& gradient);
-  // From now on it takes no gradient.
-  void freeze(std::size_t index);
+  // Whether it takes a gradient from now on.
+  void set_trained(std::size_t index, bool trained);
 
   // All parameters at once; the span has size() entries, else Error(usage).
   void bind(std::span<const torch::Tensor> weights);

@@ -1,8 +1,13 @@
 #include "plan/model_layout.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <span>
 
 #include "schedule/problem.h"
+#include "store/layout/objects.h"
 
 namespace gsnake::plan {
 
@@ -17,6 +22,16 @@ std::vector<int> ModelLayout::objects_of(int unit) const {
   std::vector<int> objects = own_objects_of(unit);
   if (tied && static_cast<std::size_t>(unit) + 1 == units.size()) objects.push_back(tied_object);
   return objects;
+}
+
+std::string ModelLayout::frozen_parameters() const {
+  std::string names;
+  for (std::size_t object = units.size(); object < object_count(); ++object) {
+    for (const optim::FlatParameter& parameter : flat(object).parameters) {
+      names += fmt::format("{} {} {}\n", unit_of(object), parameter.info.name, fmt::join(parameter.info.sizes, "x"));
+    }
+  }
+  return names.empty() ? names : fmt::format("{:016x}", store::checksum_of(std::as_bytes(std::span(names))));
 }
 
 std::uint64_t ModelLayout::parameters() const {

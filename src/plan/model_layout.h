@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "optim/flat_layout.h"
@@ -37,6 +38,8 @@ struct ModelLayout {
   [[nodiscard]] const optim::FlatLayout& flat(std::size_t object) const { return object < units.size() ? shape(object).flat : shape(unit_of(object)).frozen; }
   [[nodiscard]] std::vector<int> own_objects_of(int unit) const;  // without the embedding's that a tied head uses
   [[nodiscard]] std::vector<int> objects_of(int unit) const;  // as schedule::Unit::objects
+  // A hash of the names and sizes of what is frozen in split units; empty: there are none.
+  [[nodiscard]] std::string frozen_parameters() const;
   [[nodiscard]] std::uint64_t parameters() const;  // tied ones once, without padding
 };
 

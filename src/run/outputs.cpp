@@ -5,12 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <string_view>
 
 #include "core/errors.h"
+#include "io/durable.h"
 
 namespace gsnake::run {
 namespace {
@@ -32,7 +34,8 @@ int write_error(const fs::path& path, const fs::path& made_later) {
 constexpr std::string_view kMetricsBegin = "{\"event\":\"";
 constexpr std::string_view kTraceBegin = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
 
-// Whether a file holds something else than what a run wrote there, be it torn. What is no regular file holds nothing.
+// Whether a file holds something else than what a run wrote there, be it torn or, after a power cut, zeros. What is no regular file holds
+// nothing.
 bool is_somebody_elses(const fs::path& path, std::string_view begin) {
   std::error_code none;
   if (!fs::is_regular_file(path, none)) return false;
@@ -40,7 +43,9 @@ bool is_somebody_elses(const fs::path& path, std::string_view begin) {
   std::ifstream file(path, std::ios::binary);
   file.read(found.data(), static_cast<std::streamsize>(found.size()));
   found.resize(static_cast<std::size_t>(file.gcount()));
-  return !begin.starts_with(found);
+  if (found.empty() || io::is_blank(found)) return false;
+  found.resize(std::min(found.size(), found.find_first_of(std::string_view("\0\n", 2))));
+  return found.empty() || !begin.starts_with(found);
 }
 
 void check(const Config& config, const char* key, const std::string& name, std::string_view begin) {

@@ -8,7 +8,7 @@
 namespace gsnake::schedule {
 
 inline constexpr std::uint64_t kPageAlignment = 4096;
-inline constexpr std::uint64_t kSmallAlignment = 64;  // of what no drive and no device reads: norm partials, losses
+inline constexpr std::uint64_t kSmallAlignment = 64;  // of what is smaller than a page and no drive reads: norm partials, losses, token ids
 
 // Of a buffer's address, and of its bytes as they are allocated.
 std::uint64_t alignment_of(const Buffer& buffer);
@@ -19,9 +19,9 @@ std::uint64_t allocated_bytes(const Map& map, Space space);
 // How many tasks of an SSD lane are carried out at once (docs/io.md has what it buys): slots beyond these let the lane run no further ahead.
 inline constexpr std::size_t kSsdTasksInFlight = 16;
 
-// What the executor keeps of every task while a graph runs (counters, times), and of every extent (its slot and checksums there, and
+// What the executor keeps of every task while a graph runs (counters, times, its places in queues), and of every extent (its slot and checksums there, and
 // its checksums in the next commit, the last one and its table).
-inline constexpr std::uint64_t kBytesPerTaskInFlight = 72;
+inline constexpr std::uint64_t kBytesPerTaskInFlight = 112;
 inline constexpr std::uint64_t kBytesPerExtent = 160;
 
 // Structures that grow with the numbers of tasks, chunks and extents: the graphs, the edges between any two that may follow one another, and

@@ -23,7 +23,8 @@ TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const 
     : model_(model), layout_(layout), shape_(shape), widened_(layout, shape.storage, shape.compute) {
   for (const UnitKind& kind : model.kinds) parameters_.emplace_back(*kind.module);
   const int head = static_cast<int>(model.units.size()) - 1;
-  if (layout.tied && !layout.is_trained(static_cast<std::size_t>(layout.tied_object))) parameters_of(head).freeze(layout.tied_head_index);
+  // Whatever the head's own copy says.
+  if (layout.tied) parameters_of(head).set_trained(layout.tied_head_index, layout.is_trained(static_cast<std::size_t>(layout.tied_object)));
 }
 
 TorchBackend::Views& TorchBackend::views(int object, std::byte* base, at::ScalarType dtype) {

@@ -11,8 +11,8 @@
 
 namespace gsnake::backend {
 
-// Up to two buffers, mapped at construction and touched at the first use: one for the widest of the objects that are used alone, and in a
-// tied model one for object 0, which the head uses beside its own. Widening is exact. One thread at a time.
+// Up to three buffers, mapped at construction and touched at the first use: for the widest of the units' own objects, for the widest of what is
+// frozen beside these, and in a tied model for the object that the head shares. Widening is exact. One thread at a time.
 class WidenedWeights {
  public:
   // Nothing to widen when the two dtypes are the same: no buffers, and widen() must not be called.

@@ -33,8 +33,9 @@ bool resumes(const Config& config, const TrainerOptions& options) {
 
 // Its counters go on where the commit has them; a loss scale that is not dynamic is the config's.
 checkpoint::RunState resume(Session& session, const store::StoreOptions& storage, const TrainerOptions& options) {
-  checkpoint::ResumedRun run = checkpoint::resume({session.config, storage, plan::scratch_layout(session.store_layout), session.problem.elements(),
-                                                   session.problem.commits, at::get_num_threads(), backend::dtype_name(session.shape.compute),
+  const std::vector<std::uint32_t>& frozen = session.store_layout.kinds[core::index_of(store::Kind::weights)].frozen;
+  checkpoint::ResumedRun run = checkpoint::resume({session.config, storage, plan::scratch_layout(session.store_layout), session.problem.elements(), frozen,
+                                                   session.layout.frozen_parameters(), session.problem.commits, at::get_num_threads(), backend::dtype_name(session.shape.compute),
                                                    options.allow_change});
   session.store = std::move(run.store);
   if (!run.imported) {
@@ -49,6 +50,7 @@ checkpoint::RunState create(Session& session, const store::StoreOptions& store_o
   session.store = store::Store::create(store_options, session.store_layout);
   checkpoint::RunState state;
   state.elements = session.problem.elements();
+  state.frozen_parameters = session.layout.frozen_parameters();
   set_compute(session, state);
   fresh.write(session, options.progress);
   return state;

@@ -226,6 +226,43 @@ TEST_P(Frozen, TrainsAsPlainTorchDoes) {
   }
 }
 
+// What takes gradients decides what is stored: a change is refused, and leaves the run as it was.
+TEST(FrozenModel, AResumeWithOtherParametersFrozenIsRefused) {
+  for (const Durability durability : {Durability::off, Durability::commit}) {
+    const TempFolder folder;
+    Config config = config_of(folder, Dtype::bf16);
+    config.run.durability = durability;
+    const Trained before{.name = "", .bases = false};
+    const std::vector<Batch> batches = random_batches(kSteps, kMicroBatches, kVocab);
+    const auto go_on = [&](const Trained& trained) {
+      TrainerOptions options;
+      options.resume = Resume::must;
+      Trainer trainer(adapted_model(trained), config, options);
+      const double loss = trainer.step(batches[1]).loss;
+      trainer.commit();
+      return std::pair(loss, trainer.weights(1));
+    };
+    {
+      Trainer trainer(adapted_model(before), config);
+      trainer.step(batches[0]);
+      trainer.commit();
+    }
+    EXPECT_THROW(go_on({.name = "all"}), Error);
+    EXPECT_THROW(go_on({.name = "bases instead", .adapters = false}), Error);
+    EXPECT_THROW(go_on({.name = "no block", .bases = false, .adapters = false}), Error);
+    EXPECT_THROW(go_on({.name = "the head too", .bases = false, .head = false}), Error);
+    const auto resumed = go_on(before);
+
+    const TempFolder elsewhere;
+    config = config_of(elsewhere, Dtype::bf16);
+    Trainer whole(adapted_model(before), config);
+    whole.step(batches[0]);
+    EXPECT_EQ(whole.step(batches[1]).loss, resumed.first);
+    whole.commit();
+    EXPECT_EQ(whole.weights(1), resumed.second);
+  }
+}
+
 TEST(FrozenModel, ThatHasNothingToTrainIsRefused) {
   const TempFolder folder;
   Model model = adapted_model({.name = "", .tables = false, .bases = false, .adapters = false, .head = false});

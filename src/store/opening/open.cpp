@@ -164,11 +164,11 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
   lock_existing(*impl);
   refuse_others_files(*impl, options);
   const Found found = find_commit(*impl, scratch, options.generation);
+  impl->set_snapshots(read_snapshots(*impl));
+  ask_whether_to_go_on(*impl, options, found.choice.manifest);
   // The slot that the next steps overwrite may be what a reader still reads, of a commit before the last.
   impl->pin = Pin::open(impl->pin_path());
   impl->pin->exclude_readers(impl->waits_for_readers());
-  impl->set_snapshots(read_snapshots(*impl));
-  ask_whether_to_go_on(*impl, options, found.choice.manifest);
 
   claim_directories(*impl);
   impl->start_engine(options);
