@@ -1,9 +1,9 @@
 #include "checkpoint/store_options.h"
 
-#include <algorithm>
 #include <cstdlib>
 
 #include "core/log.h"
+#include "plan/store_layout.h"
 
 namespace gsnake::checkpoint {
 
@@ -24,10 +24,7 @@ store::StoreOptions store_options(const Config& config) {
   options.engine = config.ssd.engine;
   // Both lanes' tasks in flight, each in as many pieces as stripes may cut it into.
   options.engine_options.depth = 512;
-  // Used before there are slots, when the host budget is free, and for snapshots, to which it is charged.
-  constexpr std::uint64_t kLeastStream = 2ULL << 20;
-  constexpr std::uint64_t kMostStream = 32ULL << 20;
-  options.stream_bytes = std::clamp(config.memory.host_budget / 4, kLeastStream, kMostStream);
+  options.stream_bytes = plan::stream_bytes(config);
   return options;
 }
 

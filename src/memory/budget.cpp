@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "core/bytes.h"
-#include "greedysnake/error.h"
 
 namespace gsnake::memory {
 
@@ -21,14 +20,11 @@ void BudgetPlan::add(std::string name, std::uint64_t bytes, std::string detail) 
   total_bytes_ += std::min(bytes, room);
 }
 
-void BudgetPlan::check() const {
-  if (total_bytes_ <= limit_bytes_) return;
+std::string BudgetPlan::excess() const {
   const std::string needed = format_bytes_at_least(total_bytes_);
   std::string allowed = core::format_bytes(limit_bytes_);
   if (allowed == needed) allowed = fmt::format("{} B less", total_bytes_ - limit_bytes_);
-  throw Error(ErrorKind::budget,
-              fmt::format("{0} memory: {1} needed, memory.{0}_budget allows {2}; set memory.{0}_budget to at least {1}\n{3}", tier_, needed,
-                          allowed, table()));
+  return fmt::format("{0} memory: {1} needed, memory.{0}_budget allows {2}", tier_, needed, allowed);
 }
 
 std::string BudgetPlan::table() const {

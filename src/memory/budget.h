@@ -22,9 +22,9 @@ class BudgetPlan {
   // Charges are independent lines of the table; 0 bytes leave no line.
   void add(std::string name, std::uint64_t bytes, std::string detail = {});
 
-  // Throws Error(budget) when the total exceeds the limit. The message's first line tells tier, need, limit and the smallest value of the
-  // config key that would do; table() follows.
-  void check() const;
+  [[nodiscard]] bool fits() const noexcept { return total_bytes_ <= limit_bytes_; }
+  // Of a plan that does not fit: "host memory: 5.25 GiB needed, memory.host_budget allows 4.00 GiB".
+  [[nodiscard]] std::string excess() const;
 
   [[nodiscard]] const std::string& tier() const noexcept { return tier_; }
   [[nodiscard]] std::uint64_t limit() const noexcept { return limit_bytes_; }

@@ -37,12 +37,6 @@ void lay_out(plan::UnitShape& shape, const std::vector<optim::ParameterInfo>& pa
   shape.frozen = is_split ? optim::make_flat_layout(parameters, decay_1d, excluded, false) : optim::FlatLayout();
 }
 
-void find_split_units(plan::ModelLayout& layout) {
-  for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
-    if (!layout.shape(unit).frozen.parameters.empty()) layout.split_units.push_back(static_cast<int>(unit));
-  }
-}
-
 // The embedding's parameter that a head uses too.
 void find_shared(plan::ModelLayout& layout, const std::string& name) {
   for (const int object : layout.own_objects_of(0)) {
@@ -85,7 +79,7 @@ plan::ModelLayout layout_of(const Model& model, bool decay_1d) {
   if (!model.tied.empty()) {
     share(layout, model.tied.front(), parameters_of(*model.kinds[static_cast<std::size_t>(model.units.back())].module), decay_1d);
   }
-  find_split_units(layout);
+  layout.find_split_units();
   if (layout.tied) find_shared(layout, model.tied.front().embedding_name);
   return layout;
 }

@@ -6,41 +6,12 @@
 #include <map>
 
 #include "core/bytes.h"
-#include "memory/budget.h"
 #include "schedule/footprint.h"
 
 namespace gsnake::plan {
 namespace {
 
 constexpr int kExtraActivations = 2;  // slots, so that copies run beside compute
-
-std::vector<MemoryItem> charge(const schedule::Problem& problem, const schedule::PoolSizes& pools, const Overheads& overheads, const schedule::Program& program) {
-  const schedule::Map map = schedule::make_map(problem, pools);
-  std::vector<MemoryItem> items;
-  std::map<std::pair<std::string, std::string>, std::uint64_t> homes;
-  for (const schedule::Buffer& buffer : map.buffers) {
-    if (buffer.pool < 0) homes[{buffer.space == schedule::Space::host ? "host" : "device", buffer.name}] += schedule::allocated_bytes(buffer);
-  }
-  for (const auto& [key, bytes] : homes) items.push_back({key.first, key.second, bytes, "kept there by placement"});
-  for (const schedule::Pool& pool : map.pools) {
-    const std::uint64_t slot = schedule::allocated_bytes({pool.space, pool.bytes, -1, {}});
-    items.push_back({pool.space == schedule::Space::host ? "host" : "device", "slots for " + pool.name, slot * static_cast<std::uint64_t>(pool.slots),
-                     fmt::format("{} of {}", pool.slots, core::format_bytes(slot))});
-  }
-  items.push_back({"host", "task graphs and tables", schedule::table_bytes(program), fmt::format("{} chunks", map.chunks.size())});
-  if (overheads.snapshot_buffers > 0) items.push_back({"host", "snapshot buffers", overheads.snapshot_buffers, "run.snapshot_every"});
-  if (overheads.widened_weights > 0) items.push_back({"device", "widened weights", overheads.widened_weights, "train.compute_dtype"});
-  items.push_back({"device", "LibTorch's temporaries", overheads.torch_temporaries, "measured by a dry run of each kind of unit"});
-  return items;
-}
-
-memory::BudgetPlan budget(const std::vector<MemoryItem>& items, const std::string& tier, std::uint64_t limit) {
-  memory::BudgetPlan plan(tier, limit);
-  for (const MemoryItem& item : items) {
-    if (item.tier == tier) plan.add(item.name, item.bytes, item.detail);
-  }
-  return plan;
-}
 
 // As many slots more as make sense: chunks for two objects in flight on top of the fewest, and some hidden states.
 schedule::PoolSizes generous(const schedule::Map& map, const schedule::PoolSizes& fewest) {
@@ -56,37 +27,62 @@ schedule::PoolSizes generous(const schedule::Map& map, const schedule::PoolSizes
 
 }  // namespace
 
-std::uint64_t bytes_of(const std::vector<MemoryItem>& items, const std::string& tier) { return budget(items, tier, 0).total(); }
+memory::BudgetPlan budget_plan(const std::vector<MemoryItem>& items, const std::string& tier, const MemoryConfig& budgets) {
+  memory::BudgetPlan plan(tier, tier == "host" ? budgets.host_budget : budgets.device_budget);
+  for (const MemoryItem& item : items) {
+    if (item.tier == tier) plan.add(item.name, item.bytes, item.detail);
+  }
+  return plan;
+}
+
+std::uint64_t bytes_of(const std::vector<MemoryItem>& items, const std::string& tier) { return budget_plan(items, tier, {}).total(); }
+
+MemoryItem slots_item(const schedule::Pool& pool) {
+  const std::uint64_t slot = schedule::allocated_bytes({pool.space, pool.bytes, -1, {}});
+  return {pool.space == schedule::Space::host ? "host" : "device", "slots for " + pool.name, slot * static_cast<std::uint64_t>(pool.slots),
+          fmt::format("{} of {}", pool.slots, core::format_bytes(slot))};
+}
+
+std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const schedule::PoolSizes& pools, const Overheads& overheads,
+                                     const schedule::Program& program) {
+  const schedule::Map map = schedule::make_map(problem, pools);
+  std::vector<MemoryItem> items;
+  std::map<std::pair<std::string, std::string>, std::uint64_t> homes;
+  for (const schedule::Buffer& buffer : map.buffers) {
+    if (buffer.pool < 0) homes[{buffer.space == schedule::Space::host ? "host" : "device", buffer.name}] += schedule::allocated_bytes(buffer);
+  }
+  for (const auto& [key, bytes] : homes) items.push_back({key.first, key.second, bytes, "kept there by placement"});
+  for (const schedule::Pool& pool : map.pools) items.push_back(slots_item(pool));
+  items.push_back({"host", "task graphs and tables", schedule::table_bytes(program), fmt::format("{} chunks", map.chunks.size())});
+  if (overheads.snapshot_buffers > 0) items.push_back({"host", "snapshot buffers", overheads.snapshot_buffers, "run.snapshot_every"});
+  if (overheads.widened_weights > 0) items.push_back({"device", "widened weights", overheads.widened_weights, "train.compute_dtype"});
+  items.push_back({"device", "LibTorch's temporaries", overheads.torch_temporaries, overheads.temporaries_detail});
+  return items;
+}
 
 std::vector<MemoryItem> least_memory(const schedule::Problem& problem, const Overheads& overheads) {
   const schedule::PoolSizes fewest = schedule::minimum_pools(problem);
-  return charge(problem, fewest, overheads, schedule::build_program(problem, fewest));
+  return memory_items(problem, fewest, overheads, schedule::build_program(problem, fewest));
 }
 
 MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads) {
   const schedule::PoolSizes fewest = schedule::minimum_pools(problem);
   const schedule::Program smallest = schedule::build_program(problem, fewest);
-  const auto fits = [&](const std::vector<MemoryItem>& items) {
-    return bytes_of(items, "host") <= budgets.host_budget && bytes_of(items, "device") <= budgets.device_budget;
+  const auto plan_of = [&](const schedule::PoolSizes& sizes) {
+    std::vector<MemoryItem> items = memory_items(problem, sizes, overheads, smallest);
+    const std::uint64_t host = bytes_of(items, "host");
+    const std::uint64_t device = bytes_of(items, "device");
+    return MemoryPlan{sizes, std::move(items), host, device};
   };
-  const std::vector<MemoryItem> least = charge(problem, fewest, overheads, smallest);
-  budget(least, "host", budgets.host_budget).check();
-  budget(least, "device", budgets.device_budget).check();
-  MemoryPlan plan{fewest, least, 0, 0};
   // From the generous pools down to the fewest, in eighths of the way.
   const schedule::PoolSizes most = generous(smallest.map, fewest);
   for (int eighths = 8; eighths > 0; --eighths) {
     schedule::PoolSizes sizes = fewest;
     for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] += (most[i] - fewest[i]) * eighths / 8;
-    std::vector<MemoryItem> items = charge(problem, sizes, overheads, smallest);
-    if (!fits(items)) continue;
-    plan.pools = std::move(sizes);
-    plan.items = std::move(items);
-    break;
+    MemoryPlan plan = plan_of(sizes);
+    if (plan.fits(budgets)) return plan;
   }
-  plan.host_bytes = bytes_of(plan.items, "host");
-  plan.device_bytes = bytes_of(plan.items, "device");
-  return plan;
+  return plan_of(fewest);
 }
 
 }  // namespace gsnake::plan

@@ -7,6 +7,7 @@
 
 #include "greedysnake/config.h"
 #include "greedysnake/results.h"
+#include "memory/budget.h"
 #include "schedule/graph.h"
 
 namespace gsnake::plan {
@@ -14,6 +15,7 @@ namespace gsnake::plan {
 // Bytes beside slots and homes that a budget has to hold.
 struct Overheads {
   std::uint64_t torch_temporaries = 0;  // device
+  std::string temporaries_detail;
   std::uint64_t widened_weights = 0;    // device
   std::uint64_t snapshot_buffers = 0;   // host
 };
@@ -23,15 +25,22 @@ struct MemoryPlan {
   std::vector<MemoryItem> items;
   std::uint64_t host_bytes = 0;
   std::uint64_t device_bytes = 0;
+
+  [[nodiscard]] bool fits(const MemoryConfig& budgets) const { return host_bytes <= budgets.host_budget && device_bytes <= budgets.device_budget; }
 };
 
-// Of the items of one tier, "host" or "device".
+// The items of one tier, "host" or "device", beside its budget.
+memory::BudgetPlan budget_plan(const std::vector<MemoryItem>& items, const std::string& tier, const MemoryConfig& budgets);
 std::uint64_t bytes_of(const std::vector<MemoryItem>& items, const std::string& tier);
 
+MemoryItem slots_item(const schedule::Pool& pool);
+// What the problem needs with so many slots; the tables are those of `program`.
+std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const schedule::PoolSizes& pools, const Overheads& overheads,
+                                     const schedule::Program& program);
 // What the problem needs with the fewest slots that it can be run with.
 std::vector<MemoryItem> least_memory(const schedule::Problem& problem, const Overheads& overheads);
 
-// The fewest slots plus as many as make lanes run ahead, as the budgets allow. Throws Error(budget) with the table when the fewest do not fit.
+// The fewest slots plus as many as make lanes run ahead, as the budgets allow; the fewest where not even these fit.
 MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads);
 
 }  // namespace gsnake::plan

@@ -6,10 +6,18 @@
 #include <algorithm>
 #include <span>
 
+#include "core/bytes.h"
 #include "schedule/problem.h"
 #include "store/layout/objects.h"
 
 namespace gsnake::plan {
+
+void ModelLayout::find_split_units() {
+  split_units.clear();
+  for (std::size_t unit = 0; unit < units.size(); ++unit) {
+    if (!shape(unit).frozen.parameters.empty()) split_units.push_back(static_cast<int>(unit));
+  }
+}
 
 std::vector<int> ModelLayout::own_objects_of(int unit) const {
   std::vector<int> objects{unit};
@@ -45,6 +53,38 @@ std::uint64_t ModelLayout::parameters() const {
   std::uint64_t all = 0;
   for (const int unit : units) all += of_shape[static_cast<std::size_t>(unit)];
   return all;
+}
+
+std::vector<int> ModelLayout::one_of_each_shape() const {
+  std::vector<int> found;
+  std::vector<bool> seen(shapes.size(), false);
+  for (std::size_t unit = units.size(); unit-- > 0;) {
+    const auto shape = static_cast<std::size_t>(units[unit]);
+    if (!seen[shape]) found.push_back(static_cast<int>(unit));
+    seen[shape] = true;
+  }
+  return found;
+}
+
+std::uint64_t ModelLayout::largest_object() const {
+  std::uint64_t largest = 0;
+  for (std::size_t object = 0; object < object_count(); ++object) largest = std::max(largest, flat(object).elements);
+  return largest;
+}
+
+std::uint64_t WidenedElements::bytes(std::uint64_t width) const {
+  constexpr std::uint64_t kPage = 4096;
+  return core::round_up(alone * width, kPage) + core::round_up(beside * width, kPage) + core::round_up(shared * width, kPage);
+}
+
+WidenedElements widened_elements(const ModelLayout& layout) {
+  WidenedElements widened;
+  for (std::size_t object = 0; object < layout.object_count(); ++object) {
+    const bool is_shared = layout.tied && object == static_cast<std::size_t>(layout.tied_object);
+    std::uint64_t& most = is_shared ? widened.shared : object < layout.units.size() ? widened.alone : widened.beside;
+    most = std::max(most, layout.flat(object).elements);
+  }
+  return widened;
 }
 
 std::vector<std::vector<optim::DecayRun>> decay_runs(const ModelLayout& layout) {

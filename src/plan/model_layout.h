@@ -31,6 +31,7 @@ struct ModelLayout {
   std::uint64_t tied_offset = 0;    // of it there, in elements
   std::vector<std::int64_t> tied_sizes;
 
+  void find_split_units();  // of the units and their shapes
   [[nodiscard]] const UnitShape& shape(std::size_t unit) const { return shapes[static_cast<std::size_t>(units.at(unit))]; }
   [[nodiscard]] std::size_t object_count() const { return units.size() + split_units.size(); }
   [[nodiscard]] std::size_t unit_of(std::size_t object) const { return object < units.size() ? object : static_cast<std::size_t>(split_units.at(object - units.size())); }
@@ -40,8 +41,20 @@ struct ModelLayout {
   [[nodiscard]] std::vector<int> objects_of(int unit) const;  // as schedule::Unit::objects
   // A hash of the names and sizes of what is frozen in split units; empty: there are none.
   [[nodiscard]] std::string frozen_parameters() const;
+  [[nodiscard]] std::vector<int> one_of_each_shape() const;  // the last unit of each, as backward may end above the first; the head comes first
+  [[nodiscard]] std::uint64_t largest_object() const;  // in elements
   [[nodiscard]] std::uint64_t parameters() const;  // tied ones once, without padding
 };
+
+// Of the buffers for weights in the dtype that is computed in, where they are stored in another.
+struct WidenedElements {
+  std::uint64_t alone = 0;   // the widest of the objects that are used alone
+  std::uint64_t beside = 0;  // the widest of what is frozen beside them
+  std::uint64_t shared = 0;  // what a tied head has from the embedding
+
+  [[nodiscard]] std::uint64_t bytes(std::uint64_t width) const;  // of all, in whole pages each
+};
+WidenedElements widened_elements(const ModelLayout& layout);
 
 // For the optimizer: sorted runs that cover each object's padded elements.
 std::vector<std::vector<optim::DecayRun>> decay_runs(const ModelLayout& layout);

@@ -8,18 +8,10 @@
 namespace gsnake::plan {
 namespace {
 
-constexpr std::uint64_t kLargestChunk = 1ULL << 20;  // elements
-constexpr std::uint64_t kSmallestChunk = 16 * schedule::kGrain;
+constexpr std::uint64_t kSmallestChunk = 16 * schedule::kGrain;  // elements
 constexpr std::uint64_t kChunksPerObject = 8;  // enough to overlap reading, updating and writing one object
 
 schedule::Fractions fractions(const TierFractions& tier) { return {tier.device, tier.host}; }
-
-std::uint64_t chunk_elements(const ModelLayout& layout) {
-  std::uint64_t largest = 0;
-  for (std::size_t object = 0; object < layout.object_count(); ++object) largest = std::max(largest, layout.flat(object).elements);
-  const std::uint64_t even = core::round_up(core::ceil_div(largest, kChunksPerObject), schedule::kGrain);
-  return std::clamp(even, kSmallestChunk, kLargestChunk);
-}
 
 // What an optimizer has per element: the rest of the master weights first, then its own.
 schedule::Object make_object(std::uint64_t elements, const optim::OptimizerSpec& spec, bool training) {
@@ -48,6 +40,11 @@ void set_training(schedule::Problem& problem, const Config& config, const Numeri
 }
 
 }  // namespace
+
+std::uint64_t chunk_elements(const ModelLayout& layout) {
+  const std::uint64_t even = core::round_up(core::ceil_div(layout.largest_object(), kChunksPerObject), schedule::kGrain);
+  return std::clamp(even, kSmallestChunk, kLargestChunk);
+}
 
 schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose) {
   const bool training = purpose == Purpose::train;

@@ -15,6 +15,10 @@ enum class Purpose : std::uint8_t {
   sample,  // forward passes only: no optimizer state, one row, one micro-batch, nothing placed off the SSD
 };
 
+inline constexpr std::uint64_t kLargestChunk = 1ULL << 20;  // elements
+// Of the chunks that objects are cut into, at most.
+std::uint64_t chunk_elements(const ModelLayout& layout);
+
 schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose);
 
 // What training wholly in memory holds: weights, gradients, moments, and the checkpoints of every micro-batch.

@@ -1,5 +1,7 @@
 #include "plan/store_layout.h"
 
+#include <algorithm>
+
 #include "runtime/store_layout.h"
 
 namespace gsnake::plan {
@@ -10,6 +12,12 @@ store::Layout make_store_layout(const Config& config, const schedule::Problem& p
 
 int snapshot_places(const Config& config) {
   return config.run.durability == Durability::commit && config.run.snapshot_every > 0 ? static_cast<int>(config.run.snapshot_keep) : 0;
+}
+
+std::uint64_t stream_bytes(const Config& config) {
+  constexpr std::uint64_t kLeast = 2ULL << 20;
+  constexpr std::uint64_t kMost = 32ULL << 20;
+  return std::clamp(config.memory.host_budget / 4, kLeast, kMost);
 }
 
 store::Layout scratch_layout(const store::Layout& layout) {

@@ -291,7 +291,7 @@ RunOutcome run_training(const Config& config, const RunRequest& request) {
   try {
     watch.enter("opening the data");
     Inputs inputs(config);
-    watch.enter("making the model and rehearsing its units");
+    watch.enter("making the model");
     return run_trainer(config, request, inputs, options, signals, watch);
   } catch (const Stopped& stopped) {
     spdlog::info("{}", stopped.what());

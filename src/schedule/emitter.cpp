@@ -121,6 +121,8 @@ Graph Emitter::finish(const std::vector<int>& carried) {
     }
     set_successors();
     set_priorities();
+    graph_.tasks.shrink_to_fit();
+    graph_.access_list.shrink_to_fit();
   }
   return std::move(graph_);
 }

@@ -1,5 +1,8 @@
 #include "torch/backend.h"
 
+#include <algorithm>
+#include <exception>
+
 #include "model/seeding.h"
 #include "model/unit_ops.h"
 #include "schedule/problem.h"
@@ -146,7 +149,7 @@ void TorchBackend::head(const Work& work) {
 }
 
 // One unit forward and, in training, backward, on zeros that the meter does not count.
-void TorchBackend::rehearse_unit(device::Device& device, int unit, bool training) {
+void TorchBackend::run_on_zeros(device::Device& device, int unit, bool training) {
   const int last = static_cast<int>(model_.units.size()) - 1;
   std::vector<device::DeviceMemory> slots;
   const auto slot = [&](bool wanted, std::uint64_t elements, at::ScalarType dtype) {
@@ -170,31 +173,58 @@ void TorchBackend::rehearse_unit(device::Device& device, int unit, bool training
   call.loss = slot(true, 1, torch::kFloat64);
   const auto end = device.make_event();
   device::Stream& stream = device.stream(device::StreamKind::compute);
+  std::exception_ptr ended;  // not the device's failure: it is computed on again
   stream.compute([&](const device::ComputeScope& scope) {
-    run(scope, call);
-    if (!training || unit == last || unit < first_trained_unit(layout_)) return;
-    call.op = Op::backward;
-    if (unit == 0) call.output = {};
-    run(scope, call);
+    try {
+      run(scope, call);
+      if (!training || unit == last || unit < first_trained_unit(layout_)) return;
+      call.op = Op::backward;
+      if (unit == 0) call.output = {};
+      run(scope, call);
+    } catch (...) {
+      ended = std::current_exception();
+    }
   });
   stream.record(*end);
   end->wait();
-  parameters_of(unit).clear_gradients();
+  if (ended) std::rethrow_exception(ended);
 }
 
-std::uint64_t TorchBackend::rehearse(device::Device& device, bool training, double margin, std::uint64_t slack_bytes) {
-  std::vector<bool> seen(model_.kinds.size(), false);
-  for (std::size_t unit = 0; unit < model_.units.size(); ++unit) {
-    const auto kind = static_cast<std::size_t>(model_.units[unit]);
-    if (!seen[kind]) rehearse_unit(device, static_cast<int>(unit), training);
-    seen[kind] = true;
+std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, const DryRun& dry, int unit) {
+  const ComputeShape own = shape_;
+  shape_.rows = dry.rows;
+  shape_.tokens = dry.tokens;
+  shape_.head_chunk = dry.head_chunk;
+  if (dry.training && unit + 1 == static_cast<int>(model_.units.size())) {
+    // What the head needs does not depend on how many chunks there are: two, and what is left over, stand for all.
+    const std::int64_t tokens = dry.rows * dry.tokens;
+    shape_.rows = 1;
+    shape_.tokens = std::min(tokens, 2 * dry.head_chunk + tokens % dry.head_chunk);
   }
-  // They belong to memory that is gone.
-  views_.clear();
-  tied_views_.clear();
-  widened_.forget();
-  meter_.cap_bytes = static_cast<std::int64_t>(static_cast<double>(meter_.peak_bytes) * margin) + static_cast<std::int64_t>(slack_bytes);
-  return static_cast<std::uint64_t>(meter_.cap_bytes);
+  meter_ = {};
+  meter_.cap_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>(dry.most_bytes));
+  meter_.told = &dry.told;
+  const auto restore = [&] {
+    shape_ = own;
+    // They belong to memory that is gone.
+    parameters_of(unit).clear_gradients();
+    views_.clear();
+    tied_views_.clear();
+    widened_.forget();
+    meter_.cap_bytes = 0;
+    meter_.told = nullptr;
+  };
+  std::optional<std::uint64_t> peak;
+  try {
+    run_on_zeros(device, unit, dry.training);
+    peak = static_cast<std::uint64_t>(meter_.peak_bytes);
+  } catch (const CapExceeded&) {  // the answer is that there is none
+  } catch (...) {
+    restore();
+    throw;
+  }
+  restore();
+  return peak;
 }
 
 }  // namespace gsnake::backend

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -43,7 +44,8 @@ class TorchBackend final : public UnitBackend {
 
   [[nodiscard]] std::uint64_t widened_bytes() const override { return widened_.bytes(); }
 
-  std::uint64_t rehearse(device::Device& device, bool training, double margin, std::uint64_t slack_bytes) override;
+  [[nodiscard]] std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) override;
+  void cap_temporaries(std::uint64_t bytes) override { meter_.cap_bytes = static_cast<std::int64_t>(bytes); }
 
  private:
   struct Views {
@@ -68,7 +70,7 @@ class TorchBackend final : public UnitBackend {
   void forward(const Work& work);
   void backward(const Work& work);
   void head(const Work& work);
-  void rehearse_unit(device::Device& device, int unit, bool training);
+  void run_on_zeros(device::Device& device, int unit, bool training);
 
   Model& model_;
   const plan::ModelLayout& layout_;

@@ -20,12 +20,9 @@ thread_local TorchMemoryMeter* meter = nullptr;
 
 void charge(std::size_t bytes) {
   if (meter == nullptr) return;
+  if (meter->told != nullptr && *meter->told) (*meter->told)();
   const std::int64_t now = meter->in_use_bytes + static_cast<std::int64_t>(bytes);
-  if (meter->cap_bytes > 0 && now > meter->cap_bytes) {
-    throw Error(ErrorKind::budget, "LibTorch's temporaries need " + core::format_bytes(static_cast<std::uint64_t>(now)) + ", more than the " +
-                                       core::format_bytes(static_cast<std::uint64_t>(meter->cap_bytes)) +
-                                       " that the dry run measured; a unit's memory must not depend on its data");
-  }
+  if (meter->cap_bytes > 0 && now > meter->cap_bytes) throw CapExceeded(static_cast<std::uint64_t>(now), static_cast<std::uint64_t>(meter->cap_bytes));
   meter->in_use_bytes = now;
   meter->peak_bytes = std::max(meter->peak_bytes, now);
 }
@@ -64,6 +61,10 @@ class CountingAllocator final : public c10::Allocator {
 };
 
 }  // namespace
+
+CapExceeded::CapExceeded(std::uint64_t needed_bytes, std::uint64_t cap_bytes)
+    : Error(ErrorKind::budget, "LibTorch's temporaries need " + core::format_bytes(needed_bytes) + ", more than the " + core::format_bytes(cap_bytes) +
+                                   " that the dry run measured; a unit's memory must not depend on its data") {}
 
 void install_torch_allocator() {
   static CountingAllocator allocator;

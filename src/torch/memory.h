@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+
+#include "greedysnake/error.h"
 
 namespace gsnake::backend {
 
@@ -11,7 +14,13 @@ void install_torch_allocator();
 struct TorchMemoryMeter {
   std::int64_t in_use_bytes = 0;
   std::int64_t peak_bytes = 0;
-  std::int64_t cap_bytes = 0;  // beyond it an allocation throws Error(budget); 0: no cap
+  std::int64_t cap_bytes = 0;                   // beyond it an allocation throws CapExceeded; 0: no cap
+  const std::function<void()>* told = nullptr;  // of every allocation, before it; what it throws leaves the operation that asked for memory
+};
+
+class CapExceeded : public Error {
+ public:
+  CapExceeded(std::uint64_t needed_bytes, std::uint64_t cap_bytes);
 };
 
 // While it lives, what this thread allocates and frees through LibTorch goes by the meter. (On the CPU, backward runs on the thread that calls it.)

@@ -1,18 +1,34 @@
 // What a session asks of whatever computes its units.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <optional>
+
 #include "device/device.h"
 #include "runtime/compute.h"
 
 namespace gsnake::backend {
 
+// Units computed on zeros, to see what they take; other sizes than the run's are as good for that.
+struct DryRun {
+  bool training = true;
+  std::int64_t rows = 1;
+  std::int64_t tokens = 1;  // a row
+  std::int64_t head_chunk = 256;
+  std::uint64_t most_bytes = 0;
+  std::function<void()> told;  // whenever LibTorch asks for memory; what it throws ends the dry run and is thrown on; may be empty
+};
+
 class UnitBackend : public runtime::ComputeBackend {
  public:
   // Of the buffers for widened weights, mapped at construction: 0 where the dtypes are one. Part of the device budget.
   [[nodiscard]] virtual std::uint64_t widened_bytes() const = 0;
-  // Runs every kind of unit once on `device`, forward and (training) backward, on memory of its own, and measures the most bytes that
-  // temporaries take. Returns `margin` times that and `slack_bytes`, which is the cap from then on: beyond it run() throws Error(budget).
-  virtual std::uint64_t rehearse(device::Device& device, bool training, double margin, std::uint64_t slack_bytes) = 0;
+  // The most bytes that temporaries take where the unit is computed, forward and (training) backward, on memory of the dry run's own on
+  // `device`. Nothing where they would take more than dry.most_bytes: the dry run ends at the first byte too many.
+  [[nodiscard]] virtual std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) = 0;
+  // From now on run() throws Error(budget) rather than let temporaries take more.
+  virtual void cap_temporaries(std::uint64_t bytes) = 0;
 };
 
 }  // namespace gsnake::backend

@@ -2,8 +2,6 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
-
 #include "core/bytes.h"
 
 namespace gsnake::backend {
@@ -16,19 +14,13 @@ constexpr std::uint64_t kPage = 4096;
 WidenedWeights::WidenedWeights(const plan::ModelLayout& layout, at::ScalarType storage, at::ScalarType compute)
     : layout_(layout), storage_(storage), compute_(compute) {
   if (!active()) return;
-  std::uint64_t widest = 0;
-  std::uint64_t widest_frozen = 0;
-  for (std::size_t object = 0; object < layout.object_count(); ++object) {
-    if (is_shared(static_cast<int>(object))) continue;
-    std::uint64_t& most = object < layout.units.size() ? widest : widest_frozen;
-    most = std::max(most, layout.flat(object).elements);
-  }
+  const plan::WidenedElements widened = plan::widened_elements(layout);
   const auto buffer = [&](std::uint64_t elements) {
     return memory::AnonymousMemory(core::round_up(elements * c10::elementSize(compute), kPage));
   };
-  alone_.memory = buffer(widest);
-  beside_.memory = buffer(widest_frozen);
-  if (layout.tied) shared_.memory = buffer(layout.flat(static_cast<std::size_t>(layout.tied_object)).elements);
+  alone_.memory = buffer(widened.alone);
+  beside_.memory = buffer(widened.beside);
+  shared_.memory = buffer(widened.shared);
 }
 
 WidenedWeights::Buffer& WidenedWeights::buffer_of(int object) {

@@ -11,8 +11,7 @@
 
 namespace gsnake::backend {
 
-// Up to three buffers, mapped at construction and touched at the first use: for the widest of the units' own objects, for the widest of what is
-// frozen beside these, and in a tied model for the object that the head shares. Widening is exact. One thread at a time.
+// Up to three buffers (plan::WidenedElements), mapped at construction and touched at the first use. Widening is exact. One thread at a time.
 class WidenedWeights {
  public:
   // Nothing to widen when the two dtypes are the same: no buffers, and widen() must not be called.

@@ -13,15 +13,14 @@
 #include "core/topology.h"
 #include "greedysnake/error.h"
 #include "model/layout.h"
+#include "plan/compute_dtype.h"
+#include "plan/run_plan.h"
 #include "torch/dtype.h"
 #include "torch/memory.h"
+#include "train/rehearsal.h"
 
 namespace gsnake::train {
 namespace {
-
-// LibTorch's temporaries of a unit repeat from call to call; a little more covers what varies with alignment.
-constexpr double kTemporariesMargin = 1.1;
-constexpr std::uint64_t kTemporariesSlack = 1ULL << 20;
 
 int compute_threads(const Config& config) {
   if (config.train.compute_threads > 0) return static_cast<int>(config.train.compute_threads);
@@ -41,7 +40,15 @@ Model checked(Model model, const Config& config) {
 backend::ComputeShape compute_shape(const Config& config, Purpose purpose) {
   return {purpose == Purpose::train ? config.train.micro_batch_size : 1, config.train.sequence_length, config.train.head_chunk, config.train.seed,
           backend::scalar_type(config.train.dtype),
-          backend::scalar_type(backend::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, backend::cpu_has_bf16_units()))};
+          backend::scalar_type(plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::cpu_has_bf16_units()))};
+}
+
+// What can be refused before a unit is computed, is.
+plan::Setting promising(const Config& config, const plan::ModelLayout& layout, Purpose purpose, const store::SetUpProgress& told) {
+  plan::Setting setting{&layout, purpose, plan::cpu_has_bf16_units()};
+  if (told) setting.told = [told] { told("planning memory", 0, 0); };
+  plan::refuse_what_no_dry_run_mends(config, setting);
+  return setting;
 }
 
 }  // namespace
@@ -54,16 +61,22 @@ std::uint64_t resident_bytes() {
   return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts)
+Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts, const store::SetUpProgress& told)
     : config(settings), device(parts.make_device()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(model::layout_of(model, settings.optimizer.decay_1d)),
-      shape(compute_shape(settings, purpose)), backend(parts.make_backend(model, layout, shape)), problem(plan::make_problem(settings, numerics, layout, purpose)) {
-  const bool training = purpose == Purpose::train;
-  temporaries = backend->rehearse(*device, training, kTemporariesMargin, kTemporariesSlack);
+      setting(promising(settings, layout, purpose, told)), shape(compute_shape(settings, purpose)), backend(parts.make_backend(model, layout, shape)) {
+  measure_temporaries(*backend, *device, config, setting, [&told] {
+    if (told) told("rehearsing the model's units", 0, 0);
+  });
   malloc_trim(0);
-  memory = plan::plan_memory(config.memory, problem, {temporaries, backend->widened_bytes(), training && plan::snapshot_places(config) > 0 ? checkpoint::store_options(config).stream_bytes : 0});
+  if (told) told("planning memory and building the task graphs", 0, 0);
+  problem = plan::make_problem(config, numerics, layout, purpose);
+  memory = plan::plan_run(config, setting, problem);
+  setting.told = {};
+  temporaries = plan::overheads_of(config, setting).torch_temporaries;
+  backend->cap_temporaries(temporaries);
   program = schedule::build_program(problem, memory.pools);
   store_layout = plan::make_store_layout(config, problem);
-  if (training) optimizer = optim::make_optimizer(numerics.optimizer);
+  if (purpose == Purpose::train) optimizer = optim::make_optimizer(numerics.optimizer);
 }
 
 void Session::start(checkpoint::StartState state, runtime::Committer* committer) {

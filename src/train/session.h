@@ -11,6 +11,7 @@
 #include "plan/memory_plan.h"
 #include "plan/numerics.h"
 #include "plan/problem.h"
+#include "plan/requirements.h"
 #include "plan/store_layout.h"
 #include "runtime/executor.h"
 #include "train/parts.h"
@@ -22,8 +23,9 @@ using plan::Purpose;
 // Everything that can be refused without touching a drive, then everything that must exist before the first step. The members' order is the
 // order in which they are made, and the reverse of the order in which they end.
 struct Session {
-  // Rehearses the units, plans memory, builds the program; touches no drive. Throws Error(usage), Error(budget).
-  Session(Model model, const Config& config, Purpose purpose, const Parts& parts = {});
+  // Plans memory, rehearses the units, builds the program; touches no drive. Throws Error(usage), Error(budget), and what `told` throws, which may be
+  // empty.
+  Session(Model model, const Config& config, Purpose purpose, const Parts& parts = {}, const store::SetUpProgress& told = {});
 
   // Allocates slots, starts the lanes and loads what placement keeps in memory. The store is set by then. `committer` makes steps durable
   // where problem.commits asks for it; borrowed.
@@ -34,6 +36,7 @@ struct Session {
   plan::Numerics numerics;
   Model model;
   plan::ModelLayout layout;
+  plan::Setting setting;  // what memory depends on beside the config
   backend::ComputeShape shape;
   std::unique_ptr<backend::UnitBackend> backend;
   schedule::Problem problem;

@@ -90,7 +90,7 @@ class Trainer::Impl {
 };
 
 Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
-    : session((config.validate(), std::move(model)), config, train::Purpose::train, options.parts ? *options.parts : train::Parts()) {
+    : session((config.validate(), std::move(model)), config, train::Purpose::train, options.parts ? *options.parts : train::Parts(), options.progress) {
   run = train::open_run(session, options);
   first_step_ = completed = run->started();
   session.progress = options.progress;

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,21 +83,38 @@ Process::~Process() {
 
 void Process::signal(int number) const { ASSERT_EQ(::kill(pid_, number), 0); }
 
+void Process::wait_for_resident(std::uint64_t bytes) const {
+  const auto resident = [&] {
+    std::ifstream file("/proc/" + std::to_string(pid_) + "/status");
+    for (std::string line; std::getline(file, line);) {
+      if (line.rfind("VmRSS:", 0) == 0) return std::stoull(line.substr(6)) * 1024;
+    }
+    return 0ULL;
+  };
+  while (resident() <= bytes) {
+    siginfo_t ended{};
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(pid_), &ended, WEXITED | WNOHANG | WNOWAIT), 0);
+    ASSERT_EQ(ended.si_pid, 0) << "it ended before";
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
 Outcome Process::wait() {
   int status = 0;
+  rusage usage{};
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(10);
-  while (::waitpid(pid_, &status, WNOHANG) == 0) {
+  while (::wait4(pid_, &status, WNOHANG, &usage) == 0) {
     if (std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
       continue;
     }
     ADD_FAILURE() << "killed, as it had not ended after ten minutes; it printed " << err_;
     ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, &status, 0);
+    ::wait4(pid_, &status, 0, &usage);
     break;
   }
   pid_ = -1;
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out_), read_file(err_)};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read_file(out_), read_file(err_), static_cast<std::uint64_t>(usage.ru_maxrss) * 1024};
 }
 
 void CommandTest::SetUp() {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -17,6 +18,7 @@ struct Outcome {
   int status = -1;  // as a shell has it: 128 + signal for a process that one ended
   std::string out;
   std::string err;
+  std::uint64_t peak_bytes = 0;  // resident at most
 };
 
 // What a process has that others have not.
@@ -37,6 +39,8 @@ class Process {
 
   [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   void signal(int number) const;
+  // Until it has more resident than so many bytes; fails the test when it ends before.
+  void wait_for_resident(std::uint64_t bytes) const;
   // One that has not ended after ten minutes is killed, which fails the test.
   Outcome wait();
 

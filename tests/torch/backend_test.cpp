@@ -1,6 +1,10 @@
 // Storage and compute dtypes of the compute backend.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <functional>
+#include <optional>
+
 #include "slots.h"
 
 namespace gsnake::test {
@@ -156,11 +160,26 @@ TEST(Backend, NativeAndWidenedBf16AgreeToBf16sRounding) {
   EXPECT_LE(distance(native.gradients[1], widened.gradients[1]), 0.02);
 }
 
+constexpr std::uint64_t kEnough = 1ULL << 40;
+
+// Of all units, the largest.
+std::optional<std::uint64_t> rehearsed(Slots& slots, std::uint64_t most_bytes, const std::function<void()>& told = {}) {
+  const backend::DryRun dry{true, kRows, kTokens, 7, most_bytes, told};
+  std::uint64_t most = 0;
+  for (std::size_t unit = 0; unit < slots.model().units.size(); ++unit) {
+    const std::optional<std::uint64_t> peak = slots.backend().rehearse(slots.device(), dry, static_cast<int>(unit));
+    if (!peak) return std::nullopt;
+    most = std::max(most, *peak);
+  }
+  return most;
+}
+
 TEST_P(Backend, TheRehearsalCoversEveryCallAndConversion) {
   backend::install_torch_allocator();
   Slots slots(dtypes());
-  const std::uint64_t cap = slots.backend().rehearse(slots.device(), true, 1.0, 0);
-  EXPECT_GT(cap, 0U);
+  const std::uint64_t peak = rehearsed(slots, kEnough).value();
+  EXPECT_GT(peak, 0U);
+  slots.backend().cap_temporaries(peak);
   const torch::Tensor input = slots.hidden(5);
   const torch::Tensor gradient = slots.hidden(6);
   EXPECT_NO_THROW({
@@ -170,6 +189,31 @@ TEST_P(Backend, TheRehearsalCoversEveryCallAndConversion) {
     slots.backward(2, input, gradient, 1, true);
     slots.backward(0, {}, gradient, 1, true);
   });
+}
+
+TEST_P(Backend, ADryRunEndsAtTheFirstByteTooMany) {
+  backend::install_torch_allocator();
+  Slots slots(dtypes());
+  const std::uint64_t peak = rehearsed(slots, kEnough).value();
+  EXPECT_EQ(rehearsed(slots, peak), peak);
+  EXPECT_EQ(rehearsed(slots, peak - 1), std::nullopt);
+  EXPECT_EQ(rehearsed(slots, 0), std::nullopt);
+  EXPECT_EQ(rehearsed(slots, kEnough), peak) << "what was ended leaves nothing behind";
+}
+
+// Also in the middle of a backward pass, where LibTorch's engine is on the stack.
+TEST_P(Backend, ADryRunEndsWithWhatItsListenerThrows) {
+  backend::install_torch_allocator();
+  Slots slots(dtypes());
+  int allocations = 0;
+  ASSERT_TRUE(rehearsed(slots, kEnough, [&] { ++allocations; }));
+  ASSERT_GT(allocations, 20);
+  struct Stop {};
+  for (const int last : {1, allocations / 4, allocations / 2, allocations * 3 / 4, allocations}) {
+    int seen = 0;
+    EXPECT_THROW(static_cast<void>(rehearsed(slots, kEnough, [&] { if (++seen == last) throw Stop(); })), Stop) << "allocation " << last;
+  }
+  EXPECT_TRUE(rehearsed(slots, kEnough));
 }
 
 TEST_P(Backend, WidenedBytesAreOneFp32CopyOfTheWidestBlockAndOneOfTheTiedObject) {

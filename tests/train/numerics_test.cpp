@@ -1,4 +1,4 @@
-// Half precision, clipping, skipped steps: the same bits as in memory, whatever else a run does; and what of it is refused.
+// Half precision, clipping, skipped steps: the same bits as in memory, whatever else a run does.
 #include "plan/numerics.h"
 
 #include <gmock/gmock.h>
@@ -138,64 +138,6 @@ TEST_P(NumericsTest, HasTheGuardThatItAsksFor) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, NumericsTest, testing::ValuesIn(kCases), [](const auto& instance) { return instance.param.name; });
-
-std::string refusal(const std::function<void(Config&)>& change) {
-  const TempFolder folder;
-  Config config = small_config(small_gpt2(), 1, folder);
-  config.run.durability = Durability::commit;
-  change(config);
-  try {
-    plan::numerics_of(config);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::usage);
-    return error.what();
-  }
-  return {};
-}
-
-TEST(Numerics, RefuseADelayThatAnUpdateCannotHaveWhenItWaitsForTheNorm) {
-  const auto clipped = [](Config& config) {
-    config.optimizer.gradient_clipping = 1.0;
-    config.train.delay = 0.5;
-  };
-  EXPECT_EQ(refusal(clipped), "");
-  EXPECT_THAT(refusal([&](Config& config) {
-                clipped(config);
-                config.optimizer.clipping_mode = ClippingMode::deferred;
-              }),
-              HasSubstr("train.delay = 0.5"));
-  EXPECT_THAT(refusal([&](Config& config) {
-                clipped(config);
-                config.run.commit_every = 2;
-              }),
-              HasSubstr("run.commit_every is not 1"));
-  EXPECT_THAT(refusal([&](Config& config) {
-                clipped(config);
-                config.placement.optimizer.host = 0.5;
-              }),
-              HasSubstr("not wholly on SSD"));
-}
-
-TEST(Numerics, RefuseLossScalesThatNothingFindsOrUses) {
-  EXPECT_THAT(refusal([](Config& config) {
-                config.train.dtype = Dtype::fp16;
-                config.train.on_nonfinite = OnNonfinite::stop;
-              }),
-              HasSubstr("train.loss_scale = \"dynamic\""));
-  EXPECT_THAT(refusal([](Config& config) { config.train.loss_scale = 128; }), HasSubstr("only train.dtype = \"fp16\""));
-}
-
-TEST(Numerics, SayWhyAnUpdateIsDeferredThatWasToBeSpeculative) {
-  const TempFolder folder;
-  Config config = small_config(small_gpt2(), 1, folder);  // durability is off
-  config.optimizer.gradient_clipping = 1.0;
-  config.optimizer.clipping_mode = ClippingMode::speculative;
-  config.train.delay = -1.0;
-  const plan::Numerics numerics = plan::numerics_of(config);
-  EXPECT_EQ(numerics.guard, Guard::deferred);
-  EXPECT_EQ(numerics.delay, 1.0);
-  EXPECT_THAT(plan::describe_guard(numerics), HasSubstr("run.durability is not"));
-}
 
 struct Bytes {
   Dtype dtype;

@@ -1,8 +1,8 @@
-#include "torch/dtype.h"
+#include "plan/compute_dtype.h"
 
 #include <gtest/gtest.h>
 
-namespace gsnake::backend {
+namespace gsnake::plan {
 namespace {
 
 TEST(ComputeDtype, IsBf16OnlyForBf16OnACpuThatHasTheUnits) {
@@ -15,9 +15,5 @@ TEST(ComputeDtype, IsBf16OnlyForBf16OnACpuThatHasTheUnits) {
   }
 }
 
-TEST(ComputeDtype, NamesAreTheConfigs) {
-  for (const Dtype dtype : {Dtype::fp32, Dtype::bf16, Dtype::fp16}) EXPECT_STREQ(dtype_name(scalar_type(dtype)), word_of(dtype));
-}
-
 }  // namespace
-}  // namespace gsnake::backend
+}  // namespace gsnake::plan

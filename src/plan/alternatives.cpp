@@ -1,0 +1,164 @@
+#include "plan/alternatives.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "greedysnake/error.h"
+#include "plan/extrapolation.h"
+
+namespace gsnake::plan {
+namespace {
+
+// A key whose value, made smaller, makes a run smaller.
+struct Knob {
+  const char* key;
+  bool changes_maths;
+  int steps_per_unit;  // of the values that are tried: whole numbers, or hundredths of a fraction
+  int least;
+  double (*read)(const Config&);
+  void (*write)(Config&, double);
+};
+
+constexpr int kHundredths = 100;
+
+// By how many bytes needs that may be `factor` times as much exceed the budgets, in the tier where that is worst.
+double beyond_budgets(const std::vector<MemoryItem>& items, const Config& config, double factor) {
+  const double host = static_cast<double>(bytes_of(items, "host")) * factor - static_cast<double>(config.memory.host_budget);
+  const double device = static_cast<double>(bytes_of(items, "device")) * factor - static_cast<double>(config.memory.device_budget);
+  return std::max(host, device);
+}
+
+std::int64_t whole(double value) { return std::llround(value); }
+
+constexpr std::array kKnobs{
+    Knob{"placement.gradients.host", false, kHundredths, 0, [](const Config& c) { return c.placement.gradients.host; },
+         [](Config& c, double value) { c.placement.gradients.host = value; }},
+    Knob{"placement.optimizer.host", false, kHundredths, 0, [](const Config& c) { return c.placement.optimizer.host; },
+         [](Config& c, double value) { c.placement.optimizer.host = value; }},
+    Knob{"placement.optimizer.device", false, kHundredths, 0, [](const Config& c) { return c.placement.optimizer.device; },
+         [](Config& c, double value) { c.placement.optimizer.device = value; }},
+    Knob{"placement.weights.host", false, kHundredths, 0, [](const Config& c) { return c.placement.weights.host; },
+         [](Config& c, double value) { c.placement.weights.host = value; }},
+    Knob{"placement.weights.device", false, kHundredths, 0, [](const Config& c) { return c.placement.weights.device; },
+         [](Config& c, double value) { c.placement.weights.device = value; }},
+    Knob{"placement.activations.host", false, kHundredths, 0, [](const Config& c) { return c.placement.activations.host; },
+         [](Config& c, double value) { c.placement.activations.host = value; }},
+    Knob{"placement.activations.device", false, kHundredths, 0, [](const Config& c) { return c.placement.activations.device; },
+         [](Config& c, double value) { c.placement.activations.device = value; }},
+    Knob{"train.delay", false, kHundredths, 0, [](const Config& c) { return c.train.delay; },
+         [](Config& c, double value) { c.train.delay = value; }},
+    Knob{"run.snapshot_every", false, 1, 0, [](const Config& c) { return c.run.snapshot_every > 0 ? 1.0 : 0.0; },
+         [](Config& c, double) { c.run.snapshot_every = 0; }},
+    Knob{"train.micro_batches", true, 1, 1, [](const Config& c) { return static_cast<double>(c.train.micro_batches); },
+         [](Config& c, double value) { c.train.micro_batches = whole(value); }},
+    Knob{"train.micro_batch_size", true, 1, 1, [](const Config& c) { return static_cast<double>(c.train.micro_batch_size); },
+         [](Config& c, double value) { c.train.micro_batch_size = whole(value); }},
+    Knob{"train.sequence_length", true, 1, 1, [](const Config& c) { return static_cast<double>(c.train.sequence_length); },
+         [](Config& c, double value) { c.train.sequence_length = whole(value); }},
+    Knob{"train.head_chunk", true, 1, 1, [](const Config& c) { return static_cast<double>(c.train.head_chunk); },
+         [](Config& c, double value) { c.train.head_chunk = whole(value); }},
+};
+
+// Values of a knob, counted in its steps.
+class Search {
+ public:
+  // The config exceeds its budgets by `excess`.
+  Search(const Config& config, const Setting& setting, const Knob& knob, double excess)
+      : config_(config), setting_(setting), knob_(knob), excess_(excess) {}
+
+  // The largest value below the config's with which the run fits.
+  std::optional<double> run() {
+    std::int64_t high = whole(std::ceil(knob_.read(config_) * knob_.steps_per_unit - 1e-9));
+    std::int64_t low = knob_.least;
+    if (low >= high) return std::nullopt;
+    double above = excess_;
+    double below = at(low);
+    if (below > 0.0) return std::nullopt;
+    for (int guesses = 0; high - low > 1; ++guesses) {
+      const std::int64_t middle = guess(low, high, below, above, guesses);
+      const double found = at(middle);
+      (found > 0.0 ? high : low) = middle;
+      (found > 0.0 ? above : below) = found;
+    }
+    return checked(low);
+  }
+
+ private:
+  // What was found by extrapolation is planned as a whole, where that can be had.
+  [[nodiscard]] std::optional<double> checked(std::int64_t step) const {
+    constexpr int kTries = 5;
+    for (int tries = 0; tries < kTries; ++tries) {
+      const Config config = with(step);
+      if (!is_extrapolated(config, setting_)) return value_of(step);
+      const auto items = exact_requirements(config, setting_);
+      if (!items || beyond_budgets(*items, config, 1.0) <= 0.0) return value_of(step);
+      step -= std::max<std::int64_t>(1, (step << tries) / 32);
+      if (step < knob_.least) break;
+    }
+    return std::nullopt;
+  }
+
+  // Needs grow nearly on a straight line; where a few guesses on it have not met the crossing, halving will.
+  static std::int64_t guess(std::int64_t low, std::int64_t high, double below, double above, int guesses) {
+    constexpr int kOnTheLine = 6;
+    if (guesses >= kOnTheLine || !std::isfinite(above)) return low + (high - low) / 2;
+    const auto part = static_cast<std::int64_t>(static_cast<double>(high - low) * (-below / (above - below)));
+    return std::clamp(low + part, low + 1, high - 1);
+  }
+
+  [[nodiscard]] double value_of(std::int64_t step) const { return static_cast<double>(step) / knob_.steps_per_unit; }
+
+  [[nodiscard]] Config with(std::int64_t step) const {
+    Config config = config_;
+    knob_.write(config, value_of(step));
+    return config;
+  }
+
+  [[nodiscard]] double at(std::int64_t step) const { return overshoot(with(step), setting_); }
+
+  const Config& config_;
+  const Setting& setting_;
+  const Knob& knob_;
+  const double excess_;
+};
+
+}  // namespace
+
+double overshoot(const Config& config, const Setting& setting) {
+  try {
+    return beyond_budgets(requirements(config, setting), config, is_extrapolated(config, setting) ? kMostOfExtrapolated : 1.0);
+  } catch (const Error&) {  // what excludes one another
+    return std::numeric_limits<double>::infinity();
+  }
+}
+
+std::vector<Alternative> alternatives(const Config& config, const Setting& setting) {
+  std::vector<Alternative> found;
+  if (setting.purpose != Purpose::train) return found;  // the run that is sampled from has its config
+  const double most = overshoot(config, setting);
+  for (const Knob& knob : kKnobs) {
+    const std::optional<double> value = Search(config, setting, knob, most).run();
+    if (value) found.push_back({knob.key, fmt::format("{}", *value), knob.changes_maths});
+  }
+  return found;
+}
+
+std::uint64_t least_budget(const Config& config, const Setting& setting, const std::vector<MemoryItem>& items, const std::string& tier) {
+  const double factor = is_extrapolated(config, setting) ? kMostOfExtrapolated : 1.0;
+  const auto needed = static_cast<std::uint64_t>(static_cast<double>(bytes_of(items, tier)) * factor);
+  if (tier != "host") return needed;
+  // Buffers whose size follows the budget grow with it, by a part of what it grows by.
+  const std::uint64_t fixed = needed - std::min(needed, overheads_of(config, setting).snapshot_buffers);
+  Config enough = config;
+  for (std::uint64_t need = needed; need > enough.memory.host_budget; need = fixed + overheads_of(enough, setting).snapshot_buffers) {
+    enough.memory.host_budget = need;
+  }
+  return enough.memory.host_budget;
+}
+
+}  // namespace gsnake::plan

@@ -1,0 +1,76 @@
+#include "plan/requirements.h"
+
+#include <algorithm>
+
+#include "plan/compute_dtype.h"
+#include "plan/extrapolation.h"
+#include "plan/numerics.h"
+#include "plan/store_layout.h"
+
+namespace gsnake::plan {
+namespace {
+
+// Of a step. A plan takes some microseconds and a KiB for each: that many are planned once and again in a search, and that many once.
+constexpr double kManyTasks = 1e5;
+constexpr double kMostTasks = 1e6;
+
+Dtype compute_dtype(const Config& config, const Setting& setting) {
+  return resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, setting.bf16_units);
+}
+
+std::uint64_t temporaries(const Config& config, const Setting& setting) {
+  const MeasuredPeaks& peaks = setting.peaks;
+  const std::int64_t tokens = (setting.purpose == Purpose::train ? config.train.micro_batch_size : 1) * config.train.sequence_length;
+  if (peaks.of == MeasuredPeaks::Of::nothing)
+    return charge_of(least_peak(config, *setting.layout, setting.purpose, compute_dtype(config, setting)));
+  std::uint64_t peak = peak_at(peaks.head, std::min(tokens, config.train.head_chunk));
+  for (const PeakCurve& curve : peaks.units) peak = std::max(peak, peak_at(curve, tokens));
+  return charge_of(peak);
+}
+
+const char* detail(MeasuredPeaks::Of of) {
+  switch (of) {
+    case MeasuredPeaks::Of::all_tokens:
+      return "measured by a dry run of each kind of unit";
+    case MeasuredPeaks::Of::fewer_tokens:
+      return "about: by dry runs of fewer tokens, as all take more than is left";
+    case MeasuredPeaks::Of::some:
+    case MeasuredPeaks::Of::nothing:
+      break;
+  }
+  return "at least; measured once the rest fits";
+}
+
+std::vector<MemoryItem> whole_plan(const Config& config, const Setting& setting) {
+  return least_memory(make_problem(config, numerics_of(config), *setting.layout, setting.purpose), overheads_of(config, setting));
+}
+
+}  // namespace
+
+Overheads overheads_of(const Config& config, const Setting& setting) {
+  const Dtype compute = compute_dtype(config, setting);
+  Overheads overheads;
+  overheads.torch_temporaries = temporaries(config, setting);
+  overheads.temporaries_detail = detail(setting.peaks.of);
+  if (compute != config.train.dtype) overheads.widened_weights = widened_elements(*setting.layout).bytes(dtype_bytes(compute));
+  if (setting.purpose == Purpose::train && snapshot_places(config) > 0) overheads.snapshot_buffers = stream_bytes(config);
+  return overheads;
+}
+
+bool is_extrapolated(const Config& config, const Setting& setting) {
+  return about_tasks(config, *setting.layout, setting.purpose) > kManyTasks;
+}
+
+std::vector<MemoryItem> requirements(const Config& config, const Setting& setting) {
+  if (setting.told) setting.told();
+  if (is_extrapolated(config, setting)) return extrapolated_memory(config, *setting.layout, setting.purpose, overheads_of(config, setting));
+  return whole_plan(config, setting);
+}
+
+std::optional<std::vector<MemoryItem>> exact_requirements(const Config& config, const Setting& setting) {
+  if (setting.told) setting.told();
+  if (about_tasks(config, *setting.layout, setting.purpose) > kMostTasks) return std::nullopt;
+  return whole_plan(config, setting);
+}
+
+}  // namespace gsnake::plan
