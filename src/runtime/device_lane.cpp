@@ -182,7 +182,7 @@ void DeviceLane::watch() {
     } catch (...) {
       sink_.fail(std::current_exception());
     }
-    events_.pass(number);
+    events_.pass(number);  // if finish() was not come to
     lock.lock();
     changed_.notify_all();
   }

@@ -8,7 +8,7 @@ EventRing::EventRing(std::size_t places, device::Device& device) {
 
 void EventRing::pass(std::int64_t number) {
   const std::lock_guard lock(mutex_);
-  passed_.store(number + 1, std::memory_order_release);
+  if (number >= passed()) passed_.store(number + 1, std::memory_order_release);  // never back: others may have passed since
 }
 
 void EventRing::order(std::int64_t number, device::Stream& follower) {

@@ -24,7 +24,7 @@ class EventRing {
   // Of a task that was recorded and has not passed; throws what went wrong on the device.
   [[nodiscard]] bool reached(std::int64_t number) const { return event(number).reached(); }
   void wait(std::int64_t number) const { event(number).wait(); }
-  // After that: everything up to this task is over.
+  // After that: everything up to this task is over. Any number of times.
   void pass(std::int64_t number);
   // How many tasks are over.
   [[nodiscard]] std::int64_t passed() const { return passed_.load(std::memory_order_acquire); }

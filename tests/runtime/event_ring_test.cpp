@@ -66,5 +66,11 @@ TEST_F(EventRingTest, HasRoomForAsManyAsAreNotOver) {
   EXPECT_EQ(ring_.passed(), 1);
 }
 
+// Who waited for a task may say so after others have passed later ones.
+TEST_F(EventRingTest, NeverGoesBack) {
+  for (const int number : {0, 1, 0}) ring_.pass(number);
+  EXPECT_EQ(ring_.passed(), 2);
+}
+
 }  // namespace
 }  // namespace gsnake::runtime
