@@ -14,10 +14,6 @@ std::uint64_t elements_of(const store::Store& store, WeightFormat format, std::u
   return store.layout().kinds[static_cast<std::size_t>(store::Kind::weights)].padded_bytes.at(object) / optim::weight_bytes(format);
 }
 
-bool has_master(const store::Store& store, std::uint32_t object) {
-  return store.layout().kinds[static_cast<std::size_t>(store::Kind::master)].padded_bytes.at(object) > 0;
-}
-
 template <typename T>
 std::span<T> as(const memory::AnonymousMemory& memory, std::uint64_t elements) {
   return {reinterpret_cast<T*>(memory.data()), elements};
@@ -36,6 +32,11 @@ void write_kind(store::Store& store, store::Kind kind, std::uint32_t object, con
 }
 
 }  // namespace
+
+bool has_master(const store::Store& store, std::uint32_t object) {
+  const std::vector<std::uint64_t>& bytes = store.layout().kinds[static_cast<std::size_t>(store::Kind::master)].padded_bytes;
+  return object < bytes.size() && bytes[object] > 0;
+}
 
 void write_master(store::Store& store, WeightFormat format, std::uint32_t object, std::span<const float> master, const std::string& what,
                   StateHashes& hashes) {

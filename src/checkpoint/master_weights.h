@@ -12,6 +12,9 @@
 
 namespace gsnake::checkpoint {
 
+// Whether more than its weights is stored of the object: of a frozen one, and in fp32, it is not.
+bool has_master(const store::Store& store, std::uint32_t object);
+
 // Slot 0 of the object, whose padded elements `master` holds; `hashes` gets the checksums of what is written. Throws Error(usage) naming
 // `what` where a value is not finite or the format can't hold it.
 void write_master(store::Store& store, optim::WeightFormat format, std::uint32_t object, std::span<const float> master, const std::string& what,

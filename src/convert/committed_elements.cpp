@@ -7,6 +7,7 @@
 #include <map>
 #include <tuple>
 
+#include "checkpoint/master_weights.h"
 #include "core/errors.h"
 
 namespace gsnake::convert {
@@ -27,17 +28,11 @@ std::uint64_t width_of(WeightFormat format, Kind kind) {
   return kind == Kind::weights ? optim::weight_bytes(format) : optim::master_bytes(format);
 }
 
-// Of a frozen object the weights alone are stored.
-bool has_master(const store::Store& store, std::uint32_t object) {
-  const std::vector<std::uint64_t>& bytes = store.layout().kinds[static_cast<std::size_t>(Kind::master)].padded_bytes;
-  return object < bytes.size() && bytes[object] > 0;
-}
-
 // By object, then by element, so that what belongs together comes together.
 std::vector<store::Checksum> pieces_of(const store::Store& store, WeightFormat format, const std::vector<Kind>& kinds) {
   std::vector<store::Checksum> pieces;
   for (const store::Checksum& checksum : store.checksums()) {
-    const bool stands_for_master = checksum.extent.kind == Kind::weights && !has_master(store, checksum.extent.object);
+    const bool stands_for_master = checksum.extent.kind == Kind::weights && !checkpoint::has_master(store, checksum.extent.object);
     if (stands_for_master || std::find(kinds.begin(), kinds.end(), checksum.extent.kind) != kinds.end()) pieces.push_back(checksum);
   }
   if (pieces.empty()) {
@@ -87,7 +82,7 @@ class Reader {
       object_ = extent.object;
       first_ = 0;
     }
-    if (format_ != Dtype::fp32 && format_ != dtype_ && !has_master(store_, extent.object)) return give_frozen(bytes);
+    if (format_ != Dtype::fp32 && format_ != dtype_ && !checkpoint::has_master(store_, extent.object)) return give_frozen(bytes);
     if (kinds_.size() == 1) return give(bytes.data(), nullptr, bytes.size() / width_of(format_, kinds_[0]));
     queues_[extent.kind].push(bytes);
     constexpr std::uint64_t kWidth = 2;  // of a bf16 weight and of its remainder
