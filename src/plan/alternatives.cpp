@@ -35,33 +35,39 @@ double beyond_budgets(const std::vector<MemoryItem>& items, const Config& config
 
 std::int64_t whole(double value) { return std::llround(value); }
 
+void set(double& place, double value) { place = value; }
+void set(std::int64_t& place, double value) { place = whole(value); }
+
+// Of the number at Place()(config).
+template <typename Place>
+constexpr Knob knob(const char* key, bool changes_maths, int steps_per_unit, int least, Place) {
+  return {key, changes_maths, steps_per_unit, least, [](const Config& config) { return static_cast<double>(Place()(config)); },
+          [](Config& config, double value) { set(Place()(config), value); }};
+}
+template <typename Place>
+constexpr Knob fraction(const char* key, Place place) {
+  return knob(key, false, kHundredths, 0, place);
+}
+template <typename Place>
+constexpr Knob count(const char* key, Place place) {
+  return knob(key, true, 1, 1, place);
+}
+
 constexpr std::array kKnobs{
-    Knob{"placement.gradients.host", false, kHundredths, 0, [](const Config& c) { return c.placement.gradients.host; },
-         [](Config& c, double value) { c.placement.gradients.host = value; }},
-    Knob{"placement.optimizer.host", false, kHundredths, 0, [](const Config& c) { return c.placement.optimizer.host; },
-         [](Config& c, double value) { c.placement.optimizer.host = value; }},
-    Knob{"placement.optimizer.device", false, kHundredths, 0, [](const Config& c) { return c.placement.optimizer.device; },
-         [](Config& c, double value) { c.placement.optimizer.device = value; }},
-    Knob{"placement.weights.host", false, kHundredths, 0, [](const Config& c) { return c.placement.weights.host; },
-         [](Config& c, double value) { c.placement.weights.host = value; }},
-    Knob{"placement.weights.device", false, kHundredths, 0, [](const Config& c) { return c.placement.weights.device; },
-         [](Config& c, double value) { c.placement.weights.device = value; }},
-    Knob{"placement.activations.host", false, kHundredths, 0, [](const Config& c) { return c.placement.activations.host; },
-         [](Config& c, double value) { c.placement.activations.host = value; }},
-    Knob{"placement.activations.device", false, kHundredths, 0, [](const Config& c) { return c.placement.activations.device; },
-         [](Config& c, double value) { c.placement.activations.device = value; }},
-    Knob{"train.delay", false, kHundredths, 0, [](const Config& c) { return c.train.delay; },
-         [](Config& c, double value) { c.train.delay = value; }},
+    fraction("placement.gradients.host", [](auto& c) -> auto& { return c.placement.gradients.host; }),
+    fraction("placement.optimizer.host", [](auto& c) -> auto& { return c.placement.optimizer.host; }),
+    fraction("placement.optimizer.device", [](auto& c) -> auto& { return c.placement.optimizer.device; }),
+    fraction("placement.weights.host", [](auto& c) -> auto& { return c.placement.weights.host; }),
+    fraction("placement.weights.device", [](auto& c) -> auto& { return c.placement.weights.device; }),
+    fraction("placement.activations.host", [](auto& c) -> auto& { return c.placement.activations.host; }),
+    fraction("placement.activations.device", [](auto& c) -> auto& { return c.placement.activations.device; }),
+    fraction("train.delay", [](auto& c) -> auto& { return c.train.delay; }),
     Knob{"run.snapshot_every", false, 1, 0, [](const Config& c) { return c.run.snapshot_every > 0 ? 1.0 : 0.0; },
          [](Config& c, double) { c.run.snapshot_every = 0; }},
-    Knob{"train.micro_batches", true, 1, 1, [](const Config& c) { return static_cast<double>(c.train.micro_batches); },
-         [](Config& c, double value) { c.train.micro_batches = whole(value); }},
-    Knob{"train.micro_batch_size", true, 1, 1, [](const Config& c) { return static_cast<double>(c.train.micro_batch_size); },
-         [](Config& c, double value) { c.train.micro_batch_size = whole(value); }},
-    Knob{"train.sequence_length", true, 1, 1, [](const Config& c) { return static_cast<double>(c.train.sequence_length); },
-         [](Config& c, double value) { c.train.sequence_length = whole(value); }},
-    Knob{"train.head_chunk", true, 1, 1, [](const Config& c) { return static_cast<double>(c.train.head_chunk); },
-         [](Config& c, double value) { c.train.head_chunk = whole(value); }},
+    count("train.micro_batches", [](auto& c) -> auto& { return c.train.micro_batches; }),
+    count("train.micro_batch_size", [](auto& c) -> auto& { return c.train.micro_batch_size; }),
+    count("train.sequence_length", [](auto& c) -> auto& { return c.train.sequence_length; }),
+    count("train.head_chunk", [](auto& c) -> auto& { return c.train.head_chunk; }),
 };
 
 // Values of a knob, counted in its steps.
