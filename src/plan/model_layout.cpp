@@ -80,8 +80,7 @@ std::uint64_t WidenedElements::bytes(std::uint64_t width) const {
 WidenedElements widened_elements(const ModelLayout& layout) {
   WidenedElements widened;
   for (std::size_t object = 0; object < layout.object_count(); ++object) {
-    const bool is_shared = layout.tied && object == static_cast<std::size_t>(layout.tied_object);
-    std::uint64_t& most = is_shared ? widened.shared : object < layout.units.size() ? widened.alone : widened.beside;
+    std::uint64_t& most = layout.is_shared(object) ? widened.shared : object < layout.units.size() ? widened.alone : widened.beside;
     most = std::max(most, layout.flat(object).elements);
   }
   return widened;

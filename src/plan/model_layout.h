@@ -37,6 +37,7 @@ struct ModelLayout {
   [[nodiscard]] std::size_t unit_of(std::size_t object) const { return object < units.size() ? object : static_cast<std::size_t>(split_units.at(object - units.size())); }
   [[nodiscard]] bool is_trained(std::size_t object) const { return object < units.size() && shape(object).trained; }
   [[nodiscard]] const optim::FlatLayout& flat(std::size_t object) const { return object < units.size() ? shape(object).flat : shape(unit_of(object)).frozen; }
+  [[nodiscard]] bool is_shared(std::size_t object) const { return tied && object == static_cast<std::size_t>(tied_object); }
   [[nodiscard]] std::vector<int> own_objects_of(int unit) const;  // without the embedding's that a tied head uses
   [[nodiscard]] std::vector<int> objects_of(int unit) const;  // as schedule::Unit::objects
   // A hash of the names and sizes of what is frozen in split units; empty: there are none.

@@ -46,10 +46,13 @@ std::uint64_t chunk_elements(const ModelLayout& layout) {
   return std::clamp(even, kSmallestChunk, kLargestChunk);
 }
 
+std::int64_t rows_of(const Config& config, Purpose purpose) { return purpose == Purpose::train ? config.train.micro_batch_size : 1; }
+std::int64_t tokens_of(const Config& config, Purpose purpose) { return rows_of(config, purpose) * config.train.sequence_length; }
+
 schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose) {
   const bool training = purpose == Purpose::train;
   schedule::Problem problem;
-  const std::int64_t tokens = (training ? config.train.micro_batch_size : 1) * config.train.sequence_length;
+  const std::int64_t tokens = tokens_of(config, purpose);
   problem.activation_bytes = static_cast<std::uint64_t>(tokens * layout.hidden) * optim::weight_bytes(numerics.optimizer.weights);
   problem.ids_bytes = static_cast<std::uint64_t>(tokens) * sizeof(std::int64_t);
   problem.chunk_elements = chunk_elements(layout);

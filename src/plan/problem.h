@@ -15,6 +15,10 @@ enum class Purpose : std::uint8_t {
   sample,  // forward passes only: no optimizer state, one row, one micro-batch, nothing placed off the SSD
 };
 
+// Of a micro-batch.
+std::int64_t rows_of(const Config& config, Purpose purpose);
+std::int64_t tokens_of(const Config& config, Purpose purpose);
+
 inline constexpr std::uint64_t kLargestChunk = 1ULL << 20;  // elements
 // Of the chunks that objects are cut into, at most.
 std::uint64_t chunk_elements(const ModelLayout& layout);

@@ -20,7 +20,7 @@ Dtype compute_dtype(const Config& config, const Setting& setting) {
 
 std::uint64_t temporaries(const Config& config, const Setting& setting) {
   const MeasuredPeaks& peaks = setting.peaks;
-  const std::int64_t tokens = (setting.purpose == Purpose::train ? config.train.micro_batch_size : 1) * config.train.sequence_length;
+  const std::int64_t tokens = tokens_of(config, setting.purpose);
   if (peaks.of == MeasuredPeaks::Of::nothing)
     return charge_of(least_peak(config, *setting.layout, setting.purpose, compute_dtype(config, setting)));
   std::uint64_t peak = peak_at(peaks.head, std::min(tokens, config.train.head_chunk));

@@ -81,8 +81,8 @@ void refuse_what_no_dry_run_mends(const Config& config, const Setting& setting) 
   if (on_device || dry_run_room(config, setting) < kLeastForDryRuns / 2) refuse(config, setting, items);
 }
 
-std::uint64_t temporaries_room(const Config& config, const Setting& setting) {
-  const std::uint64_t rest = bytes_of(requirements(config, setting), "device") - overheads_of(config, setting).torch_temporaries;
+std::uint64_t temporaries_room(const Config& config, const Setting& setting, const std::vector<MemoryItem>& items) {
+  const std::uint64_t rest = bytes_of(items, "device") - overheads_of(config, setting).torch_temporaries;
   const auto least = static_cast<std::uint64_t>(static_cast<double>(rest) * doubt(config, setting));
   return config.memory.device_budget - std::min(config.memory.device_budget, least);
 }

@@ -16,8 +16,8 @@ void refuse_what_does_not_fit(const Config& config, const Setting& setting);
 // much would do, can be had at once.
 void refuse_what_no_dry_run_mends(const Config& config, const Setting& setting);
 
-// What the device budget leaves for LibTorch's temporaries beside all else.
-std::uint64_t temporaries_room(const Config& config, const Setting& setting);
+// What the device budget leaves for LibTorch's temporaries beside all else; items: requirements(config, setting).
+std::uint64_t temporaries_room(const Config& config, const Setting& setting, const std::vector<MemoryItem>& items);
 // For the temporaries of dry runs of fewer tokens beside a unit's weights and gradients: what the device budget leaves, or a little where
 // that is tiny.
 std::uint64_t dry_run_room(const Config& config, const Setting& setting);

@@ -31,7 +31,7 @@ std::uint64_t peak_at(const PeakCurve& curve, std::int64_t tokens) {
 }
 
 std::uint64_t least_peak(const Config& config, const ModelLayout& layout, Purpose purpose, Dtype compute) {
-  const std::int64_t tokens = (purpose == Purpose::train ? config.train.micro_batch_size : 1) * config.train.sequence_length;
+  const std::int64_t tokens = tokens_of(config, purpose);
   const auto elements = [](std::int64_t rows, std::int64_t columns) {
     return static_cast<std::uint64_t>(rows) * static_cast<std::uint64_t>(columns);
   };

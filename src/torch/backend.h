@@ -42,7 +42,8 @@ class TorchBackend final : public UnitBackend {
   void set_head_sink(HeadSink sink) { head_sink_ = std::move(sink); }
   void set_tokens(std::int64_t tokens) { shape_.tokens = tokens; }
 
-  [[nodiscard]] std::uint64_t widened_bytes() const override { return widened_.bytes(); }
+  // Of the buffers for widened weights, mapped at construction: 0 where the dtypes are one. Part of the device budget.
+  [[nodiscard]] std::uint64_t widened_bytes() const { return widened_.bytes(); }
 
   [[nodiscard]] std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) override;
   void cap_temporaries(std::uint64_t bytes) override { meter_.cap_bytes = static_cast<std::int64_t>(bytes); }

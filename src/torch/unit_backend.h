@@ -22,8 +22,6 @@ struct DryRun {
 
 class UnitBackend : public runtime::ComputeBackend {
  public:
-  // Of the buffers for widened weights, mapped at construction: 0 where the dtypes are one. Part of the device budget.
-  [[nodiscard]] virtual std::uint64_t widened_bytes() const = 0;
   // The most bytes that temporaries take where the unit is computed, forward and (training) backward, on memory of the dry run's own on
   // `device`. Nothing where they would take more than dry.most_bytes: the dry run ends at the first byte too many.
   [[nodiscard]] virtual std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) = 0;

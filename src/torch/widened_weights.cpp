@@ -24,8 +24,8 @@ WidenedWeights::WidenedWeights(const plan::ModelLayout& layout, at::ScalarType s
 }
 
 WidenedWeights::Buffer& WidenedWeights::buffer_of(int object) {
-  if (is_shared(object)) return shared_;
-  return static_cast<std::size_t>(object) < layout_.units.size() ? alone_ : beside_;
+  const auto o = static_cast<std::size_t>(object);
+  return layout_.is_shared(o) ? shared_ : o < layout_.units.size() ? alone_ : beside_;
 }
 
 std::byte* WidenedWeights::widen(int object, std::byte* weights, bool opens) {

@@ -33,7 +33,6 @@ class WidenedWeights {
     const std::byte* weights = nullptr;
   };
 
-  [[nodiscard]] bool is_shared(int object) const { return layout_.tied && object == layout_.tied_object; }
   Buffer& buffer_of(int object);
 
   const plan::ModelLayout& layout_;

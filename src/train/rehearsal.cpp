@@ -34,9 +34,8 @@ class Rehearsal {
   Rehearsal(backend::UnitBackend& backend, device::Device& device, const Config& config, const plan::Setting& setting,
             const std::function<void()>& told)
       : backend_(backend), device_(device), units_(setting.layout->one_of_each_shape()) {
-    const bool training = setting.purpose == plan::Purpose::train;
-    whole_.training = training;
-    whole_.rows = training ? config.train.micro_batch_size : 1;
+    whole_.training = setting.purpose == plan::Purpose::train;
+    whole_.rows = plan::rows_of(config, setting.purpose);
     whole_.tokens = config.train.sequence_length;
     whole_.head_chunk = std::min(config.train.head_chunk, whole_.rows * whole_.tokens);
     whole_.told = told;
@@ -135,11 +134,12 @@ void measure_temporaries(backend::UnitBackend& backend, device::Device& device, 
   Rehearsal rehearsal(backend, device, config, setting, told);
   const std::uint64_t budget = config.memory.device_budget;
   const std::uint64_t room_for_less = plan::dry_run_room(config, setting);
-  if (plan::bytes_of(plan::requirements(config, setting), "device") > budget) {
+  const std::vector<MemoryItem> items = plan::requirements(config, setting);
+  if (plan::bytes_of(items, "device") > budget) {
     setting.peaks = rehearsal.of_less(room_for_less, 0);
     plan::refuse_what_does_not_fit(config, setting);  // but for units of other people's that take less than any of ours
   }
-  const std::uint64_t most = plan::peak_within(plan::temporaries_room(config, setting));
+  const std::uint64_t most = plan::peak_within(plan::temporaries_room(config, setting, items));
   if (const std::optional<plan::MeasuredPeaks> peaks = rehearsal.all(most)) {
     setting.peaks = *peaks;
     return;

@@ -38,7 +38,7 @@ Model checked(Model model, const Config& config) {
 }
 
 backend::ComputeShape compute_shape(const Config& config, Purpose purpose) {
-  return {purpose == Purpose::train ? config.train.micro_batch_size : 1, config.train.sequence_length, config.train.head_chunk, config.train.seed,
+  return {plan::rows_of(config, purpose), config.train.sequence_length, config.train.head_chunk, config.train.seed,
           backend::scalar_type(config.train.dtype),
           backend::scalar_type(plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::cpu_has_bf16_units()))};
 }
