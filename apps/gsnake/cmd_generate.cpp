@@ -19,6 +19,7 @@
 #include "greedysnake/models.h"
 #include "hf/model_config.h"
 #include "output.h"
+#include "ssd_option.h"
 #include "run/metrics.h"
 #include "run/phase_watch.h"
 #include "run/signals.h"
@@ -30,6 +31,7 @@ namespace {
 
 struct Arguments {
   std::string run_dir;
+  std::vector<std::string> ssd_paths;
   std::string model_dir;
   std::optional<std::string> prompt;
   std::vector<std::int64_t> prompt_tokens;
@@ -44,7 +46,7 @@ struct Arguments {
 std::string tokenizer_name(const Arguments& arguments, const Config& config) {
   if (!arguments.tokenizer.empty()) return arguments.tokenizer;
   if (config.data.tokenizer != "bytes") return config.data.tokenizer;
-  const std::vector<std::string> carried = convert::carried_files(arguments.run_dir);
+  const std::vector<std::string> carried = convert::carried_files(config.run.dir);
   const auto found = std::find_if(carried.begin(), carried.end(), [](const std::string& path) { return path.ends_with("/tokenizer.json"); });
   return found == carried.end() ? config.data.tokenizer : *found;
 }
@@ -52,7 +54,7 @@ std::string tokenizer_name(const Arguments& arguments, const Config& config) {
 // A run to sample from, and how its tokens are written.
 struct Sampler {
   explicit Sampler(const Arguments& given)
-      : arguments(given), generator(given.run_dir), tokenizer(tokenizer::load(tokenizer_name(given, generator.config()))) {
+      : arguments(given), generator(given.run_dir, given.ssd_paths), tokenizer(tokenizer::load(tokenizer_name(given, generator.config()))) {
     prompt = given.prompt ? tokenizer->encode(*given.prompt) : given.prompt_tokens;
     if (prompt.empty()) throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
   }
@@ -183,6 +185,7 @@ void add_generate(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("generate", "Sample text from a run's last commit, streaming its weights");
   command->add_option("--run", arguments->run_dir, "run directory");
+  add_ssd_paths(*command, arguments->ssd_paths);
   command->add_option("--model", arguments->model_dir, "Hugging Face folder, whose weights are copied to a temporary run (TMPDIR)");
   auto* prompt = command->add_option("--prompt", arguments->prompt, "text to go on from");
   command->add_option("--prompt-tokens", arguments->prompt_tokens, "token ids to go on from, in place of a text: 464,3797")

@@ -16,10 +16,12 @@
 #include "core/bytes.h"
 #include "core/errors.h"
 #include "output.h"
+#include "ssd_option.h"
 #include "store/folder/names.h"
 #include "store/layout/layout.h"
 #include "store/layout/volume.h"
 #include "store/manifest/manifest.h"
+#include "store/opening/locate.h"
 #include "store/store.h"
 
 namespace gsnake::command {
@@ -29,18 +31,10 @@ using Json = nlohmann::ordered_json;
 
 struct Arguments {
   std::string directory;
+  std::vector<std::string> ssd_paths;
   bool json = false;
   bool verify = false;
 };
-
-store::Manifest read(const std::string& directory) {
-  std::optional<store::Manifest> manifest = store::read_manifest(directory);
-  if (!manifest) {
-    core::throw_storage("inspect", directory, fmt::format("there is no {} in it", store::kManifestName),
-                        "name a run directory or one of its SSD paths, after a commit");
-  }
-  return *std::move(manifest);
-}
 
 std::uint64_t sum(const std::vector<std::uint64_t>& values) {
   std::uint64_t total = 0;
@@ -55,13 +49,12 @@ Json describe_file(const std::string& path, std::uint64_t expected_bytes) {
   return {{"file", path}, {"bytes", expected_bytes}, {"bytes_found", present ? Json(status.st_size) : Json()}};
 }
 
-Json describe_kind(store::Kind kind, const store::KindLayout& layout, const store::StripedVolume& volume, const nlohmann::json& storage) {
-  const nlohmann::json& paths = storage.at("paths");
-  const std::string name = store::names_from(storage).of(kind);
+Json describe_kind(store::Kind kind, const store::KindLayout& layout, const store::StripedVolume& volume, const store::Place& place) {
+  const std::string name = store::names_from(place.manifest.storage).of(kind);
   Json files = Json::array();
   for (int path = 0; path < volume.paths(); ++path) {
     const std::uint64_t bytes = volume.file_bytes(path, store::KindMap(layout).volume_bytes());
-    const std::string folder = paths.at(static_cast<std::size_t>(path)).at("path").get<std::string>();
+    const std::string& folder = place.ssd_paths.at(static_cast<std::size_t>(path));
     if (bytes > 0) files.push_back(describe_file(folder + "/" + name, bytes));
   }
   return {{"kind", store::name_of(kind)},
@@ -111,21 +104,22 @@ Json describe_space(const store::Manifest& manifest, const store::Layout& layout
           {"total_bytes", total}};
 }
 
-Json describe(const std::string& directory, const store::Manifest& manifest) {
+Json describe(const store::Place& place) {
+  const store::Manifest& manifest = place.manifest;
   Json description = {{"run_id", manifest.run_id}, {"generation", manifest.generation}};
   for (const char* key : {"step", "updates", "data_cursor"}) description[key] = manifest.training.at(key);
   description["slot"] = store::slot_of(manifest);
   const store::Layout layout = store::state_from_json(manifest.storage.at("kinds"));
   description["slots"] = store::state_slots(layout);
   description["checksums"] = manifest.storage.at("checksums");
-  description["snapshots"] = describe_snapshots(directory, store::state_slots(layout));
+  description["snapshots"] = describe_snapshots(place.run_dir, store::state_slots(layout));
   const store::StripedVolume volume(manifest.storage.at("stripe_weights").get<std::vector<double>>());
   description["stripe_weights"] = manifest.storage.at("stripe_weights");
   Json kinds = Json::array();
   for (std::size_t i = 0; i < layout.kinds.size(); ++i) {
     const store::Kind kind = store::kind_at(i);
     const store::KindLayout& kind_layout = layout.kinds[i];
-    if (store::is_state(kind) && !kind_layout.padded_bytes.empty()) kinds.push_back(describe_kind(kind, kind_layout, volume, manifest.storage));
+    if (store::is_state(kind) && !kind_layout.padded_bytes.empty()) kinds.push_back(describe_kind(kind, kind_layout, volume, place));
   }
   description["kinds"] = std::move(kinds);
   description["space"] = describe_space(manifest, layout);
@@ -212,16 +206,18 @@ class VerifyProgress {
 };
 
 // Also while the run is trained: as long as this reads, the trainer commits no other step.
-Json verify(const std::string& directory, const store::Manifest& manifest) {
+Json verify(store::Place place) {
   store::StoreOptions options;
-  options.run_dir = directory;
-  for (const nlohmann::json& path : manifest.storage.at("paths")) options.ssd_paths.push_back(path.at("path").get<std::string>());
+  options.run_dir = place.run_dir;
+  options.ssd_paths = place.ssd_paths;
   const std::unique_ptr<store::Store> store = store::Store::open_reader(options);
   VerifyProgress progress;
   const auto begin = std::chrono::steady_clock::now();
   store->verify(std::ref(progress));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  Json description = describe(directory, *store->manifest());
+  place.ssd_paths = store->ssd_paths();
+  place.manifest = *store->manifest();
+  Json description = describe(place);
   description["verified"] = true;
   description["verified_bytes"] = progress.bytes;
   description["verify_seconds"] = took.count();
@@ -229,9 +225,9 @@ Json verify(const std::string& directory, const store::Manifest& manifest) {
 }
 
 int run(const Arguments& arguments) {
-  const store::Manifest manifest = read(arguments.directory);
+  store::Place place = store::locate(arguments.directory, arguments.ssd_paths);
   try {
-    const Json description = arguments.verify ? verify(arguments.directory, manifest) : describe(arguments.directory, manifest);
+    const Json description = arguments.verify ? verify(std::move(place)) : describe(place);
     print(arguments.json ? description.dump(2) + "\n" : to_text(description));
   } catch (const nlohmann::json::exception& error) {
     core::throw_storage("inspect", arguments.directory, fmt::format("its manifest lacks what a training run's has: {}", error.what()),
@@ -246,6 +242,7 @@ void add_inspect(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("inspect", "Show what a run directory holds: step, sizes, slots, files");
   command->add_option("DIR", arguments->directory, "run directory, or one of its SSD paths")->required();
+  add_ssd_paths(*command, arguments->ssd_paths);
   command->add_flag("--verify", arguments->verify, "read all state and check it against its checksums (a run that is being trained commits nothing meanwhile)");
   command->add_flag("--json", arguments->json, "print JSON");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });

@@ -23,14 +23,14 @@ struct SamplingOptions {
 // whole prefix, so that n tokens cost n passes of up to train.sequence_length tokens.
 class Generator {
  public:
-  // Throws Error(storage) when run_dir holds no commit, Error(budget) when the config's budgets are too small.
-  explicit Generator(const std::string& run_dir);
+  // run_dir and ssd_paths: as of run_config(). Throws Error(storage) when run_dir holds no commit, Error(budget) when the config's budgets are too small.
+  explicit Generator(const std::string& run_dir, const std::vector<std::string>& ssd_paths = {});
   ~Generator();
 
   // The token that follows `tokens` (the last train.sequence_length of them). Throws Error(usage) when there is none, or one is not below
   // model.vocab.
   std::int64_t next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options);
-  [[nodiscard]] const Config& config() const;
+  [[nodiscard]] const Config& config() const;  // run.dir and ssd.paths are where they were found
 
  private:
   class Impl;

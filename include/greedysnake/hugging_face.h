@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "greedysnake/config.h"
 #include "greedysnake/unit.h"
@@ -23,6 +24,7 @@ struct ExportOptions {
   std::optional<Dtype> dtype;                 // fp32: the master weights; none: the run's train.dtype
   std::uint64_t shard_bytes = 5'000'000'000;  // of one file at most, but for a tensor that is larger
   std::string config_json;                    // of a model that is no built-in family: what config.json says, but for the dtype
+  std::vector<std::string> ssd_paths;         // where the run's are now; empty: as run_config() finds them
   TransferProgress progress;
 };
 
@@ -46,7 +48,8 @@ TransferReport export_model(const Model& model, const std::string& run_dir, cons
 // The same of a run of a built-in family.
 TransferReport export_run(const std::string& run_dir, const std::string& to, const ExportOptions& options = {});
 
-// The config that a run was last committed with.
-Config run_config(const std::string& run_dir);
+// The config that a run was last committed with, with run.dir and ssd.paths where they are now: what lay in the run directory is taken to lie in
+// `run_dir`, which may be a moved or copied one, or an SSD path; ssd_paths, if there are any, are taken as given. Throws Error(storage).
+Config run_config(const std::string& run_dir, const std::vector<std::string>& ssd_paths = {});
 
 }  // namespace gsnake

@@ -182,14 +182,13 @@ void refuse_other_model(const plan::ModelLayout& layout, const nlohmann::json& t
 
 TransferReport export_model(const Model& model, const std::string& run_dir, const std::string& to, const ExportOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
-  Config config = run_config(run_dir);
+  const Config config = run_config(run_dir, options.ssd_paths);
   const Dtype dtype = options.dtype.value_or(config.train.dtype);
   if (options.shard_bytes == 0) throw Error(ErrorKind::usage, "--shard-size 0: must be at least a byte");
   const plan::ModelLayout layout = model::layout_of(model, config.optimizer.decay_1d);
   Destinations destinations = destinations_of(model, layout, dtype);
-  const std::string config_json = config_text(config, run_dir, dtype, options.config_json);
+  const std::string config_json = config_text(config, config.run.dir, dtype, options.config_json);
 
-  config.run.dir = run_dir;
   const auto store = store::Store::open_reader(checkpoint::store_options(config));
   const nlohmann::json& training = store->manifest()->training;
   refuse_other_model(layout, training, run_dir);
@@ -199,14 +198,14 @@ TransferReport export_model(const Model& model, const std::string& run_dir, cons
       *store, plan::numerics_of(config).optimizer.weights, dtype,
       [&](std::uint32_t object, std::uint64_t first, std::span<const std::byte> values) { exporter.take(object, first, values); });
   writer.write_file(hf::kConfigName, config_json);
-  write_carried(run_dir, writer);
+  write_carried(config.run.dir, writer);
   writer.finish();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   return {checkpoint::run_state_from(training).step, layout.parameters(), writer.bytes(), writer.files(), dtype, seconds.count()};
 }
 
 TransferReport export_run(const std::string& run_dir, const std::string& to, const ExportOptions& options) {
-  return export_model(models::make(run_config(run_dir).model), run_dir, to, options);
+  return export_model(models::make(run_config(run_dir, options.ssd_paths).model), run_dir, to, options);
 }
 
 }  // namespace gsnake

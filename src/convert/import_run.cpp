@@ -12,6 +12,7 @@
 #include "plan/problem.h"
 #include "plan/store_layout.h"
 #include "runtime/slot_table.h"
+#include "store/opening/locate.h"
 
 namespace gsnake {
 namespace {
@@ -72,11 +73,12 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
   return {0, layout.parameters(), convert::source_bytes(plan), files_of(folder), config.train.dtype, seconds.count()};
 }
 
-Config run_config(const std::string& run_dir) {
-  const auto manifest = store::read_manifest(run_dir);
-  if (!manifest)
-    throw Error(ErrorKind::storage, "cannot read the run in " + run_dir + ": it holds no commit; train to a clean end, or import a model");
-  return checkpoint::parse_config(checkpoint::config_from(manifest->training));
+Config run_config(const std::string& run_dir, const std::vector<std::string>& ssd_paths) {
+  const store::Place place = store::locate(run_dir, ssd_paths);
+  Config config = checkpoint::parse_config(checkpoint::config_from(place.manifest.training));
+  config.run.dir = place.run_dir;
+  config.ssd.paths = place.ssd_paths;
+  return config;
 }
 
 }  // namespace gsnake

@@ -1,33 +1,19 @@
 #include "greedysnake/generator.h"
 
 #include <algorithm>
-#include <filesystem>
 
-#include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
 #include "greedysnake/error.h"
+#include "greedysnake/hugging_face.h"
 #include "greedysnake/models.h"
 #include "train/sampling.h"
 #include "train/session.h"
 
 namespace gsnake {
-namespace {
-
-// The run's config for sampling: one row, everything on SSD, as it stands in the manifest.
-Config sampling_config(const std::string& run_dir) {
-  const auto manifest = store::read_manifest(run_dir);
-  if (!manifest) throw Error(ErrorKind::storage, "cannot sample from " + run_dir + ": it holds no commit; train to a clean end first");
-  return checkpoint::parse_config(checkpoint::config_from(manifest->training));
-}
-
-}  // namespace
-
 class Generator::Impl {
  public:
-  explicit Impl(const std::string& run_dir) : config(sampling_config(run_dir)), session_(models::make(config.model), config, train::Purpose::sample, parts()) {
-    Config where = config;
-    where.run.dir = run_dir;
-    session_.store = store::Store::open_reader(checkpoint::store_options(where));
+  Impl(const std::string& run_dir, const std::vector<std::string>& ssd_paths) : config(run_config(run_dir, ssd_paths)), session_(models::make(config.model), config, train::Purpose::sample, parts()) {
+    session_.store = store::Store::open_reader(checkpoint::store_options(config));
     session_.start(checkpoint::StartState::sampled, nullptr);
     backend_->set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
       const torch::NoGradGuard no_grad;
@@ -76,7 +62,7 @@ class Generator::Impl {
   train::Session session_;
 };
 
-Generator::Generator(const std::string& run_dir) : impl_(std::make_unique<Impl>(run_dir)) {}
+Generator::Generator(const std::string& run_dir, const std::vector<std::string>& ssd_paths) : impl_(std::make_unique<Impl>(run_dir, ssd_paths)) {}
 Generator::~Generator() = default;
 std::int64_t Generator::next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options) { return impl_->next(tokens, options); }
 const Config& Generator::config() const { return impl_->config; }

@@ -147,7 +147,7 @@ TEST_F(HuggingFaceTest, MalformedFoldersAreRefusedWithFileTensorAndOffset) {
 TEST_F(HuggingFaceTest, WrongCallsAreOneLine) {
   expect_one_error_line(run({"import", "--run", "run"}), 2, "--from");
   expect_one_error_line(run({"export", "--to", "out"}), 2, "--run");
-  expect_one_error_line(run({"export", "--run", "absent", "--to", "out"}), 4, "holds no commit");
+  expect_one_error_line(run({"export", "--run", "absent", "--to", "out"}), 4, "there is no such folder");
   ASSERT_EQ(run({"import", "--from", "hf", "--run", "run"}).status, 0);
   expect_one_error_line(run({"import", "--from", "hf", "--run", "run"}), 2, "--overwrite");
   expect_one_error_line(run({"export", "--run", "run", "--to", "hf"}), 2, "it exists and is no empty folder");

@@ -24,6 +24,7 @@ nlohmann::json describe_storage(const StoreState& state) {
   return {{"stripe_bytes", kStripeBytes},
           {"extent_alignment", kExtentAlignment},
           {"stripe_weights", state.report.stripe_weights},
+          {"run_dir", state.run_dir},
           {"paths", std::move(paths)},
           {kNamesKey, state.names.prefix},
           {"kinds", state_to_json(state.layout)}};

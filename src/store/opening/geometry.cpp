@@ -95,7 +95,8 @@ class PathMatch {
     core::throw_storage("find SSD path", name,
                         fmt::format("it {} and held {} of run {} (path {} of {})", why, objects_on(state_, index, slot_), run_id_, index + 1,
                                     folders_.size()),
-                        "mount its drive, or name the folder that it is now in ssd.paths");
+                        state_.reads_only ? "mount its drive, or name the folders that it and the run's other paths are now with --ssd"
+                                          : "mount its drive, or name the folder that it is now in ssd.paths");
   }
 
   const StoreState& state_;

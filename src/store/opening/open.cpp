@@ -13,6 +13,7 @@
 #include "store/manifest/copies.h"
 #include "store/opening/geometry.h"
 #include "store/opening/grow.h"
+#include "store/opening/locate.h"
 #include "store/snapshot/snapshot.h"
 #include "store/state.h"
 
@@ -129,6 +130,7 @@ std::string find_pinned_path(StoreState& state) {
 // Which commit counts, and where its files are now.
 Found find_commit(StoreState& state, const Layout& scratch, std::optional<std::uint64_t> generation = {}) {
   Found found{read_present_copies(state), {}};
+  refuse_of_the_original(state.run_dir, state.ssd_paths, found.copies, state.reads_only);
   found.choice = generation ? choose(found.copies, state.run_dir, *generation) : choose(found.copies, state.run_dir);
   take_geometry(state, found.choice.manifest, parse_geometry(found.choice.manifest, state.run_dir), scratch, found.copies);
   check_choice(found.choice, state.layout);
