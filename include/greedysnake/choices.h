@@ -37,6 +37,11 @@ enum class Documents : std::uint8_t {
 template <>
 inline constexpr auto kWords<Documents> = std::array{"auto", "joined", "masked", "separate"};
 
+// Of the ids in a file of tokens that does not say.
+enum class TokenDtype : std::uint8_t { automatic, uint8, uint16, int32, uint32, int64, uint64 };
+template <>
+inline constexpr auto kWords<TokenDtype> = std::array{"auto", "uint8", "uint16", "int32", "uint32", "int64", "uint64"};
+
 enum class Dtype : std::uint8_t { fp32, bf16, fp16 };
 template <>
 inline constexpr auto kWords<Dtype> = std::array{"fp32", "bf16", "fp16"};

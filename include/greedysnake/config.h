@@ -16,6 +16,7 @@ struct DataFile {
   std::string path;
   double weight = 0.0;  // its share of the rows, relative to the other files'; 0: none is given
   std::string mask;     // the file that says which of its tokens the loss counts; "": all
+  TokenDtype dtype = TokenDtype::automatic;  // of its ids, where nothing in it says; automatic: as its name and first bytes say, uint16 for a bare .bin
 
   DataFile() = default;
   DataFile(std::string file) : path(std::move(file)) {}  // NOLINT: a path is a file

@@ -115,7 +115,7 @@ class SectionKeys {
 
   template <typename Section>
   void files(const char* name, std::vector<DataFile> Section::*field, const char* meaning) {
-    add(name, field, "a list of paths, none of them empty, or of tables such as { path = \"a.bin\", weight = 0.7, mask = \"a.mask\" }",
+    add(name, field, "a list of paths, none of them empty, or of tables such as { path = \"a.bin\", weight = 0.7, mask = \"a.mask\", dtype = \"uint32\" }",
         meaning, data_files_of, json_of_files, [](const std::vector<DataFile>&) { return true; });
     keys_.back().rebase = [get = member(field)](Config& config, const std::filesystem::path& base) {
       for (auto& file : get(config)) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 #include <string_view>
 
 #include "core/bytes.h"
@@ -122,6 +123,8 @@ std::optional<DataFile> data_file_of(const toml::node& node) {
       file.path = *text;
     } else if (key == "mask" && text && !text->empty()) {
       file.mask = *text;
+    } else if (key == "dtype" && text && choice_of<TokenDtype>(*text)) {
+      file.dtype = *choice_of<TokenDtype>(*text);
     } else if (key == "weight" && number && std::isfinite(*number) && *number > 0.0) {
       file.weight = *number;
     } else {
@@ -147,6 +150,7 @@ nlohmann::ordered_json json_of_files(const std::vector<DataFile>& files) {
     nlohmann::ordered_json entry = {{"path", file.path}};
     if (file.weight > 0.0) entry["weight"] = file.weight;
     if (!file.mask.empty()) entry["mask"] = file.mask;
+    if (file.dtype != TokenDtype::automatic) entry["dtype"] = word_of(file.dtype);
     list.push_back(entry.size() == 1 ? entry["path"] : entry);
   }
   return list;
@@ -156,9 +160,21 @@ bool none_empty(const std::vector<std::string>& texts) {
   return std::none_of(texts.begin(), texts.end(), [](const std::string& text) { return text.empty(); });
 }
 
+namespace {
+
+// As a shell would have it, were the path not in a file.
+std::string with_home(const std::string& path) {
+  if (path != "~" && !path.starts_with("~/")) return path;
+  const char* home = std::getenv("HOME");
+  if (home == nullptr || *home == '\0') throw Error(ErrorKind::usage, path + ": HOME is not set, so that ~ means nothing; write the whole path");
+  return home + path.substr(1);
+}
+
+}  // namespace
+
 std::string rebased(const std::string& path, const std::filesystem::path& base) {
-  const std::filesystem::path given(path);
-  return path.empty() || given.is_absolute() ? path : std::filesystem::absolute(base / given).lexically_normal().string();
+  const std::filesystem::path given(with_home(path));
+  return path.empty() || given.is_absolute() ? given.string() : std::filesystem::absolute(base / given).lexically_normal().string();
 }
 
 }  // namespace gsnake::config

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/log.h"
 #include "data/mask_file.h"
 
 namespace gsnake::data {
@@ -39,7 +40,9 @@ constexpr std::array kMagics{
     Magic{"PAR1", "a Parquet file; write its text or its tokens to a file of their own"},
     Magic{"PK\x03\x04", "a zip archive; unpack it"},
 };
-constexpr std::array kTokenMagics{
+constexpr std::array kTextMagics{
+    Magic{"\xff\xfe", "text in UTF-16; save it as UTF-8"},
+    Magic{"\xfe\xff", "text in UTF-16; save it as UTF-8"},
     Magic{"\x88\xd8\x34\x01", "llm.c's tokens; give it a name that ends in .bin"},
     Magic{"\xa1\xd9\x34\x01", "llm.c's tokens; give it a name that ends in .bin"},
 };
@@ -53,6 +56,49 @@ void refuse_magic(const InputFile& file, const std::array<Magic, count>& magics)
   for (const auto& magic : magics) {
     if (begin.starts_with(magic.bytes)) refuse(file.path(), fmt::format("by its first bytes it is {}", magic.what));
   }
+}
+
+// Bytes of the mark that a UTF-8 text may begin with: none of its text.
+std::int64_t byte_order_mark(const InputFile& file) {
+  std::array<std::uint8_t, 3> head{};
+  if (file.size() < 3) return 0;
+  file.read(0, head);
+  return head == std::array<std::uint8_t, 3>{0xef, 0xbb, 0xbf} ? 3 : 0;
+}
+
+// Ids that are wider than they were taken for have a high half that is 0.
+void warn_of_wider_ids(const InputFile& file) {
+  constexpr std::int64_t kLooked = 1 << 16;
+  constexpr std::int64_t kTellsSomething = 64;
+  std::vector<std::uint8_t> raw(static_cast<std::size_t>(std::min(kLooked, file.size()) / 4 * 4));
+  file.read(0, raw);
+  std::size_t high = 0;  // ids at odd places that are 0
+  std::size_t low = 0;   // at even ones
+  const std::size_t pairs = raw.size() / 4;
+  for (std::size_t i = 0; i < pairs; ++i) {
+    low += raw[4 * i] == 0 && raw[4 * i + 1] == 0 ? 1 : 0;
+    high += raw[4 * i + 2] == 0 && raw[4 * i + 3] == 0 ? 1 : 0;
+  }
+  if (pairs < kTellsSomething || high < pairs || low == pairs) return;
+  spdlog::warn("{} is read as uint16, and every second id in it is 0: if its ids are wider, say so: {{ path = \"{}\", dtype = \"uint32\" }}", file.path(), file.path());
+}
+
+// Nothing in the file says what its ids are.
+ArrayLayout bare_layout(const InputFile& file, TokenDtype dtype, std::int64_t vocab) {
+  constexpr std::int64_t kMost16 = 1 << 16;
+  if (dtype == TokenDtype::automatic && vocab > kMost16) {
+    refuse(file.path(), fmt::format("nothing in it says how wide its ids are, and 16 bits can't hold those of model.vocab = {}; say it: {{ path = \"{}\", dtype = "
+                                    "\"uint32\" }} (or \"uint16\", if no id above 65535 is in it)",
+                                    vocab, file.path()));
+  }
+  if (dtype == TokenDtype::automatic) warn_of_wider_ids(file);
+  const std::string type = word_of(dtype == TokenDtype::automatic ? TokenDtype::uint16 : dtype);
+  const std::int64_t bits = std::stoll(type.substr(type.find_first_of("0123456789")));
+  ArrayLayout layout{(dtype == TokenDtype::automatic ? "nanoGPT, " : "ids alone, ") + type, 0, bits / 8, type.starts_with("int")};
+  if (file.size() % layout.token_bytes != 0) {
+    refuse(file.path(), fmt::format("offset {}: {} B is no whole number of {} tokens; is it cut short?", file.size() - 1, file.size(), type));
+  }
+  return layout;
 }
 
 }  // namespace
@@ -93,30 +139,39 @@ ArrayFile::~ArrayFile() = default;
 std::unique_ptr<ArrayFile> ArrayFile::open_text(const std::string& path, std::int64_t vocab, Access access) {
   InputFile file(path, access);
   refuse_magic(file, kMagics);
-  refuse_magic(file, kTokenMagics);
-  std::unique_ptr<ArrayFile> text(new ArrayFile(std::move(file), {"text, a token a byte", 0, 1, false}, std::nullopt, vocab));
+  refuse_magic(file, kTextMagics);
+  const std::int64_t mark = byte_order_mark(file);
+  std::unique_ptr<ArrayFile> text(new ArrayFile(std::move(file), {"text, a token a byte", mark, 1, false}, std::nullopt, vocab));
   text->is_text_ = true;
   return text;
 }
 
-std::unique_ptr<ArrayFile> ArrayFile::open_bin(const std::string& path, std::int64_t vocab, Access access) {
+std::unique_ptr<ArrayFile> ArrayFile::open_bin(const std::string& path, std::int64_t vocab, Access access, TokenDtype dtype) {
   InputFile file(path, access);
   std::optional<MegatronIndex> index;
-  ArrayLayout layout{"nanoGPT, uint16", 0, 2, false};
+  std::optional<ArrayLayout> told;
   if (const auto index_path = megatron_index_of(path)) {
     index.emplace(*index_path, path, file.size());
-    layout = {"Megatron, " + index->type(), 0, index->token_bytes(), index->is_signed()};
+    told = ArrayLayout{"Megatron, " + index->type(), 0, index->token_bytes(), index->is_signed()};
   } else {
     refuse_magic(file, kMagics);
-    if (auto llmc = llmc_layout(file)) layout = std::move(*llmc);
-    if (file.size() % layout.token_bytes != 0) {
-      refuse(path, fmt::format("offset {}: {} B is no whole number of uint16 tokens; is it cut short?", file.size() - 1, file.size()));
-    }
+    told = llmc_layout(file);
   }
+  if (told && dtype != TokenDtype::automatic && !told->format.ends_with(", " + std::string(word_of(dtype)))) {
+    refuse(path, fmt::format("it says itself what its ids are ({}), and not {}; leave dtype out", told->format, word_of(dtype)));
+  }
+  ArrayLayout layout = told ? *std::move(told) : bare_layout(file, dtype, vocab);
   return std::unique_ptr<ArrayFile>(new ArrayFile(std::move(file), std::move(layout), std::move(index), vocab));
 }
 
 void ArrayFile::set_mask(const std::string& path, Access access) { mask_ = std::make_unique<MaskFile>(path, *this, access); }
+
+std::vector<const InputFile*> ArrayFile::inputs() const {
+  std::vector<const InputFile*> files{&file_};
+  if (index_) files.push_back(&index_->file());
+  if (mask_) files.push_back(&mask_->file());
+  return files;
+}
 
 void ArrayFile::read_documents(std::int64_t first, std::span<Document> out) const {
   if (index_) {

@@ -29,9 +29,10 @@ class MaskFile;
 
 class ArrayFile final : public TokenFile {
  public:
-  // Text: its bytes are the tokens, the file is one document. Else a .bin, with its index where there is one.
+  // Text: its bytes are the tokens, but for a byte-order mark; the file is one document. Else an array of ids, with its index where there is one. What
+  // says nothing of its ids has those of `dtype`; automatic: uint16, which is refused where vocab is larger, and warned about where every second id is 0.
   static std::unique_ptr<ArrayFile> open_text(const std::string& path, std::int64_t vocab, Access access);
-  static std::unique_ptr<ArrayFile> open_bin(const std::string& path, std::int64_t vocab, Access access);
+  static std::unique_ptr<ArrayFile> open_bin(const std::string& path, std::int64_t vocab, Access access, TokenDtype dtype = TokenDtype::automatic);
   ~ArrayFile() override;
 
   // Throws Error(input) when the mask is not of this file's tokens.
@@ -44,6 +45,7 @@ class ArrayFile final : public TokenFile {
   [[nodiscard]] bool lists_documents() const override { return is_text_ || index_.has_value(); }
   [[nodiscard]] bool holds_examples() const override { return false; }
   [[nodiscard]] std::int64_t documents() const override { return index_ ? index_->documents() : 1; }
+  [[nodiscard]] std::vector<const InputFile*> inputs() const override;
   void read_documents(std::int64_t first, std::span<Document> out) const override;
   void read(std::int64_t first, std::span<std::int64_t> ids, std::span<std::uint8_t> counted) const override;
 

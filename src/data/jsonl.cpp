@@ -3,28 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
-#include <limits>
-#include <nlohmann/json.hpp>
 #include <utility>
+
+#include "core/log.h"
 
 namespace gsnake::data {
 
 namespace {
 
-using Json = nlohmann::json;
-
 constexpr std::size_t kBlock = 16;               // examples between two places that are kept
 constexpr std::size_t kMostLineBytes = 1 << 24;  // millions of tokens: whatever is longer has no line ends
 constexpr std::int64_t kReadBytes = 1 << 16;
-constexpr std::int64_t kNoLabel = -100;  // Hugging Face's
-
-// As int64; true and false are a mask's 1 and 0.
-bool is_integer(const Json& value) {
-  if (value.is_number_unsigned()) return value.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  return value.is_number_integer() || value.is_boolean();
-}
+constexpr std::array<std::uint8_t, 3> kByteOrderMark{0xef, 0xbb, 0xbf};
 
 bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\r") == std::string::npos; }
 
@@ -57,14 +50,23 @@ void for_each_line(const InputFile& file, std::int64_t offset, std::int64_t end,
   if (!line.empty()) take(line, begin, number);
 }
 
+// Behind the byte-order mark that some editors write.
+std::int64_t first_line(const InputFile& file) {
+  std::array<std::uint8_t, kByteOrderMark.size()> head{};
+  if (file.size() < static_cast<std::int64_t>(head.size())) return 0;
+  file.read(0, head);
+  return head == kByteOrderMark ? static_cast<std::int64_t>(head.size()) : 0;
+}
+
 }  // namespace
 
 JsonlFile::JsonlFile(const std::string& path, std::int64_t vocab, Access access) : file_(path, access), vocab_(vocab) {
-  for_each_line(file_, 0, file_.size(), 1, [this](const std::string& text, std::int64_t offset, std::int64_t number) {
+  for_each_line(file_, first_line(file_), file_.size(), 1, [this](const std::string& text, std::int64_t offset, std::int64_t number) {
     add(text, {offset, number});
     return true;
   });
   if (sizes_.empty()) refuse(path, "it holds no example; take it off the list");
+  if (!counts_) spdlog::warn("{}: the loss counts no token of it", path);
 }
 
 void JsonlFile::add(const std::string& text, const Place& place) {
@@ -73,56 +75,14 @@ void JsonlFile::add(const std::string& text, const Place& place) {
   if (sizes_.size() % kBlock == 0) blocks_.push_back({place, tokens_});
   sizes_.push_back(static_cast<std::uint32_t>(example.ids.size()));
   tokens_ += static_cast<std::int64_t>(example.ids.size());
+  // The first token follows nothing that could foretell it.
+  counts_ = counts_ || std::find(example.counted.begin() + 1, example.counted.end(), 1) != example.counted.end();
 }
 
-JsonlFile::Example JsonlFile::parse(const std::string& text, const Place& place) const {
-  const auto bad = [&](std::int64_t at, const std::string& why) {
+Example JsonlFile::parse(const std::string& text, const Place& place) const {
+  return parse_example(text, vocab_, [&](std::int64_t at, const std::string& why) {
     refuse(path(), fmt::format("line {}, offset {}: {}", place.line, place.offset + at, why));
-  };
-  Json json;
-  try {
-    json = Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    bad(std::max<std::int64_t>(static_cast<std::int64_t>(error.byte) - 1, 0), "it is not JSON; write one object a line");
-  } catch (const Json::exception& error) {  // a number that no double holds
-    bad(0, fmt::format("it cannot be taken as JSON: {}", error.what()));
-  }
-  if (!json.is_object()) bad(0, "it is no JSON object, such as {\"tokens\": [1, 2], \"mask\": [0, 1]}");
-  // A list of integers, or null where there is none.
-  const auto list = [&](const char* key) {
-    const auto found = json.find(key);
-    if (found == json.end()) return Json();
-    const bool integers = found->is_array() && std::all_of(found->begin(), found->end(), is_integer);
-    if (!integers) bad(0, fmt::format("\"{}\" is not a list of integers", key));
-    return *found;
-  };
-  const auto ids = json.contains("tokens") ? list("tokens") : list("input_ids");
-  if (ids.empty()) bad(0, "it has no \"tokens\" (nor \"input_ids\"); text is turned into them by scripts/tokenize");
-  Example example;
-  for (const auto& id : ids) {
-    if (!id.is_number() || id < 0 || id >= vocab_) {
-      bad(0, fmt::format(
-                 "token id {} (number {} of its line) is not below model.vocab = {}; raise model.vocab or use the data's own tokenizer",
-                 id.dump(), example.ids.size(), vocab_));
-    }
-    example.ids.push_back(id.get<std::int64_t>());
-  }
-  example.counted.assign(example.ids.size(), 1);
-  const bool masked = json.contains("mask");
-  const auto marks = masked ? list("mask") : list("labels");
-  if (marks.is_null()) return example;
-  const char* key = masked ? "mask" : "labels";
-  if (marks.size() != ids.size()) bad(0, fmt::format("{} values in \"{}\" for {} token ids", marks.size(), key, ids.size()));
-  for (std::size_t i = 0; i < marks.size(); ++i) {
-    const auto value = marks[i].is_boolean() ? static_cast<std::int64_t>(marks[i].get<bool>()) : marks[i].get<std::int64_t>();
-    const bool counts = value == (masked ? 1 : example.ids[i]);
-    if (!counts && value != (masked ? 0 : kNoLabel)) {
-      bad(0,
-          fmt::format("{} in \"{}\" (number {} of its line) must be {}", value, key, i, masked ? "0 or 1" : "-100 or the token's own id"));
-    }
-    example.counted[i] = counts ? 1 : 0;
-  }
-  return example;
+  });
 }
 
 std::size_t JsonlFile::example_of(std::int64_t token, std::int64_t& first) const {

@@ -7,15 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "data/example.h"
 #include "data/input_file.h"
 #include "data/token_file.h"
 
 namespace gsnake::data {
 
-// {"tokens": [ids], "mask": [0 or 1 each]}, or as Hugging Face's data sets have it {"input_ids": [ids], "labels": [id or -100 each]}: a
-// label counts where the mask is 1, or where it is the id and not -100; without mask and labels, all count. Other keys and empty lines are
-// passed over. Every line is parsed when the file is opened, and again when it is read; what is kept is 4 bytes a line and 24 more
-// every 16.
+// Lines as parse_example() takes them; empty ones are passed over. Every line is parsed when the file is opened, and again when it is read; what is kept
+// is 4 bytes a line and 24 more every 16.
 class JsonlFile final : public TokenFile {
  public:
   // Throws Error(input), naming line and offset, for a line that is not as above or has an id outside the vocabulary.
@@ -27,6 +26,7 @@ class JsonlFile final : public TokenFile {
   [[nodiscard]] bool lists_documents() const override { return true; }
   [[nodiscard]] bool holds_examples() const override { return true; }
   [[nodiscard]] std::int64_t documents() const override { return static_cast<std::int64_t>(sizes_.size()); }
+  [[nodiscard]] std::vector<const InputFile*> inputs() const override { return {&file_}; }
   void read_documents(std::int64_t first, std::span<Document> out) const override;
   void read(std::int64_t first, std::span<std::int64_t> ids, std::span<std::uint8_t> counted) const override;
 
@@ -39,11 +39,6 @@ class JsonlFile final : public TokenFile {
     Place place;              // of its first example
     std::int64_t tokens = 0;  // before it
   };
-  struct Example {
-    std::vector<std::int64_t> ids;
-    std::vector<std::uint8_t> counted;
-  };
-
   [[nodiscard]] Example parse(const std::string& text, const Place& place) const;
   void add(const std::string& text, const Place& place);
   [[nodiscard]] std::size_t example_of(std::int64_t token, std::int64_t& first) const;  // first: its first token
@@ -52,6 +47,7 @@ class JsonlFile final : public TokenFile {
   InputFile file_;
   std::int64_t vocab_;
   std::int64_t tokens_ = 0;
+  bool counts_ = false;  // the loss counts a token of it
   std::vector<std::uint32_t> sizes_;  // of examples, in tokens
   std::vector<Block> blocks_;
 };

@@ -17,6 +17,7 @@ class MaskFile {
   // Throws Error(input) when it has not as many values as `masked` has tokens.
   MaskFile(const std::string& path, const TokenFile& masked, Access access);
 
+  [[nodiscard]] const InputFile& file() const noexcept { return file_; }
   // Of tokens first, first + 1, ... Throws Error(input), naming file and offset, for a value that is neither 0 nor 1.
   void read(std::int64_t first, std::span<std::uint8_t> counted) const;
 

@@ -18,6 +18,7 @@ class MegatronIndex {
   // `bin` is what it is the index of, `bin_bytes` long. Throws Error(input), naming the offset in the index.
   MegatronIndex(const std::string& path, const std::string& bin, std::int64_t bin_bytes);
 
+  [[nodiscard]] const InputFile& file() const noexcept { return file_; }
   [[nodiscard]] std::int64_t token_bytes() const noexcept { return token_bytes_; }
   [[nodiscard]] bool is_signed() const noexcept { return signed_; }
   [[nodiscard]] std::string type() const;  // "int32"

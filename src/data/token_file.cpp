@@ -24,9 +24,11 @@ std::unique_ptr<TokenFile> open_token_file(const DataFile& file, std::int64_t vo
   const auto extension = std::filesystem::path(path).extension();
   if (extension == ".jsonl") {
     if (!file.mask.empty()) refuse(path, "its examples have masks of their own: write them as \"mask\", and name no mask file");
+    if (file.dtype != TokenDtype::automatic) refuse(path, "its ids are JSON's numbers: leave dtype out");
     return std::make_unique<JsonlFile>(path, vocab, access);
   }
-  auto tokens = extension == ".bin" ? ArrayFile::open_bin(path, vocab, access) : ArrayFile::open_text(path, vocab, access);
+  const bool is_text = extension != ".bin" && file.dtype == TokenDtype::automatic;
+  auto tokens = is_text ? ArrayFile::open_text(path, vocab, access) : ArrayFile::open_bin(path, vocab, access, file.dtype);
   if (!file.mask.empty()) tokens->set_mask(file.mask, access);
   return tokens;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "data/input_file.h"
 #include "greedysnake/config.h"
@@ -31,6 +32,8 @@ class TokenFile {
   [[nodiscard]] virtual std::int64_t documents() const = 0;     // at least 1; 1 where it lists none
   // Documents first, first + 1, ..., which follow one another in the file and may be empty. first + out.size() <= documents().
   virtual void read_documents(std::int64_t first, std::span<Document> out) const = 0;
+  // The files that its tokens, documents and mask come from.
+  [[nodiscard]] virtual std::vector<const InputFile*> inputs() const = 0;
   // Tokens first, first + 1, ... into `ids`; first + ids.size() <= tokens(). counted[i]: 1 where the loss counts token i as a label, else
   // 0; as many as ids, or none. Blocks. Throws for an id that is not below the vocabulary.
   virtual void read(std::int64_t first, std::span<std::int64_t> ids, std::span<std::uint8_t> counted) const = 0;

@@ -56,6 +56,41 @@ TEST_F(JsonlTest, HuggingFacesNamesMeanTheSame) {
   EXPECT_THAT(all(*file).counted, ElementsAre(0, 1, 0));
 }
 
+TEST_F(JsonlTest, OtherToolsMasksSayWhatCounts) {
+  for (const char* key : {"completion_mask", "assistant_masks", "loss_mask"}) {
+    const auto file = open(std::string(R"({"input_ids": [5, 6, 7], ")") + key + R"(": [0, 0, 1], "special_tokens_mask": [1, 0, 0], "token_type_ids": [0, 0, 0]})");
+    EXPECT_THAT(all(*file).counted, ElementsAre(0, 0, 1)) << key;
+  }
+  const auto twice = open(R"({"input_ids": [5, 6, 7], "completion_mask": [0, 0, 1], "labels": [-100, -100, 7]})");
+  EXPECT_THAT(all(*twice).counted, ElementsAre(0, 0, 1));
+  EXPECT_THAT(refusal(R"({"input_ids": [5, 6], "completion_mask": [0, 1], "assistant_masks": [1, 1]})"), HasSubstr("\"completion_mask\" and \"assistant_masks\" differ"));
+  EXPECT_THAT(refusal(R"({"tokens": [5, 6], "mask": [0, 1], "labels": [5, 6]})"), HasSubstr("\"mask\" and \"labels\" differ"));
+  EXPECT_THAT(refusal(R"({"tokens": [5, 6], "input_ids": [5, 7]})"), HasSubstr("differ"));
+}
+
+TEST_F(JsonlTest, PaddingIsLeftOut) {
+  for (const char* line : {R"({"input_ids": [5, 6, 7, 0, 0], "attention_mask": [1, 1, 1, 0, 0]})", R"({"input_ids": [0, 0, 5, 6, 7], "attention_mask": [0, 0, 1, 1, 1]})",
+                           R"({"input_ids": [0, 5, 6, 7, 0], "attention_mask": [0, 1, 1, 1, 0], "position_ids": [1, 0, 1, 2, 3]})"}) {
+    const auto file = open(line);
+    EXPECT_THAT(all(*file).ids, ElementsAre(5, 6, 7)) << line;
+    EXPECT_THAT(all(*file).counted, ElementsAre(1, 1, 1)) << line;
+  }
+  const auto labelled = open(R"({"input_ids": [0, 0, 5, 6], "attention_mask": [0, 0, 1, 1], "labels": [-100, -100, -100, 6]})");
+  EXPECT_THAT(all(*labelled).counted, ElementsAre(0, 1));
+  EXPECT_THAT(refusal(R"({"tokens": [1, 2, 3], "attention_mask": [1, 0, 1]})"), HasSubstr("0 between tokens"));
+  EXPECT_THAT(refusal(R"({"tokens": [1, 2], "attention_mask": [0, 0]})"), HasSubstr("leaves no token"));
+  EXPECT_THAT(refusal(R"({"tokens": [1, 2], "attention_mask": [0.5, 1]})"), HasSubstr("not a list of integers"));
+  EXPECT_THAT(refusal(R"({"tokens": [1, 2], "attention_mask": [1, 2]})"), HasSubstr("must be 0 or 1"));
+  EXPECT_THAT(refusal(R"({"tokens": [1, 2], "attention_mask": [1]})"), HasSubstr("1 values in \"attention_mask\" for 2"));
+  EXPECT_THAT(refusal(R"({"tokens": [1, 2, 3], "position_ids": [0, 1, 0]})"), HasSubstr("lines of their own"));
+}
+
+TEST_F(JsonlTest, WhatLooksLikeAMaskIsNotPassedOver) {
+  for (const char* key : {"masks", "Mask", "label", "loss_weights", "completion_masks", "labels_shifted"}) {
+    EXPECT_THAT(refusal(std::string(R"({"tokens": [1, 2], ")") + key + R"(": [0, 1]})"), AllOf(HasSubstr(key), HasSubstr("would be passed over"))) << key;
+  }
+}
+
 TEST_F(JsonlTest, EmptyLinesAndTheLastOnesEndMayBeMissing) {
   const auto file = open("\n{\"tokens\": [1, 2]}\r\n\n  \n{\"tokens\": [3]}");
   EXPECT_EQ(file->documents(), 2);
