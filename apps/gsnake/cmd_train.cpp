@@ -3,14 +3,18 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "choice_option.h"
 #include "commands.h"
+#include "config/load.h"
 #include "greedysnake/config.h"
+#include "greedysnake/hugging_face.h"
 #include "greedysnake/run.h"
 #include "output.h"
+#include "store/manifest/manifest.h"
 
 namespace gsnake::command {
 namespace {
@@ -30,8 +34,14 @@ std::string describe(const RunOutcome& end, const Config& config) {
   return fmt::format("step {} of {}: loss {}{}; committed in {}", *end.step, config.train.steps, loss, validation, config.run.dir);
 }
 
+// A run's config need not repeat the run's model; an imported one's would be copied from its folder by hand.
+std::optional<ModelConfig> model_of_run(const std::string& run_dir) {
+  return store::holds_manifest(run_dir) ? std::optional(run_config(run_dir).model) : std::nullopt;
+}
+
 int run(const Arguments& arguments) {
-  const Config config = Config::load(arguments.config, arguments.overrides);
+  const bool goes_on = arguments.request.resume != Resume::never;
+  const Config config = config::load(arguments.config, arguments.overrides, goes_on ? model_of_run : config::ModelOfRun());
   const RunOutcome outcome = run_training(config, arguments.request);
   try {
     print((arguments.json ? outcome.end_line : describe(outcome, config)) + "\n");

@@ -16,7 +16,7 @@ const char* lane_name(int lane);
 
 struct StepResult {
   std::int64_t step = 0;   // attempts, from 1
-  double loss = 0.0;       // mean over the step's counted tokens
+  double loss = 0.0;       // mean over the step's counted tokens; NaN where it counts none, whose gradient is then 0
   double grad_norm = 0.0;  // L2 over all parameters, tied ones once; before clipping, without the loss scale
   double learning_rate = 0.0;
   double loss_scale = 1.0;  // that the step ran with; fp16

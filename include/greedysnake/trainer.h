@@ -24,6 +24,9 @@ struct TrainerOptions {
   Resume resume = Resume::automatic;
   bool overwrite = false;                // with Resume::never: over a run that is there
   std::vector<std::string> allow_change;  // keys whose change a resume accepts although it changes the maths
+  // What the batches are made of, as JSON (data::identity_of()), kept in every commit: a resume with other data is refused, wherever the files lie now. Empty: the paths
+  // of data.train stand for it.
+  std::string data;
   std::optional<std::int64_t> from_step;  // resume from the snapshot of that step, which becomes the last commit
   // Told what the constructor does, whenever that changes or goes on, and how far it is in bytes where that is known (else 0 of 0). What it
   // throws ends the construction: a new run leaves nothing behind, an earlier one stays at its last commit.
@@ -48,7 +51,7 @@ class Trainer {
   void submit(const Batch& batch);
   StepResult wait();  // for the oldest that was submitted
 
-  // Mean loss over all micro-batches, in evaluation mode. No step may be waiting.
+  // Mean loss over all micro-batches' counted tokens, NaN where there are none, in evaluation mode. No step may be waiting.
   double validate(const Batch& batch);
 
   // Applies what is delayed, brings everything to SSD and commits: the run can be resumed, exported and sampled from here. With

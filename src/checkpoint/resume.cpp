@@ -2,6 +2,7 @@
 
 #include "core/bytes.h"
 #include "core/log.h"
+#include "data/identity.h"
 #include "greedysnake/error.h"
 #include "store/layout/layout.h"
 
@@ -23,8 +24,11 @@ bool is_imported(const nlohmann::json& training) { return training.value("import
 // An imported run has no steps yet that a change of the maths could belie.
 void refuse_changes(const nlohmann::json& training, const ResumeRequest& request) {
   if (is_imported(training)) return refuse_changed_storage(config_from(training), request.config);
-  refuse_changed_maths(config_from(training), request.config, request.allow_change);
-  refuse_changed_compute(run_state_from(training), request.compute_threads, request.compute_dtype, request.allow_change);
+  const RunState before = run_state_from(training);
+  const std::optional<std::string> changed_data =
+      request.data && before.data ? std::optional(data::difference(*before.data, *request.data)) : std::nullopt;
+  refuse_changed_maths(config_from(training), request.config, changed_data, request.allow_change);
+  refuse_changed_compute(before, request.compute_threads, request.compute_dtype, request.allow_change);
 }
 
 void refuse_other_storage(const nlohmann::json& training, const store::Layout& layout, const ResumeRequest& request) {
@@ -57,6 +61,7 @@ ResumedRun resume(const ResumeRequest& request) {
   const nlohmann::json& training = run.store->manifest()->training;
   run.state = run_state_from(training);
   run.imported = is_imported(training);
+  if (request.data) run.state.data = request.data;
   if (run.imported) {
     run.state.compute_threads = request.compute_threads;
     run.state.compute_dtype = request.compute_dtype;

@@ -34,15 +34,42 @@ void refuse(const std::string& key, const nlohmann::json& before, const nlohmann
 
 }  // namespace
 
+namespace {
+
+std::shared_ptr<const nlohmann::json> data_of(const nlohmann::json& training) {
+  const auto found = training.find("data");
+  return found == training.end() || found->is_null() ? nullptr : std::make_shared<const nlohmann::json>(*found);
+}
+
+// What data.train says of its files, but for what their contents stand for.
+nlohmann::json without_paths(const nlohmann::json& files) {
+  nlohmann::json rest = nlohmann::json::array();
+  for (nlohmann::json file : files) {
+    if (!file.is_object()) file = nlohmann::json::object();
+    for (const char* key : {"path", "mask"}) file.erase(key);
+    rest.push_back(std::move(file));
+  }
+  return rest;
+}
+
+void refuse_changed_data(const std::string& difference, const std::vector<std::string>& allowed) {
+  if (difference.empty() || std::find(allowed.begin(), allowed.end(), "data.train") != allowed.end()) return;
+  throw Error(ErrorKind::usage, "data.train is other data than when the run was made, which changes the maths: " + difference +
+                                    "; name what it was, or pass --allow-change data.train to go on with this from where the run stands in it");
+}
+
+}  // namespace
+
 nlohmann::json to_json(const RunState& state, const Config& config) {
   return {{"step", state.step},  {"updates", state.updates},   {"loss_scale", state.loss_scale}, {"good_steps", state.good_steps},
-          {"data_cursor", state.data_cursor}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"frozen_parameters", state.frozen_parameters}, {"config", nlohmann::json::parse(config.to_json())}};
+          {"data_cursor", state.data_cursor}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"frozen_parameters", state.frozen_parameters}, {"data", state.data ? *state.data : nlohmann::json()}, {"config", nlohmann::json::parse(config.to_json())}};
 }
 
 RunState run_state_from(const nlohmann::json& training) {
   try {
     return {training.at("step"), training.at("updates"), training.value("loss_scale", 1.0), training.value("good_steps", std::int64_t{0}), training.at("data_cursor"),
-            training.at("compute_threads"), training.value("compute_dtype", "fp32"), training.at("elements"), training.value("frozen_parameters", "")};
+            training.at("compute_threads"), training.value("compute_dtype", "fp32"), training.at("elements"), training.value("frozen_parameters", ""),
+            data_of(training)};
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::storage, std::string("the manifest does not describe a training run: ") + error.what());
   }
@@ -107,7 +134,7 @@ void refuse_changed_compute(const RunState& before, int threads, const std::stri
                                     ", or pass --allow-change train.compute_dtype");
 }
 
-void refuse_changed_maths(const nlohmann::json& before, const Config& config, const std::vector<std::string>& allowed) {
+void refuse_changed_maths(const nlohmann::json& before, const Config& config, const std::optional<std::string>& changed_data, const std::vector<std::string>& allowed) {
   const nlohmann::json now = nlohmann::json::parse(config.to_json());
   const Config unset;
   const nlohmann::json defaults = nlohmann::json::parse(unset.to_json());  // what keys meant that the run's version had not
@@ -115,10 +142,12 @@ void refuse_changed_maths(const nlohmann::json& before, const Config& config, co
     for (const auto& [key, value] : keys.items()) {
       if (!part_of_maths(section, key)) continue;
       const bool known = before.contains(section) && before.at(section).contains(key);
-      const nlohmann::json old = known ? before.at(section).at(key) : defaults.at(section).value(key, nlohmann::json());
-      refuse(section + "." + key, old, value, allowed);
+      nlohmann::json old = known ? before.at(section).at(key) : defaults.at(section).value(key, nlohmann::json());
+      const bool by_content = changed_data && section == "data" && key == "train";
+      by_content ? refuse(section + "." + key, without_paths(old), without_paths(value), allowed) : refuse(section + "." + key, old, value, allowed);
     }
   }
+  if (changed_data) refuse_changed_data(*changed_data, allowed);
   refuse("train.order", effective_order(before), effective_order(now), allowed);
 }
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,7 @@ struct RunState {
   std::string compute_dtype;    // likewise
   std::vector<std::uint64_t> elements;  // of each object
   std::string frozen_parameters;        // of units that are trained in part: a hash of the names of what is frozen; empty: there is none
+  std::shared_ptr<const nlohmann::json> data;  // of data.train, as data::identity_of(); nullptr: not known
 };
 
 nlohmann::json to_json(const RunState& state, const Config& config);
@@ -35,6 +38,7 @@ void refuse_changed_storage(const nlohmann::json& before, const Config& now);
 
 // Throw Error(usage) that names the first key whose change would change the maths, unless `allowed` names it.
 void refuse_changed_compute(const RunState& before, int threads, const std::string& dtype, const std::vector<std::string>& allowed);
-void refuse_changed_maths(const nlohmann::json& before, const Config& now, const std::vector<std::string>& allowed);
+// changed_data: how the data of data.train differs, "" where it is the same; without it, the paths there stand for the data.
+void refuse_changed_maths(const nlohmann::json& before, const Config& now, const std::optional<std::string>& changed_data, const std::vector<std::string>& allowed);
 
 }  // namespace gsnake::checkpoint

@@ -7,11 +7,13 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <sstream>
 #include <string_view>
 
 #include "config/keys.h"
+#include "config/load.h"
 #include "greedysnake/error.h"
 #include "hf/model_config.h"
 
@@ -139,7 +141,7 @@ void refuse_other_shape(const Config& config, const Config& folder) {
 }
 
 Config from_toml(const std::string& text, const std::string& name, const std::filesystem::path& base,
-                 const std::vector<std::string>& overrides) {
+                 const std::vector<std::string>& overrides, const config::ModelOfRun& model_of_run = {}) {
   const toml::table table = parse_toml(text, name);
   const Sources sources{table, name, base, overrides};
   Config config;
@@ -150,23 +152,35 @@ Config from_toml(const std::string& text, const std::string& name, const std::fi
     config = folder;
     apply(config, sources);
     refuse_other_shape(config, folder);
+  } else if (std::optional<ModelConfig> model; model_of_run && !table.contains("model") && (model = model_of_run(config.run.dir))) {
+    config = {};
+    config.model = *std::move(model);
+    apply(config, sources);
   }
   config.validate();
   return config;
 }
 
 std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (file) text << file.rdbuf();
-  if (!file || file.bad() || text.fail()) {
-    const std::error_code code(errno, std::generic_category());
+  const auto refuse_to_read = [&](int number) {
+    const std::error_code code(number, std::generic_category());
     throw Error(ErrorKind::input, fmt::format("cannot read the config {}: {}; check the path", path, code.message()), code);
-  }
-  return text.str();
+  };
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) refuse_to_read(EISDIR);
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) refuse_to_read(errno == 0 ? ENOENT : errno);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (file.bad()) refuse_to_read(EIO);
+  return text;
 }
 
 }  // namespace
+
+Config config::load(const std::string& path, const std::vector<std::string>& overrides, const ModelOfRun& model_of_run) {
+  return from_toml(read_file(path), path, std::filesystem::path(path).parent_path(), overrides, model_of_run);
+}
 
 Config Config::load(const std::string& path, const std::vector<std::string>& overrides) {
   return from_toml(read_file(path), path, std::filesystem::path(path).parent_path(), overrides);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "config/keys.h"
@@ -143,6 +144,30 @@ std::string comparable(const std::string& path) {
   return absolute.has_filename() ? absolute.string() : absolute.parent_path().string();
 }
 
+// What a run keeps in its commits is JSON, which holds no other text.
+void check_names(const Config& config) {
+  const auto check = [](const std::string& key, const std::string& path) {
+    try {
+      static_cast<void>(nlohmann::json(path).dump());
+    } catch (const nlohmann::json::exception&) {
+      require(false, fmt::format("{} = {}: its name is not UTF-8, and a run's records can hold no other; rename it, or choose another", key,
+                                 nlohmann::json(path).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+    }
+  };
+  check("run.dir", config.run.dir);
+  for (const std::string& path : config.ssd.paths) check("ssd.paths", path);
+  check("model.from", config.model.from);
+  check("data.tokenizer", config.data.tokenizer);
+  check("run.metrics", config.run.metrics);
+  check("run.trace", config.run.trace);
+  for (const auto& [key, files] : {std::pair("data.train", &config.data.train), std::pair("data.validation", &config.data.validation)}) {
+    for (const DataFile& file : *files) {
+      check(key, file.path);
+      check(key, file.mask);
+    }
+  }
+}
+
 void check_folders(const Config& config) {
   const auto& ssd = config.ssd;
   require(!ssd.paths.empty(), "ssd.paths = []: name at least one folder");
@@ -167,6 +192,7 @@ void Config::validate() const {
   check_optimizer(optimizer);
   check_floats(*this);
   check_placement(placement);
+  check_names(*this);
   check_folders(*this);
   config::refuse_unsupported(*this);
 }

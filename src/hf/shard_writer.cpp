@@ -24,9 +24,14 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kWriteBehind = 64ULL << 20;
 
-std::string without_slash(const std::string& path) {
+// Without a slash at its end; what a link to a folder leads to, since a folder can't take a link's place.
+std::string target_of(const std::string& path) {
+  if (path.empty()) throw Error(ErrorKind::usage, "cannot export to \"\": name a folder with --to");
   const fs::path whole = fs::absolute(path).lexically_normal();
-  return (whole.has_filename() ? whole : whole.parent_path()).string();
+  const fs::path named = whole.has_filename() ? whole : whole.parent_path();
+  std::error_code error;
+  const fs::path real = fs::is_directory(named, error) ? fs::canonical(named, error) : named;
+  return error ? named.string() : real.string();
 }
 
 void write_at(int fd, const std::string& path, std::span<const std::byte> bytes, std::uint64_t offset) {
@@ -47,7 +52,7 @@ core::UniqueFd create(const std::string& path) {
 }  // namespace
 
 ShardWriter::ShardWriter(const std::string& to, std::vector<Tensor> tensors, std::uint64_t shard_bytes)
-    : to_(without_slash(to)), partial_(to_ + ".gsnake-partial") {
+    : to_(target_of(to)), partial_(to_ + ".gsnake-partial") {
   std::error_code error;
   if (fs::exists(fs::symlink_status(to_, error)) && !(fs::is_directory(to_, error) && fs::is_empty(to_, error))) {
     throw Error(ErrorKind::usage, fmt::format("cannot export to {}: it exists and is no empty folder; name another", to_));

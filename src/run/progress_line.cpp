@@ -91,8 +91,9 @@ std::vector<std::string> start_text(const Config& config, const RunReport& repor
 
 std::string progress_text(const StepResult& result, const Traffic& traffic, std::int64_t steps, std::optional<double> validation_loss,
                           double seconds_left) {
-  const std::string validation = validation_loss ? fmt::format(" (validation {:.4f})", *validation_loss) : "";
-  return fmt::format("step {}/{}  loss {:.4f}{}  {} tokens/s  {}  {} left", result.step, steps, result.loss, validation,
+  const auto loss_text = [](double loss) { return std::isnan(loss) ? std::string("none") : fmt::format("{:.4f}", loss); };
+  const std::string validation = validation_loss ? fmt::format(" (validation {})", loss_text(*validation_loss)) : "";
+  return fmt::format("step {}/{}  loss {}{}  {} tokens/s  {}  {} left", result.step, steps, loss_text(result.loss), validation,
                      format_count(result.tokens_per_second), lane_shares(result, traffic), format_duration(seconds_left));
 }
 

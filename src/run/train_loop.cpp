@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/log.h"
+#include "data/identity.h"
 #include "data/open.h"
 #include "greedysnake/models.h"
 #include "greedysnake/run.h"
@@ -156,6 +157,7 @@ class TrainLoop {
 
   void report(const StepResult& result, std::optional<double> validation_loss) {
     const Traffic traffic = trainer_.take_traffic();
+    if (result.tokens == 0) warn_once(says_no_tokens_, fmt::format("step {} counts no token: it has no loss, and a gradient of 0", result.step));
     log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes()});
     progress_.step(result, traffic, validation_loss);
     long_wait_.told(LongWait::Time::clock::now());
@@ -172,6 +174,8 @@ class TrainLoop {
       all.inputs.insert(all.inputs.end(), one.inputs.begin(), one.inputs.end());
       all.labels.insert(all.labels.end(), one.labels.begin(), one.labels.end());
     }
+    const bool counts = std::any_of(all.labels.begin(), all.labels.end(), [](std::int64_t label) { return label != kIgnoredLabel; });
+    if (!counts) warn_once(says_no_validation_, "the loss counts no token of the validation's: it has none");
     waits_for_ = "validation after " + step_text(trainer_.completed_steps());
     const Heartbeat::Wait waiting(heartbeat_);
     return trainer_.validate(all);
@@ -198,6 +202,12 @@ class TrainLoop {
     progress_.end_line();
     spdlog::info("the trace of steps {} to {} is in {}", config_.run.trace_first,
                  std::min(config_.run.trace_last, trainer_.completed_steps()), path);
+  }
+
+  void warn_once(bool& said, const std::string& text) {
+    if (std::exchange(said, true)) return;
+    progress_.end_line();
+    spdlog::warn("{}", text);
   }
 
   [[nodiscard]] std::string step_text(std::int64_t step) const { return fmt::format("step {}/{}", step, config_.train.steps); }
@@ -232,6 +242,8 @@ class TrainLoop {
   ProgressLine progress_;
   std::int64_t submitted_ = 0;  // steps, in the run's numbering
   bool recording_ = false;
+  bool says_no_validation_ = false;
+  bool says_no_tokens_ = false;
   Batch batch_;
   std::string waits_for_;
   LongWait::Time wait_began_{};  // of the wait that was last looked at
@@ -291,6 +303,7 @@ RunOutcome run_training(const Config& config, const RunRequest& request) {
   try {
     watch.enter("opening the data");
     Inputs inputs(config);
+    options.data = data::identity_of(inputs.training).dump();
     watch.enter("making the model");
     return run_trainer(config, request, inputs, options, signals, watch);
   } catch (const Stopped& stopped) {

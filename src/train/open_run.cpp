@@ -31,11 +31,15 @@ bool resumes(const Config& config, const TrainerOptions& options) {
   return exists && options.resume != Resume::never;
 }
 
+std::shared_ptr<const nlohmann::json> data_of(const TrainerOptions& options) {
+  return options.data.empty() ? nullptr : std::make_shared<const nlohmann::json>(nlohmann::json::parse(options.data));
+}
+
 // Its counters go on where the commit has them; a loss scale that is not dynamic is the config's.
 checkpoint::RunState resume(Session& session, const store::StoreOptions& storage, const TrainerOptions& options) {
   const std::vector<std::uint32_t>& frozen = session.store_layout.kinds[core::index_of(store::Kind::weights)].frozen;
   checkpoint::ResumedRun run = checkpoint::resume({session.config, storage, plan::scratch_layout(session.store_layout), session.problem.elements(), frozen,
-                                                   session.layout.frozen_parameters(), session.problem.commits, at::get_num_threads(), backend::dtype_name(session.shape.compute),
+                                                   session.layout.frozen_parameters(), data_of(options), session.problem.commits, at::get_num_threads(), backend::dtype_name(session.shape.compute),
                                                    options.allow_change});
   session.store = std::move(run.store);
   if (!run.imported) {
@@ -51,6 +55,7 @@ checkpoint::RunState create(Session& session, const store::StoreOptions& store_o
   checkpoint::RunState state;
   state.elements = session.problem.elements();
   state.frozen_parameters = session.layout.frozen_parameters();
+  state.data = data_of(options);
   set_compute(session, state);
   fresh.write(session, options.progress);
   return state;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "checkpoint/master_weights.h"
@@ -162,7 +163,7 @@ StepResult Trainer::Impl::wait() {
   InFlight& step = steps_[waited_ % 2];
   session.executor->wait_results(step.ticket);
   StepResult& result = step.result;
-  result.loss = loss_of(step);
+  result.loss = result.tokens == 0 ? std::numeric_limits<double>::quiet_NaN() : loss_of(step);
   const runtime::StepOutcome& outcome = session.executor->outcome(step.ticket);
   result.grad_norm = outcome.verdict.gradient_norm;
   result.learning_rate = outcome.verdict.scalars.learning_rate;
@@ -221,7 +222,8 @@ double Trainer::Impl::validate(const Batch& batch) {
   if (batch.inputs.empty() || batch.inputs.size() % per_micro_batch != 0 || batch.labels.size() != batch.inputs.size()) {
     throw Error(ErrorKind::usage, "a validation batch holds whole micro-batches of micro_batch_size x sequence_length tokens");
   }
-  const float factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(counted(batch.labels), 1)));
+  const std::int64_t tokens = counted(batch.labels);
+  const float factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(tokens, 1)));
   double loss = 0.0;
   for (std::size_t first = 0; first < batch.inputs.size(); first += per_pass) {
     // The last pass is filled up with micro-batches whose labels do not count.
@@ -240,7 +242,7 @@ double Trainer::Impl::validate(const Batch& batch) {
   }
   if (submitted_ > 0) check_weights(steps_[(submitted_ - 1) % 2].result);
   results_at_ = std::chrono::steady_clock::now();
-  return loss;
+  return tokens == 0 ? std::numeric_limits<double>::quiet_NaN() : loss;
 }
 
 void Trainer::Impl::commit() {

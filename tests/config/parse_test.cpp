@@ -195,10 +195,32 @@ TEST(ConfigJson, ReadsBackAsItself) {
   EXPECT_EQ(Config::parse("", "/elsewhere", overrides).to_json(), config.to_json());
 }
 
-TEST(ConfigJson, SurvivesPathsThatAreNotUtf8) {
-  EXPECT_TRUE(nlohmann::json::accept(parsed("", {"run.dir=a\xff"
-                                                 "b"})
-                                         .to_json()));
+// Manifests are JSON: a run would fail at its first commit.
+TEST(ConfigPaths, WhatIsNotUtf8IsRefused) {
+  for (const char* key : {"run.dir", "ssd.paths", "data.train", "data.validation", "run.metrics", "run.trace", "data.tokenizer"}) {
+    try {
+      parsed("", {std::string(key) + "=a\xff" "b"});
+      ADD_FAILURE() << key;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::usage);
+      EXPECT_THAT(error.what(), testing::StartsWith(std::string(key) + " = "));
+      EXPECT_THAT(error.what(), testing::HasSubstr("not UTF-8"));
+    }
+  }
+}
+
+TEST(ConfigPaths, ATildeIsTheHomeFolder) {
+  const char* home = std::getenv("HOME");
+  const std::string before = home == nullptr ? "" : home;
+  ::setenv("HOME", "/somebody", 1);
+  const Config config = parsed("", {"data.train=~/a.txt", "run.dir=~/run", "ssd.paths=[\"~\"]"});
+  EXPECT_EQ(config.run.dir, "/somebody/run");
+  EXPECT_EQ(config.ssd.paths, std::vector<std::string>{"/somebody"});
+  EXPECT_EQ(config.data.train.front().path, "/somebody/a.txt");
+  EXPECT_THAT(parsed("", {"run.dir=a/~/b"}).run.dir, testing::EndsWith("/a/~/b"));
+  ::unsetenv("HOME");
+  EXPECT_THROW(parsed("", {"run.dir=~/run"}), Error);
+  if (home != nullptr) ::setenv("HOME", before.c_str(), 1);
 }
 
 // Each word of each choice is taken, and is what manifests and reports say of it.
