@@ -117,6 +117,7 @@ void check(const Arguments& arguments) {
   if (!arguments.prompt && arguments.prompt_tokens.empty()) {
     throw Error(ErrorKind::usage, "--prompt is missing: give a text to go on from, or token ids with --prompt-tokens");
   }
+  check(arguments.sampling);
   if (arguments.prompt && arguments.prompt->empty())
     throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
 }
@@ -125,7 +126,13 @@ void check(const Arguments& arguments) {
 class TemporaryRun {
  public:
   TemporaryRun() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gsnake-generate-XXXXXX").string();
+    std::error_code error;
+    const std::filesystem::path place = std::filesystem::temp_directory_path(error);
+    if (error) {
+      const char* named = std::getenv("TMPDIR");
+      core::throw_storage("use the folder for temporary files", named == nullptr ? "/tmp" : named, error, "set TMPDIR to a folder with room for the weights");
+    }
+    std::string pattern = (place / "gsnake-generate-XXXXXX").string();
     if (::mkdtemp(pattern.data()) == nullptr) {
       core::throw_storage("make the folder", pattern, core::errno_code(), "set TMPDIR to a folder with room for the weights");
     }

@@ -9,6 +9,7 @@
 
 #include "commands.h"
 #include "core/bytes.h"
+#include "greedysnake/error.h"
 #include "greedysnake/hugging_face.h"
 #include "greedysnake/models.h"
 #include "hf/model_config.h"
@@ -46,6 +47,7 @@ Config config_of(const Arguments& arguments) {
 }
 
 int run(const Arguments& arguments) {
+  if (arguments.from.empty()) throw Error(ErrorKind::usage, "--from is empty: name a Hugging Face folder");
   const Config config = config_of(arguments);
   return transfer("importing", [&](const TransferProgress& progress) {
     const TransferReport report = import_model(models::make(config.model), config, {arguments.overwrite, progress});

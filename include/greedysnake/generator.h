@@ -17,6 +17,9 @@ struct SamplingOptions {
   std::uint64_t seed = 1;  // of the first call; later ones go on
 };
 
+// Throws Error(usage) that names the option.
+void check(const SamplingOptions& options);
+
 // Opens a run's last commit for reading, also while it is trained: until this ends, its trainer commits no other step on its way, and waits
 // for it when it has to (the first step after a Trainer::commit() that came meanwhile; every run that overwrites its one slot). Weights
 // stream from SSD for every token; nothing but slots is held in memory. No keys and values are kept from token to token: each call runs the
@@ -28,7 +31,7 @@ class Generator {
   ~Generator();
 
   // The token that follows `tokens` (the last train.sequence_length of them). Throws Error(usage) when there is none, or one is not below
-  // model.vocab.
+  // model.vocab, and as check(options).
   std::int64_t next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options);
   [[nodiscard]] const Config& config() const;  // run.dir and ssd.paths are where they were found
 

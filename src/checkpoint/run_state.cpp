@@ -4,6 +4,7 @@
 #include <array>
 #include <functional>
 
+#include "core/model_shape.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::checkpoint {
@@ -109,8 +110,30 @@ Config parse_config(const nlohmann::json& config) {
   return Config::parse("", ".", settings);
 }
 
-void refuse_changed_storage(const nlohmann::json& before, const Config& config) {
-  const nlohmann::json now = nlohmann::json::parse(config.to_json());
+namespace {
+
+// A config's JSON with the model's shape as it is meant: one config may leave to the family what another spells out.
+nlohmann::json spelt_out(nlohmann::json config) {
+  const auto found = config.find("model");
+  if (found == config.end()) return config;
+  nlohmann::json& json = *found;
+  ModelConfig model;
+  model.family = choice_of<ModelFamily>(json.value("family", "")).value_or(model.family);
+  const std::array counts{std::pair("hidden", &ModelConfig::hidden), std::pair("heads", &ModelConfig::heads), std::pair("kv_heads", &ModelConfig::kv_heads),
+                          std::pair("head_dim", &ModelConfig::head_dim), std::pair("intermediate", &ModelConfig::intermediate)};
+  for (const auto& [key, field] : counts) model.*field = json.value(key, model.*field);
+  model = core::spelt_out(model);
+  for (const auto& [key, field] : counts) json[key] = model.*field;
+  json["qkv_bias"] = model.qkv_bias;
+  json["qk_norm"] = model.qk_norm;
+  return config;
+}
+
+}  // namespace
+
+void refuse_changed_storage(const nlohmann::json& config_before, const Config& config) {
+  const nlohmann::json before = spelt_out(config_before);
+  const nlohmann::json now = spelt_out(nlohmann::json::parse(config.to_json()));
   const auto check = [&](const std::string& section, const std::string& key) {
     const nlohmann::json old = before.contains(section) && before.at(section).contains(key) ? before.at(section).at(key) : nlohmann::json();
     if (old == now.at(section).at(key)) return;
@@ -134,8 +157,9 @@ void refuse_changed_compute(const RunState& before, int threads, const std::stri
                                     ", or pass --allow-change train.compute_dtype");
 }
 
-void refuse_changed_maths(const nlohmann::json& before, const Config& config, const std::optional<std::string>& changed_data, const std::vector<std::string>& allowed) {
-  const nlohmann::json now = nlohmann::json::parse(config.to_json());
+void refuse_changed_maths(const nlohmann::json& config_before, const Config& config, const std::optional<std::string>& changed_data, const std::vector<std::string>& allowed) {
+  const nlohmann::json before = spelt_out(config_before);
+  const nlohmann::json now = spelt_out(nlohmann::json::parse(config.to_json()));
   const Config unset;
   const nlohmann::json defaults = nlohmann::json::parse(unset.to_json());  // what keys meant that the run's version had not
   for (const auto& [section, keys] : now.items()) {

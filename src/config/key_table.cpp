@@ -15,21 +15,27 @@ bool is_device(const std::string& text) {
   return std::all_of(text.begin() + kCuda.size(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
+// Sides of matrices whose sizes overflow nothing, rows that can be held, and a number of units whose graph fits memory.
+constexpr int kMostLayers = 1 << 16;
+constexpr int kMostWide = 1 << 24;
+
+Range at_most(int most, int least) { return {.low = static_cast<double>(least), .high = static_cast<double>(most)}; }
+
 bool any_text(const std::string&) { return true; }
 
 void model_keys(std::vector<Key>& keys) {
   SectionKeys model(
       keys, "model.", [](auto& config) -> auto& { return config.model; });
   model.choice("family", &ModelConfig::family, "architecture of the blocks");
-  model.integer("layers", &ModelConfig::layers, count(1), "number of transformer blocks");
-  model.integer("hidden", &ModelConfig::hidden, count(1), "width of the hidden states");
-  model.integer("heads", &ModelConfig::heads, count(1), "query heads; they divide `model.hidden` unless `model.head_dim` is given");
-  model.integer("kv_heads", &ModelConfig::kv_heads, count(0),
+  model.integer("layers", &ModelConfig::layers, at_most(kMostLayers, 1), "number of transformer blocks");
+  model.integer("hidden", &ModelConfig::hidden, at_most(kMostWide, 1), "width of the hidden states");
+  model.integer("heads", &ModelConfig::heads, at_most(kMostWide, 1), "query heads; they divide `model.hidden` unless `model.head_dim` is given");
+  model.integer("kv_heads", &ModelConfig::kv_heads, at_most(kMostWide, 0),
                 "key and value heads; they divide `model.heads`; 0: as many as `model.heads`");
-  model.integer("head_dim", &ModelConfig::head_dim, count(0), "width of a head; 0: `model.hidden` / `model.heads`");
-  model.integer("intermediate", &ModelConfig::intermediate, count(0),
+  model.integer("head_dim", &ModelConfig::head_dim, at_most(kMostWide, 0), "width of a head; 0: `model.hidden` / `model.heads`");
+  model.integer("intermediate", &ModelConfig::intermediate, at_most(4 * kMostWide, 0),
                 "width inside the MLP; 0: 4 x `model.hidden` in gpt2, 8/3 x `model.hidden` rounded up to 64 in the others");
-  model.integer("vocab", &ModelConfig::vocab, count(1), "token ids are 0 to vocab - 1");
+  model.integer("vocab", &ModelConfig::vocab, at_most(kMostWide, 1), "token ids are 0 to vocab - 1");
   model.integer("context", &ModelConfig::context, count(1), "tokens a row may have at most");
   model.boolean("tie_embeddings", &ModelConfig::tie_embeddings, "the head's weight is the embedding's: one stored tensor");
   model.real("norm_epsilon", &ModelConfig::norm_epsilon, above(0), "added to the variance in LayerNorm and RMSNorm");
@@ -81,7 +87,7 @@ void train_keys(std::vector<Key>& keys) {
   train.integer("steps", &TrainConfig::steps, count(1), "optimizer steps in all");
   train.integer("micro_batches", &TrainConfig::micro_batches, count(1), "micro-batches a step (M)");
   train.integer("micro_batch_size", &TrainConfig::micro_batch_size, count(1), "rows a micro-batch");
-  train.integer("sequence_length", &TrainConfig::sequence_length, count(1), "tokens a row, at most `model.context`");
+  train.integer("sequence_length", &TrainConfig::sequence_length, at_most(kMostWide, 1), "tokens a row, at most `model.context`");
   train.choice("dtype", &TrainConfig::dtype, "of stored weights, activations and traffic");
   train.choice("compute_dtype", &TrainConfig::compute_dtype,
                "what the CPU device computes in; auto: `train.dtype` where the CPU has units for it");

@@ -28,6 +28,9 @@ void check_ranges(const Config& config) {
 }
 
 void check_heads(const ModelConfig& model) {
+  constexpr std::int64_t kMostWide = 1 << 24;
+  require(model.head_dim <= kMostWide / model.heads,
+          fmt::format("model.head_dim = {}: with model.heads = {} that is more than the {} that heads may have in all", model.head_dim, model.heads, kMostWide));
   require(model.head_dim > 0 || model.hidden % model.heads == 0,
           fmt::format("model.heads = {}: must divide model.hidden = {}, or set model.head_dim", model.heads, model.hidden));
   if (model.kv_heads > 0) {

@@ -42,15 +42,17 @@ std::int64_t document_from(const TokenFile& file, std::int64_t token) {
 Windows::Windows(TokenSource tokens, std::int64_t length, Documents documents)
     : tokens_(std::move(tokens)),
       length_(length),
-      documents_(documents),
-      ids_(static_cast<std::size_t>(length) + 1),
-      counted_(static_cast<std::size_t>(length) + 1) {
+      documents_(documents) {
   if (documents_ == Documents::separate) {
     count_documents();
   } else if (tokens_.size() > length_) {
     count_ = static_cast<std::uint64_t>((tokens_.size() - 1) / length_);
   }
-  if (count_ > 0) return;
+  if (count_ > 0) {
+    ids_.resize(static_cast<std::size_t>(length) + 1);
+    counted_.resize(static_cast<std::size_t>(length) + 1);
+    return;
+  }
   if (documents_ == Documents::separate) {
     throw Error(ErrorKind::input,
                 fmt::format("{}: no document has the two tokens that a row needs at least; add others", tokens_.describe()));

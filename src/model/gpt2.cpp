@@ -2,6 +2,7 @@
 // Face's Conv1D stores their transpose.
 #include <cmath>
 
+#include "core/model_shape.h"
 #include "greedysnake/models.h"
 #include "model/families.h"
 #include "model/layers.h"
@@ -148,7 +149,7 @@ Model gpt2(const ModelConfig& config) {
   if (config.head_dim != 0 && config.head_dim * config.heads != config.hidden) {
     model::refuse("head_dim", std::to_string(config.head_dim), "must be hidden / heads in gpt2; leave it out");
   }
-  const std::int64_t intermediate = config.intermediate == 0 ? 4 * config.hidden : config.intermediate;
+  const std::int64_t intermediate = core::spelt_out(config).intermediate;
   // Matrix products, and attention over half of a full context on average.
   const auto hidden = static_cast<double>(config.hidden);
   const double flops =

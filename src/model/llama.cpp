@@ -1,5 +1,6 @@
 // Llama (Touvron et al., 2023) and its relatives, with the parameter names of Hugging Face's classes: Mistral adds a sliding window, Qwen2 biases on
 // q, k and v, Qwen3 norms on each head's q and k.
+#include "core/model_shape.h"
 #include "greedysnake/models.h"
 #include "model/families.h"
 #include "model/layers.h"
@@ -24,10 +25,9 @@ struct LlamaShape {
   bool qk_norm;
 };
 
-LlamaShape llama_shape(const ModelConfig& config) {
-  LlamaShape shape{config.hidden, config.heads, config.kv_heads == 0 ? config.heads : config.kv_heads,
-                   config.head_dim == 0 ? config.hidden / config.heads : config.head_dim, config.intermediate,
-                   config.family == ModelFamily::qwen2, config.family == ModelFamily::qwen3};
+LlamaShape llama_shape(const ModelConfig& given) {
+  const ModelConfig config = core::spelt_out(given);
+  LlamaShape shape{config.hidden, config.heads, config.kv_heads, config.head_dim, config.intermediate, config.family == ModelFamily::qwen2, config.family == ModelFamily::qwen3};
   if (shape.heads % shape.kv_heads != 0) {
     model::refuse("kv_heads", std::to_string(shape.kv_heads), "must divide model.heads = " + std::to_string(shape.heads));
   }
@@ -36,7 +36,6 @@ LlamaShape llama_shape(const ModelConfig& config) {
   }
   if (!(config.rope_theta > 0.0)) model::refuse("rope_theta", std::to_string(config.rope_theta), "must be above 0");
   if (config.dropout != 0.0) model::refuse("dropout", std::to_string(config.dropout), std::string(word_of(config.family)) + " has none; leave it out");
-  if (shape.intermediate == 0) shape.intermediate = (8 * config.hidden / 3 + 63) / 64 * 64;
   return shape;
 }
 

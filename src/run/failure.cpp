@@ -2,6 +2,7 @@
 
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "greedysnake/error.h"
 
@@ -13,6 +14,8 @@ constexpr int kUnexpected = 1;
 // LibTorch's messages go on with a backtrace.
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
+Failure unexpected(const std::string& what) { return {kUnexpected, "unexpected failure: " + first_line(what) + "; this is a bug, please report it"}; }
+
 }  // namespace
 
 Failure current_failure() {
@@ -23,8 +26,11 @@ Failure current_failure() {
   } catch (const std::bad_alloc&) {
     return {static_cast<int>(ErrorKind::budget),
             "cannot allocate memory beside the budgets: the system has none left; free some, or lower memory.host_budget"};
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::resource_unavailable_try_again && error.code() != std::errc::not_enough_memory) return unexpected(error.what());
+    return {static_cast<int>(ErrorKind::budget), "cannot start a thread: the system has none left for this user; raise the limit (ulimit -u), or end other processes"};
   } catch (const std::exception& error) {
-    return {kUnexpected, "unexpected failure: " + first_line(error.what()) + "; this is a bug, please report it"};
+    return unexpected(error.what());
   } catch (...) {
     return {kUnexpected, "unexpected failure of an unknown kind; this is a bug, please report it"};
   }

@@ -22,6 +22,7 @@ class Generator::Impl {
   }
 
   std::int64_t next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options) {
+    check(options);
     if (tokens.empty()) throw Error(ErrorKind::usage, "a prompt of at least one token is needed");
     for (const std::int64_t token : tokens) {
       if (token >= 0 && token < config.model.vocab) continue;

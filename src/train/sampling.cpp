@@ -1,6 +1,24 @@
 #include "train/sampling.h"
 
+#include <fmt/format.h>
+
+#include <cmath>
 #include <limits>
+
+#include "greedysnake/error.h"
+
+namespace gsnake {
+
+void check(const SamplingOptions& options) {
+  const auto require = [](bool kept, const char* name, double value, const char* rule) {
+    if (!kept) throw Error(ErrorKind::usage, fmt::format("{} = {}: must be {}", name, value, rule));
+  };
+  require(options.temperature >= 0.0 && std::isfinite(options.temperature), "temperature", options.temperature, "a number >= 0");
+  require(options.top_k >= 0, "top_k", static_cast<double>(options.top_k), "an integer >= 0");
+  require(options.top_p >= 0.0 && options.top_p <= 1.0, "top_p", options.top_p, "a number in 0..1");
+}
+
+}  // namespace gsnake
 
 namespace gsnake::train {
 

@@ -83,6 +83,29 @@ TEST_F(HuggingFaceTest, TrainStartsFromTheFolderAsAnImportDoes) {
   EXPECT_EQ(run({"train", "model.toml", "--set", "train.steps=4"}).status, 0);
 }
 
+// What a family stands for and what a folder spells out are the same shape; a missing [model] is the run's.
+TEST_F(HuggingFaceTest, AnImportedRunIsTrainedByAConfigThatSaysTheSameInOtherWords) {
+  ASSERT_EQ(run({"import", "--from", "hf", "--run", "run", "--set", "train.dtype=fp32"}).status, 0);
+  const Json model = Json::parse(run({"inspect", "run", "--json"}).out)["config"]["model"];
+  const std::string rest = R"(
+data = { train = ["tokens.bin"], order = "sequential" }
+train = { steps = 1, micro_batches = 2, micro_batch_size = 2, sequence_length = 12, dtype = "fp32", compute_threads = 1 }
+memory = { host_budget = "64 MiB", device_budget = "64 MiB" }
+ssd.paths = ["run/ssd"]
+)";
+  put(folder_ / "none.toml", rest);
+  EXPECT_EQ(run({"train", "none.toml"}).status, 0);
+  std::string spelt = "model = { from = \"\"";
+  for (const auto& [key, value] : model.items()) {
+    if (key == "from") continue;
+    if (!value.is_object()) spelt += ", " + key + " = " + value.dump();
+    for (const auto& [part, inner] : value.is_object() ? value.items() : Json::object().items()) spelt += ", " + key + "." + part + " = " + inner.dump();
+  }
+  put(folder_ / "spelt.toml", spelt + " }\n" + rest);
+  const Outcome outcome = run({"train", "spelt.toml", "--set", "train.steps=2", "--set", "model.head_dim=0"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+}
+
 TEST_F(HuggingFaceTest, GenerateSamplesFromAFolderAsFromItsImportAndLeavesNothing) {
   fs::remove(folder_ / "hf/tokenizer.json");
   const Surroundings here{{"TMPDIR=" + folder_.string()}, nullptr};

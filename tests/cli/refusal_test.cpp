@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +37,72 @@ TEST_F(RefusalTest, NamesADtypeThatDoesNotExist) { expect_refused({"train.dtype=
 TEST_F(RefusalTest, NamesADeviceThatIsNotBuilt) { expect_refused({"memory.device=cuda:0"}, 2, "memory.device"); }
 TEST_F(RefusalTest, NamesALossScaleThatNothingUses) { expect_refused({"train.loss_scale=128"}, 2, "train.loss_scale"); }
 TEST_F(RefusalTest, NamesAnEpsilonThatIsZeroInFp32) { expect_refused({"optimizer.epsilon=1e-50"}, 2, "optimizer.epsilon"); }
+TEST_F(RefusalTest, NamesSizesThatNoModelHas) {
+  expect_refused({"model.hidden=2147483646"}, 2, "model.hidden = 2147483646");
+  expect_refused({"model.layers=1000000"}, 2, "must be an integer in 1..65536");
+  expect_refused({"train.sequence_length=2147483647", "model.context=2147483647"}, 2, "train.sequence_length");
+  expect_refused({"model.family=llama", "model.heads=4096", "model.hidden=4096", "model.head_dim=8192"}, 2, "model.head_dim = 8192");
+}
+// Hundreds of megabytes at the most, and at once: the graphs of such a step would take gigabytes.
+TEST_F(RefusalTest, StepsOfTooManyMicroBatchesAreNotTried) {
+  for (const char* change : {"train.micro_batches=10000000", "model.layers=65536", "train.micro_batch_size=2000000", "model.vocab=16777216"}) {
+    const Outcome outcome = train({change, "data.validation=[]"}, {"--log-level", "warn"});
+    EXPECT_EQ(outcome.status, 3) << change << outcome.err;
+    EXPECT_LT(outcome.peak_bytes, 1ULL << 30) << change;
+  }
+}
+TEST_F(RefusalTest, NamesAFolderForTemporaryFilesThatIsMissing) {
+  ASSERT_EQ(train({"train.steps=1"}).status, 0);
+  ASSERT_EQ(run({"export", "--run", "run", "--to", "hf"}).status, 0);
+  expect_one_error_line(run({"generate", "--model", "hf", "--prompt", "a"}, {{"TMPDIR=/nonexistent"}, nullptr}), 4, "TMPDIR");
+}
+TEST_F(RefusalTest, NamesSamplingThatIsNoNumber) {
+  ASSERT_EQ(train({"train.steps=1"}).status, 0);
+  expect_one_error_line(run({"generate", "--run", "run", "--prompt", "a", "--temperature", "nan"}), 2, "temperature = nan");
+  expect_one_error_line(run({"generate", "--run", "run", "--prompt", "a", "--top-p", "nan"}), 2, "top_p = nan");
+}
+TEST_F(RefusalTest, EmptyNamesAreRefused) {
+  ASSERT_EQ(train({"train.steps=1"}).status, 0);
+  expect_one_error_line(run({"export", "--run", "run", "--to", ""}), 2, "--to");
+  expect_one_error_line(run({"export", "--run", "", "--to", "out"}), 2, "run directory");
+  expect_one_error_line(run({"import", "--from", "", "--run", "x"}), 2, "--from");
+  expect_one_error_line(run({"inspect", ""}), 2, "run directory");
+}
+TEST_F(RefusalTest, AnExportIntoALinkWritesToWhatItLeadsTo) {
+  ASSERT_EQ(train({"train.steps=1"}).status, 0);
+  std::filesystem::create_directory(folder_ / "real");
+  std::filesystem::create_directory_symlink("real", folder_ / "link");
+  const Outcome outcome = run({"export", "--run", "run", "--to", "link"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "real/model.safetensors"));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder_ / "link"));
+}
+// A link that has our temporary folder's name is not followed, and what it leads to stays.
+TEST_F(RefusalTest, AnExportEmptiesNothingOfTheUsers) {
+  ASSERT_EQ(train({"train.steps=1"}).status, 0);
+  std::filesystem::create_directory(folder_ / "mine");
+  std::ofstream(folder_ / "mine/file") << "mine";
+  std::filesystem::create_directory_symlink("mine", folder_ / "out.gsnake-partial");
+  EXPECT_EQ(run({"export", "--run", "run", "--to", "out"}).status, 4);
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "mine/file"));
+}
+// As an ordinary user, whom limits hold: root is above them.
+TEST_F(RefusalTest, NamesALimitOnProcesses) {
+  if (::geteuid() == 0) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_)) ASSERT_EQ(::chown(entry.path().c_str(), 65533, 65533), 0);
+    ASSERT_EQ(::chown(folder_.c_str(), 65533, 65533), 0);
+  }
+  const Surroundings few{{}, [] {
+                           const rlimit one{1, 1};
+                           if (::geteuid() == 0 && (::setresgid(65533, 65533, 65533) != 0 || ::setresuid(65533, 65533, 65533) != 0)) ::_exit(126);
+                           ::setrlimit(RLIMIT_NPROC, &one);
+                         }};
+  const Outcome outcome = train({"train.steps=1"}, {"--log-level", "warn"}, few);
+  if (outcome.status == 126 || outcome.status == 127) GTEST_SKIP() << "the program can't be run by another user here";
+  EXPECT_EQ(outcome.status, 3) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("ulimit -u"));
+}
+
 TEST_F(RefusalTest, NeedsAFileToTrainOn) { expect_refused({"data.train=[]"}, 2, "data.train = []"); }
 TEST_F(RefusalTest, NamesACorpusThatIsMissing) { expect_refused({"data.train=absent.txt"}, 5, "absent.txt"); }
 TEST_F(RefusalTest, NamesAValidationFileThatIsMissing) {

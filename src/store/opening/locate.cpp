@@ -90,6 +90,7 @@ std::string recorded_run_dir(const Manifest& manifest) {
 }
 
 Place locate(const std::string& directory, const std::vector<std::string>& ssd_paths) {
+  if (directory.empty()) throw Error(ErrorKind::usage, "the run's folder is \"\": name a run directory, or one of its SSD paths");
   std::error_code ignored;
   const std::string named = fs::weakly_canonical(fs::absolute(directory), ignored).string();
   std::string fault;
