@@ -178,7 +178,8 @@ def check(path, cutter, size, has_separator, progress):
     for piece in pieces(path, cutter, size):
         progress.show(piece.read)
         has_text = has_text or piece.text != ""
-        source.largest = max(source.largest, len(piece.text.encode()))
+        if len(piece.text) * 4 > source.largest:
+            source.largest = max(source.largest, len(piece.text.encode()))
         if piece.key == "completion":
             source.form = EXAMPLES
             if piece.text == "" and not has_separator:

@@ -112,7 +112,7 @@ def identity(path):
 
 
 def check_inputs(paths, tokenizer):
-    """That they can be read, and that none of them, nor the tokenizer, would be written over. Reads nothing."""
+    """That they can be read, their tokens be written, and none of them, nor the tokenizer, be written over. Reads nothing."""
     kept = {identity(tokenizer): tokenizer}
     for path in paths:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -120,6 +120,9 @@ def check_inputs(paths, tokenizer):
         with open(path, "rb"):
             pass
         kept[identity(path)] = path
+        folder = os.path.dirname(path) or "."
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise Refusal(f"{folder}: the tokens of {path} cannot be written there; make it writable, or copy or link the file to a folder that is")
     kept.pop(None, None)
     for path in paths:
         for output in possible_outputs(path):
@@ -130,7 +133,7 @@ def check_inputs(paths, tokenizer):
 
 
 def check_outputs(sources):
-    """That each output is written once, and can be."""
+    """That each output is written once, and is no folder."""
     writers = {}
     for source in sources:
         for output in outputs_of(source.path, source.form):
@@ -140,9 +143,6 @@ def check_outputs(sources):
                 raise Refusal(f"{other.path} and {source.path} would both be written to {output}; {what}")
             if os.path.isdir(output):
                 raise Refusal(f"{output}: it is a folder, in the place of the tokens of {source.path}; rename one of them")
-        folder = os.path.dirname(source.path) or "."
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise Refusal(f"{folder}: the tokens of {source.path} cannot be written there; make it writable, or copy or link the file to a folder that is")
 
 
 class MegatronWriter:

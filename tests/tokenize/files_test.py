@@ -1,6 +1,7 @@
 """What is read and what is written, without the process around it."""
 import array
 import contextlib
+import json
 import os
 import pathlib
 import struct
@@ -69,12 +70,15 @@ class Converted(InFolder):
     def test_a_text_in_small_blocks_and_pieces_is_one_document(self):
         text = "é日本 mixed\r\n\n words, “and” 👩‍👩‍👧‍👦 lines\n" * 40
         path = self.write("a.txt", b"\xef\xbb\xbf" + text.encode())
+        lines = self.write("b.jsonl", json.dumps({"text": text}) + '\n{"text": "a b c d e"}\n')
         self.addCleanup(setattr, inputs, "BLOCK", inputs.BLOCK)
         self.addCleanup(setattr, encode, "PIECE", encode.PIECE)
         for inputs.BLOCK, encode.PIECE, kind in ((1, 1, "gpt2"), (2, 5, "llama3"), (3, 1, "stripped"), (7, 11, "llama2"), (1 << 20, 1 << 16, "gpt2")):
             with self.subTest(block=inputs.BLOCK, piece=encode.PIECE, kind=kind):
                 self.convert(path, kind=kind)
                 self.assertEqual(megatron(self.folder / "a"), [self.ids(text, kind)])
+                self.convert(lines, kind=kind)
+                self.assertEqual(megatron(self.folder / "b"), [self.ids(text, kind), self.ids("a b c d e", kind)])
 
     def test_documents_end_with_one_separator_and_empty_ones_are_left_out(self):
         path = self.write("a.jsonl", '{"text": "one"}\r\n\n{"text": ""}\n{"text": "two<|end|>"}\n{"text": "3", "other": null}')
