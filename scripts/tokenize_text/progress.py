@@ -34,8 +34,8 @@ class Progress:
         self.shown_s, self.is_shown = now_s, True
         done = min(self.before + self.done, self.total)
         rate = done / (now_s - self.begin_s)
-        left = f"{(self.total - done) / rate:.0f} s left" if rate else ""
-        self._write(f"\r{self.verb} {size_text(done)} of {size_text(self.total)}, {size_text(rate)}/s, {left}\033[K")
+        speed = f", {size_text(rate)}/s, {(self.total - done) / rate:.0f} s left" if rate else ""
+        self._write(f"\r{self.verb} {size_text(done)} of {size_text(self.total)}{speed}\033[K")
 
     def end_file(self, size_bytes):
         self.before, self.done = self.before + size_bytes, 0

@@ -1,6 +1,7 @@
 """What is read and what is written, without the process around it."""
 import array
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -196,6 +197,28 @@ class Written(InFolder):
         writer.size = (1 << 31) - 2
         with self.assertRaisesRegex(Refusal, "a document of 2147483648 tokens"):
             writer.add(array.array("H", [1, 2]))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Shown(unittest.TestCase):
+    def test_progress_says_bytes_rate_and_time_left_four_times_a_second(self):
+        terminal = Terminal()
+        shown = progress.Progress("tokenized", 3000, terminal)
+        self.addCleanup(setattr, progress.time, "monotonic", progress.time.monotonic)
+        begin_s = shown.begin_s
+        for after_s, done in ((0.2, 100), (0.3, 150), (0.4, 200), (0.5, 250), (0.6, 300)):
+            progress.time.monotonic = lambda now_s=begin_s + after_s: now_s
+            shown.show(done)
+        shown.end_file(1000)
+        progress.time.monotonic = lambda: begin_s + 2
+        shown.show(1000)
+        shown.clear()
+        self.assertEqual(terminal.getvalue(), "\rtokenized 150 B of 3 kB, 500 B/s, 6 s left\033[K\rtokenized 300 B of 3 kB, 500 B/s, 5 s left\033[K"
+                                              "\rtokenized 2 kB of 3 kB, 1 kB/s, 1 s left\033[K\r\033[K")
 
 
 class Clashes(InFolder):
