@@ -5,142 +5,118 @@
                                                          {"prompt": ..., "completion": ...}: FILE.tokens.jsonl, completions counted
   tokenize --tokenizer T --text "some text"              its ids, for gsnake generate --prompt-tokens
   tokenize --tokenizer T --decode 1,2,3                  the text of ids
+
+All files are read through and checked before the first is turned into tokens. Status 0: done; 1: refused, in a line that says why, with
+nothing written of that file; 2: not such arguments; 130, 143, 129: ended by Ctrl-C, SIGTERM, SIGHUP (or 128 and a signal's number).
 """
-import argparse
-import array
-import json
 import os
-import struct
 import sys
 
+# This folder comes last: it has a tokenize.py, which must not stand in for Python's own module of that name.
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path = [folder for folder in sys.path if os.path.realpath(folder) != HERE] + [HERE]
+sys.dont_write_bytecode = True
+
+from tokenize_text.signals import Signals  # before what takes time to load
+
+SIGNALS = Signals() if __name__ == "__main__" else None
+
+import argparse
+import contextlib
+import json
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 from tokenizers import Tokenizer
 
-PIECE = 1 << 20  # characters of text that are encoded at once, up to a line's end
-BATCH = 512  # lines
+from tokenize_text import outputs
+from tokenize_text.convert import Converter
+from tokenize_text.cuts import Cutter
+from tokenize_text.errors import Refusal, printable
+from tokenize_text.progress import Progress
 
 
-def fail(message):
-    sys.exit(f"tokenize: {message}")
+def load(path):
+    """The tokenizer without the truncation and padding that its file may ask for: those are for batches of a classifier."""
+    try:
+        with open(path, "rb"):
+            pass
+        tokenizer = Tokenizer.from_file(path)
+    except OSError as error:
+        raise Refusal(f"cannot use the tokenizer {path}: {error.strerror}") from None
+    except Exception as error:  # the library throws nothing more particular
+        raise Refusal(f"cannot use the tokenizer {path}: {error}") from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
-def largest_id(tokenizer):
-    """Ids may have gaps: there can be fewer tokens than the largest id says."""
-    return max(tokenizer.get_vocab(with_added_tokens=True).values())
+def separator_of(tokenizer, arguments):
+    if arguments.separator is None:
+        return []
+    id = tokenizer.token_to_id(arguments.separator)
+    if id is None:
+        raise Refusal(f"--separator {arguments.separator}: {arguments.tokenizer} has no such token")
+    return [id]
 
 
-class MegatronWriter:
-    """NAME.bin and NAME.idx, written as the documents come. Both appear when they are whole."""
-
-    def __init__(self, name, vocab):
-        self.name, self.code, self.type = name, *((8, "H") if vocab <= 1 << 16 else (4, "i"))
-        self.bin = open(name + ".bin.partial", "wb")
-        self.sizes, self.size = array.array("i"), 0
-
-    def add(self, ids):
-        tokens = array.array(self.type, ids)
-        if sys.byteorder == "big":
-            tokens.byteswap()
-        tokens.tofile(self.bin)
-        self.size += len(tokens)
-
-    def end_document(self):
-        if self.size >= 1 << 31:
-            fail(f"{self.name}: a document of {self.size} tokens is more than Megatron's index can tell; split the file")
-        self.sizes.append(self.size)
-        self.size = 0
-
-    def close(self):
-        self.bin.close()
-        width, count = array.array(self.type).itemsize, len(self.sizes)
-        with open(self.name + ".idx.partial", "wb") as index:
-            index.write(b"MMIDIDX\x00\x00" + struct.pack("<QBQQ", 1, self.code, count, count + 1))
-            index.write(struct.pack(f"<{count}i", *self.sizes))
-            offset = 0
-            for size in self.sizes:
-                index.write(struct.pack("<q", offset))
-                offset += size * width
-            index.write(struct.pack(f"<{count + 1}q", *range(count + 1)))
-        for kind in (".bin", ".idx"):
-            os.replace(self.name + kind + ".partial", self.name + kind)
-        print(f"{self.name}.bin: {offset // width} tokens in {count} documents")
+def encoded(tokenizer, text):
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise Refusal(f"--text: its character {error.start + 1} is not UTF-8") from None
+    return ",".join(map(str, tokenizer.encode(text).ids))
 
 
-def pieces(file):
-    while True:
-        text = file.read(PIECE)
-        if not text:
-            return
-        yield text + file.readline()
+def decoded(tokenizer, arguments):
+    ids = []
+    for word in arguments.decode.split(","):
+        if not word.strip().isdecimal() or tokenizer.id_to_token(min(int(word), (1 << 32) - 1)) is None:
+            raise Refusal(f'--decode: "{word}" is not an id of {arguments.tokenizer}; give ids as 1,2,3')
+        ids.append(int(word))
+    return tokenizer.decode(ids, skip_special_tokens=False)
 
 
-def ids_of(tokenizer, texts):
-    return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+def say(line, may_be_lost=False):
+    """`may_be_lost`: a summary of files that are in place, from which a reader that has gone away takes nothing."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")
+        if not may_be_lost or not isinstance(error, BrokenPipeError):
+            raise Refusal(f"standard output: {error.strerror}") from None
 
 
-def convert_text(tokenizer, path, separator):
-    with open(path, encoding="utf-8", newline="") as file:
-        writer = MegatronWriter(os.path.splitext(path)[0], largest_id(tokenizer) + 1)
-        for text in pieces(file):
-            writer.add(ids_of(tokenizer, [text])[0])
-    writer.add(separator)
-    writer.end_document()
-    writer.close()
+def warn(line):
+    with contextlib.suppress(OSError):
+        print(f"tokenize: {printable(line)}", file=sys.stderr, flush=True)
 
 
-def batches(path):
-    lines = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                fail(f"{path}, line {number}: {error}")
-            if len(lines) == BATCH:
-                yield lines
-                lines = []
-    if lines:
-        yield lines
+def convert(converter, paths):
+    checking = Progress("checked", sum(os.path.getsize(path) for path in paths))
+    try:
+        sources = converter.check(paths, checking)
+    finally:
+        checking.clear()
+    for source in sources:
+        if line := converter.memory_line(source):
+            warn(line)
+    progress = Progress("tokenized", checking.total)
+    for source in sources:
+        try:
+            line = converter.convert(source, progress)
+        except OSError as error:
+            raise Refusal(f"{error.filename or source.path}: {error.strerror}") from None
+        except (Refusal, MemoryError):
+            raise
+        except Exception as error:  # the library's
+            raise Refusal(f"{source.path}: {error}") from None
+        finally:
+            progress.clear()
+        progress.end_file(source.bytes)
+        say(printable(line), may_be_lost=True)
 
 
-def convert_documents(tokenizer, path, separator):
-    writer = MegatronWriter(os.path.splitext(path)[0], largest_id(tokenizer) + 1)
-    for lines in batches(path):
-        for ids in ids_of(tokenizer, [line["text"] for line in lines]):
-            writer.add(ids + separator)
-            writer.end_document()
-    writer.close()
-
-
-def convert_examples(tokenizer, path, separator):
-    target = os.path.splitext(path)[0] + ".tokens.jsonl"
-    count = 0
-    with open(target + ".partial", "w", encoding="ascii") as out:
-        for lines in batches(path):
-            prompts = ids_of(tokenizer, [line["prompt"] for line in lines])
-            completions = ids_of(tokenizer, [line["completion"] for line in lines])
-            for prompt, completion in zip(prompts, completions):
-                completion = completion + separator
-                json.dump({"tokens": prompt + completion, "mask": [0] * len(prompt) + [1] * len(completion)}, out, separators=(",", ":"))
-                out.write("\n")
-                count += 1
-    os.replace(target + ".partial", target)
-    print(f"{target}: {count} examples")
-
-
-def convert(tokenizer, path, separator):
-    if not path.endswith(".jsonl"):
-        return convert_text(tokenizer, path, separator)
-    first = next(batches(path), [{}])[0]
-    if "text" in first:
-        return convert_documents(tokenizer, path, separator)
-    if "prompt" in first and "completion" in first:
-        return convert_examples(tokenizer, path, separator)
-    fail(f'{path}: its first line has neither "text" nor "prompt" and "completion"')
-
-
-def main():
+def parse():
     parser = argparse.ArgumentParser(prog="tokenize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", required=True, help="a tokenizer.json of Hugging Face's")
     parser.add_argument("--separator", metavar="TOKEN", help="token that ends each document and completion, such as <|endoftext|>")
@@ -148,27 +124,51 @@ def main():
     parser.add_argument("--decode", metavar="IDS", help="print the text of these ids")
     parser.add_argument("files", nargs="*")
     arguments = parser.parse_args()
-    try:
-        tokenizer = Tokenizer.from_file(arguments.tokenizer)
-    except Exception as error:  # the library throws nothing more particular
-        fail(f"cannot use the tokenizer {arguments.tokenizer}: {error}")
-    separator = []
-    if arguments.separator is not None:
-        separator = [tokenizer.token_to_id(arguments.separator)]
-        if separator[0] is None:
-            fail(f"--separator {arguments.separator}: {arguments.tokenizer} has no such token")
-    if arguments.text is not None:
-        print(",".join(map(str, tokenizer.encode(arguments.text).ids)))
-    elif arguments.decode is not None:
-        print(tokenizer.decode([int(id) for id in arguments.decode.split(",")], skip_special_tokens=False))
-    elif not arguments.files:
+    if arguments.text is None and arguments.decode is None and not arguments.files:
         parser.error("name files, or give --text or --decode")
+    return arguments
+
+
+def main(signals):
+    arguments = parse()
+    signals.clean = outputs.discard_all
+    outputs.check_inputs(arguments.files, arguments.tokenizer)
+    tokenizer = load(arguments.tokenizer)
+    separator = separator_of(tokenizer, arguments)
+    if arguments.text is not None:
+        say(encoded(tokenizer, arguments.text))
+    elif arguments.decode is not None:
+        say(decoded(tokenizer, arguments))
+    if arguments.files:
+        convert(Converter(tokenizer, Cutter(tokenizer, json.loads(tokenizer.to_str())), separator, signals), arguments.files)
+
+
+def run(signals):
+    """main()'s status. What it throws becomes a line."""
     try:
-        for path in arguments.files:
-            convert(tokenizer, path, separator)
-    except (OSError, UnicodeDecodeError, KeyError, TypeError) as error:
-        fail(f"{path}: {error}")
+        main(signals)
+        return 0
+    except SystemExit as error:  # argparse's
+        return error.code or 0
+    except Refusal as error:
+        why = str(error)
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror or error)
+    except MemoryError:
+        why = "there is not enough memory"
+    except BaseException as error:  # what the library throws is of no particular kind, and a panic of it not even an Exception
+        why = f"{type(error).__name__}: {error}"
+    outputs.discard_all()
+    warn(why)
+    return 1
 
 
 if __name__ == "__main__":
-    main()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape" if stream is sys.stdout else "backslashreplace")
+    status = run(SIGNALS)
+    try:
+        sys.stdout.flush()
+    finally:
+        os._exit(status)  # without waiting for calls of the library that nobody waits for
