@@ -98,8 +98,8 @@ ssd.paths = ["run/ssd"]
   std::string spelt = "model = { from = \"\"";
   for (const auto& [key, value] : model.items()) {
     if (key == "from") continue;
-    if (!value.is_object()) spelt += ", " + key + " = " + value.dump();
-    for (const auto& [part, inner] : value.is_object() ? value.items() : Json::object().items()) spelt += ", " + key + "." + part + " = " + inner.dump();
+    const Json table = value.is_object() ? value : Json{{"", value}};
+    for (const auto& [part, inner] : table.items()) spelt += ", " + key + (part.empty() ? "" : "." + part) + " = " + inner.dump();
   }
   put(folder_ / "spelt.toml", spelt + " }\n" + rest);
   const Outcome outcome = run({"train", "spelt.toml", "--set", "train.steps=2", "--set", "model.head_dim=0"});
