@@ -72,10 +72,10 @@ const std::vector<Shape>& shapes() {
   return all;
 }
 
-// Of each shape: 50 in all, more in a long run.
+// Of each shape: 36 in all, more in a long run.
 int kills() {
   const int each = static_cast<int>(shapes().size());
-  return (sweep(50, 1000) + each - 1) / each;
+  return (sweep(36, 1000) + each - 1) / each;
 }
 
 class KillTest : public FaultTest, public testing::WithParamInterface<Shape> {
@@ -149,14 +149,14 @@ TEST_P(KillTest, AtRandomInstantsLosesNothingThatWasCommitted) {
 
 // From preallocation over the first commits; then, when there is one, from the resume over the next ones.
 TEST_P(KillTest, BeforeSomeSystemCallsThatMakeThingsDurableLosesNothing) {
-  constexpr int kCalls = 4;
-  constexpr int kStride = 23;  // over creation, or a resume, and the first commits
+  const int calls = sweep(2, 4);
+  const int stride = sweep(46, 23);  // over creation, or a resume, and the first commits
   Phases phases;
-  const int offset = static_cast<int>(std::hash<std::string>()(GetParam().name) % kStride);
+  const int offset = static_cast<int>(std::hash<std::string>()(GetParam().name) % stride);
   for (int round = 0; round < 2 && !HasFailure(); ++round) {
-    for (int call = 0; call < kCalls && !HasFailure(); ++call) {
+    for (int call = 0; call < calls && !HasFailure(); ++call) {
       const std::string name = "killed-" + std::to_string(round) + "-" + std::to_string(call);
-      Process process(folder_, name, endless(), among("any,," + std::to_string(kStride * call + offset) + ",kill"));
+      Process process(folder_, name, endless(), among("any,," + std::to_string(stride * call + offset) + ",kill"));
       const Outcome outcome = process.wait();
       ASSERT_EQ(outcome.status, 128 + SIGKILL) << outcome.err;
       phases.add(outcome);
@@ -287,7 +287,7 @@ TEST_F(KillEveryCallTest, OfGoingBackToASnapshotLeavesTheLastCommitOrTheSnapshot
   const std::vector<std::string> changes{"train.delay=0.5", "run.snapshot_every=2", "run.snapshot_keep=2", "train.steps=6"};
   std::set<int> seen;
   bool whole = false;
-  for (int call = 1; !whole && !HasFailure(); call += 4) {
+  for (int call = 1; !whole && !HasFailure(); call += sweep(7, 4)) {
     ASSERT_LT(call, kMostCalls);
     const Outcome to_the_end = train(changes);
     ASSERT_EQ(to_the_end.status, 0) << to_the_end.err;
@@ -316,7 +316,7 @@ TEST_F(KillEveryCallTest, OfARunThatIsNotDurableLeavesTheCleanEndBeforeOrNoRun) 
   };
   std::set<int> seen;
   std::vector<std::string> kills{"unlink,/manifest.json,0,kill"};
-  for (int call = 0; call < 45; call += 3) kills.push_back("any,," + std::to_string(call) + ",kill");
+  for (int call = 0; call < 45; call += sweep(5, 3)) kills.push_back("any,," + std::to_string(call) + ",kill");
   for (const std::string& kill : kills) {
     if (HasFailure()) break;
     ASSERT_EQ(train(with("train.steps=3")).status, 0);

@@ -15,7 +15,7 @@ void expect_same_bits(const Setup& setup, std::uint64_t seed, device::Device& de
   for (const auto& [kind, count] : journey.tally()) (*tally)[kind] += count;
 }
 
-std::uint64_t problems() { return seeds(60); }
+std::uint64_t problems() { return seeds(40); }
 
 TEST(BitIdentity, TrainsAsInMemoryOnTheCpuDevice) {
   const auto device = device::make_cpu_device();

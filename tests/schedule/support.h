@@ -15,7 +15,7 @@ namespace gsnake::schedule::test {
 
 // Sanitizers slow this code down by an order of magnitude.
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-inline constexpr int kSlowdown = 10;
+inline constexpr int kSlowdown = 20;
 #else
 inline constexpr int kSlowdown = 1;
 #endif
