@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "hf/config_reader.h"
+#include "hf/folder.h"
 #include "hf/refusal.h"
 
 namespace gsnake::hf {
@@ -341,6 +342,7 @@ ModelConfig parse_model_config(const std::string& path, std::string_view text) {
 
 ModelConfig read_model_config(const std::string& folder) {
   const std::string path = (std::filesystem::path(folder) / kConfigName).string();
+  if (!is_file(path)) explain_absence(folder, kConfigName);
   ModelConfig model = parse_model_config(path, read_text(path, kMostConfigBytes));
   model.from = folder;
   return model;
