@@ -28,12 +28,17 @@ struct Refused {
   const char* why;
 };
 constexpr const char* kQuantized = "the weights are quantized; take the model's own folder, with bf16, fp16 or fp32 weights";
+constexpr const char* kInner = "this build has a model's keys at the top only";
 constexpr std::array kRefused{
     Refused{"quantization_config", kQuantized},
     Refused{"quantization", kQuantized},
     Refused{"compression_config", kQuantized},
     Refused{"transformers_weights", "it names another file of weights; rename that to model.safetensors and take the key out"},
     Refused{"per_layer_config", "this build has layers of one shape only"},
+    Refused{"text_config", kInner},
+    Refused{"decoder", kInner},
+    Refused{"generator", kInner},
+    Refused{"kv_sharing_modes", "this build has keys and values for each layer only"},
     Refused{"pruned_heads", "this build has all heads in all layers only"},
     Refused{"fusion_config", "this build has no other layers in the place of a model's own"},
     Refused{"attention_chunk_size", "this build has no attention within chunks"},

@@ -184,9 +184,10 @@ TEST(ConfigKeys, EachFamilyIsRefusedWhatItsOwnClassReads) {
   EXPECT_EQ(refusal(with("mistral", biased)), "accepted");  // its class never reads it
   EXPECT_THAT(refusal(with("llama", {{"sliding_window", 8}})), HasSubstr("sliding_window = 8: this family has none"));
   EXPECT_THAT(refusal(with("gpt2", {{"layer_types", {"sliding_attention"}}})), HasSubstr("layer_types"));
-  for (const Json& change : {Json{{"quantization", {{"bits", 4}}}}, Json{{"per_layer_config", {{"0", {{"hidden_act", "gelu"}}}}}},
-                             Json{{"transformers_weights", "a.safetensors"}}, Json{{"pruned_heads", {{"0", {1}}}}},
-                             Json{{"rope_interleaved", true}}, Json{{"attention_chunk_size", 8}}, Json{{"partial_rotary_factor", 0.5}}}) {
+  for (const Json& change :
+       {Json{{"quantization", {{"bits", 4}}}}, Json{{"per_layer_config", {{"0", {{"hidden_act", "gelu"}}}}}},
+        Json{{"transformers_weights", "a.safetensors"}}, Json{{"pruned_heads", {{"0", {1}}}}}, Json{{"rope_interleaved", true}},
+        Json{{"attention_chunk_size", 8}}, Json{{"text_config", {{"hidden_size", 8}}}}, Json{{"partial_rotary_factor", 0.5}}}) {
     EXPECT_THAT(refusal(with("llama", change)), HasSubstr(change.begin().key() + " = ")) << change;
   }
 }
