@@ -31,8 +31,16 @@ std::string quoted(const std::string& text) {
   return expression;
 }
 
-void replace_spaces(std::string& text, const std::string& replacement) {
-  for (auto at = text.find(' '); at != std::string::npos; at = text.find(' ', at + replacement.size())) text.replace(at, 1, replacement);
+std::string with_spaces_replaced(const std::string& text, const std::string& replacement) {
+  std::string result;
+  for (const char character : text) {
+    if (character == ' ') {
+      result += replacement;
+    } else {
+      result += character;
+    }
+  }
+  return result;
 }
 
 }  // namespace
@@ -142,7 +150,7 @@ void PieceCutter::add_metaspace(const Json& part) {
     Pieces cut;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       auto& piece = pieces[i];
-      replace_spaces(piece, replacement);
+      piece = with_spaces_replaced(piece, replacement);
       const bool prepends = scheme == "always" || (scheme == "first" && is_first && i == 0);
       if (prepends && !piece.starts_with(replacement)) piece.insert(0, replacement);
       if (!splits) {
@@ -160,11 +168,19 @@ void PieceCutter::add_metaspace(const Json& part) {
   });
 }
 
-std::vector<std::string> PieceCutter::cut(const std::string& text, bool is_first) const {
+std::string PieceCutter::normalize(const std::string& text) const {
   try {
     std::string normal = text;
     for (const auto& form : forms_) normal = normalized(normal, form);
-    Pieces pieces{std::move(normal)};
+    return normal;
+  } catch (const std::runtime_error& error) {
+    refuse(path_, fmt::format("the text has no normal form: {}", error.what()));
+  }
+}
+
+std::vector<std::string> PieceCutter::cut(const std::string& normal, bool is_first) const {
+  try {
+    Pieces pieces{normal};
     for (const auto& stage : stages_) pieces = stage(pieces, is_first);
     return pieces;
   } catch (const std::runtime_error& error) {

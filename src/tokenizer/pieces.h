@@ -18,8 +18,11 @@ class PieceCutter {
   // Throws Error(input), naming a part that is not known here.
   PieceCutter(const std::string& path, const Json& json);
 
-  // Of one text between added tokens; the first one of its input or not. Bytes are written as byte_characters() where is_byte_level().
-  [[nodiscard]] std::vector<std::string> cut(const std::string& text, bool is_first) const;
+  // What the normalizer makes of a text.
+  [[nodiscard]] std::string normalize(const std::string& text) const;
+  // Of one normalized text between added tokens; the first one of its input or not. Bytes are written as byte_characters() where
+  // is_byte_level().
+  [[nodiscard]] std::vector<std::string> cut(const std::string& normal, bool is_first) const;
   [[nodiscard]] bool is_byte_level() const noexcept { return byte_level_; }
 
  private:

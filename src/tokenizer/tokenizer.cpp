@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "greedysnake/error.h"
+#include "tokenizer/added_tokens.h"
 #include "tokenizer/file.h"
 #include "tokenizer/models.h"
 #include "tokenizer/pieces.h"
@@ -52,17 +53,18 @@ class HuggingFace final : public Tokenizer {
 
   [[nodiscard]] std::vector<std::int64_t> encode(std::string_view text) const override {
     std::vector<std::int64_t> ids = before_;
-    bool is_first = true;
-    while (!text.empty()) {
-      const auto [begin, added] = next_added(text);
-      if (begin > 0) {
-        for (const auto& piece : cutter_.cut(std::string(text.substr(0, begin)), is_first)) model_->encode(piece, ids);
-      }
-      is_first = false;
-      if (added == nullptr) break;
-      ids.push_back(added->second);
-      text.remove_prefix(begin + added->first.size());
-    }
+    const auto add = [&](std::int64_t id) { ids.push_back(id); };
+    // As the library: tokens that stand for themselves are found in the text as it is, the others in what the normalizer makes of the rest.
+    raw_.split(
+        text,
+        [&](std::string_view part, bool is_first) {
+          const std::string normal = cutter_.normalize(std::string(part));
+          const auto encode_piece = [&](std::string_view inner, bool begins) {
+            for (const auto& piece : cutter_.cut(std::string(inner), is_first && begins)) model_->encode(piece, ids);
+          };
+          normalized_.split(normal, encode_piece, add);
+        },
+        add);
     ids.insert(ids.end(), behind_.begin(), behind_.end());
     return ids;
   }
@@ -75,8 +77,6 @@ class HuggingFace final : public Tokenizer {
   [[nodiscard]] std::int64_t size() const override { return static_cast<std::int64_t>(tokens_.size()); }
 
  private:
-  using Added = std::pair<std::string, std::int64_t>;
-
   void set_token(std::int64_t id, std::string bytes) {
     constexpr std::size_t kMostTokens = 1 << 21;
     const auto index = static_cast<std::size_t>(id);
@@ -115,29 +115,37 @@ class HuggingFace final : public Tokenizer {
     return bytes;
   }
 
+  // The library numbers tokens that the model has not behind it, one after another, whatever the file says.
+  std::int64_t id_of_added(const std::string& content) {
+    if (const auto known = model_->vocabulary().find(content); known != model_->vocabulary().end()) return known->second;
+    const auto next = std::max(static_cast<std::int64_t>(model_->vocabulary().size()), most_added_ + 1);
+    const std::int64_t id = added_ids_.try_emplace(content, next).first->second;
+    most_added_ = std::max(most_added_, id);
+    return id;
+  }
+
   void add_tokens(const Json& list) {
     for (const auto& entry : list) {
       const auto content = text_at(path_, entry, "content");
-      const auto id = id_of(path_, at(path_, entry, "id"));
+      static_cast<void>(id_of(path_, at(path_, entry, "id")));
       if (content.empty()) refuse(path_, "one of its added tokens is empty");
       for (const char* rule : {"lstrip", "rstrip", "single_word"}) {
         if (flag(entry, rule, false)) refuse_unknown(path_, fmt::format("the {} of its added token {}", rule, content));
       }
-      added_.emplace_back(content, id);
-      set_token(id, content);
+      set_token(id_of_added(content), content);
     }
-    // Of two that begin at one place the longer one counts.
-    std::stable_sort(added_.begin(), added_.end(), [](const Added& a, const Added& b) { return a.first.size() > b.first.size(); });
-  }
-
-  // Where the first added token begins; the text's size and nullptr where there is none.
-  [[nodiscard]] std::pair<std::size_t, const Added*> next_added(std::string_view text) const {
-    std::pair<std::size_t, const Added*> first{text.size(), nullptr};
-    for (const auto& added : added_) {
-      const auto place = text.find(added.first);
-      if (place < first.first) first = {place, &added};
+    // Of two that are found alike, one that is special counts.
+    for (const bool special : {true, false}) {
+      for (const auto& entry : list) {
+        if (flag(entry, "special", false) != special) continue;
+        const auto content = text_at(path_, entry, "content");
+        if (!flag(entry, "normalized", !special)) {
+          raw_.add(content, id_of_added(content));
+        } else if (auto normal = cutter_.normalize(content); !normal.empty()) {
+          normalized_.add(std::move(normal), id_of_added(content));
+        }
+      }
     }
-    return first;
   }
 
   void add_template(const Json& part) {
@@ -163,7 +171,10 @@ class HuggingFace final : public Tokenizer {
   PieceCutter cutter_;
   std::unique_ptr<PieceModel> model_;
   std::vector<std::optional<std::string>> tokens_;  // by id
-  std::vector<Added> added_;
+  Vocabulary added_ids_;                            // of those that the model has not
+  std::int64_t most_added_ = -1;
+  AddedTokens raw_;
+  AddedTokens normalized_;            // as the normalizer writes them
   std::vector<std::int64_t> before_;  // what the template puts before a text
   std::vector<std::int64_t> behind_;
 };
