@@ -1,10 +1,10 @@
 #include "hf/folder.h"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <fstream>
 
+#include "core/what_file.h"
 #include "hf/refusal.h"
 
 namespace gsnake::hf {
@@ -12,18 +12,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using core::lost_target;
+
 constexpr const char* kAdapterConfig = "adapter_config.json";
 constexpr const char* kWanted = "name one with config.json and safetensors files";
 
 bool is_there(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
-}
-
-// Of a link that leads nowhere; "" for anything else.
-std::string lost_target(const fs::path& path) {
-  std::error_code ignored;
-  return fs::is_symlink(path, ignored) && !fs::exists(path, ignored) ? fs::read_symlink(path, ignored).string() : std::string();
 }
 
 std::vector<std::string> folders_in(const std::string& folder) {
@@ -126,21 +122,7 @@ void explain_absence(const std::string& folder, const char* name) {
 }
 
 void refuse_other_kind(const std::string& path, std::string_view begin) {
-  struct Kind {
-    std::string_view begin;
-    const char* meaning;
-  };
-  constexpr std::array kKinds{
-      Kind{"version https://git-lfs", "it is a Git LFS pointer, not the file that is meant; get that with git lfs pull"},
-      Kind{"<!DOCTYPE", "it is a web page; download the file itself"},
-      Kind{"<!doctype", "it is a web page; download the file itself"},
-      Kind{"<html", "it is a web page; download the file itself"},
-      Kind{"GGUF", "it is a GGUF file; take the model's safetensors"},
-      Kind{"PK\x03\x04", "it is an archive, as torch.save() writes; save the model again with save_pretrained(), which writes safetensors"},
-  };
-  for (const Kind& kind : kKinds) {
-    if (begin.starts_with(kind.begin)) refuse(path, kind.meaning);
-  }
+  if (const std::string_view kind = core::other_kind(begin); !kind.empty()) refuse(path, std::string(kind));
 }
 
 std::string listed(const std::vector<std::string>& names, std::size_t most) {

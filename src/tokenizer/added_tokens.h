@@ -16,7 +16,7 @@ class AddedTokens {
   void add(std::string content, std::int64_t id);
   [[nodiscard]] bool empty() const noexcept { return tokens_.empty(); }
 
-  // Calls between(text, whether it begins the whole) and token(id) in order, from left to right; of tokens that begin at one place the
+  // Calls between(text, where it begins) and token(id) in order, from left to right; of tokens that begin at one place the
   // longest counts. What is empty is left out. Takes time in proportion to the text.
   template <typename Between, typename Token>
   void split(std::string_view text, Between&& between, Token&& token) const {
@@ -27,12 +27,12 @@ class AddedTokens {
         ++at;
         continue;
       }
-      if (at > done) between(text.substr(done, at - done), done == 0);
+      if (at > done) between(text.substr(done, at - done), done);
       token(found->second);
       at += found->first.size();
       done = at;
     }
-    if (done < text.size()) between(text.substr(done), done == 0);
+    if (done < text.size()) between(text.substr(done), done);
   }
 
  private:

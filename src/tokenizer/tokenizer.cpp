@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/what_file.h"
 #include "greedysnake/error.h"
 #include "tokenizer/added_tokens.h"
 #include "tokenizer/file.h"
@@ -57,10 +58,11 @@ class HuggingFace final : public Tokenizer {
     // As the library: tokens that stand for themselves are found in the text as it is, the others in what the normalizer makes of the rest.
     raw_.split(
         text,
-        [&](std::string_view part, bool is_first) {
+        [&](std::string_view part, std::size_t place) {
           const std::string normal = cutter_.normalize(std::string(part));
-          const auto encode_piece = [&](std::string_view inner, bool begins) {
-            for (const auto& piece : cutter_.cut(std::string(inner), is_first && begins)) model_->encode(piece, ids);
+          const std::size_t of_first = place > 0 ? 0 : cutter_.normalize(std::string(part.substr(0, character_bytes(part)))).size();
+          const auto encode_piece = [&](std::string_view inner, std::size_t begin) {
+            for (const auto& piece : cutter_.cut(std::string(inner), of_first - std::min(of_first, begin))) model_->encode(piece, ids);
           };
           normalized_.split(normal, encode_piece, add);
         },
@@ -182,6 +184,7 @@ class HuggingFace final : public Tokenizer {
 std::string read_file(const std::string& path) {
   constexpr std::uint64_t kMostBytes = 256ULL << 20;
   std::error_code unknown;
+  if (std::filesystem::is_directory(path, unknown)) refuse(path, "it is a folder; name the tokenizer.json in it");
   if (const auto size = std::filesystem::file_size(path, unknown); !unknown && size > kMostBytes) {
     refuse(path, fmt::format("it has {} bytes, more than the {} that such a file may have", size, kMostBytes));
   }
@@ -190,9 +193,13 @@ std::string read_file(const std::string& path) {
   if (file) text << file.rdbuf();
   if (!file || file.bad()) {
     const std::error_code code(errno, std::generic_category());
+    const std::string target = core::lost_target(path);
+    if (!target.empty()) refuse(path, fmt::format("it is a link to {}, which is not there; download it again", target));
     refuse(path, fmt::format("{}; check data.tokenizer or --tokenizer", code.message()));
   }
-  return text.str();
+  std::string bytes = text.str();
+  if (const auto kind = core::other_kind(bytes); !kind.empty()) refuse(path, std::string(kind));
+  return bytes;
 }
 
 // Its parts hold parts: what is read of them goes as deep as they do.

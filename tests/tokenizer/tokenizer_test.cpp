@@ -144,6 +144,24 @@ TEST_F(Tokenizers, AddedTokensAreFoundBeforeOrBehindTheNormalizer) {
   EXPECT_THAT(tokenizer->encode("\xe3\x8e\x9ek"), ElementsAre(6));  // U+339E, which is km
 }
 
+TEST_F(Tokenizers, SaysWhatAFileOfAnotherKindIs) {
+  EXPECT_THAT(refusal("version https://git-lfs.example/spec/v1\noid sha256:00\n"),
+              AllOf(HasSubstr("it is a Git LFS pointer"), HasSubstr("git lfs pull")));
+  EXPECT_THAT(refusal("<!DOCTYPE html>"), HasSubstr("it is a web page"));
+  const auto refusal_of = [](const std::filesystem::path& path) {
+    try {
+      static_cast<void>(load(path.string()));
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  std::filesystem::create_symlink("../blobs/0123", folder_ / "link");
+  EXPECT_THAT(refusal_of(folder_ / "link"), HasSubstr("it is a link to ../blobs/0123, which is not there"));
+  EXPECT_THAT(refusal_of(folder_), HasSubstr("it is a folder; name the tokenizer.json in it"));
+  EXPECT_THAT(refusal_of(folder_ / "absent"), HasSubstr("No such file"));
+}
+
 TEST_F(Tokenizers, RefusesRulesOfAddedTokensThatItDoesNotKnow) {
   const std::string head =
       R"({"pre_tokenizer": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "added_tokens": [)";

@@ -34,7 +34,9 @@ CUTS = {
              {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level()]},
              {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": False}, byte_level(regex=False)]}],
     "unigram": [metaspace("always"), metaspace("first"), metaspace("never"), metaspace("always", False),
-                {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace("always")]}],
+                {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace("always")]},
+                {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace("first")]},
+                {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"String": "a"}, "behavior": "Isolated", "invert": False}, metaspace("first", False)]}],
 }
 
 
