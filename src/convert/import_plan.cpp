@@ -89,12 +89,19 @@ class Planner {
     hf::refuse(folder_.folder(), fmt::format("{}; there: {}", what, there));
   }
 
+  // Of two that are tied a writer may keep either: safetensors' own save_model() keeps the head.
+  const hf::TensorSource* find(const std::string& tensor, std::size_t unit, const optim::ParameterInfo& info) const {
+    const hf::TensorSource* source = folder_.find(tensor);
+    if (source != nullptr || !layout_.tied || unit != 0 || info.name != model_.tied[0].embedding_name) return source;
+    return folder_.find(name_in_folder(name_of_parameter(model_, layout_.units.size() - 1, model_.tied[0].head_name), layout_.units.size() - 1));
+  }
+
   ParameterSource source_of(std::size_t unit, const optim::ParameterInfo& info) {
     const TensorName& name = name_of_parameter(model_, unit, info.name);
     const std::string tensor = name_in_folder(name, unit);
-    const hf::TensorSource* source = folder_.find(tensor);
+    const hf::TensorSource* source = find(tensor, unit, info);
     if (source == nullptr) refuse_missing(tensor, unit + 1 == layout_.units.size() && tensor.ends_with("head.weight"));
-    used_.insert(tensor);
+    used_.insert(source->tensor.name);
     check(*source, tensor_shape(name, info.sizes));
     return {source, *source->tensor.known_dtype(), name.transposed};
   }
@@ -114,9 +121,9 @@ class Planner {
   void check_tied_head() {
     const TensorName& head_name = name_of_parameter(model_, layout_.units.size() - 1, model_.tied[0].head_name);
     const hf::TensorSource* head = folder_.find(name_in_folder(head_name, layout_.units.size() - 1));
-    if (head == nullptr) return;
-    used_.insert(head->tensor.name);
     const hf::TensorSource* embedding = folder_.find(name_in_folder(name_of_parameter(model_, 0, model_.tied[0].embedding_name), 0));
+    if (head == nullptr || embedding == nullptr) return;  // one stands for both
+    used_.insert(head->tensor.name);
     check(*head, embedding->tensor.shape);
     if (same_values(*head, *embedding)) return;
     hf::refuse(head->file->path(),

@@ -337,13 +337,16 @@ ModelConfig read_model_config(const std::string& folder) {
 
 void tell_unread_keys(const std::string& folder) {
   const std::string path = (std::filesystem::path(folder) / kConfigName).string();
-  if (!is_file(path)) return;  // the config was made by hand
-  const ParsedConfig parsed = parse_config(path, read_text(path, kMostConfigBytes));
-  if (parsed.unread.empty()) return;
-  const auto* family =
-      std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return each.family == parsed.model.family; });
-  spdlog::warn("{}: passed over what transformers' {} does not read either: {}", path, family->architecture,
-               listed(parsed.unread, parsed.unread.size()));
+  try {
+    const ParsedConfig parsed = parse_config(path, read_text(path, kMostConfigBytes));
+    if (parsed.unread.empty()) return;
+    const auto* family =
+        std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return each.family == parsed.model.family; });
+    spdlog::warn("{}: passed over what transformers' {} does not read either: {}", path, family->architecture,
+                 listed(parsed.unread, parsed.unread.size()));
+  } catch (const Error&) {
+    // Of a model that is none of the families here, whose config was made by hand.
+  }
 }
 
 Json make_model_config(const ModelConfig& model, Dtype dtype, const Json& carried) {

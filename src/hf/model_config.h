@@ -24,7 +24,7 @@ ParsedConfig parse_config(const std::string& path, std::string_view text);
 ModelConfig parse_model_config(const std::string& path, std::string_view text);
 // FOLDER/config.json; `from` is set to the folder.
 ModelConfig read_model_config(const std::string& folder);
-// Logs one line that names the unread keys of FOLDER/config.json, if there are any.
+// Logs one line that names the unread keys of FOLDER/config.json, if there are any and it is a family's of this build.
 void tell_unread_keys(const std::string& folder);
 
 // What transformers makes the same model of. `carried` is the config.json that the model was imported with, or null: its other keys stay.

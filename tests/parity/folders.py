@@ -3,6 +3,7 @@ import json
 import pathlib
 import shutil
 
+import safetensors.torch
 import torch
 import transformers
 
@@ -138,6 +139,9 @@ class Folders:
         headless = self.folder / "headless"
         model.model.save_pretrained(headless)
         self.compare("a tied model saved without its head", headless)
+        state = {("lm_head.weight" if name == "model.embed_tokens.weight" else name): tensor for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+        safetensors.torch.save_file(state, tied / "model.safetensors", metadata={"format": "pt"})
+        self.compare("a tied model whose embedding is there as the head", tied)
         untied = self.folder / "untied"
         reference.load(self.make(plain, 8)).model.save_pretrained(untied)
         self.compare("an untied model saved without its head", untied, "lm_head.weight is missing")

@@ -220,6 +220,16 @@ TEST_F(Import, ATiedHeadMayHaveAnotherDtypeButNoOtherValues) {
   EXPECT_THAT(refusal_in_fresh(folder_ / "rounded"), AllOf(HasSubstr("tensor lm_head.weight (BF16) at offset"), HasSubstr("differs from model.embed_tokens.weight (F32)")));
 }
 
+// safetensors' save_model() keeps one name of two that share their memory.
+TEST_F(Import, ATiedEmbeddingMayBeThereAsTheHeadAlone) {
+  copy("qwen2", folder_ / "hf", [](auto& tensors) {
+    for (auto& tensor : tensors) tensor.name = tensor.name == "model.embed_tokens.weight" ? "lm_head.weight" : tensor.name;
+  });
+  import_from(folder_ / "hf", "fp32", folder_);
+  export_run(folder_ / "run", folder_ / "out");
+  EXPECT_TRUE(bytes_of(folder_ / "out").contains("model.embed_tokens.weight"));
+}
+
 // As torch.compile, DistributedDataParallel and trainers' modules name them.
 TEST_F(Import, LeavesOutWhatAWrapperPutInFrontOfEveryName) {
   for (const char* prefix : {"_orig_mod.", "module.", "model.", "module._orig_mod.", "base_model.model."}) {
