@@ -31,8 +31,8 @@ bool is_of_weights(const std::string& name) {
 [[noreturn]] void refuse_without_weights(const std::string& folder) {
   explain_absence(folder, kSingleName);
   const std::string neither = fmt::format("it holds neither {} nor {}", kSingleName, kIndexName);
-  if (const std::string index = (fs::path(folder) / kIndexName).string(); fs::is_symlink(index))
-    refuse(folder, kIndexName + absence(index));
+  const std::string index = (fs::path(folder) / kIndexName).string();
+  if (std::error_code ignored; fs::is_symlink(index, ignored)) refuse(folder, kIndexName + absence(index));
   std::vector<std::string> others = names_in(folder);
   std::erase_if(others, [](const std::string& name) { return !name.ends_with(".safetensors"); });
   if (std::any_of(others.begin(), others.end(), [](const std::string& name) { return name.find("-of-") != std::string::npos; }))

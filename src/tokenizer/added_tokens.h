@@ -14,7 +14,6 @@ class AddedTokens {
  public:
   // Of two with one content the first counts. `content` is not empty.
   void add(std::string content, std::int64_t id);
-  [[nodiscard]] bool empty() const noexcept { return tokens_.empty(); }
 
   // Calls between(text, where it begins) and token(id) in order, from left to right; of tokens that begin at one place the
   // longest counts. What is empty is left out. Takes time in proportion to the text.

@@ -8,6 +8,7 @@
 #include <optional>
 #include <sstream>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 
 #include "core/what_file.h"
@@ -120,13 +121,17 @@ class HuggingFace final : public Tokenizer {
   // The library numbers tokens that the model has not behind it, one after another, whatever the file says.
   std::int64_t id_of_added(const std::string& content) {
     if (const auto known = model_->vocabulary().find(content); known != model_->vocabulary().end()) return known->second;
-    const auto next = std::max(static_cast<std::int64_t>(model_->vocabulary().size()), most_added_ + 1);
-    const std::int64_t id = added_ids_.try_emplace(content, next).first->second;
-    most_added_ = std::max(most_added_, id);
-    return id;
+    const auto next = static_cast<std::int64_t>(model_->vocabulary().size() + added_ids_.size());
+    const auto [place, is_new] = added_ids_.try_emplace(content, next);
+    const auto index = static_cast<std::size_t>(next);
+    if (is_new && index < tokens_.size() && tokens_[index])
+      refuse(path_,
+             fmt::format("its added token {} gets the id {}, which another token has: the ids of its \"vocab\" have holes", content, next));
+    return place->second;
   }
 
   void add_tokens(const Json& list) {
+    std::unordered_map<std::string, std::pair<bool, bool>> kinds;
     for (const auto& entry : list) {
       const auto content = text_at(path_, entry, "content");
       static_cast<void>(id_of(path_, at(path_, entry, "id")));
@@ -134,18 +139,24 @@ class HuggingFace final : public Tokenizer {
       for (const char* rule : {"lstrip", "rstrip", "single_word"}) {
         if (flag(entry, rule, false)) refuse_unknown(path_, fmt::format("the {} of its added token {}", rule, content));
       }
+      const bool special = flag(entry, "special", false);
+      const std::pair kind(special, flag(entry, "normalized", !special));
+      if (kinds.try_emplace(content, kind).first->second != kind)
+        refuse(path_, fmt::format("it lists its added token {} twice, with other rules", content));
       set_token(id_of_added(content), content);
     }
     // Of two that are found alike, one that is special counts.
     for (const bool special : {true, false}) {
       for (const auto& entry : list) {
-        if (flag(entry, "special", false) != special) continue;
         const auto content = text_at(path_, entry, "content");
-        if (!flag(entry, "normalized", !special)) {
+        const auto kind = kinds.find(content);
+        if (kind == kinds.end() || kind->second.first != special) continue;
+        if (!kind->second.second) {
           raw_.add(content, id_of_added(content));
         } else if (auto normal = cutter_.normalize(content); !normal.empty()) {
           normalized_.add(std::move(normal), id_of_added(content));
         }
+        kinds.erase(kind);
       }
     }
   }
@@ -174,7 +185,6 @@ class HuggingFace final : public Tokenizer {
   std::unique_ptr<PieceModel> model_;
   std::vector<std::optional<std::string>> tokens_;  // by id
   Vocabulary added_ids_;                            // of those that the model has not
-  std::int64_t most_added_ = -1;
   AddedTokens raw_;
   AddedTokens normalized_;            // as the normalizer writes them
   std::vector<std::int64_t> before_;  // what the template puts before a text

@@ -129,6 +129,17 @@ TEST_F(Tokenizers, AddedTokensThatTheModelHasNotAreNumberedBehindIt) {
   EXPECT_THAT(tokenizer->encode("a<y>b<x>"), ElementsAre(0, 3, 1, 2));
   EXPECT_EQ(tokenizer->decode(3), "<y>");
   EXPECT_EQ(tokenizer->size(), 4);
+  std::ofstream(path)
+      << R"({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}, "model": {"type": "BPE", "vocab": {"a": 0, "b": 9}, "merges": []},
+      "added_tokens": [{"content": "<x>", "id": 10}, {"content": "b", "id": 9}, {"content": "<y>", "id": 11}]})";
+  EXPECT_THAT(load(path)->encode("<x>b<y>"), ElementsAre(2, 9, 3));
+  // The library would lose one of the two.
+  EXPECT_THAT(refusal(R"({"pre_tokenizer": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0, "b": 2}, "merges": []},
+      "added_tokens": [{"content": "<x>", "id": 1}]})"),
+              HasSubstr("its added token <x> gets the id 2, which another token has"));
+  EXPECT_THAT(refusal(R"({"pre_tokenizer": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": {"a": 0}, "merges": []},
+      "added_tokens": [{"content": "<x>", "id": 1}, {"content": "<x>", "id": 1, "special": true}]})"),
+              HasSubstr("lists its added token <x> twice"));
 }
 
 // One that is not is found in the text as it is; one that is, in what the normalizer makes of the text.
