@@ -17,7 +17,8 @@ struct Rope {
   RopeScaling scaling;
 };
 
-RopeScalingType read_type(ConfigReader& reader) {
+// Nothing for a type that is refused, whose other keys are its own.
+std::optional<RopeScalingType> read_type(ConfigReader& reader) {
   const Json* newer = reader.find("rope_type");
   const Json* older = reader.find("type");
   const char* key = newer != nullptr || older == nullptr ? "rope_type" : "type";
@@ -27,7 +28,7 @@ RopeScalingType read_type(ConfigReader& reader) {
   if (type == "default") return RopeScalingType::none;
   if (const auto known = choice_of<RopeScalingType>(type); known && *known != RopeScalingType::none) return *known;
   reader.refuse_key(key, "this build has \"default\", \"linear\" and \"llama3\" only");
-  return RopeScalingType::none;
+  return std::nullopt;
 }
 
 // `top` is what stands outside of the object.
@@ -46,7 +47,9 @@ std::optional<Rope> read_object(ConfigReader& top, const char* key, std::int64_t
   std::optional<ConfigReader> reader = top.object(key);
   if (!reader) return std::nullopt;
   Rope rope{key, {}, {}};
-  rope.scaling.type = read_type(*reader);
+  const std::optional<RopeScalingType> type = read_type(*reader);
+  if (!type) return std::nullopt;
+  rope.scaling.type = *type;
   if (reader->find("rope_theta") != nullptr) rope.theta = reader->positive("rope_theta");
   reader->require("partial_rotary_factor", 1.0);
   if (rope.scaling.type != RopeScalingType::none) {
