@@ -25,7 +25,8 @@ std::string tensor_name(const TensorName& name, std::size_t unit);
 std::vector<std::uint64_t> tensor_shape(const TensorName& name, const std::vector<std::int64_t>& sizes);
 
 // Checks all of it: every parameter has a tensor of its shape, in fp32, fp16 or bf16, and no tensor is left over. Of a tied head's own
-// tensor, bytes are compared with the embedding's. Throws Error(input) that names file, tensor and offset. `folder` is borrowed.
+// tensor, values are compared with the embedding's. Logs a line for the keys of config.json that are passed over, and one for a prefix of
+// the tensors' names that is. Throws Error(input) that names file, tensor and offset. `folder` is borrowed.
 ImportPlan make_import_plan(const Model& model, const plan::ModelLayout& layout, const hf::WeightsFolder& folder);
 
 // Bytes that the plan reads.

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <vector>
 
+#include "hf/folder.h"
 #include "hf/refusal.h"
 
 namespace gsnake::hf {
@@ -100,6 +101,7 @@ std::string read_text(const std::string& path, std::uint64_t most_bytes) {
     const std::error_code code(errno != 0 ? errno : EIO, std::system_category());
     throw Error(ErrorKind::input, fmt::format("cannot read {}: {}; check the path", path, code.message()), code);
   }
+  refuse_other_kind(path, text);
   return text;
 }
 

@@ -1,43 +1,37 @@
 #include "hf/model_config.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <filesystem>
 #include <tuple>
 
+#include "core/log.h"
 #include "hf/config_reader.h"
+#include "hf/folder.h"
+#include "hf/known_keys.h"
 #include "hf/refusal.h"
+#include "hf/rope_config.h"
 
 namespace gsnake::hf {
 namespace {
 
 constexpr std::uint64_t kMostConfigBytes = 1ULL << 20;
 
-// Keys of every config that say nothing of what the model computes.
-constexpr std::array kNeutral{"architectures",
-                              "model_type",
-                              "torch_dtype",
-                              "dtype",
-                              "transformers_version",
-                              "use_cache",
-                              "initializer_range",
-                              "bos_token_id",
-                              "eos_token_id",
-                              "pad_token_id",
-                              "sep_token_id",
-                              "decoder_start_token_id",
-                              "gradient_checkpointing",
-                              "return_dict",
-                              "output_attentions",
-                              "output_hidden_states",
-                              "task_specific_params",
-                              "id2label",
-                              "label2id",
-                              "problem_type",
-                              "chunk_size_feed_forward",
-                              "name_or_path",
-                              "unsloth_version",
-                              "unsloth_fixed"};
+// GPT-2's, and the names that transformers takes for them as well.
+constexpr std::array kAliases{std::pair{"n_positions", "max_position_embeddings"}, std::pair{"n_embd", "hidden_size"},
+                              std::pair{"n_layer", "num_hidden_layers"}, std::pair{"n_head", "num_attention_heads"}};
+
+// For a family that attends to all that came before, whose class in transformers would be confused by these.
+void read_no_window(ConfigReader& reader) {
+  if (const Json* window = reader.find("sliding_window"); window != nullptr && *window != false)
+    reader.refuse_key("sliding_window", "this family has none");
+  const Json* types = reader.find("layer_types");
+  const bool all_full = types == nullptr || (types->is_array() && std::all_of(types->begin(), types->end(),
+                                                                              [](const Json& each) { return each == "full_attention"; }));
+  if (!all_full) reader.refuse_key("layer_types", "this family has full_attention only");
+}
 
 void read_dropout(ConfigReader& reader, ModelConfig& model) {
   // transformers drops at each of the three places with a probability of its own.
@@ -51,10 +45,13 @@ void read_dropout(ConfigReader& reader, ModelConfig& model) {
 
 void read_gpt2(ConfigReader& reader, ModelConfig& model) {
   model.vocab = reader.count("vocab_size");
-  model.context = reader.count("n_positions", 1024);
-  model.hidden = reader.count("n_embd");
-  model.layers = reader.count("n_layer");
-  model.heads = reader.count("n_head");
+  const auto count = [&](std::size_t i, std::optional<std::int64_t> absent = std::nullopt) {
+    return reader.count(kAliases[i].first, kAliases[i].second, absent);
+  };
+  model.context = count(0, 1024);
+  model.hidden = count(1);
+  model.layers = count(2);
+  model.heads = count(3);
   model.intermediate = reader.count("n_inner", 4 * model.hidden);
   model.norm_epsilon = reader.positive("layer_norm_epsilon", 1e-5);
   model.tie_embeddings = reader.boolean("tie_word_embeddings", true);
@@ -66,12 +63,14 @@ void read_gpt2(ConfigReader& reader, ModelConfig& model) {
   reader.require("scale_attn_by_inverse_layer_idx", false);
   reader.require("reorder_and_upcast_attn", false);
   reader.require("add_cross_attention", false);
-  for (const char* key :
-       {"n_ctx", "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj"})
+  read_no_window(reader);
+  for (const char* key : {"n_ctx", "n_special", "predict_special_tokens", "output_past", "summary_activation", "summary_first_dropout",
+                          "summary_proj_to_labels", "summary_type", "summary_use_proj"})
     reader.ignore(key);
 }
 
 void write_gpt2(Json& json, const ModelConfig& model) {
+  for (const auto& [name, alias] : kAliases) json.erase(alias);
   json.update({{"vocab_size", model.vocab},
                {"n_positions", model.context},
                {"n_embd", model.hidden},
@@ -83,78 +82,48 @@ void write_gpt2(Json& json, const ModelConfig& model) {
   json.update({{"attn_pdrop", model.dropout}, {"embd_pdrop", model.dropout}, {"resid_pdrop", model.dropout}});
 }
 
-void read_scaling(ConfigReader reader, RopeScaling& scaling) {
-  const std::string type = reader.text("rope_type", reader.text("type", "default"));
-  reader.ignore("rope_theta");
-  reader.require("partial_rotary_factor", 1.0);
-  if (const auto known = choice_of<RopeScalingType>(type); known && *known != RopeScalingType::none) {
-    scaling.type = *known;
-    scaling.factor = reader.positive("factor");
-    if (scaling.factor < 1.0) reader.refuse_key("factor", "must be a number >= 1");
-  } else if (type != "default") {
-    reader.refuse_key(reader.find("rope_type") != nullptr ? "rope_type" : "type",
-                      "this build has \"default\", \"linear\" and \"llama3\" only");
-  }
-  if (scaling.type == RopeScalingType::llama3) {
-    scaling.low_freq_factor = reader.positive("low_freq_factor");
-    scaling.high_freq_factor = reader.positive("high_freq_factor");
-    if (scaling.low_freq_factor >= scaling.high_freq_factor) reader.refuse_key("low_freq_factor", "must be below high_freq_factor");
-    scaling.original_context = reader.count("original_max_position_embeddings");
-  } else {
-    reader.ignore("original_max_position_embeddings");
-  }
-  reader.finish();
-}
-
-// transformers 4 writes rope_theta and rope_scaling, 5 both in rope_parameters.
-void read_rope(ConfigReader& reader, ModelConfig& model) {
-  constexpr double kDefaultTheta = 10000.0;
-  model.rope_theta = reader.positive("rope_theta", kDefaultTheta);
-  reader.require("partial_rotary_factor", 1.0);
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    const Json* rope = reader.find(key);
-    if (rope == nullptr) continue;
-    if (!rope->is_object()) reader.refuse_key(key, "must be an object");
-    model.rope_scaling = {};
-    read_scaling({reader.path(), *rope, std::string(key) + "."}, model.rope_scaling);
-    model.rope_theta = ConfigReader(reader.path(), *rope, std::string(key) + ".").positive("rope_theta", model.rope_theta);
-  }
-}
-
-// Which layers attend to a window: all, or none.
+// Of Qwen: which layers attend to a window, all or none.
 void read_layer_types(ConfigReader& reader, ModelConfig& model, std::int64_t window) {
   const Json* types = reader.find("layer_types");
   if (types == nullptr) return;
   if (!types->is_array() || types->size() != static_cast<std::size_t>(model.layers))
-    reader.refuse_key("layer_types", "must name one type for each layer");
+    return reader.refuse_key("layer_types", "must name one type for each layer");
   const auto all = [&](const char* type) {
     return std::all_of(types->begin(), types->end(), [&](const Json& each) { return each == type; });
   };
   if (all("full_attention")) {
     model.sliding_window = 0;
-  } else if (all("sliding_attention") && window > 0) {
-    model.sliding_window = window;
-  } else {
+  } else if (!all("sliding_attention")) {
     reader.refuse_key("layer_types", "this build has the same attention, full or sliding, in all layers only");
+  } else if (window == 0) {
+    reader.refuse_key("layer_types", fmt::format("{} and {}: there is no window to slide", reader.named("use_sliding_window"),
+                                                 reader.named("sliding_window")));
+  } else {
+    model.sliding_window = window;
   }
 }
 
-void read_decoder(ConfigReader& reader, ModelConfig& model) {
+// What stands for an absent key in the family's class of transformers.
+struct Defaults {
+  std::int64_t kv_heads = 0;  // 0: as many as heads
+  std::int64_t context = 0;
+};
+
+void read_decoder(ConfigReader& reader, ModelConfig& model, Defaults absent) {
   model.vocab = reader.count("vocab_size");
-  model.context = reader.count("max_position_embeddings");
+  model.context = reader.count("max_position_embeddings", absent.context);
   model.hidden = reader.count("hidden_size");
   model.layers = reader.count("num_hidden_layers");
   model.heads = reader.count("num_attention_heads");
-  model.kv_heads = reader.count("num_key_value_heads", model.heads);
+  const bool as_heads = reader.has("num_key_value_heads") || absent.kv_heads == 0;  // null means that
+  model.kv_heads = reader.count("num_key_value_heads", as_heads ? model.heads : absent.kv_heads);
   model.intermediate = reader.count("intermediate_size");
   model.norm_epsilon = reader.positive("rms_norm_eps", 1e-6);
   model.tie_embeddings = reader.boolean("tie_word_embeddings", false);
   read_rope(reader, model);
-  reader.require("hidden_act", "silu");
-  reader.require("attention_bias", false);
-  reader.require("mlp_bias", false);
+  const std::string activation = reader.text("hidden_act", "silu");
+  if (activation != "silu" && activation != "swish") reader.refuse_key("hidden_act", "this build has \"silu\" only");
   reader.require("attention_dropout", 0.0);
-  reader.ignore("pretraining_tp");  // another order of the same sums
 }
 
 void read_head_dim(ConfigReader& reader, ModelConfig& model, std::int64_t absent) {
@@ -163,18 +132,27 @@ void read_head_dim(ConfigReader& reader, ModelConfig& model, std::int64_t absent
 }
 
 void read_llama(ConfigReader& reader, ModelConfig& model) {
-  read_decoder(reader, model);
+  read_decoder(reader, model, {0, 2048});
   read_head_dim(reader, model, 0);
+  reader.require("attention_bias", false);
+  reader.require("mlp_bias", false);
+  reader.ignore("pretraining_tp");  // another order of the same sums
+  read_no_window(reader);
 }
 
 void read_mistral(ConfigReader& reader, ModelConfig& model) {
-  read_decoder(reader, model);
+  read_decoder(reader, model, {8, 131072});
   read_head_dim(reader, model, 0);
   constexpr std::int64_t kDefaultWindow = 4096;  // for an absent key; null means none
   const bool absent = !reader.has("sliding_window");
-  const std::int64_t window = reader.count("sliding_window", absent ? kDefaultWindow : 0);
-  model.sliding_window = window;
-  read_layer_types(reader, model, window);
+  model.sliding_window = reader.count("sliding_window", absent ? kDefaultWindow : 0);
+  // transformers goes by sliding_window alone.
+  const Json* types = reader.find("layer_types");
+  const char* type = model.sliding_window > 0 ? "sliding_attention" : "full_attention";
+  const bool agrees =
+      types == nullptr || (types->is_array() && std::all_of(types->begin(), types->end(), [&](const Json& each) { return each == type; }));
+  if (!agrees)
+    reader.refuse_key("layer_types", fmt::format("{} means {} in all layers; leave one of them", reader.named("sliding_window"), type));
 }
 
 void read_qwen_window(ConfigReader& reader, ModelConfig& model) {
@@ -186,16 +164,20 @@ void read_qwen_window(ConfigReader& reader, ModelConfig& model) {
   reader.ignore("sliding_window");
   reader.require("use_mrope", false);
   if (slides && reader.find("layer_types") == nullptr) {
-    const std::int64_t full_layers = full != nullptr && full->is_number_integer() ? full->get<std::int64_t>() : kDefaultFullLayers;
-    if (full_layers > 0 && full_layers < model.layers)
+    if (reader.has("max_window_layers") && (full == nullptr || !full->is_number_integer()))
+      return reader.refuse_key("max_window_layers", "must be an integer");
+    const std::int64_t full_layers = full != nullptr ? full->get<std::int64_t>() : kDefaultFullLayers;
+    if (window > 0 && full_layers > 0 && full_layers < model.layers)
       reader.refuse_key("max_window_layers", "this build has the same attention in all layers only");
     model.sliding_window = full_layers <= 0 ? window : 0;
   }
   read_layer_types(reader, model, window);
 }
 
+constexpr Defaults kQwen{32, 32768};
+
 void read_qwen2(ConfigReader& reader, ModelConfig& model) {
-  read_decoder(reader, model);
+  read_decoder(reader, model, kQwen);
   read_head_dim(reader, model, 0);
   model.qkv_bias = true;
   read_qwen_window(reader, model);
@@ -203,21 +185,11 @@ void read_qwen2(ConfigReader& reader, ModelConfig& model) {
 
 void read_qwen3(ConfigReader& reader, ModelConfig& model) {
   constexpr std::int64_t kDefaultHeadDim = 128;
-  read_decoder(reader, model);
+  read_decoder(reader, model, kQwen);
+  reader.require("attention_bias", false);
   read_head_dim(reader, model, kDefaultHeadDim);
   model.qk_norm = true;
   read_qwen_window(reader, model);
-}
-
-Json scaling_json(const RopeScaling& scaling) {
-  if (scaling.type == RopeScalingType::none) return {};
-  Json json = {{"rope_type", word_of(scaling.type)}, {"factor", scaling.factor}};
-  if (scaling.type == RopeScalingType::llama3) {
-    json["low_freq_factor"] = scaling.low_freq_factor;
-    json["high_freq_factor"] = scaling.high_freq_factor;
-    json["original_max_position_embeddings"] = scaling.original_context;
-  }
-  return json;
 }
 
 // As the units' own default.
@@ -234,8 +206,8 @@ void write_decoder(Json& json, const ModelConfig& model) {
   json["head_dim"] = model.head_dim == 0 ? model.hidden / model.heads : model.head_dim;
   json.update({{"intermediate_size", decoder_intermediate(model)}, {"rms_norm_eps", model.norm_epsilon}, {"hidden_act", "silu"}});
   json["tie_word_embeddings"] = model.tie_embeddings;
-  json.erase("rope_parameters");
-  json.update({{"rope_theta", model.rope_theta}, {"rope_scaling", scaling_json(model.rope_scaling)}, {"attention_dropout", 0.0}});
+  json["attention_dropout"] = 0.0;
+  write_rope(json, model);
 }
 
 void write_llama(Json& json, const ModelConfig& model) {
@@ -260,31 +232,36 @@ void write_qwen(Json& json, const ModelConfig& model) {
 struct Family {
   ModelFamily family;  // its word is model_type
   const char* architecture;
+  const char* base;  // saved without its head
   void (*read)(ConfigReader&, ModelConfig&);
   void (*write)(Json&, const ModelConfig&);
 };
 
 constexpr std::array kFamilies{
-    Family{ModelFamily::gpt2, "GPT2LMHeadModel", read_gpt2, write_gpt2},
-    Family{ModelFamily::llama, "LlamaForCausalLM", read_llama, write_llama},
-    Family{ModelFamily::mistral, "MistralForCausalLM", read_mistral, write_mistral},
-    Family{ModelFamily::qwen2, "Qwen2ForCausalLM", read_qwen2, write_qwen},
-    Family{ModelFamily::qwen3, "Qwen3ForCausalLM", read_qwen3, write_qwen},
+    Family{ModelFamily::gpt2, "GPT2LMHeadModel", "GPT2Model", read_gpt2, write_gpt2},
+    Family{ModelFamily::llama, "LlamaForCausalLM", "LlamaModel", read_llama, write_llama},
+    Family{ModelFamily::mistral, "MistralForCausalLM", "MistralModel", read_mistral, write_mistral},
+    Family{ModelFamily::qwen2, "Qwen2ForCausalLM", "Qwen2Model", read_qwen2, write_qwen},
+    Family{ModelFamily::qwen3, "Qwen3ForCausalLM", "Qwen3Model", read_qwen3, write_qwen},
 };
 
-const Family& family_of(ConfigReader& reader) {
+// nullptr: it is none of ours, which is noted.
+const Family* family_of(ConfigReader& reader) {
   const std::string type = reader.text("model_type");
   const auto* family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return type == word_of(each.family); });
-  if (family == kFamilies.end()) reader.refuse_key("model_type", "this build has " + listed_words<ModelFamily>());
-  const Json* architectures = reader.find("architectures");
-  if (architectures != nullptr && *architectures != Json::array({family->architecture})) {
-    reader.refuse_key("architectures", fmt::format("this build has {} for {}", family->architecture, type));
+  if (family == kFamilies.end()) {
+    reader.refuse_key("model_type", "this build has " + listed_words<ModelFamily>());
+    return nullptr;
   }
-  return *family;
+  const Json* architectures = reader.find("architectures");
+  const bool fits = architectures == nullptr || *architectures == Json::array() || *architectures == Json::array({family->architecture}) ||
+                    *architectures == Json::array({family->base});
+  if (!fits) reader.refuse_key("architectures", fmt::format("this build has {} for {}", family->architecture, type));
+  return family;
 }
 
 // Sides of matrices whose sizes overflow nothing, and a number of units that fits memory: files may say anything.
-void check_sizes(const ConfigReader& reader, const ModelConfig& model) {
+void check_sizes(ConfigReader& reader, const ModelConfig& model) {
   constexpr std::int64_t kMostLayers = 1 << 16;
   constexpr std::int64_t kMostWide = 1 << 24;
   const bool is_gpt2 = model.family == ModelFamily::gpt2;
@@ -325,33 +302,63 @@ bool same_shape(const ModelConfig& a, const ModelConfig& b) {
 
 }  // namespace
 
-ModelConfig parse_model_config(const std::string& path, std::string_view text) {
+ParsedConfig parse_config(const std::string& path, std::string_view text) {
   const Json json = parse_object(path, text);
-  ConfigReader reader(path, json);
-  const Family& family = family_of(reader);
-  ModelConfig model;
-  model.family = family.family;
-  for (const char* key : kNeutral) reader.ignore(key);
-  family.read(reader, model);
+  ConfigFindings findings;
+  const auto refuse_findings = [&] {
+    if (!findings.refused.empty()) refuse(path, fmt::format("{}", fmt::join(findings.refused, "; ")));
+  };
+  ConfigReader reader(json, findings);
+  const Family* family = family_of(reader);
+  if (family == nullptr) refuse_findings();
+  ParsedConfig parsed;
+  parsed.model.family = family->family;
+  read_common_keys(reader);
+  family->read(reader, parsed.model);
   reader.finish();
-  check_sizes(reader, model);
-  check_heads(reader, model);
-  return model;
+  refuse_findings();
+  check_sizes(reader, parsed.model);
+  refuse_findings();
+  check_heads(reader, parsed.model);
+  refuse_findings();
+  parsed.unread = std::move(findings.unread);
+  return parsed;
 }
+
+ModelConfig parse_model_config(const std::string& path, std::string_view text) { return parse_config(path, text).model; }
 
 ModelConfig read_model_config(const std::string& folder) {
   const std::string path = (std::filesystem::path(folder) / kConfigName).string();
+  if (!is_file(path)) explain_absence(folder, kConfigName);
   ModelConfig model = parse_model_config(path, read_text(path, kMostConfigBytes));
   model.from = folder;
   return model;
 }
 
+void tell_unread_keys(const std::string& folder) {
+  const std::string path = (std::filesystem::path(folder) / kConfigName).string();
+  try {
+    const ParsedConfig parsed = parse_config(path, read_text(path, kMostConfigBytes));
+    if (parsed.unread.empty()) return;
+    const auto* family =
+        std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return each.family == parsed.model.family; });
+    spdlog::warn("{}: passed over what transformers' {} does not read either: {}", path, family->architecture,
+                 listed(parsed.unread, parsed.unread.size()));
+  } catch (const Error&) {
+    // Of a model that is none of the families here, whose config was made by hand.
+  }
+}
+
 Json make_model_config(const ModelConfig& model, Dtype dtype, const Json& carried) {
   const auto* family = std::find_if(kFamilies.begin(), kFamilies.end(), [&](const Family& each) { return model.family == each.family; });
-  if (family == kFamilies.end()) throw Error(ErrorKind::usage, fmt::format("model.family = \"{}\": it has no config.json", word_of(model.family)));
+  if (family == kFamilies.end())
+    throw Error(ErrorKind::usage, fmt::format("model.family = \"{}\": it has no config.json", word_of(model.family)));
   Json json = carried.is_object() ? carried : Json{{"architectures", {family->architecture}}, {"model_type", word_of(family->family)}};
   const bool is_same = carried.is_object() && same_shape(parse_model_config(kConfigName, carried.dump()), model);
   if (!is_same) family->write(json, model);
+  // The export has the head and no code of its own, whatever the import had.
+  json["architectures"] = {family->architecture};
+  json.erase("auto_map");
   if (!carried.is_object()) json.update({{"bos_token_id", nullptr}, {"eos_token_id", nullptr}});
   if (json.contains("dtype")) json["dtype"] = torch_name_of(dtype);
   if (json.contains("torch_dtype") || !json.contains("dtype")) json["torch_dtype"] = torch_name_of(dtype);

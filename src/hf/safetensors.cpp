@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "hf/folder.h"
 #include "hf/json.h"
 #include "hf/refusal.h"
 
@@ -106,6 +107,7 @@ class Entry {
 };
 
 std::uint64_t header_bytes(const std::string& path, std::span<const std::byte> file) {
+  refuse_other_kind(path, {reinterpret_cast<const char*>(file.data()), file.size()});
   if (file.size() < kLengthBytes) refuse(path, fmt::format("it has {} bytes, a safetensors file has 8 at least", file.size()));
   std::uint64_t length = 0;
   for (std::size_t i = kLengthBytes; i-- > 0;) length = length << 8U | std::to_integer<std::uint64_t>(file[i]);

@@ -27,8 +27,8 @@ struct TensorSource {
 
 class WeightsFolder {
  public:
-  // Opens the index's files, or the only one, and checks them all. Throws Error(input): a file or a tensor that is missing, named twice or
-  // not in the index.
+  // Opens model.safetensors, or the index's files where there is none, and checks them all. What else holds weights there is named in one
+  // line of the log. Throws Error(input): a file or a tensor that is missing, named twice or not in the index; an adapter.
   explicit WeightsFolder(const std::string& folder);
 
   [[nodiscard]] const std::string& folder() const noexcept { return folder_; }
@@ -37,6 +37,8 @@ class WeightsFolder {
 
  private:
   void add_file(const std::string& name);
+  void add_indexed();
+  void tell_what_is_not_read() const;
 
   std::string folder_;
   std::deque<MappedFile> files_;  // a deque: the tensors point at them

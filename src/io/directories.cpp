@@ -10,7 +10,6 @@
 #include <atomic>
 #include <filesystem>
 #include <limits>
-#include <ranges>
 
 #include "core/errors.h"
 #include "core/unique_fd.h"
@@ -70,8 +69,8 @@ std::vector<std::string> make_directories(const std::string& path) {
 }
 
 void remove_directories(std::span<const std::string> made) noexcept {
-  for (const std::string& directory : std::views::reverse(made)) {
-    if (::rmdir(directory.c_str()) != 0) return;
+  for (auto directory = made.rbegin(); directory != made.rend(); ++directory) {
+    if (::rmdir(directory->c_str()) != 0) return;
   }
 }
 

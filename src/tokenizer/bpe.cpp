@@ -1,4 +1,7 @@
+#include <queue>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "tokenizer/models.h"
 #include "tokenizer/unicode.h"
@@ -10,6 +13,24 @@ namespace {
 struct Merge {
   std::size_t rank = 0;
   std::int64_t id = 0;
+};
+
+// A piece as a list that symbols are taken out of; places are indices, and that behind the last is the list's size.
+struct Symbol {
+  std::int64_t id = 0;
+  std::size_t before = 0;
+  std::size_t next = 0;
+  bool merged = false;  // into the one before it
+};
+using Symbols = std::vector<Symbol>;
+
+// A pair that could be merged when this was made.
+struct Candidate {
+  Merge merge;
+  std::size_t place = 0;  // of its left symbol
+
+  // The lowest rank first, of equal ones the leftmost.
+  bool operator<(const Candidate& other) const { return std::tie(other.merge.rank, other.place) < std::tie(merge.rank, place); }
 };
 
 class Bpe final : public PieceModel {
@@ -24,7 +45,7 @@ class Bpe final : public PieceModel {
     for (const auto& [token, id] : vocabulary.items()) vocabulary_.emplace(token, id_of(path, id));
     const auto& merges = at(path, model, "merges");
     if (!merges.is_array()) refuse(path, "its \"merges\" are no list");
-    for (const auto& merge : merges) add(merge);
+    for (std::size_t i = 0; i < merges.size(); ++i) add(merges[i], i);
   }
 
   void encode(const std::string& piece, std::vector<std::int64_t>& ids) const override {
@@ -32,21 +53,9 @@ class Bpe final : public PieceModel {
       ids.push_back(whole->second);
       return;
     }
-    auto symbols = characters_of(piece);
-    for (;;) {
-      const Merge* best = nullptr;
-      std::size_t place = 0;
-      for (std::size_t i = 0; i + 1 < symbols.size(); ++i) {
-        const auto merge = merges_.find(key(symbols[i], symbols[i + 1]));
-        if (merge == merges_.end() || (best != nullptr && merge->second.rank >= best->rank)) continue;
-        best = &merge->second;
-        place = i;
-      }
-      if (best == nullptr) break;
-      symbols[place] = best->id;
-      symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(place) + 1);
-    }
-    ids.insert(ids.end(), symbols.begin(), symbols.end());
+    Symbols symbols = characters_of(piece);
+    merge(symbols);
+    for (std::size_t i = 0; i < symbols.size(); i = symbols[i].next) ids.push_back(symbols[i].id);
   }
 
   [[nodiscard]] const Vocabulary& vocabulary() const override { return vocabulary_; }
@@ -63,8 +72,8 @@ class Bpe final : public PieceModel {
     return found->second;
   }
 
-  // "left right", or a list of the two.
-  void add(const Json& merge) {
+  // "left right", or a list of the two. Of a pair that is there twice the last counts.
+  void add(const Json& merge, std::size_t rank) {
     std::string left;
     std::string right;
     if (merge.is_string()) {
@@ -78,18 +87,51 @@ class Bpe final : public PieceModel {
       left = merge[0];
       right = merge[1];
     }
-    if (left.empty() || right.empty()) refuse(path_, fmt::format("merge {} of it is no pair of tokens", merges_.size()));
-    merges_.emplace(key(known(left), known(right)), Merge{merges_.size(), known(left + right)});
+    if (left.empty() || right.empty()) refuse(path_, fmt::format("merge {} of it is no pair of tokens", rank));
+    merges_.insert_or_assign(key(known(left), known(right)), Merge{rank, known(left + right)});
   }
 
-  [[nodiscard]] std::vector<std::int64_t> characters_of(const std::string& piece) const {
-    std::vector<std::int64_t> symbols;
+  [[nodiscard]] Symbols characters_of(const std::string& piece) const {
+    Symbols symbols;
     for (std::string_view rest = piece; !rest.empty();) {
       const auto size = character_bytes(rest);
-      symbols.push_back(known(std::string(rest.substr(0, size))));
+      symbols.push_back({known(std::string(rest.substr(0, size))), symbols.size() - 1, symbols.size() + 1, false});
       rest.remove_prefix(size);
     }
     return symbols;
+  }
+
+  [[nodiscard]] const Merge* merge_at(const Symbols& symbols, std::size_t place) const {
+    const std::size_t next = symbols[place].next;
+    if (next >= symbols.size()) return nullptr;
+    const auto found = merges_.find(key(symbols[place].id, symbols[next].id));
+    return found == merges_.end() ? nullptr : &found->second;
+  }
+
+  // Each merge makes two candidates at most: n log n in all.
+  void merge(Symbols& symbols) const {
+    std::priority_queue<Candidate> queue;
+    const auto offer = [&](std::size_t place) {
+      if (const Merge* found = merge_at(symbols, place)) queue.push({*found, place});
+    };
+    for (std::size_t i = 0; i < symbols.size(); ++i) offer(i);
+    while (!queue.empty()) {
+      const Candidate best = queue.top();
+      queue.pop();
+      if (symbols[best.place].merged) continue;
+      // What was there may have been merged since. As the library, which asks whether the same token comes of it, not whether of the same
+      // pair.
+      const Merge* now = merge_at(symbols, best.place);
+      if (now == nullptr || now->id != best.merge.id) continue;
+      Symbol& left = symbols[best.place];
+      Symbol& right = symbols[left.next];
+      left.id = best.merge.id;
+      left.next = right.next;
+      right.merged = true;
+      if (left.next < symbols.size()) symbols[left.next].before = best.place;
+      if (best.place > 0) offer(left.before);
+      offer(best.place);
+    }
   }
 
   std::string path_;

@@ -31,8 +31,16 @@ std::string quoted(const std::string& text) {
   return expression;
 }
 
-void replace_spaces(std::string& text, const std::string& replacement) {
-  for (auto at = text.find(' '); at != std::string::npos; at = text.find(' ', at + replacement.size())) text.replace(at, 1, replacement);
+std::string with_spaces_replaced(const std::string& text, const std::string& replacement) {
+  std::string result;
+  for (const char character : text) {
+    if (character == ' ') {
+      result += replacement;
+    } else {
+      result += character;
+    }
+  }
+  return result;
 }
 
 }  // namespace
@@ -72,11 +80,12 @@ void PieceCutter::add_pre_tokenizer(const Json& part) {
     add_metaspace(part);
   } else if (type == "WhitespaceSplit") {
     const auto words = std::make_shared<Pattern>("\\S+");
-    stages_.emplace_back([words](const Pieces& pieces, bool) {
+    stages_.emplace_back([words](const Pieces& pieces, std::size_t& beginning) {
       Pieces kept;
       for (const auto& piece : pieces) {
         for (auto& word : words->matches(piece)) kept.push_back(std::move(word));
       }
+      if (!kept.empty()) beginning -= std::min(beginning, pieces.front().find(kept.front()));
       return kept;
     });
   } else {
@@ -91,7 +100,7 @@ void PieceCutter::add_pattern(const std::string& expression) {
   } catch (const std::invalid_argument& error) {
     refuse(path_, fmt::format("its pattern {} is not one of ICU's: {}", expression, error.what()));
   }
-  stages_.emplace_back([pattern](const Pieces& pieces, bool) {
+  stages_.emplace_back([pattern](const Pieces& pieces, std::size_t&) {
     Pieces cut;
     for (const auto& piece : pieces) {
       for (auto& inner : pattern->isolate(piece)) cut.push_back(std::move(inner));
@@ -115,7 +124,7 @@ void PieceCutter::add_byte_level(const Json& part) {
   if (byte_level_) refuse_unknown(path_, "a second pre-tokenizer ByteLevel");
   byte_level_ = true;
   if (flag(part, "add_prefix_space", true)) {
-    stages_.emplace_back([](Pieces pieces, bool) {
+    stages_.emplace_back([](Pieces pieces, std::size_t&) {
       for (auto& piece : pieces) {
         if (!piece.starts_with(' ')) piece.insert(piece.begin(), ' ');
       }
@@ -123,7 +132,7 @@ void PieceCutter::add_byte_level(const Json& part) {
     });
   }
   if (flag(part, "use_regex", true)) add_pattern(kGpt2Pattern);
-  stages_.emplace_back([](const Pieces& pieces, bool) {
+  stages_.emplace_back([](const Pieces& pieces, std::size_t&) {
     Pieces written;
     for (const auto& piece : pieces) {
       auto& characters = written.emplace_back();
@@ -138,12 +147,12 @@ void PieceCutter::add_metaspace(const Json& part) {
   const auto named = text_or_nothing(part, "prepend_scheme");
   const auto scheme = !named.empty() ? named : flag(part, "add_prefix_space", true) ? "always" : "never";
   const bool splits = flag(part, "split", true);
-  stages_.emplace_back([replacement, scheme, splits](Pieces pieces, bool is_first) {
+  stages_.emplace_back([replacement, scheme, splits](Pieces pieces, const std::size_t& beginning) {
     Pieces cut;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       auto& piece = pieces[i];
-      replace_spaces(piece, replacement);
-      const bool prepends = scheme == "always" || (scheme == "first" && is_first && i == 0);
+      piece = with_spaces_replaced(piece, replacement);
+      const bool prepends = scheme == "always" || (scheme == "first" && beginning > 0 && i == 0);
       if (prepends && !piece.starts_with(replacement)) piece.insert(0, replacement);
       if (!splits) {
         cut.push_back(piece);
@@ -160,12 +169,20 @@ void PieceCutter::add_metaspace(const Json& part) {
   });
 }
 
-std::vector<std::string> PieceCutter::cut(const std::string& text, bool is_first) const {
+std::string PieceCutter::normalize(const std::string& text) const {
   try {
     std::string normal = text;
     for (const auto& form : forms_) normal = normalized(normal, form);
-    Pieces pieces{std::move(normal)};
-    for (const auto& stage : stages_) pieces = stage(pieces, is_first);
+    return normal;
+  } catch (const std::runtime_error& error) {
+    refuse(path_, fmt::format("the text has no normal form: {}", error.what()));
+  }
+}
+
+std::vector<std::string> PieceCutter::cut(const std::string& normal, std::size_t beginning) const {
+  try {
+    Pieces pieces{normal};
+    for (const auto& stage : stages_) pieces = stage(pieces, beginning);
     return pieces;
   } catch (const std::runtime_error& error) {
     refuse(path_, fmt::format("the text cannot be cut into pieces: {}", error.what()));

@@ -18,13 +18,17 @@ class PieceCutter {
   // Throws Error(input), naming a part that is not known here.
   PieceCutter(const std::string& path, const Json& json);
 
-  // Of one text between added tokens; the first one of its input or not. Bytes are written as byte_characters() where is_byte_level().
-  [[nodiscard]] std::vector<std::string> cut(const std::string& text, bool is_first) const;
+  // What the normalizer makes of a text.
+  [[nodiscard]] std::string normalize(const std::string& text) const;
+  // Of one normalized text between added tokens, of which the first `beginning` bytes come from the input's first character. Bytes are
+  // written as byte_characters() where is_byte_level().
+  [[nodiscard]] std::vector<std::string> cut(const std::string& normal, std::size_t beginning) const;
   [[nodiscard]] bool is_byte_level() const noexcept { return byte_level_; }
 
  private:
   using Pieces = std::vector<std::string>;
-  using Stage = std::function<Pieces(const Pieces& pieces, bool is_first)>;
+  // A stage that drops the first bytes takes them off `beginning`.
+  using Stage = std::function<Pieces(const Pieces& pieces, std::size_t& beginning)>;
 
   void add_normalizer(const Json& part);
   void add_pre_tokenizer(const Json& part);

@@ -8,9 +8,12 @@
 #include <optional>
 #include <sstream>
 #include <system_error>
+#include <unordered_map>
 #include <utility>
 
+#include "core/what_file.h"
 #include "greedysnake/error.h"
+#include "tokenizer/added_tokens.h"
 #include "tokenizer/file.h"
 #include "tokenizer/models.h"
 #include "tokenizer/pieces.h"
@@ -52,17 +55,19 @@ class HuggingFace final : public Tokenizer {
 
   [[nodiscard]] std::vector<std::int64_t> encode(std::string_view text) const override {
     std::vector<std::int64_t> ids = before_;
-    bool is_first = true;
-    while (!text.empty()) {
-      const auto [begin, added] = next_added(text);
-      if (begin > 0) {
-        for (const auto& piece : cutter_.cut(std::string(text.substr(0, begin)), is_first)) model_->encode(piece, ids);
-      }
-      is_first = false;
-      if (added == nullptr) break;
-      ids.push_back(added->second);
-      text.remove_prefix(begin + added->first.size());
-    }
+    const auto add = [&](std::int64_t id) { ids.push_back(id); };
+    // As the library: tokens that stand for themselves are found in the text as it is, the others in what the normalizer makes of the rest.
+    raw_.split(
+        text,
+        [&](std::string_view part, std::size_t place) {
+          const std::string normal = cutter_.normalize(std::string(part));
+          const std::size_t of_first = place > 0 ? 0 : cutter_.normalize(std::string(part.substr(0, character_bytes(part)))).size();
+          const auto encode_piece = [&](std::string_view inner, std::size_t begin) {
+            for (const auto& piece : cutter_.cut(std::string(inner), of_first - std::min(of_first, begin))) model_->encode(piece, ids);
+          };
+          normalized_.split(normal, encode_piece, add);
+        },
+        add);
     ids.insert(ids.end(), behind_.begin(), behind_.end());
     return ids;
   }
@@ -75,8 +80,6 @@ class HuggingFace final : public Tokenizer {
   [[nodiscard]] std::int64_t size() const override { return static_cast<std::int64_t>(tokens_.size()); }
 
  private:
-  using Added = std::pair<std::string, std::int64_t>;
-
   void set_token(std::int64_t id, std::string bytes) {
     constexpr std::size_t kMostTokens = 1 << 21;
     const auto index = static_cast<std::size_t>(id);
@@ -115,29 +118,47 @@ class HuggingFace final : public Tokenizer {
     return bytes;
   }
 
+  // The library numbers tokens that the model has not behind it, one after another, whatever the file says.
+  std::int64_t id_of_added(const std::string& content) {
+    if (const auto known = model_->vocabulary().find(content); known != model_->vocabulary().end()) return known->second;
+    const auto next = static_cast<std::int64_t>(model_->vocabulary().size() + added_ids_.size());
+    const auto [place, is_new] = added_ids_.try_emplace(content, next);
+    const auto index = static_cast<std::size_t>(next);
+    if (is_new && index < tokens_.size() && tokens_[index])
+      refuse(path_,
+             fmt::format("its added token {} gets the id {}, which another token has: the ids of its \"vocab\" have holes", content, next));
+    return place->second;
+  }
+
   void add_tokens(const Json& list) {
+    std::unordered_map<std::string, std::pair<bool, bool>> kinds;
     for (const auto& entry : list) {
       const auto content = text_at(path_, entry, "content");
-      const auto id = id_of(path_, at(path_, entry, "id"));
+      static_cast<void>(id_of(path_, at(path_, entry, "id")));
       if (content.empty()) refuse(path_, "one of its added tokens is empty");
       for (const char* rule : {"lstrip", "rstrip", "single_word"}) {
         if (flag(entry, rule, false)) refuse_unknown(path_, fmt::format("the {} of its added token {}", rule, content));
       }
-      added_.emplace_back(content, id);
-      set_token(id, content);
+      const bool special = flag(entry, "special", false);
+      const std::pair kind(special, flag(entry, "normalized", !special));
+      if (kinds.try_emplace(content, kind).first->second != kind)
+        refuse(path_, fmt::format("it lists its added token {} twice, with other rules", content));
+      set_token(id_of_added(content), content);
     }
-    // Of two that begin at one place the longer one counts.
-    std::stable_sort(added_.begin(), added_.end(), [](const Added& a, const Added& b) { return a.first.size() > b.first.size(); });
-  }
-
-  // Where the first added token begins; the text's size and nullptr where there is none.
-  [[nodiscard]] std::pair<std::size_t, const Added*> next_added(std::string_view text) const {
-    std::pair<std::size_t, const Added*> first{text.size(), nullptr};
-    for (const auto& added : added_) {
-      const auto place = text.find(added.first);
-      if (place < first.first) first = {place, &added};
+    // Of two that are found alike, one that is special counts.
+    for (const bool special : {true, false}) {
+      for (const auto& entry : list) {
+        const auto content = text_at(path_, entry, "content");
+        const auto kind = kinds.find(content);
+        if (kind == kinds.end() || kind->second.first != special) continue;
+        if (!kind->second.second) {
+          raw_.add(content, id_of_added(content));
+        } else if (auto normal = cutter_.normalize(content); !normal.empty()) {
+          normalized_.add(std::move(normal), id_of_added(content));
+        }
+        kinds.erase(kind);
+      }
     }
-    return first;
   }
 
   void add_template(const Json& part) {
@@ -163,7 +184,9 @@ class HuggingFace final : public Tokenizer {
   PieceCutter cutter_;
   std::unique_ptr<PieceModel> model_;
   std::vector<std::optional<std::string>> tokens_;  // by id
-  std::vector<Added> added_;
+  Vocabulary added_ids_;                            // of those that the model has not
+  AddedTokens raw_;
+  AddedTokens normalized_;            // as the normalizer writes them
   std::vector<std::int64_t> before_;  // what the template puts before a text
   std::vector<std::int64_t> behind_;
 };
@@ -171,6 +194,7 @@ class HuggingFace final : public Tokenizer {
 std::string read_file(const std::string& path) {
   constexpr std::uint64_t kMostBytes = 256ULL << 20;
   std::error_code unknown;
+  if (std::filesystem::is_directory(path, unknown)) refuse(path, "it is a folder; name the tokenizer.json in it");
   if (const auto size = std::filesystem::file_size(path, unknown); !unknown && size > kMostBytes) {
     refuse(path, fmt::format("it has {} bytes, more than the {} that such a file may have", size, kMostBytes));
   }
@@ -179,9 +203,13 @@ std::string read_file(const std::string& path) {
   if (file) text << file.rdbuf();
   if (!file || file.bad()) {
     const std::error_code code(errno, std::generic_category());
+    const std::string target = core::lost_target(path);
+    if (!target.empty()) refuse(path, fmt::format("it is a link to {}, which is not there; download it again", target));
     refuse(path, fmt::format("{}; check data.tokenizer or --tokenizer", code.message()));
   }
-  return text.str();
+  std::string bytes = text.str();
+  if (const auto kind = core::other_kind(bytes); !kind.empty()) refuse(path, std::string(kind));
+  return bytes;
 }
 
 // Its parts hold parts: what is read of them goes as deep as they do.

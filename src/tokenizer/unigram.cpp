@@ -108,7 +108,7 @@ class Unigram final : public PieceModel {
   bool bytes_;
   Vocabulary vocabulary_;
   std::vector<double> scores_;
-  double least_ = 0.0;
+  double least_ = std::numeric_limits<double>::infinity();
   std::size_t longest_ = 0;
   std::optional<std::int64_t> unknown_;
 };

@@ -142,8 +142,31 @@ TEST_F(HuggingFaceTest, HostileSizesAreRefused) {
 TEST_F(HuggingFaceTest, UnsupportedModelsAreRefusedByName) {
   change_config("hidden_act", "gelu");
   expect_refused(5, "hidden_act = \"gelu\"");
+  change_config("attention_bias", true);
+  expect_refused(5, "attention_bias = true");
+  expect_refused(5, "hidden_act = \"gelu\"");  // all at once
   change_config("model_type", "gemma3");
   expect_refused(5, "model_type = \"gemma3\"");
+}
+
+// Each is named in one line, once a command, and a run that goes on says no more of it.
+TEST_F(HuggingFaceTest, WhatIsPassedOverInAFolderIsToldOnce) {
+  change_config("is_llama_config", true);
+  put(folder_ / "hf/model.fp16.safetensors", "");
+  const auto count = [](const std::string& text, const std::string& part) {
+    int found = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+    return found;
+  };
+  for (const auto& [arguments, times] : {std::pair{std::vector<std::string>{"import", "--from", "hf", "--run", "imported"}, 1},
+                                         std::pair{std::vector<std::string>{"train", "model.toml"}, 1},
+                                         std::pair{std::vector<std::string>{"train", "model.toml", "--set", "train.steps=4"}, 0}}) {
+    const Outcome outcome = run(arguments);
+    ASSERT_EQ(outcome.status, 0) << outcome.err;
+    EXPECT_EQ(count(outcome.err, "does not read either: is_llama_config"), times) << outcome.err;
+    EXPECT_EQ(count(outcome.err, "passed over: model.fp16.safetensors"), times) << outcome.err;
+  }
+  EXPECT_EQ(Json::parse(bytes_of(folder_ / "imported/hf-carried/config.json"))["is_llama_config"], true);
 }
 
 TEST_F(HuggingFaceTest, MalformedFoldersAreRefusedWithFileTensorAndOffset) {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "greedysnake/error.h"
+#include "hf/logged.h"
 #include "hf/shard_writer.h"
 #include "hf/temp_folder.h"
 
@@ -31,7 +32,7 @@ std::string refusal(const std::string& folder) {
   return "accepted";
 }
 
-TEST(WeightsFolder, TakesTheIndexBeforeASingleFile) {
+TEST(WeightsFolder, ReadsTheFilesThatAnIndexNames) {
   const TempFolder folder;
   write_file(folder / "a.safetensors", safetensors({"x"}));
   write_file(folder / "b.safetensors", safetensors({"y", "z"}));
@@ -40,6 +41,52 @@ TEST(WeightsFolder, TakesTheIndexBeforeASingleFile) {
   EXPECT_EQ(opened.tensors().size(), 3U);
   EXPECT_EQ(opened.find("z")->file->path(), folder / "b.safetensors");
   EXPECT_EQ(opened.find("w"), nullptr);
+}
+
+// As transformers. An earlier save may have left the index, with its parts or without.
+TEST(WeightsFolder, TakesASingleFileBeforeAnIndexAndNamesWhatItPassesOver) {
+  for (const bool has_parts : {true, false}) {
+    const TempFolder folder;
+    write_file(folder / kIndexName, R"({"weight_map": {"old": "model-00001-of-00001.safetensors"}})");
+    if (has_parts) write_file(folder / "model-00001-of-00001.safetensors", safetensors({"old"}));
+    write_file(folder / kSingleName, safetensors({"new"}));
+    write_file(folder / "config.json", "{}");
+    const test::Logged log;
+    const WeightsFolder opened(folder.path());
+    EXPECT_NE(opened.find("new"), nullptr);
+    EXPECT_EQ(opened.find("old"), nullptr);
+    EXPECT_EQ(log.text(), folder.path() + ": the weights are read from model.safetensors, as transformers does; passed over: " +
+                              (has_parts ? "model-00001-of-00001.safetensors, " : "") + "model.safetensors.index.json\n");
+  }
+}
+
+TEST(WeightsFolder, NamesEveryOtherFileOfWeightsInOneLine) {
+  const TempFolder folder;
+  write_file(folder / "a.safetensors", safetensors({"x"}));
+  write_file(folder / kIndexName, R"({"weight_map": {"x": "a.safetensors"}})");
+  {
+    const test::Logged log;
+    const WeightsFolder opened(folder.path());
+    EXPECT_EQ(log.text(), "");
+  }
+  for (const char* name :
+       {"consolidated.safetensors", "model.fp16.safetensors", "model-00003-of-00004.safetensors", "pytorch_model.bin", "tokenizer.json"})
+    write_file(folder / name, "");
+  std::filesystem::create_symlink("nowhere", folder / kSingleName);
+  const test::Logged log;
+  const WeightsFolder opened(folder.path());
+  EXPECT_EQ(opened.tensors().size(), 1U);
+  EXPECT_EQ(log.text(),
+            folder.path() +
+                ": the weights are read from model.safetensors.index.json, as transformers does; passed over: consolidated.safetensors, "
+                "model-00003-of-00004.safetensors, model.fp16.safetensors, model.safetensors, pytorch_model.bin\n");
+}
+
+TEST(WeightsFolder, RefusesAnAdapterBesideTheWeights) {
+  const TempFolder folder;
+  write_file(folder / kSingleName, safetensors({"x"}));
+  write_file(folder / "adapter_config.json", "{}");
+  EXPECT_THAT(refusal(folder.path()), HasSubstr("adapter_config.json: an adapter, which changes what its model computes; merge the two"));
 }
 
 TEST(WeightsFolder, RefusesWhatTheIndexAndTheFilesDisagreeOn) {
@@ -71,10 +118,15 @@ TEST(WeightsFolder, RefusesPathsThatLeaveTheFolder) {
 
 TEST(WeightsFolder, SaysWhatAFolderWithoutSafetensorsHolds) {
   const TempFolder folder;
+  write_file(folder / "config.json", "{}");
   EXPECT_THAT(refusal(folder.path()), HasSubstr("neither model.safetensors nor"));
   EXPECT_THAT(refusal(folder / "absent"), HasSubstr("no such folder"));
   write_file(folder / "pytorch_model.bin", "");
   EXPECT_THAT(refusal(folder.path()), HasSubstr("save_pretrained()"));
+  write_file(folder / "model.fp16.safetensors", "");
+  EXPECT_THAT(refusal(folder.path()), HasSubstr("but model.fp16.safetensors; if that is the whole model"));
+  write_file(folder / "model-00001-of-00002.safetensors", "");
+  EXPECT_THAT(refusal(folder.path()), HasSubstr("parts are read by their index; download that too"));
   write_file(folder / "model.safetensors", "");
   EXPECT_THAT(refusal(folder.path()), HasSubstr("0 bytes"));
 }

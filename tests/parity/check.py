@@ -11,10 +11,12 @@ import warnings
 import torch
 import transformers
 
+import folders
 import reference
 
 gsnake = sys.argv[1]
 torch.set_num_threads(1)
+transformers.logging.disable_progress_bar()
 failures = []
 
 
@@ -52,6 +54,14 @@ def logits_and_warnings(folder):
 def losses_of(folder):
     lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if "loss" in line and "event" not in line]
+
+
+def attempt(folder, source, more):
+    """The first step of a run from a folder: status, loss, what gsnake said."""
+    (folder / "run.toml").write_text(reference.config_text(source, "fp32"))
+    call = [gsnake, "train", "run.toml", "--resume", "never", "--overwrite", "--set", "train.steps=1", *more]
+    result = subprocess.run(call, cwd=folder, capture_output=True, text=True)
+    return result.returncode, losses_of(folder)[0] if result.returncode == 0 else None, result.stderr
 
 
 def compare(name, spec, seed, folder):
@@ -94,6 +104,8 @@ memory = {{ host_budget = "64 MiB", device_budget = "64 MiB" }}
     expect(error <= 1e-5, f"{family} from scratch: loss of step 3 within {error:.1e} of the export's")
 
 
+with tempfile.TemporaryDirectory() as folder:
+    folders.Folders(folder, attempt, expect).all()
 for seed, (name, spec) in enumerate({**reference.FIXTURES, **reference.OTHERS}.items(), 100):
     with tempfile.TemporaryDirectory() as folder:
         compare(name, spec, seed, pathlib.Path(folder))

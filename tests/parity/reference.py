@@ -56,8 +56,12 @@ OTHERS = {
 def make(folder, spec, seed):
     """Saves a model with weights that no initializer would give, so that every parameter tells."""
     kind, values, dtype, shard = spec
+    save(kind(**values), folder, seed, dtype, **({"max_shard_size": shard} if shard else {}))
+
+
+def save(config, folder, seed, dtype=torch.bfloat16, **how):
     torch.manual_seed(seed)
-    model = transformers.AutoModelForCausalLM.from_config(kind(**values))
+    model = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.dim() == 1 and "norm" in name or ".ln_" in name and name.endswith("weight"):
@@ -66,7 +70,7 @@ def make(folder, spec, seed):
                 parameter.normal_(0.0, 0.2)
             else:
                 parameter.normal_(0.0, 0.15)
-    model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
+    model.to(dtype).save_pretrained(folder, **how)
     for extra in pathlib.Path(folder).glob("generation_config.json"):
         extra.unlink()
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -18,6 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using hf::Dtype;
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr std::array kDtypes{std::pair{"fp32", Dtype::fp32}, std::pair{"bf16", Dtype::bf16}, std::pair{"fp16", Dtype::fp16}};
@@ -139,6 +141,15 @@ class Import : public testing::Test {
     }
     return "accepted";
   }
+  static std::string refusal_in_fresh(const std::string& from) {
+    const TempFolder fresh;
+    try {
+      import_from(from, "fp32", fresh);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "accepted";
+  }
   // The fixture's folder with one tensor changed, left out or added.
   void copy(const std::string& family, const std::string& to, const std::function<void(std::vector<hf::Tensor>&)>& change,
             float value = 0.5F) {
@@ -151,7 +162,9 @@ class Import : public testing::Test {
       std::size_t count = 1;
       for (const std::uint64_t size : tensors[i].shape) count *= size;
       const std::vector<float> values(count, value);
-      writer.write(i, 0, std::as_bytes(std::span(values)));
+      std::vector<std::uint16_t> halves(count);  // bf16: the upper half of a float
+      for (std::uint16_t& half : halves) half = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16U);
+      writer.write(i, 0, tensors[i].dtype == "BF16" ? std::as_bytes(std::span(halves)) : std::as_bytes(std::span(values)));
     }
     writer.write_file("config.json", read_file(fixture(family) + "/config.json"));
     writer.finish();
@@ -197,6 +210,61 @@ TEST_F(Import, ATiedHeadOfItsOwnMustBeTheEmbedding) {
   write_file(folder_ / "other/model.safetensors", bytes);
   const TempFolder fresh;
   EXPECT_THROW(import_from(folder_ / "other", "fp32", fresh), Error);
+}
+
+TEST_F(Import, ATiedHeadMayHaveAnotherDtypeButNoOtherValues) {
+  const auto with_head = [](auto& tensors) { tensors.push_back({"lm_head.weight", "BF16", {48, 16}, 0, 0}); };
+  copy("qwen2", folder_ / "same", with_head, 0.5F);
+  import_from(folder_ / "same", "fp32", folder_);
+  copy("qwen2", folder_ / "rounded", with_head, 0.1F);
+  EXPECT_THAT(refusal_in_fresh(folder_ / "rounded"), AllOf(HasSubstr("tensor lm_head.weight (BF16) at offset"), HasSubstr("differs from model.embed_tokens.weight (F32)")));
+}
+
+// safetensors' save_model() keeps one name of two that share their memory.
+TEST_F(Import, ATiedEmbeddingMayBeThereAsTheHeadAlone) {
+  copy("qwen2", folder_ / "hf", [](auto& tensors) {
+    for (auto& tensor : tensors) tensor.name = tensor.name == "model.embed_tokens.weight" ? "lm_head.weight" : tensor.name;
+  });
+  import_from(folder_ / "hf", "fp32", folder_);
+  export_run(folder_ / "run", folder_ / "out");
+  EXPECT_TRUE(bytes_of(folder_ / "out").contains("model.embed_tokens.weight"));
+}
+
+// As torch.compile, DistributedDataParallel and trainers' modules name them.
+TEST_F(Import, LeavesOutWhatAWrapperPutInFrontOfEveryName) {
+  for (const char* prefix : {"_orig_mod.", "module.", "model.", "module._orig_mod.", "base_model.model."}) {
+    const TempFolder folder;
+    copy("llama", folder / "hf", [&](auto& tensors) {
+      for (auto& tensor : tensors) tensor.name = prefix + tensor.name;
+    });
+    import_from(folder / "hf", "fp32", folder);
+    export_run(folder / "run", folder / "out");
+    EXPECT_TRUE(bytes_of(folder / "out").contains("model.layers.1.mlp.up_proj.weight")) << prefix;
+  }
+  copy("gpt2", folder_ / "hf", [&](auto& tensors) {
+    for (auto& tensor : tensors) tensor.name = "module." + tensor.name.substr(std::string("transformer.").size());
+  });
+  import_from(folder_ / "hf", "fp32", folder_);
+  copy("llama", folder_ / "half", [&](auto& tensors) { tensors[0].name = "module." + tensors[0].name; });
+  EXPECT_THAT(refusal_in_fresh(folder_ / "half"), HasSubstr("tensor "));
+}
+
+TEST_F(Import, SaysWhyATensorIsMissing) {
+  const auto rename = [](const std::string& from, const std::string& to) {
+    return [from, to](auto& tensors) {
+      for (auto& tensor : tensors) {
+        if (tensor.name.ends_with(from)) tensor.name = tensor.name.substr(0, tensor.name.size() - from.size()) + to;
+      }
+    };
+  };
+  copy("llama", folder_ / "head", [](auto& tensors) { std::erase_if(tensors, [](const auto& t) { return t.name == "lm_head.weight"; }); });
+  EXPECT_THAT(refusal(folder_ / "head"), HasSubstr("tensor lm_head.weight is missing, which the model needs: the model was saved without its head"));
+  copy("llama", folder_ / "quantized", rename(".q_proj.weight", ".q_proj.qweight"));
+  EXPECT_THAT(refusal(folder_ / "quantized"), HasSubstr("model.layers.0.self_attn.q_proj.qweight is quantized"));
+  copy("llama", folder_ / "adapter", rename(".q_proj.weight", ".q_proj.base_layer.weight"));
+  EXPECT_THAT(refusal(folder_ / "adapter"), HasSubstr("q_proj.base_layer.weight is of a model with an adapter"));
+  copy("llama", folder_ / "other", rename("embed_tokens.weight", "wte.weight"));
+  EXPECT_THAT(refusal(folder_ / "other"), HasSubstr("tensor model.embed_tokens.weight is missing, which the model needs; there: lm_head.weight and others"));
 }
 
 TEST_F(Import, ReplacesARunOnlyWhenAskedTo) {
