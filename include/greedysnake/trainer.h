@@ -24,13 +24,13 @@ struct TrainerOptions {
   Resume resume = Resume::automatic;
   bool overwrite = false;                // with Resume::never: over a run that is there
   std::vector<std::string> allow_change;  // keys whose change a resume accepts although it changes the maths
-  // What the batches are made of, as JSON (data::identity_of()), kept in every commit: a resume with other data is refused, wherever the files lie now. Empty: the paths
-  // of data.train stand for it.
-  std::string data;
   std::optional<std::int64_t> from_step;  // resume from the snapshot of that step, which becomes the last commit
   // Told what the constructor does, whenever that changes or goes on, and how far it is in bytes where that is known (else 0 of 0). What it
   // throws ends the construction: a new run leaves nothing behind, an earlier one stays at its last commit.
   std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total)> progress;
+  // What the batches are made of, as JSON (data::identity_of()), kept in every commit: a resume with other data is refused, wherever the files lie now. Empty: the paths
+  // of data.train stand for it.
+  std::string data;
   // Of tests: another device or another backend than the config's (src/train/parts.h).
   std::shared_ptr<const train::Parts> parts;
 };

@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "core/log.h"
+#include "core/model_shape.h"
 #include "hf/config_reader.h"
 #include "hf/folder.h"
 #include "hf/known_keys.h"
@@ -192,19 +193,15 @@ void read_qwen3(ConfigReader& reader, ModelConfig& model) {
   read_qwen_window(reader, model);
 }
 
-// As the units' own default.
-std::int64_t decoder_intermediate(const ModelConfig& model) {
-  return model.intermediate != 0 ? model.intermediate : (8 * model.hidden / 3 + 63) / 64 * 64;
-}
-
-void write_decoder(Json& json, const ModelConfig& model) {
+void write_decoder(Json& json, const ModelConfig& given) {
+  const ModelConfig model = core::spelt_out(given);
   json.update({{"vocab_size", model.vocab},
                {"max_position_embeddings", model.context},
                {"hidden_size", model.hidden},
                {"num_hidden_layers", model.layers}});
-  json.update({{"num_attention_heads", model.heads}, {"num_key_value_heads", model.kv_heads == 0 ? model.heads : model.kv_heads}});
-  json["head_dim"] = model.head_dim == 0 ? model.hidden / model.heads : model.head_dim;
-  json.update({{"intermediate_size", decoder_intermediate(model)}, {"rms_norm_eps", model.norm_epsilon}, {"hidden_act", "silu"}});
+  json.update({{"num_attention_heads", model.heads}, {"num_key_value_heads", model.kv_heads}});
+  json["head_dim"] = model.head_dim;
+  json.update({{"intermediate_size", model.intermediate}, {"rms_norm_eps", model.norm_epsilon}, {"hidden_act", "silu"}});
   json["tie_word_embeddings"] = model.tie_embeddings;
   json["attention_dropout"] = 0.0;
   write_rope(json, model);

@@ -42,7 +42,7 @@ class ResumeTest : public ::testing::Test {
     store::StoreOptions storage = run_.storage();
     storage.wrap_engine = watching(seen_);
     storage.from_step = from_step;
-    return resume({run_.config, storage, {}, run_.problem.elements(), {}, {}, true, 1, "fp32", {}}).state.step;
+    return resume({run_.config, storage, {}, run_.problem.elements(), {}, {}, nullptr, true, 1, "fp32", {}}).state.step;
   }
 
   ToyRun run_;
@@ -77,7 +77,7 @@ TEST_F(ResumeTest, ThatIsRefusedLeavesTheRunWhereItWas) {
     store::StoreOptions storage = run_.storage();
     storage.from_step = from_step;
     const std::vector<std::uint64_t> elements = run_.problem.elements();
-    EXPECT_THROW(resume({run_.config, storage, {}, elements, {}, {}, commits, threads, "fp32", {}}), Error);
+    EXPECT_THROW(resume({run_.config, storage, {}, elements, {}, {}, nullptr, commits, threads, "fp32", {}}), Error);
   };
   refused(3, true, 2);
   refused(4, true, 1);

@@ -113,7 +113,7 @@ void ToyTrainer::open(const Hooks& hooks, const schedule::Map& map) {
     for (const store::Kind kind : {store::Kind::gradients, store::Kind::activations}) {
       scratch.kinds[static_cast<std::size_t>(kind)] = layout.kinds[static_cast<std::size_t>(kind)];
     }
-    ResumedRun resumed = resume({run_.config, storage, scratch, run_.problem.elements(), {}, {}, run_.problem.commits, 1, "fp32", {}});
+    ResumedRun resumed = resume({run_.config, storage, scratch, run_.problem.elements(), {}, {}, nullptr, run_.problem.commits, 1, "fp32", {}});
     store_ = std::move(resumed.store);
     state = std::move(resumed.state);
     counters_ = {state.updates, state.loss_scale, state.good_steps};
