@@ -76,11 +76,11 @@ TEST_F(BudgetTest, WhatCannotFitIsNotTriedAsAWhole) {
   expect_resident_below(outcome, 600 * kMiB);
 }
 
-TEST_F(BudgetTest, TenMillionMicroBatchesAndAMillionLayersAreRefusedByTheirNumber) {
+TEST_F(BudgetTest, TenMillionMicroBatchesAndTheMostLayersAreRefusedByTheirNumber) {
   const Outcome micro_batches = refused({"train.micro_batches=10000000"});
   EXPECT_THAT(micro_batches.err, HasSubstr("task graphs and tables"));
   expect_resident_below(micro_batches, 300 * kMiB);
-  const Outcome layers = refused({"model.layers=1000000"});
+  const Outcome layers = refused({"model.layers=65536"});
   EXPECT_THAT(layers.err, HasSubstr("task graphs and tables"));
   expect_resident_below(layers, 300 * kMiB);
 }

@@ -231,7 +231,7 @@ TEST_F(UsageTest, WrongCallsAreOneLine) {
   expect_one_error_line(run({"train", "config.toml", "--fast"}), 2, "--fast");
   expect_one_error_line(run({"train", "config.toml", "--resume", "maybe"}), 2, "--resume");
   expect_one_error_line(run({"train", "config.toml", "--log-level", "loud"}), 2, "loud");
-  expect_one_error_line(run({"generate", "--model", "hf", "--prompt", "a"}), 5, "hf/config.json");
+  expect_one_error_line(run({"generate", "--model", "hf", "--prompt", "a"}), 5, "there is no such folder");
   expect_one_error_line(run({"generate", "--model", "hf", "--run", "run", "--prompt", "a"}), 2, "--run, or");
   expect_one_error_line(run({"generate", "--prompt", "a"}), 2, "--run");
 }

@@ -101,7 +101,7 @@ TEST_F(ReportTest, InspectTellsAMissingFile) {
   EXPECT_THAT(run({"inspect", "run"}).out, HasSubstr("MISSING"));
 }
 
-TEST_F(ReportTest, InspectNeedsACommit) { expect_one_error_line(run({"inspect", "."}), 4, "manifest.json"); }
+TEST_F(ReportTest, InspectNeedsACommit) { expect_one_error_line(run({"inspect", "."}), 4, "it holds no commit"); }
 
 TEST_F(ReportTest, SummaryComparesTrafficWithTheFormulaAndMemoryWithTheBudgets) {
   ASSERT_EQ(train({"train.steps=12"}).status, 0);

@@ -160,7 +160,7 @@ TEST(ConfigFromAFolder, ThatIsMissingIsAnInputFile) {
     FAIL() << "accepted";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::input);
-    EXPECT_THAT(error.what(), HasSubstr("/absent/config.json"));
+    EXPECT_THAT(error.what(), HasSubstr("/absent: there is no such folder"));
   }
 }
 

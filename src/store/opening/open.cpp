@@ -130,6 +130,7 @@ std::string find_pinned_path(StoreState& state) {
 // Which commit counts, and where its files are now.
 Found find_commit(StoreState& state, const Layout& scratch, std::optional<std::uint64_t> generation = {}) {
   Found found{read_present_copies(state), {}};
+  refuse_foreign(found.copies);
   refuse_of_the_original(state.run_dir, state.ssd_paths, found.copies, state.reads_only);
   found.choice = generation ? choose(found.copies, state.run_dir, *generation) : choose(found.copies, state.run_dir);
   take_geometry(state, found.choice.manifest, parse_geometry(found.choice.manifest, state.run_dir), scratch, found.copies);
