@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "commands.h"
 #include "config/load.h"
 #include "greedysnake/config.h"
+#include "greedysnake/error.h"
 #include "greedysnake/hugging_face.h"
 #include "greedysnake/run.h"
 #include "output.h"
@@ -35,13 +37,28 @@ std::string describe(const RunOutcome& end, const Config& config) {
 }
 
 // A run's config need not repeat the run's model; an imported one's would be copied from its folder by hand.
-std::optional<ModelConfig> model_of_run(const std::string& run_dir) {
-  return store::holds_manifest(run_dir) ? std::optional(run_config(run_dir).model) : std::nullopt;
+std::optional<ModelConfig> model_of_run(const Config& config, Resume resume) {
+  if (!store::holds_manifest(config.run.dir) && resume != Resume::must) return std::nullopt;
+  std::vector<std::string> folders{config.run.dir};
+  folders.insert(folders.end(), config.ssd.paths.begin(), config.ssd.paths.end());
+  std::exception_ptr why;
+  for (const std::string& folder : folders) {  // any whole copy tells
+    if (!store::holds_manifest(folder)) continue;
+    try {
+      return run_config(folder).model;
+    } catch (const Error&) {
+      if (!why) why = std::current_exception();
+    }
+  }
+  if (why) std::rethrow_exception(why);
+  return std::nullopt;
 }
 
 int run(const Arguments& arguments) {
-  const bool goes_on = arguments.request.resume != Resume::never;
-  const Config config = config::load(arguments.config, arguments.overrides, goes_on ? model_of_run : config::ModelOfRun());
+  const Resume resume = arguments.request.resume;
+  config::ModelOfRun of_run;
+  if (resume != Resume::never) of_run = [resume](const Config& config) { return model_of_run(config, resume); };
+  const Config config = config::load(arguments.config, arguments.overrides, of_run);
   const RunOutcome outcome = run_training(config, arguments.request);
   try {
     print((arguments.json ? outcome.end_line : describe(outcome, config)) + "\n");

@@ -28,8 +28,8 @@ struct TrainerOptions {
   // Told what the constructor does, whenever that changes or goes on, and how far it is in bytes where that is known (else 0 of 0). What it
   // throws ends the construction: a new run leaves nothing behind, an earlier one stays at its last commit.
   std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total)> progress;
-  // What the batches are made of, as JSON (data::identity_of()), kept in every commit: a resume with other data is refused, wherever the files lie now. Empty: the paths
-  // of data.train stand for it.
+  // What the batches are made of, as JSON, kept in every commit: a resume that says something else is refused unless allow_change names data.train. Any JSON will do;
+  // run_training() says what its files hold. Empty: the paths of data.train stand for it.
   std::string data;
   // Of tests: another device or another backend than the config's (src/train/parts.h).
   std::shared_ptr<const train::Parts> parts;

@@ -24,10 +24,10 @@ def discard_all():
 
 
 class Output:
-    """PATH.partial while it is written. The lock keeps two runs from writing the same one."""
+    """PATH.gsnake-partial while it is written. The lock keeps two runs from writing the same one."""
 
     def __init__(self, path):
-        self.path, self.partial, self.file = path, path + ".partial", None
+        self.path, self.partial, self.file = path, path + ".gsnake-partial", None
         self._remove_stale()
         _open[self.partial] = self  # before it is there, so that a signal cannot come in between
         try:
@@ -126,7 +126,7 @@ def check_inputs(paths, tokenizer):
     kept.pop(None, None)
     for path in paths:
         for output in possible_outputs(path):
-            for target in (output, output + ".partial"):
+            for target in (output, output + ".gsnake-partial"):
                 if other := kept.get(identity(target)):
                     raise Refusal(f"{path}: its tokens would be written over {other}; rename one of them" if other != path else
                                   f"{path}: its tokens would be written over it; rename it, as to {os.path.splitext(path)[0]}.txt")

@@ -61,7 +61,7 @@ ResumedRun resume(const ResumeRequest& request) {
   const nlohmann::json& training = run.store->manifest()->training;
   run.state = run_state_from(training);
   run.imported = is_imported(training);
-  if (request.data) run.state.data = request.data;
+  run.state.data = request.data;
   if (run.imported) {
     run.state.compute_threads = request.compute_threads;
     run.state.compute_dtype = request.compute_dtype;

@@ -42,15 +42,25 @@ std::shared_ptr<const nlohmann::json> data_of(const nlohmann::json& training) {
   return found == training.end() || found->is_null() ? nullptr : std::make_shared<const nlohmann::json>(*found);
 }
 
-// What data.train says of its files, but for what their contents stand for.
+// What data.train says of its files, but for what their contents stand for: as many tokens in as many bytes are of one width.
 nlohmann::json without_paths(const nlohmann::json& files) {
   nlohmann::json rest = nlohmann::json::array();
   for (nlohmann::json file : files) {
     if (!file.is_object()) file = nlohmann::json::object();
-    for (const char* key : {"path", "mask"}) file.erase(key);
+    for (const char* key : {"path", "mask", "dtype"}) file.erase(key);
     rest.push_back(std::move(file));
   }
   return rest;
+}
+
+// With the dtype left out that is meant without one.
+nlohmann::json without_usual_dtypes(nlohmann::json files) {
+  for (nlohmann::json& file : files) {
+    if (!file.is_object() || file.value("dtype", "") != word_of(TokenDtype::uint16)) continue;
+    file.erase("dtype");
+    if (file.size() == 1) file = nlohmann::json(file.at("path"));
+  }
+  return files;
 }
 
 void refuse_changed_data(const std::string& difference, const std::vector<std::string>& allowed) {
@@ -168,7 +178,9 @@ void refuse_changed_maths(const nlohmann::json& config_before, const Config& con
       const bool known = before.contains(section) && before.at(section).contains(key);
       nlohmann::json old = known ? before.at(section).at(key) : defaults.at(section).value(key, nlohmann::json());
       const bool by_content = changed_data && section == "data" && key == "train";
-      by_content ? refuse(section + "." + key, without_paths(old), without_paths(value), allowed) : refuse(section + "." + key, old, value, allowed);
+      const bool by_path = section == "data" && key == "train" && !by_content;
+      const auto compared = [&](const nlohmann::json& json) { return by_content ? without_paths(json) : by_path ? without_usual_dtypes(json) : json; };
+      refuse(section + "." + key, compared(old), compared(value), allowed);
     }
   }
   if (changed_data) refuse_changed_data(*changed_data, allowed);

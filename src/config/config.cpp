@@ -152,7 +152,7 @@ Config from_toml(const std::string& text, const std::string& name, const std::fi
     config = folder;
     apply(config, sources);
     refuse_other_shape(config, folder);
-  } else if (std::optional<ModelConfig> model; model_of_run && !table.contains("model") && (model = model_of_run(config.run.dir))) {
+  } else if (std::optional<ModelConfig> model; model_of_run && !table.contains("model") && (model = model_of_run(config))) {
     config = {};
     config.model = *std::move(model);
     apply(config, sources);

@@ -141,6 +141,7 @@ std::unique_ptr<ArrayFile> ArrayFile::open_text(const std::string& path, std::in
   refuse_magic(file, kMagics);
   refuse_magic(file, kTextMagics);
   const std::int64_t mark = byte_order_mark(file);
+  if (mark > 0) spdlog::info("{} begins with a byte-order mark, which is left out", path);
   std::unique_ptr<ArrayFile> text(new ArrayFile(std::move(file), {"text, a token a byte", mark, 1, false}, std::nullopt, vocab));
   text->is_text_ = true;
   return text;
@@ -150,7 +151,7 @@ std::unique_ptr<ArrayFile> ArrayFile::open_bin(const std::string& path, std::int
   InputFile file(path, access);
   std::optional<MegatronIndex> index;
   std::optional<ArrayLayout> told;
-  if (const auto index_path = megatron_index_of(path)) {
+  if (const auto index_path = path.ends_with(".bin") ? megatron_index_of(path) : std::nullopt) {
     index.emplace(*index_path, path, file.size());
     told = ArrayLayout{"Megatron, " + index->type(), 0, index->token_bytes(), index->is_signed()};
   } else {

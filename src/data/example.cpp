@@ -7,6 +7,7 @@
 #include <cctype>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace gsnake::data {
 namespace {
@@ -35,6 +36,7 @@ class Parser {
 
   Example run() {
     refuse_lookalikes();
+    refuse_packed();
     take_ids();
     take_opinions();
     check_positions();
@@ -44,13 +46,20 @@ class Parser {
 
  private:
   void parse(const std::string& line) {
+    std::set<std::string> keys;
+    std::string twice;
+    const auto note = [&](int depth, Json::parse_event_t event, Json& parsed) {
+      if (depth == 1 && event == Json::parse_event_t::key && !keys.insert(parsed.get<std::string>()).second) twice = parsed.get<std::string>();
+      return true;
+    };
     try {
-      json_ = Json::parse(line);
+      json_ = Json::parse(line, note);
     } catch (const Json::parse_error& error) {
       bad_(std::max<std::int64_t>(static_cast<std::int64_t>(error.byte) - 1, 0), "it is not JSON; write one object a line");
     } catch (const Json::exception& error) {  // a number that no double holds
       bad_(0, fmt::format("it cannot be taken as JSON: {}", error.what()));
     }
+    if (!twice.empty()) bad_(0, fmt::format("\"{}\" stands there twice", twice));
     if (!json_.is_object()) bad_(0, "it is no JSON object, such as {\"tokens\": [1, 2], \"mask\": [0, 1]}");
   }
 
@@ -78,7 +87,8 @@ class Parser {
       if (is_known(key)) continue;
       std::string lower = key;
       std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      const bool looks = lower.find("mask") != std::string::npos || lower.find("label") != std::string::npos || lower.find("weight") != std::string::npos;
+      const auto has = [&](const char* part) { return lower.find(part) != std::string::npos; };
+      const bool looks = has("weight") || (value.is_array() && (has("mask") || has("label")));  // a label that is one number is a class
       if (looks) {
         bad_(0, fmt::format("\"{}\" looks as if it said what the loss counts, and would be passed over; write it as \"mask\" (0 or 1 a token) or \"labels\" (the id, "
                             "or -100), or take it out",
@@ -132,7 +142,21 @@ class Parser {
     take(kLabels);
   }
 
-  // Positions that start over are of several documents, which would not see one another.
+  // What packs several documents, which would not see one another, into a line.
+  void refuse_packed() const {
+    for (const auto& [key, one] : {std::pair("seq_lengths", 1), std::pair("cu_seqlens", 2), std::pair("cu_seq_lens", 2), std::pair("cu_seq_lens_q", 2)}) {
+      const auto found = json_.find(key);
+      if (found != json_.end() && found->is_array() && found->size() > static_cast<std::size_t>(one))
+        bad_(0, fmt::format("\"{}\" says that several documents are packed in it: write documents as lines of their own", key));
+    }
+    for (const char* key : {"document_ids", "segment_ids", "seq_idx"}) {
+      const auto found = json_.find(key);
+      if (found != json_.end() && found->is_array() && std::adjacent_find(found->begin(), found->end(), std::not_equal_to<>()) != found->end())
+        bad_(0, fmt::format("\"{}\" says that several documents are packed in it: write documents as lines of their own", key));
+    }
+  }
+
+  // Positions that start over are of several documents likewise.
   void check_positions() const {
     const Json* positions = list_of_each(kPositions);
     const Json* attention = list_of_each(kAttention);

@@ -32,7 +32,10 @@ bool resumes(const Config& config, const TrainerOptions& options) {
 }
 
 std::shared_ptr<const nlohmann::json> data_of(const TrainerOptions& options) {
-  return options.data.empty() ? nullptr : std::make_shared<const nlohmann::json>(nlohmann::json::parse(options.data));
+  if (options.data.empty()) return nullptr;
+  nlohmann::json data = nlohmann::json::parse(options.data, nullptr, false);
+  if (data.is_discarded()) throw Error(ErrorKind::usage, "TrainerOptions::data is no JSON");
+  return std::make_shared<const nlohmann::json>(std::move(data));
 }
 
 // Its counters go on where the commit has them; a loss scale that is not dynamic is the config's.

@@ -64,6 +64,19 @@ TEST_F(ChangedDataTest, WeightsAndDtypesStayPartOfTheMaths) {
   const Outcome outcome = train({"train.steps=3", with("0.25")});
   EXPECT_EQ(outcome.status, 2);
   EXPECT_THAT(outcome.err, HasSubstr("data.train was"));
+  // A dtype that says what was meant changes nothing, and rows of another length are no other data.
+  put("ids.bin", std::string(2000, '\1'));
+  const std::vector<std::string> ids{"model.vocab=300", "run.dir=ids", "ssd.paths=ids_ssd"};
+  const auto on_ids = [&](std::vector<std::string> changes, const std::vector<std::string>& options = {}) {
+    changes.insert(changes.end(), ids.begin(), ids.end());
+    return train(changes, options);
+  };
+  ASSERT_EQ(on_ids({"train.steps=1", "data.train=ids.bin"}).status, 0);
+  const Outcome spelt = on_ids({"train.steps=2", "data.train={path=\"ids.bin\", dtype=\"uint16\"}"});
+  EXPECT_EQ(spelt.status, 0) << spelt.err;
+  EXPECT_EQ(on_ids({"train.steps=3", "data.train={path=\"ids.bin\", dtype=\"uint8\"}"}).status, 2) << "other tokens";
+  const Outcome shorter = on_ids({"train.steps=3", "data.train=ids.bin", "train.sequence_length=16"}, {"--allow-change", "train.sequence_length"});
+  EXPECT_EQ(shorter.status, 0) << shorter.err;
 }
 
 TEST_F(ChangedDataTest, WhatCountsNothingHasNoLoss) {
@@ -104,6 +117,11 @@ memory = { host_budget = "64 MiB", device_budget = "64 MiB" }
   const Outcome outcome = run({"train", "short.toml"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(losses().size(), 3U);
+  // Where the run directory's copy is torn, the SSD path's tells.
+  std::ofstream(folder_ / "run/manifest.json") << "torn";
+  fs::remove(folder_ / "run/manifest.previous.json");
+  const Outcome torn = run({"train", "short.toml", "--set", "train.steps=4"});
+  EXPECT_EQ(torn.status, 0) << torn.err;
   // What it states must be right.
   expect_one_error_line(run({"train", "short.toml", "--set", "model.layers=3"}), 2, "model.layers was 2");
 }

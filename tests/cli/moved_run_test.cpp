@@ -1,6 +1,9 @@
 // Runs that were moved or copied: a command shows what the folder that it is given holds, never another's.
 #include <gmock/gmock.h>
+#include <xxhash.h>
 
+#include <array>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -122,9 +125,19 @@ TEST_F(MovedRunTest, ACopyOfTheRunsFolderAloneShowsNothingLater) {
   EXPECT_EQ(trained.status, 4);
   EXPECT_THAT(trained.err, HasSubstr("set run.dir to " + (folder_ / "run").string()));
   EXPECT_EQ(inspected({"run", "--verify"})["step"], 4);
-  // Given up, the original no longer stands in the way.
-  fs::remove_all(folder_ / "run");
-  train_in("copy", quoted("ssd"), 5);
+  // Nor where the original is elsewhere now, or gone.
+  fs::rename(folder_ / "run", folder_ / "renamed");
+  expect_holds("renamed", 4, folder_, exported("renamed"));
+  for (const bool gone : {false, true}) {
+    if (gone) fs::remove_all(folder_ / "renamed");
+    expect_one_error_line(run({"export", "--run", "copy", "--to", "out"}), 4, "copy is a copy of the run's folder as of commit 2");
+    EXPECT_EQ(train({"run.dir=copy", "train.steps=5"}).status, 4);
+    EXPECT_EQ(inspected({"copy"})["step"], 2);
+  }
+  // The remedy for a lost run directory.
+  for (const char* name : {"manifest.json", "manifest.previous.json"}) fs::remove(folder_ / "copy" / name);
+  const Outcome taken_over = train({"run.dir=copy", "train.steps=5"}, {"--resume", "must"});
+  EXPECT_EQ(taken_over.status, 0) << taken_over.err;
   EXPECT_EQ(inspected({"copy", "--verify"})["step"], 5);
 }
 
@@ -137,6 +150,11 @@ TEST_F(MovedRunTest, StateThatIsElsewhereNowIsNamedWithSsd) {
   expect_one_error_line(lost, 4, "--ssd");
   EXPECT_EQ(exported("run", {"--ssd", "drive/one", "two"}), weights);
   EXPECT_EQ(inspected({"run", "--verify", "--ssd", "two", "drive/one"})["verified"], true);
+  const Json files = inspected({"run", "--ssd", "two", "drive/one"})["kinds"][0]["files"];
+  EXPECT_EQ(files[0]["bytes"], files[0]["bytes_found"]) << "each is listed in its own folder, in whatever order they are named";
+  EXPECT_THAT(files[0]["file"].get<std::string>(), HasSubstr("drive/one/"));
+  expect_one_error_line(run({"inspect", "run", "--ssd", "drive/one"}), 2, "1 SSD paths are named and the run has 2");
+  expect_one_error_line(run({"inspect", "run", "--ssd", "", "two"}), 2, "name a folder");
   EXPECT_EQ(run({"generate", "--run", "run", "--ssd", "drive/one", "two", "--prompt", "a", "--tokens", "1"}).status, 0);
 }
 
@@ -156,6 +174,42 @@ TEST_F(MovedRunTest, WithoutItsNewestManifestReadersTakeTheOneBeforeAsTrainingDo
   EXPECT_EQ(inspected({"run"})["step"], 2);
   EXPECT_EQ(inspected({"run", "--verify"})["step"], 2);
   EXPECT_EQ(run({"generate", "--run", "run", "--prompt", "a", "--tokens", "1"}).status, 0);
+}
+
+// The SSD paths have the last commit where the run directory's manifest is torn or lost.
+TEST_F(MovedRunTest, ATornManifestInTheRunDirectoryHidesNothing) {
+  train_in("run", quoted("ssd"), 3);
+  const std::string whole = bytes_of(folder_ / "run/manifest.json");
+  for (const std::string& damaged : {whole.substr(0, whole.size() / 2), std::string()}) {
+    std::ofstream(folder_ / "run/manifest.json", std::ios::binary) << damaged;
+    if (damaged.empty()) fs::remove(folder_ / "run/manifest.json");
+    EXPECT_EQ(inspected({"run"})["step"], 3);
+    EXPECT_EQ(inspected({"run", "--verify"})["step"], 3);
+  }
+}
+
+// A manifest as a version wrote it that kept neither the run directory's place nor the data's identity.
+TEST_F(MovedRunTest, RunsOfEarlierVersionsAreFoundAndGoOn) {
+  fs::create_directory(folder_ / "a");
+  train_in("a/run", quoted("a/run/ssd"), 2);
+  const std::string weights = exported("a/run");
+  for (const char* folder : {"a/run", "a/run/ssd"}) {
+    const fs::path path = folder_ / folder / "manifest.json";
+    Json manifest = Json::parse(bytes_of(path));
+    manifest["storage"].erase("run_dir");
+    manifest["training"].erase("data");
+    manifest.erase("xxh3_64");
+    const std::string text = manifest.dump();
+    std::array<char, 17> hash{};
+    std::snprintf(hash.data(), hash.size(), "%016llx", static_cast<unsigned long long>(XXH3_64bits(text.data(), text.size())));
+    manifest["xxh3_64"] = hash.data();
+    std::ofstream(path, std::ios::binary) << manifest.dump(1) << '\n';
+  }
+  expect_holds("a/run", 2, folder_ / "a", weights);
+  copy("a", "b");
+  expect_holds("b/run", 2, folder_ / "b", weights);
+  train_in("b/run", quoted("b/run/ssd"), 3);
+  expect_holds("a/run", 2, folder_ / "a", weights);
 }
 
 TEST_F(MovedRunTest, AFolderAboveTheRunSaysWhichIsMeant) {

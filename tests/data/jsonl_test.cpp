@@ -85,6 +85,14 @@ TEST_F(JsonlTest, PaddingIsLeftOut) {
   EXPECT_THAT(refusal(R"({"tokens": [1, 2, 3], "position_ids": [0, 1, 0]})"), HasSubstr("lines of their own"));
 }
 
+TEST_F(JsonlTest, PackedLinesAndKeysThatStandTwiceAreRefused) {
+  EXPECT_THAT(refusal(R"({"tokens": [1, 2, 3], "seq_lengths": [2, 1]})"), HasSubstr("several documents are packed"));
+  EXPECT_THAT(refusal(R"({"tokens": [1, 2, 3], "document_ids": [0, 0, 1]})"), HasSubstr("several documents are packed"));
+  EXPECT_THAT(refusal(R"({"tokens": [1, 2], "mask": [0, 1], "mask": [1, 1]})"), HasSubstr("\"mask\" stands there twice"));
+  const auto file = open(R"({"tokens": [1, 2, 3], "seq_lengths": [3], "document_ids": [7, 7, 7], "label": 1, "meta": {"a": 1, "b": {"a": 2}}})");
+  EXPECT_THAT(all(*file).ids, ElementsAre(1, 2, 3));
+}
+
 TEST_F(JsonlTest, WhatLooksLikeAMaskIsNotPassedOver) {
   for (const char* key : {"masks", "Mask", "label", "loss_weights", "completion_masks", "labels_shifted"}) {
     EXPECT_THAT(refusal(std::string(R"({"tokens": [1, 2], ")") + key + R"(": [0, 1]})"), AllOf(HasSubstr(key), HasSubstr("would be passed over"))) << key;

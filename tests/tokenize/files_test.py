@@ -187,7 +187,7 @@ class Written(InFolder):
 
     def test_two_runs_do_not_write_the_same_file(self):
         first = self.pair("a", [[1]])
-        with self.assertRaisesRegex(Refusal, "a.bin.partial: another tokenize is writing it"):
+        with self.assertRaisesRegex(Refusal, "a.bin.gsnake-partial: another tokenize is writing it"):
             self.pair("a", [[2]])
         first.close(Held())
         self.assertEqual(megatron(self.folder / "a"), [[1]])
@@ -231,12 +231,12 @@ class Clashes(InFolder):
 
     def test_an_input_is_never_written_over(self):
         a, text = self.write("a.bin", "text"), self.write("b.txt", "text")
-        index, partial = self.write("c.idx", "text"), self.write("d.bin.partial", "text")
+        index, partial = self.write("c.idx", "text"), self.write("d.bin.gsnake-partial", "text")
         d, tokens = self.write("d.txt", "text"), self.write("e.tokens.jsonl", '{"text": "a"}')
         e, tokenizer = self.write("e.jsonl", '{"text": "a"}'), self.write("f.bin", "{}")
         self.refused([a], "a.bin: its tokens would be written over it; rename it")
         self.refused([index], "c.idx: its tokens would be written over it")
-        self.refused([d, partial], "d.txt: its tokens would be written over .*d.bin.partial; rename one of them")
+        self.refused([d, partial], "d.txt: its tokens would be written over .*d.bin.gsnake-partial; rename one of them")
         self.refused([e, tokens], "e.jsonl: its tokens would be written over .*e.tokens.jsonl")
         self.refused([self.write("f.txt", "text")], "f.txt: its tokens would be written over .*f.bin", tokenizer)
         os.link(text, self.folder / "b.bin")

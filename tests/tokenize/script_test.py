@@ -98,7 +98,7 @@ class Script(InFolder):
             runs.append((number, self.start(self.write(f"{number.name}.txt", long), tokenizer=tokenizer)))
         for number, process in runs:
             deadline = time.monotonic() + 30
-            while not (self.folder / f"{number.name}.bin.partial").exists():
+            while not (self.folder / f"{number.name}.bin.gsnake-partial").exists():
                 self.assertIsNone(process.poll(), number)
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.02)
@@ -114,7 +114,7 @@ class Script(InFolder):
     def test_a_signal_that_was_ignored_stays_ignored(self):
         path = self.write("a.txt", VERSES)
         process = self.start(path, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-        while process.poll() is None and not (self.folder / "a.bin.partial").exists():
+        while process.poll() is None and not (self.folder / "a.bin.gsnake-partial").exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGHUP)
         self.assertEqual(self.outcome(process)[0], 0)
@@ -123,7 +123,7 @@ class Script(InFolder):
     def test_a_full_drive_leaves_nothing_behind(self):
         path = self.write("a.txt", VERSES[:100000])
         process = self.start(path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000)))
-        self.assertEqual(self.outcome(process), (1, "", f"tokenize: {self.folder}/a.bin.partial: File too large\n"))
+        self.assertEqual(self.outcome(process), (1, "", f"tokenize: {self.folder}/a.bin.gsnake-partial: File too large\n"))
         self.assert_nothing_left("a.txt")
 
     def test_a_closed_pipe_does_not_end_it(self):

@@ -51,9 +51,11 @@ bool lies_in(const fs::path& path, const fs::path& folder) {
   return !way.empty() && *way.begin() != "..";
 }
 
-// `path` as seen from `from`, seen from `to` instead.
+// `path` as seen from `from`, seen from `to` instead; itself where it can't be.
 std::string moved(const std::string& path, const std::string& from, const std::string& to) {
-  fs::path now = (fs::path(to) / fs::path(path).lexically_relative(from)).lexically_normal();
+  const fs::path way = fs::path(path).lexically_relative(from);
+  if (way.empty()) return path;
+  fs::path now = (fs::path(to) / way).lexically_normal();
   if (!now.has_filename()) now = now.parent_path();
   return now.string();
 }
@@ -78,31 +80,16 @@ std::string remedy_for(const std::string& directory) {
   return "name the folder of a run that has committed a step (or was imported)";
 }
 
-}  // namespace
-
-std::string recorded_run_dir(const Manifest& manifest) {
-  const nlohmann::json& storage = manifest.storage;
-  if (storage.is_object() && storage.contains("run_dir") && storage["run_dir"].is_string()) return storage["run_dir"].get<std::string>();
-  // Runs of earlier versions have it in their config alone.
-  const nlohmann::json::json_pointer of_config("/config/run/dir");
-  const nlohmann::json& training = manifest.training;
-  return training.is_object() && training.contains(of_config) && training.at(of_config).is_string() ? training.at(of_config).get<std::string>() : "";
+std::string canonical(const std::string& directory) {
+  std::error_code error;
+  const fs::path real = fs::weakly_canonical(fs::absolute(directory), error);
+  if (error) core::throw_storage("resolve", directory, error, "check the path and its permissions");
+  return real.string();
 }
 
-Place locate(const std::string& directory, const std::vector<std::string>& ssd_paths) {
-  if (directory.empty()) throw Error(ErrorKind::usage, "the run's folder is \"\": name a run directory, or one of its SSD paths");
-  std::error_code ignored;
-  const std::string named = fs::weakly_canonical(fs::absolute(directory), ignored).string();
-  std::string fault;
-  std::optional<Manifest> manifest = manifest_in(named, &fault);
-  if (!manifest) {
-    if (!fault.empty()) throw Error(ErrorKind::storage, fault);
-    const bool there = fs::is_directory(named, ignored);
-    core::throw_storage("read the run in", directory, there ? "it holds no commit" : "there is no such folder", remedy_for(named));
-  }
-  Place place{named, ssd_paths, *std::move(manifest)};
-  if (!ssd_paths.empty()) return place;
-
+// Where the folders of `place`, of which the manifest and the one that was named are known, are now.
+void find_paths(Place& place) {
+  const std::string named = place.run_dir;
   const std::vector<std::string> recorded = recorded_paths(named, place.manifest);
   const std::string recorded_dir = recorded_run_dir(place.manifest);
   const std::optional<std::size_t> index = path_index(place.manifest);
@@ -123,6 +110,94 @@ Place locate(const std::string& directory, const std::vector<std::string>& ssd_p
       place.ssd_paths.push_back(was.empty() ? recorded[i] : beside(recorded[i], was, named, place.manifest.run_id));
     }
   }
+}
+
+// Folders that somebody names, by the run's path index.
+std::vector<std::string> in_the_runs_order(const std::vector<std::string>& given, const Manifest& manifest, std::size_t paths) {
+  std::vector<std::string> ordered(paths);
+  std::vector<std::string> unknown;
+  if (given.size() != paths)
+    throw Error(ErrorKind::usage, fmt::format("{} SSD paths are named and the run has {}; name all of them, each once", given.size(), paths));
+  for (const std::string& folder : given) {
+    const std::string path = folder.empty() ? throw Error(ErrorKind::usage, "an SSD path is \"\"; name a folder") : canonical(folder);
+    const std::optional<Manifest> own = manifest_in(path);
+    if (own && own->run_id != manifest.run_id)
+      core::throw_storage("use SSD path", path, fmt::format("it belongs to run {}, not to run {}", own->run_id, manifest.run_id), "name the folders of one run");
+    const std::optional<std::size_t> index = own ? path_index(*own) : std::nullopt;
+    index && *index < paths && ordered[*index].empty() ? ordered[*index] = path : unknown.emplace_back(path);
+  }
+  for (std::string& path : ordered) {
+    if (!path.empty()) continue;
+    path = unknown.back();
+    unknown.pop_back();
+  }
+  return ordered;
+}
+
+// Whether `folder` lies where it was recorded, as that of another run directory, which is still there.
+bool belongs_elsewhere(const std::string& run_dir, const std::string& folder, const Manifest& manifest) {
+  const std::string original = recorded_run_dir(manifest);
+  if (original.empty() || same_folder(original, run_dir) || !holds_run(original, manifest.run_id)) return false;
+  const std::optional<std::size_t> index = path_index(manifest);
+  const std::vector<std::string> recorded = recorded_paths(folder, manifest);
+  return index && *index < recorded.size() && same_folder(recorded[*index], folder);  // else it was copied as well
+}
+
+// A commit is in all folders before the next one begins: a run directory that is further behind is a copy, wherever the original is now.
+void refuse_older_copy(const std::string& run_dir, const Manifest* own, const std::string& folder, const Manifest& manifest, bool reads_only) {
+  if (own == nullptr || manifest.generation <= own->generation + 1) return;
+  core::throw_storage("use SSD path", folder,
+                      fmt::format("it holds commit {} of the run, and {} is a copy of the run's folder as of commit {}", manifest.generation, run_dir, own->generation),
+                      reads_only ? "name the run's own folder, or that SSD path itself"
+                                 : "set run.dir to the run's own folder; if that is lost, remove the manifests from this copy and pass --resume must");
+}
+
+// A commit counts from its first copy on: another folder may have it where the named one was not reached any more, or is torn.
+void take_newest(Place& place, const std::string& fault) {
+  std::vector<std::string> folders = place.ssd_paths;
+  folders.push_back(place.run_dir);
+  for (const std::string& folder : folders) {
+    std::optional<Manifest> other = manifest_in(folder);
+    const bool next = other && other->run_id == place.manifest.run_id && other->generation == place.manifest.generation + 1;
+    if (next) place.manifest = *std::move(other);
+  }
+  if (!fault.empty()) spdlog::warn("{} (used instead: commit {})", fault, place.manifest.generation);
+}
+
+}  // namespace
+
+std::string recorded_run_dir(const Manifest& manifest) {
+  const nlohmann::json& storage = manifest.storage;
+  if (storage.is_object() && storage.contains("run_dir") && storage["run_dir"].is_string()) return storage["run_dir"].get<std::string>();
+  // Runs of earlier versions have it in their config alone.
+  const nlohmann::json::json_pointer of_config("/config/run/dir");
+  const nlohmann::json& training = manifest.training;
+  if (!training.is_object() || !training.contains(of_config) || !training.at(of_config).is_string()) return "";
+  const fs::path dir = training.at(of_config).get<std::string>();
+  if (!dir.is_absolute()) return "";  // of a program's own config: relative to where it ran
+  std::error_code error;
+  const fs::path real = fs::weakly_canonical(dir, error);  // as the paths beside it are
+  return error ? dir.string() : real.string();
+}
+
+Place locate(const std::string& directory, const std::vector<std::string>& ssd_paths) {
+  if (directory.empty()) throw Error(ErrorKind::usage, "the run's folder is \"\": name a run directory, or one of its SSD paths");
+  const std::string named = canonical(directory);
+  std::string fault;
+  std::optional<Manifest> manifest = manifest_in(named, &fault);
+  if (!manifest) {
+    if (!fault.empty()) throw Error(ErrorKind::storage, fault);
+    std::error_code ignored;
+    const bool there = fs::is_directory(named, ignored);
+    core::throw_storage("read the run in", directory, there ? "it holds no commit" : "there is no such folder", remedy_for(named));
+  }
+  Place place{named, {}, *std::move(manifest)};
+  if (ssd_paths.empty()) {
+    find_paths(place);
+  } else {
+    place.ssd_paths = in_the_runs_order(ssd_paths, place.manifest, recorded_paths(named, place.manifest).size());
+  }
+  take_newest(place, fault);
   return place;
 }
 
@@ -135,18 +210,16 @@ void refuse_of_the_original(const std::string& run_dir, const std::vector<std::s
   for (const std::string& folder : folders) {
     const Manifest* manifest = folder == run_dir ? nullptr : copy_of(folder);
     if (manifest == nullptr) continue;
-    const std::string original = recorded_run_dir(*manifest);
-    if (original.empty() || same_folder(original, run_dir) || !holds_run(original, manifest->run_id)) continue;
-    const std::optional<std::size_t> index = path_index(*manifest);
-    const std::vector<std::string> recorded = recorded_paths(folder, *manifest);
-    if (!index || *index >= recorded.size() || !same_folder(recorded[*index], folder)) continue;  // it was copied as well
-    if (reads_only && (own == nullptr || own->generation >= manifest->generation)) continue;
-    core::throw_storage("use SSD path", folder,
-                        fmt::format("it is that of the run in {}{}, and {} is {}", original,
-                                    reads_only ? fmt::format(", at commit {}", manifest->generation) : "", run_dir,
-                                    own == nullptr ? "another folder" : fmt::format("a copy of that folder as of commit {}", own->generation)),
-                        reads_only ? fmt::format("name {}, or the copied SSD paths with --ssd", original)
-                                   : fmt::format("set run.dir to {}, or copy its SSD paths as well and name those; if it is to be given up, remove it", original));
+    if (belongs_elsewhere(run_dir, folder, *manifest) && !(reads_only && (own == nullptr || own->generation >= manifest->generation))) {
+      const std::string original = recorded_run_dir(*manifest);
+      core::throw_storage("use SSD path", folder,
+                          fmt::format("it is that of the run in {}{}, and {} is {}", original,
+                                      reads_only ? fmt::format(", at commit {}", manifest->generation) : "", run_dir,
+                                      own == nullptr ? "another folder" : fmt::format("a copy of that folder as of commit {}", own->generation)),
+                          reads_only ? fmt::format("name {}, or the copied SSD paths with --ssd", original)
+                                     : fmt::format("set run.dir to {}, or copy its SSD paths as well and name those; if it is to be given up, remove it", original));
+    }
+    refuse_older_copy(run_dir, own, folder, *manifest, reads_only);
   }
 }
 

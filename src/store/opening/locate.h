@@ -19,14 +19,15 @@ struct Place {
 // Of the run that `directory`, a run directory or an SSD path, holds a commit of. A manifest records where all its folders were. What lay in the run
 // directory is looked for in the folder that is named now, never where it was: that may be another run by now. What lay beside it is taken from
 // the same place beside the named folder, if that holds the run's manifest, else from where it was. `ssd_paths`, where there are any, are
-// taken as they are given. Throws Error(storage): it holds no commit that can be read.
+// taken in the run's order. Throws Error(storage): it holds no commit that can be read.
 Place locate(const std::string& directory, const std::vector<std::string>& ssd_paths = {});
 
 // The run directory that the manifest's commit was written to; empty where it does not say.
 [[nodiscard]] std::string recorded_run_dir(const Manifest& manifest);
 
-// Throws Error(storage) where one of `folders` lies where it was recorded, as another run directory's, which is still there with that run, so
-// that `run_dir` is a copy of that: a writer may not write to it, a reader not take a later commit from it than `run_dir` holds.
+// Throws Error(storage) where `run_dir` is a copy of the run directory that `folders` belong to: one of them lies where it was recorded, as another run
+// directory's, which is still there with that run (a writer may not write to it, a reader not take a later commit from it than `run_dir` holds), or holds a
+// commit more than one later than run_dir's.
 void refuse_of_the_original(const std::string& run_dir, const std::vector<std::string>& folders, const std::vector<Copy>& copies, bool reads_only);
 
 }  // namespace gsnake::store
