@@ -72,10 +72,10 @@ const std::vector<Shape>& shapes() {
   return all;
 }
 
-// Of each shape: 36 in all, more in a long run.
+// Of each shape: 48 in all, more in a long run.
 int kills() {
   const int each = static_cast<int>(shapes().size());
-  return (sweep(36, 1000) + each - 1) / each;
+  return (sweep(48, 1000) + each - 1) / each;
 }
 
 class KillTest : public FaultTest, public testing::WithParamInterface<Shape> {
