@@ -215,7 +215,7 @@ void add_generate(CLI::App& app, Action& action) {
   command->add_option("--stop", arguments->stop, "token ids that end the text")->delimiter(',');
   command->add_option("--seed", arguments->sampling.seed, "the same seed gives the same text")->capture_default_str();
   command->add_flag("--json", arguments->json, "print JSON at the end: the text, its tokens, how they were drawn");
-  command->callback([arguments, &action] { action = {[arguments] { return run(*arguments); }, true}; });
+  command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
 }
 
 }  // namespace gsnake::command

@@ -87,7 +87,7 @@ void add_train(CLI::App& app, Action& action) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_flag("--json", arguments->json, "print the result as JSON");
-  command->callback([arguments, &action] { action = {[arguments] { return run(*arguments); }, true}; });
+  command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
 }
 
 }  // namespace gsnake::command

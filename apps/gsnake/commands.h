@@ -9,7 +9,6 @@ namespace gsnake::command {
 // What the command line asks for.
 struct Action {
   std::function<int()> run;  // returns the exit status
-  bool computes = false;     // with LibTorch's threads
 };
 
 // Adds the command to `app`. When the command line names it, `action` is set; the arguments live as long as `action.run`.

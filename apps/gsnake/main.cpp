@@ -15,7 +15,6 @@
 #include "core/suggest.h"
 #include "greedysnake/error.h"
 #include "greedysnake/version.h"
-#include "openmp.h"
 #include "output.h"
 #include "run/failure.h"
 #include "run/signals.h"
@@ -71,7 +70,6 @@ int run(int argc, char** argv) {
     return report_usage(app, error);
   }
   gsnake::core::set_up_log(log_level);
-  if (action.computes) gsnake::command::make_openmp_passive(argv);
   return action.run();
 }
 
