@@ -22,11 +22,22 @@ bool same_directory(const std::string& a, const std::string& b) {
   return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
+// A link may lead to a name that its own says nothing of.
+void refuse_what_no_manifest_holds(const std::string& path) {
+  try {
+    static_cast<void>(nlohmann::json(path).dump());
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ErrorKind::usage, fmt::format("cannot use {}: its name is not UTF-8, and manifests hold no other; rename it, or choose another folder",
+                                              nlohmann::json(path).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
+  }
+}
+
 // As far as the path exists; the rest as it stands.
 std::string absolute(const std::string& path) {
   std::error_code error;
   std::filesystem::path resolved = std::filesystem::weakly_canonical(std::filesystem::absolute(path), error);
   if (error) core::throw_storage("resolve", path, error, "check the path");
+  refuse_what_no_manifest_holds(resolved.string());
   if (!resolved.has_filename() && resolved.has_relative_path()) resolved = resolved.parent_path();
   return resolved.string();
 }

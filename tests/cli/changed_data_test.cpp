@@ -137,6 +137,13 @@ TEST_F(ChangedDataTest, AFolderThatIsNotUtf8IsRefusedBeforeAnythingIsMade) {
   const std::vector<std::string> before = files();
   expect_one_error_line(train({"run.dir=caf\xe9"}), 2, "not UTF-8");
   expect_one_error_line(train({"ssd.paths=caf\xe9"}), 2, "not UTF-8");
+  fs::create_directory(folder_ / "caf\xe9");
+  fs::create_directory_symlink("caf\xe9", folder_ / "plain");
+  const Outcome linked = train({"run.dir=plain/run", "ssd.paths=ssd"});
+  EXPECT_EQ(linked.status, 2);
+  EXPECT_THAT(linked.err, HasSubstr("not UTF-8"));
+  fs::remove(folder_ / "plain");
+  fs::remove(folder_ / "caf\xe9");
   EXPECT_EQ(files(), before);
 }
 
