@@ -1,6 +1,9 @@
 // How LibTorch's OpenMP threads wait. Threads that spin between two parallel regions take the cores from the optimizer and I/O lanes, and libgomp reads
 // how to wait when it is loaded, before main(). So a command that computes starts over with OMP_WAIT_POLICY and GOMP_SPINCOUNT set, unless the user has set one of them:
 // from .preinit_array, which runs before any library's own start, of which LibTorch's is most of what a short command takes.
+// Not under sanitizers, whose own start would come later than this.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+
 #include <unistd.h>
 
 #include <cstddef>
@@ -40,11 +43,8 @@ void start_over_passively(int, char** argv, char** environment) {
   ::execve("/proc/self/exe", argv, changed);
 }
 
-// A sanitizer's own start would come later than this.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 __attribute__((section(".preinit_array"), used)) void (*const before_all_libraries)(int, char**, char**) = start_over_passively;
-#else
-[[maybe_unused]] void (*const unused)(int, char**, char**) = start_over_passively;
-#endif
 
 }  // namespace
+
+#endif

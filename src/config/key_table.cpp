@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/section_keys.h"
+#include "core/model_shape.h"
 
 namespace gsnake::config {
 
@@ -15,11 +16,10 @@ bool is_device(const std::string& text) {
   return std::all_of(text.begin() + kCuda.size(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-// Sides of matrices whose sizes overflow nothing, rows that can be held, and a number of units whose graph fits memory.
-constexpr int kMostLayers = 1 << 16;
-constexpr int kMostWide = 1 << 24;
+using core::kMostLayers;
+using core::kMostWide;
 
-Range at_most(int most, int least) { return {.low = static_cast<double>(least), .high = static_cast<double>(most)}; }
+Range at_most(std::int64_t most, std::int64_t least) { return {.low = static_cast<double>(least), .high = static_cast<double>(most)}; }
 
 bool any_text(const std::string&) { return true; }
 

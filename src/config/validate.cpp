@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "config/keys.h"
 #include "config/unsupported.h"
+#include "core/model_shape.h"
+#include "core/utf8.h"
 #include "greedysnake/config.h"
 #include "greedysnake/error.h"
 
@@ -28,7 +29,7 @@ void check_ranges(const Config& config) {
 }
 
 void check_heads(const ModelConfig& model) {
-  constexpr std::int64_t kMostWide = 1 << 24;
+  using core::kMostWide;
   require(model.head_dim <= kMostWide / model.heads,
           fmt::format("model.head_dim = {}: with model.heads = {} that is more than the {} that heads may have in all", model.head_dim, model.heads, kMostWide));
   require(model.head_dim > 0 || model.hidden % model.heads == 0,
@@ -150,12 +151,7 @@ std::string comparable(const std::string& path) {
 // What a run keeps in its commits is JSON, which holds no other text.
 void check_names(const Config& config) {
   const auto check = [](const std::string& key, const std::string& path) {
-    try {
-      static_cast<void>(nlohmann::json(path).dump());
-    } catch (const nlohmann::json::exception&) {
-      require(false, fmt::format("{} = {}: its name is not UTF-8, and a run's records can hold no other; rename it, or choose another", key,
-                                 nlohmann::json(path).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
-    }
+    require(core::is_utf8(path), fmt::format("{} = {}: its name is not UTF-8, and a run's records can hold no other; rename it, or choose another", key, core::quoted(path)));
   };
   check("run.dir", config.run.dir);
   for (const std::string& path : config.ssd.paths) check("ssd.paths", path);

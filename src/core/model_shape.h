@@ -1,9 +1,15 @@
 // What a model's shape means where it leaves a value to its family.
 #pragma once
 
+#include <cstdint>
+
 #include "greedysnake/model_config.h"
 
 namespace gsnake::core {
+
+// Sides of matrices whose sizes overflow nothing, rows that can be held, and a number of units whose graph fits memory.
+inline constexpr std::int64_t kMostLayers = 1 << 16;
+inline constexpr std::int64_t kMostWide = 1 << 24;
 
 // With every value that 0 or a family stands for. head_dim stays 0 where heads do not divide hidden, which is refused elsewhere.
 inline ModelConfig spelt_out(ModelConfig model) {

@@ -58,14 +58,6 @@ void refuse_magic(const InputFile& file, const std::array<Magic, count>& magics)
   }
 }
 
-// Bytes of the mark that a UTF-8 text may begin with: none of its text.
-std::int64_t byte_order_mark(const InputFile& file) {
-  std::array<std::uint8_t, 3> head{};
-  if (file.size() < 3) return 0;
-  file.read(0, head);
-  return head == std::array<std::uint8_t, 3>{0xef, 0xbb, 0xbf} ? 3 : 0;
-}
-
 // Ids that are wider than they were taken for have a high half that is 0.
 void warn_of_wider_ids(const InputFile& file) {
   constexpr std::int64_t kLooked = 1 << 16;

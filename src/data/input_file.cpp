@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -46,6 +47,14 @@ void InputFile::read(std::int64_t offset, std::span<std::uint8_t> out) const {
     offset += got;
     out = out.subspan(static_cast<std::size_t>(got));
   }
+}
+
+std::int64_t byte_order_mark(const InputFile& file) {
+  constexpr std::array<std::uint8_t, 3> kMark{0xef, 0xbb, 0xbf};
+  std::array<std::uint8_t, kMark.size()> head{};
+  if (file.size() < static_cast<std::int64_t>(head.size())) return 0;
+  file.read(0, head);
+  return head == kMark ? static_cast<std::int64_t>(head.size()) : 0;
 }
 
 std::int64_t little_endian(std::span<const std::uint8_t> bytes, bool is_signed) {

@@ -35,6 +35,9 @@ class InputFile {
   std::int64_t size_ = 0;
 };
 
+// Bytes of the mark that a UTF-8 text may begin with, which is none of its text. Throws as InputFile::read().
+std::int64_t byte_order_mark(const InputFile& file);
+
 // The integer in `bytes`, 1 to 8 of them, lowest first; sign-extended where `is_signed`.
 std::int64_t little_endian(std::span<const std::uint8_t> bytes, bool is_signed);
 

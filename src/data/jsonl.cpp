@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <functional>
 #include <utility>
@@ -17,7 +16,6 @@ namespace {
 constexpr std::size_t kBlock = 16;               // examples between two places that are kept
 constexpr std::size_t kMostLineBytes = 1 << 24;  // millions of tokens: whatever is longer has no line ends
 constexpr std::int64_t kReadBytes = 1 << 16;
-constexpr std::array<std::uint8_t, 3> kByteOrderMark{0xef, 0xbb, 0xbf};
 
 bool is_blank(const std::string& text) { return text.find_first_not_of(" \t\r") == std::string::npos; }
 
@@ -50,18 +48,10 @@ void for_each_line(const InputFile& file, std::int64_t offset, std::int64_t end,
   if (!line.empty()) take(line, begin, number);
 }
 
-// Behind the byte-order mark that some editors write.
-std::int64_t first_line(const InputFile& file) {
-  std::array<std::uint8_t, kByteOrderMark.size()> head{};
-  if (file.size() < static_cast<std::int64_t>(head.size())) return 0;
-  file.read(0, head);
-  return head == kByteOrderMark ? static_cast<std::int64_t>(head.size()) : 0;
-}
-
 }  // namespace
 
 JsonlFile::JsonlFile(const std::string& path, std::int64_t vocab, Access access) : file_(path, access), vocab_(vocab) {
-  for_each_line(file_, first_line(file_), file_.size(), 1, [this](const std::string& text, std::int64_t offset, std::int64_t number) {
+  for_each_line(file_, byte_order_mark(file_), file_.size(), 1, [this](const std::string& text, std::int64_t offset, std::int64_t number) {
     add(text, {offset, number});
     return true;
   });

@@ -257,10 +257,10 @@ const Family* family_of(ConfigReader& reader) {
   return family;
 }
 
-// Sides of matrices whose sizes overflow nothing, and a number of units that fits memory: files may say anything.
+// Files may say anything.
 void check_sizes(ConfigReader& reader, const ModelConfig& model) {
-  constexpr std::int64_t kMostLayers = 1 << 16;
-  constexpr std::int64_t kMostWide = 1 << 24;
+  using core::kMostLayers;
+  using core::kMostWide;
   const bool is_gpt2 = model.family == ModelFamily::gpt2;
   const auto require = [&](std::int64_t value, std::int64_t most, const char* key) {
     if (value > most) reader.refuse_key(key, fmt::format("more than the {} that a model may have here", most));

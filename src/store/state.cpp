@@ -5,41 +5,23 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "core/errors.h"
 #include "core/log.h"
+#include "core/utf8.h"
+#include "store/folder/paths.h"
 #include "store/layout/space.h"
 #include "store/transfer/stream.h"
 
 namespace gsnake::store {
 namespace {
 
-bool same_directory(const std::string& a, const std::string& b) {
-  struct stat first {};
-  struct stat second {};
-  if (::stat(a.c_str(), &first) != 0 || ::stat(b.c_str(), &second) != 0) return a == b;
-  return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
-}
-
-// A link may lead to a name that its own says nothing of.
-void refuse_what_no_manifest_holds(const std::string& path) {
-  try {
-    static_cast<void>(nlohmann::json(path).dump());
-  } catch (const nlohmann::json::exception&) {
-    throw Error(ErrorKind::usage, fmt::format("cannot use {}: its name is not UTF-8, and manifests hold no other; rename it, or choose another folder",
-                                              nlohmann::json(path).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)));
-  }
-}
-
-// As far as the path exists; the rest as it stands.
+// Of a folder as it is: a link may lead to a name that its own says nothing of.
 std::string absolute(const std::string& path) {
-  std::error_code error;
-  std::filesystem::path resolved = std::filesystem::weakly_canonical(std::filesystem::absolute(path), error);
-  if (error) core::throw_storage("resolve", path, error, "check the path");
-  refuse_what_no_manifest_holds(resolved.string());
-  if (!resolved.has_filename() && resolved.has_relative_path()) resolved = resolved.parent_path();
-  return resolved.string();
+  std::string real = resolved(path);
+  if (!core::is_utf8(real))
+    throw Error(ErrorKind::usage, fmt::format("cannot use {}: its name is not UTF-8, and manifests hold no other; rename it, or choose another folder", core::quoted(real)));
+  return real;
 }
 
 }  // namespace
@@ -109,10 +91,10 @@ void StoreState::resolve(const StoreOptions& options) {
   for (const std::string& given : options.ssd_paths) {
     const std::string path = absolute(given);
     for (const std::string& other : ssd_paths) {
-      if (same_directory(path, other))
+      if (same_folder(path, other))
         throw Error(ErrorKind::usage, fmt::format("ssd.paths names one folder twice ({}, {}); name it once", other, given));
     }
-    if (same_directory(path, run_dir)) run_dir = path;
+    if (same_folder(path, run_dir)) run_dir = path;
     ssd_paths.push_back(path);
   }
 }

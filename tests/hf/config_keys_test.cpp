@@ -5,11 +5,15 @@
 #include "greedysnake/error.h"
 #include "hf/logged.h"
 #include "hf/model_config.h"
+#include "hf/config_text.h"
 #include "hf/temp_folder.h"
 
 namespace gsnake::hf {
 namespace {
 
+using test::fixture;
+using test::parse;
+using test::refusal;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -22,29 +26,12 @@ const Json kLlama3 = {{"rope_type", "llama3"},
                       {"original_max_position_embeddings", 16}};
 const Json kLinear = {{"rope_type", "linear"}, {"factor", 4.0}};
 
-Json fixture(const std::string& family) {
-  return Json::parse(test::read_file(std::string(GSNAKE_FIXTURES) + "/" + family + "/config.json"));
-}
-
 // The family's config with these keys set; a family that rotates is in the older form, with nothing said of rope.
 Json with(const std::string& family, const Json& changes) {
   Json json = fixture(family);
   json.erase("rope_parameters");
   json.update(changes);
   return json;
-}
-
-ModelConfig parse(const Json& json) { return parse_model_config("config.json", json.dump()); }
-
-std::string refusal(const Json& json) {
-  try {
-    parse(json);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::input);
-    EXPECT_THAT(error.what(), Not(HasSubstr("\n")));
-    return error.what();
-  }
-  return "accepted";
 }
 
 TEST(ConfigKeys, TwoNamesOfOneValueMayAgree) {

@@ -5,27 +5,15 @@
 #include <gtest/gtest.h>
 
 #include "greedysnake/error.h"
-#include "hf/temp_folder.h"
+#include "hf/config_text.h"
 
 namespace gsnake::hf {
 namespace {
 
+using test::fixture;
+using test::parse;
+using test::refusal;
 using testing::HasSubstr;
-
-Json fixture(const std::string& family) {
-  return Json::parse(test::read_file(std::string(GSNAKE_FIXTURES) + "/" + family + "/config.json"));
-}
-ModelConfig parse(const Json& json) { return parse_model_config("config.json", json.dump()); }
-
-std::string refusal(const Json& json) {
-  try {
-    parse(json);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::input);
-    return error.what();
-  }
-  return "accepted";
-}
 
 TEST(ModelConfigFile, GivesEveryFamilysShape) {
   const ModelConfig gpt2 = parse(fixture("gpt2"));

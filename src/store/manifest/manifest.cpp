@@ -120,6 +120,11 @@ int slot_of(const Manifest& manifest) {
   return slot.get<int>();
 }
 
+std::optional<std::size_t> path_index_of(const Manifest& manifest) {
+  const nlohmann::json index = manifest.storage.value("path_index", nlohmann::json());
+  return index.is_number_unsigned() ? std::optional(index.get<std::size_t>()) : std::nullopt;
+}
+
 void stage_manifest(io::SyncOps& sync, const std::string& directory, const std::string& name, const Manifest& manifest) {
   const std::string path = file_in(directory, name);
   const std::string temporary = path + kTemporary;

@@ -25,6 +25,9 @@ inline constexpr const char* kStagedName = "manifest.json.tmp";         // the c
 // The slot that the state of the manifest stands in. Throws Error(storage) where it does not say.
 [[nodiscard]] int slot_of(const Manifest& manifest);
 
+// Which of the run's SSD paths this copy lies on; none in a run directory that is no SSD path.
+[[nodiscard]] std::optional<std::size_t> path_index_of(const Manifest& manifest);
+
 // Three steps, so that all copies are staged before the first one is published. Each throws Error(storage).
 // NAME.tmp, synced, with the XXH3 checksum of its body. Strings are UTF-8.
 void stage_manifest(io::SyncOps& sync, const std::string& directory, const std::string& name, const Manifest& manifest);

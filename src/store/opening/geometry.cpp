@@ -31,8 +31,8 @@ class PathMatch {
       const auto copy = std::find_if(copies.begin(), copies.end(), [&](const Copy& c) { return c.directory == folder; });
       if (copy == copies.end()) continue;  // absent: check() names it
       const Manifest* manifest = copy->any();
-      const nlohmann::json index = manifest != nullptr ? manifest->storage.value("path_index", nlohmann::json()) : nlohmann::json();
-      index.is_number_unsigned() ? claim(folder, index.get<std::size_t>()) : unknown.push_back(&*copy);
+      const std::optional<std::size_t> index = manifest != nullptr ? path_index_of(*manifest) : std::nullopt;
+      index ? claim(folder, *index) : unknown.push_back(&*copy);
     }
     for (const Copy* copy : unknown) place(*copy, unknown.size() == 1);
   }

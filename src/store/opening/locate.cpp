@@ -7,6 +7,7 @@
 
 #include "core/errors.h"
 #include "core/log.h"
+#include "store/folder/paths.h"
 
 namespace gsnake::store {
 namespace {
@@ -24,16 +25,6 @@ std::optional<Manifest> manifest_in(const std::string& folder, std::string* faul
     }
   }
   return std::nullopt;
-}
-
-bool same_folder(const std::string& a, const std::string& b) {
-  std::error_code error;
-  return a == b || (fs::equivalent(a, b, error) && !error);
-}
-
-std::optional<std::size_t> path_index(const Manifest& manifest) {
-  const nlohmann::json index = manifest.storage.value("path_index", nlohmann::json());
-  return index.is_number_unsigned() ? std::optional(index.get<std::size_t>()) : std::nullopt;
 }
 
 std::vector<std::string> recorded_paths(const std::string& folder, const Manifest& manifest) {
@@ -80,19 +71,12 @@ std::string remedy_for(const std::string& directory) {
   return "name the folder of a run that has committed a step (or was imported)";
 }
 
-std::string canonical(const std::string& directory) {
-  std::error_code error;
-  const fs::path real = fs::weakly_canonical(fs::absolute(directory), error);
-  if (error) core::throw_storage("resolve", directory, error, "check the path and its permissions");
-  return real.string();
-}
-
 // Where the folders of `place`, of which the manifest and the one that was named are known, are now.
 void find_paths(Place& place) {
   const std::string named = place.run_dir;
   const std::vector<std::string> recorded = recorded_paths(named, place.manifest);
   const std::string recorded_dir = recorded_run_dir(place.manifest);
-  const std::optional<std::size_t> index = path_index(place.manifest);
+  const std::optional<std::size_t> index = path_index_of(place.manifest);
   const bool is_ssd_path = index && *index < recorded.size() && !same_folder(recorded[*index], recorded_dir);
   // What was where `named` is now.
   const std::string was = is_ssd_path ? recorded[*index] : recorded_dir;
@@ -119,11 +103,11 @@ std::vector<std::string> in_the_runs_order(const std::vector<std::string>& given
   if (given.size() != paths)
     throw Error(ErrorKind::usage, fmt::format("{} SSD paths are named and the run has {}; name all of them, each once", given.size(), paths));
   for (const std::string& folder : given) {
-    const std::string path = folder.empty() ? throw Error(ErrorKind::usage, "an SSD path is \"\"; name a folder") : canonical(folder);
+    const std::string path = folder.empty() ? throw Error(ErrorKind::usage, "an SSD path is \"\"; name a folder") : resolved(folder);
     const std::optional<Manifest> own = manifest_in(path);
     if (own && own->run_id != manifest.run_id)
       core::throw_storage("use SSD path", path, fmt::format("it belongs to run {}, not to run {}", own->run_id, manifest.run_id), "name the folders of one run");
-    const std::optional<std::size_t> index = own ? path_index(*own) : std::nullopt;
+    const std::optional<std::size_t> index = own ? path_index_of(*own) : std::nullopt;
     index && *index < paths && ordered[*index].empty() ? ordered[*index] = path : unknown.emplace_back(path);
   }
   for (std::string& path : ordered) {
@@ -138,7 +122,7 @@ std::vector<std::string> in_the_runs_order(const std::vector<std::string>& given
 bool belongs_elsewhere(const std::string& run_dir, const std::string& folder, const Manifest& manifest) {
   const std::string original = recorded_run_dir(manifest);
   if (original.empty() || same_folder(original, run_dir) || !holds_run(original, manifest.run_id)) return false;
-  const std::optional<std::size_t> index = path_index(manifest);
+  const std::optional<std::size_t> index = path_index_of(manifest);
   const std::vector<std::string> recorded = recorded_paths(folder, manifest);
   return index && *index < recorded.size() && same_folder(recorded[*index], folder);  // else it was copied as well
 }
@@ -182,7 +166,7 @@ std::string recorded_run_dir(const Manifest& manifest) {
 
 Place locate(const std::string& directory, const std::vector<std::string>& ssd_paths) {
   if (directory.empty()) throw Error(ErrorKind::usage, "the run's folder is \"\": name a run directory, or one of its SSD paths");
-  const std::string named = canonical(directory);
+  const std::string named = resolved(directory);
   std::string fault;
   std::optional<Manifest> manifest = manifest_in(named, &fault);
   if (!manifest) {
