@@ -14,6 +14,7 @@ enum class ErrorKind : int {
   storage = 4,     // a drive, a file system or a directory's lock failed
   input = 5,       // an input file is missing or malformed
   non_finite = 6,  // the loss or a gradient stopped being finite
+  device = 7,      // a device failed: of CUDA, a call or a kernel
 };
 
 // One line: what failed, on what (path, key, object), why (errno or rule), and what to do.

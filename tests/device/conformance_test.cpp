@@ -1,70 +1,15 @@
-// What every Device must do. Device memory is only touched by copies, fills and `add`, so that a GPU can be a subject as well.
-#include <gtest/gtest.h>
+// Device memory is only touched by copies, fills and the subject's `add`, so that a GPU can be a subject as well.
+#include "device/conformance.h"
 
 #include <algorithm>
-#include <cstring>
-#include <ostream>
 #include <stdexcept>
 #include <thread>
-#include <vector>
 
 #include "core/bytes.h"
-#include "device/async_device.h"
-#include "device/device.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::device {
 namespace {
-
-using Bytes = std::vector<std::byte>;
-
-struct Subject {
-  const char* name;
-  std::unique_ptr<Device> (*make)();
-  // destination[i] += source[i], at addresses that a ComputeScope gave, inside compute().
-  void (*add)(std::byte* destination, const std::byte* source, std::size_t bytes);
-};
-void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.name; }
-
-void add_on_host(std::byte* destination, const std::byte* source, std::size_t bytes) {
-  std::transform(destination, destination + bytes, source, destination,
-                 [](std::byte a, std::byte b) { return static_cast<std::byte>(std::to_integer<int>(a) + std::to_integer<int>(b)); });
-}
-
-template <int kSeed, int kLongestDelayUs>
-std::unique_ptr<Device> make_async() {
-  return std::make_unique<AsyncDevice>(AsyncOptions{.seed = kSeed, .longest_delay = std::chrono::microseconds(kLongestDelayUs)});
-}
-
-class DeviceConformance : public testing::TestWithParam<Subject> {
- protected:
-  Stream& stream(StreamKind kind) { return device_->stream(kind); }
-  HostMemory host(std::size_t bytes, int value) {
-    HostMemory memory = device_->host_alloc(bytes);
-    std::memset(memory.data().get(), value, bytes);
-    return memory;
-  }
-  void finish(StreamKind kind) {
-    const auto event = device_->make_event();
-    stream(kind).record(*event);
-    event->wait();
-  }
-  Bytes download(const DeviceMemory& memory) {
-    const HostMemory copy = device_->host_alloc(memory.bytes());
-    stream(StreamKind::d2h).copy(copy.data(), memory.data(), memory.bytes());
-    finish(StreamKind::d2h);
-    return content(copy);
-  }
-  void upload(StreamKind kind, const DeviceMemory& to, int value) {
-    const HostMemory from = host(to.bytes(), value);
-    stream(kind).copy(to.data(), from.data(), to.bytes());
-    finish(kind);
-  }
-  static Bytes filled(std::size_t bytes, int value) { return Bytes(bytes, static_cast<std::byte>(value)); }
-  static Bytes content(const HostMemory& memory) { return Bytes(memory.data().get(), memory.data().get() + memory.bytes()); }
-
-  const std::unique_ptr<Device> device_ = GetParam().make();
-};
 
 TEST_P(DeviceConformance, HasAName) { EXPECT_FALSE(device_->name().empty()); }
 
@@ -343,26 +288,6 @@ TEST_P(DeviceConformance, AnErrorInComputeReachesWhoeverAwaitsIt) {
     EXPECT_STREQ(error.what(), "the loss is nan");
   }
 }
-
-TEST(DeviceLifetime, TheDestructorWaitsForWhatWasSubmitted) {
-  for (const auto make : {make_cpu_device, make_async<1, 200>}) {
-    int done = 0;
-    auto device = make();
-    const auto event = device->make_event();
-    for (int i = 0; i < 10; ++i) device->stream(StreamKind::compute).compute([&](const ComputeScope&) { ++done; });
-    device->stream(StreamKind::compute).record(*event);
-    device->stream(StreamKind::d2h).wait(*event);
-    device->stream(StreamKind::d2h).compute([&](const ComputeScope&) { ++done; });
-    device.reset();
-    EXPECT_EQ(done, 11);
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Devices, DeviceConformance,
-                         testing::Values(Subject{"cpu", make_cpu_device, add_on_host}, Subject{"async", make_async<1, 80>, add_on_host},
-                                         Subject{"async_later", make_async<2, 800>, add_on_host},
-                                         Subject{"async_without_delay", make_async<3, 0>, add_on_host}),
-                         [](const auto& subject) { return std::string(subject.param.name); });
 
 }  // namespace
 }  // namespace gsnake::device
