@@ -50,6 +50,7 @@ struct TrainConfig {
   std::int64_t validation_batches = 16;
   OnNonfinite on_nonfinite = OnNonfinite::automatic;
   ThreadPinning pin_threads = ThreadPinning::never;
+  bool deterministic = true;
   double loss_scale = -1.0;       // -1: dynamic
   std::int64_t head_chunk = 256;  // tokens whose logits exist at once; part of the maths (the head's gradient sums)
 };

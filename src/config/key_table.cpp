@@ -95,6 +95,8 @@ void train_keys(std::vector<Key>& keys) {
                 "intra-op threads, 0: all cores; part of the maths (the order of LayerNorm's sums)");
   train.choice("pin_threads", &TrainConfig::pin_threads,
                "apart: the compute lane's and the optimizer's threads keep to cores of their own (docs/optimizer.md has what that buys)");
+  train.boolean("deterministic", &TrainConfig::deterministic,
+                "on a GPU: equal bits whatever the schedule, delay, placement or resume (the CPU always gives them); false allows faster kernels");
   train.choice("schedule", &TrainConfig::schedule,
                "vertical: all micro-batches of a unit, then the next unit; horizontal: a micro-batch through all units");
   train.choice("order", &TrainConfig::order,

@@ -21,8 +21,8 @@ struct Unsupported {
 };
 
 constexpr std::array kUnsupported{
-    Unsupported{"memory.device", [](const Config& c) { return c.memory.device != "cpu"; },
-                "this build computes on the CPU only; set memory.device = \"cpu\""},
+    Unsupported{"train.compute_dtype", [](const Config& c) { return c.memory.device != "cpu" && c.train.compute_dtype == ComputeDtype::fp32 && c.train.dtype != Dtype::fp32; },
+                "it is the CPU device that widens; on a GPU units compute in train.dtype: leave it at \"auto\", or set train.dtype = \"fp32\""},
     Unsupported{"placement.weights", [](const Config& c) { return c.placement.weights.automatic; },
                 "this build has no planner; give fractions, as { device = 0.0, host = 0.0 }"},
     Unsupported{"placement.optimizer", [](const Config& c) { return c.placement.optimizer.automatic; },

@@ -71,13 +71,17 @@ void bind_parameters(torch::nn::Module& module, std::span<const torch::Tensor> w
 
 void set_gradients(torch::nn::Module& module, std::span<const torch::Tensor> gradients) { ParameterSet(module).set_gradients(gradients); }
 
-std::vector<torch::Tensor> views(void* base, const optim::FlatLayout& layout, at::ScalarType dtype) {
+torch::Tensor over(void* base, torch::IntArrayRef sizes, at::ScalarType dtype, c10::Device device) {
+  return at::for_blob(base, sizes).options(at::TensorOptions(dtype).device(device)).target_device(device).make_tensor();
+}
+
+std::vector<torch::Tensor> views(void* base, const optim::FlatLayout& layout, at::ScalarType dtype, c10::Device device) {
   auto* bytes = static_cast<std::byte*>(base);
   const std::uint64_t size = c10::elementSize(dtype);
   std::vector<torch::Tensor> tensors;
   tensors.reserve(layout.parameters.size());
   for (const optim::FlatParameter& parameter : layout.parameters) {
-    tensors.push_back(torch::from_blob(bytes + parameter.offset * size, parameter.info.sizes, dtype));
+    tensors.push_back(over(bytes + parameter.offset * size, parameter.info.sizes, dtype, device));
   }
   return tensors;
 }

@@ -50,8 +50,11 @@ class ParameterSet {
 void bind_parameters(torch::nn::Module& module, std::span<const torch::Tensor> weights);
 void set_gradients(torch::nn::Module& module, std::span<const torch::Tensor> gradients);
 
-// One CPU tensor of `dtype` per entry of `layout.parameters`, over the flat vector at `base` (layout.elements of that dtype, 64-byte
-// aligned, owned by the caller, who outlives the tensors and whatever they are bound to).
-std::vector<torch::Tensor> views(void* base, const optim::FlatLayout& layout, at::ScalarType dtype = torch::kFloat32);
+// A contiguous tensor over memory of `device`, which the caller owns and keeps.
+torch::Tensor over(void* base, torch::IntArrayRef sizes, at::ScalarType dtype, c10::Device device = c10::kCPU);
+
+// One tensor of `dtype` per entry of `layout.parameters`, over the flat vector at `base` (layout.elements of that dtype, 64-byte
+// aligned, on `device`, owned by the caller, who outlives the tensors and whatever they are bound to).
+std::vector<torch::Tensor> views(void* base, const optim::FlatLayout& layout, at::ScalarType dtype = torch::kFloat32, c10::Device device = c10::kCPU);
 
 }  // namespace gsnake::model

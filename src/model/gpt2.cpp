@@ -90,7 +90,7 @@ class Gpt2Block : public Unit {
   std::shared_ptr<Gpt2Mlp> mlp_;
 };
 
-class Gpt2Head : public HeadUnit {
+class Gpt2Head : public model::LanguageHead {
  public:
   explicit Gpt2Head(const ModelConfig& config) {
     ln_f_ = register_module("ln_f", std::make_shared<LayerNorm>(config.hidden, config.norm_epsilon));

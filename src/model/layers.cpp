@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "model/fused.h"
+
 namespace gsnake::model {
 namespace {
 
@@ -19,11 +21,17 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool bias) {
   if (bias) bias_ = register_parameter("bias", meta({out}));
 }
 
-torch::Tensor Linear::forward(const torch::Tensor& x) const { return F::linear(x, weight_, bias_); }
+torch::Tensor Linear::forward(const torch::Tensor& x) const {
+  if (const FusedOps* ops = fused_ops(x)) return ops->linear(x, weight_, bias_);
+  return F::linear(x, weight_, bias_);
+}
 
 Embedding::Embedding(std::int64_t count, std::int64_t hidden) { weight_ = register_parameter("weight", meta({count, hidden})); }
 
-torch::Tensor Embedding::forward(const torch::Tensor& ids) const { return torch::embedding(weight_, ids); }
+torch::Tensor Embedding::forward(const torch::Tensor& ids) const {
+  if (const FusedOps* ops = fused_ops(ids)) return ops->embedding(weight_, ids);
+  return torch::embedding(weight_, ids);
+}
 
 LayerNorm::LayerNorm(std::int64_t hidden, double epsilon) : hidden_(hidden), epsilon_(epsilon) {
   weight_ = register_parameter("weight", meta({hidden}));
@@ -35,6 +43,7 @@ torch::Tensor LayerNorm::forward(const torch::Tensor& x) const { return torch::l
 RmsNorm::RmsNorm(std::int64_t hidden, double epsilon) : epsilon_(epsilon) { weight_ = register_parameter("weight", meta({hidden})); }
 
 torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
+  if (const FusedOps* ops = fused_ops(x)) return ops->rms_norm(x, weight_, epsilon_);
   const torch::Tensor wide = x.to(torch::kFloat32);
   const torch::Tensor scale = torch::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + epsilon_);
   return weight_ * (wide * scale).to(x.scalar_type());
@@ -79,6 +88,7 @@ void RotaryEmbedding::make_tables(std::int64_t tokens, const torch::Device& devi
 torch::Tensor RotaryEmbedding::apply(const torch::Tensor& x) {
   const std::int64_t tokens = x.size(2);
   if (!cos_.defined() || cos_.size(0) < tokens || cos_.device() != x.device()) make_tables(tokens, x.device());
+  if (const FusedOps* ops = fused_ops(x)) return ops->rotary(x, cos_.narrow(0, 0, tokens), sin_.narrow(0, 0, tokens));
   const torch::Tensor cos = cos_.narrow(0, 0, tokens).to(x.scalar_type());
   const torch::Tensor sin = sin_.narrow(0, 0, tokens).to(x.scalar_type());
   const auto halves = x.chunk(2, -1);
@@ -86,14 +96,21 @@ torch::Tensor RotaryEmbedding::apply(const torch::Tensor& x) {
 }
 
 torch::Tensor CausalAttention::apply(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout) {
+  const bool slides = window_ > 0 && window_ < q.size(2);
   const std::int64_t group = q.size(1) / k.size(1);
+  if (group > 1 && !slides && fused_ops(q) != nullptr && q.scalar_type() != torch::kFloat32) {  // flash kernels, which know groups
+    return joined(at::scaled_dot_product_attention(q, k, v, {}, dropout, /*is_causal=*/true, /*scale=*/std::nullopt, /*enable_gqa=*/true));
+  }
   // Repeating keys and values gives the bits of enable_gqa, and its backward is a quarter faster on the CPU.
   const torch::Tensor keys = group == 1 ? k : k.repeat_interleave(group, 1);
   const torch::Tensor values = group == 1 ? v : v.repeat_interleave(group, 1);
-  const bool slides = window_ > 0 && window_ < q.size(2);
   const torch::Tensor out = slides ? at::scaled_dot_product_attention(q, keys, values, mask(q), dropout, /*is_causal=*/false)
                                    : at::scaled_dot_product_attention(q, keys, values, {}, dropout, /*is_causal=*/true);
-  return out.transpose(1, 2).reshape({q.size(0), q.size(2), q.size(1) * q.size(3)});
+  return joined(out);
+}
+
+torch::Tensor CausalAttention::joined(const torch::Tensor& heads) {
+  return heads.transpose(1, 2).reshape({heads.size(0), heads.size(2), heads.size(1) * heads.size(3)});
 }
 
 const torch::Tensor& CausalAttention::mask(const torch::Tensor& q) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "greedysnake/model_config.h"
+#include "greedysnake/unit.h"
 
 namespace gsnake::model {
 
@@ -87,9 +88,16 @@ class CausalAttention {
 
  private:
   const torch::Tensor& mask(const torch::Tensor& q);
+  static torch::Tensor joined(const torch::Tensor& heads);  // (rows, heads, tokens, head_dim) -> (rows, tokens, heads * head_dim)
 
   std::int64_t window_;
   torch::Tensor mask_;  // (tokens, tokens): 0 where attended to, else -infinity; for the shape and dtype seen last
+};
+
+// A head whose loss is cross-entropy and nothing else: a device may do it in its own way.
+class LanguageHead : public HeadUnit {
+ public:
+  torch::Tensor loss_sum(const torch::Tensor& hidden, const torch::Tensor& labels) final { return HeadUnit::loss_sum(hidden, labels); }
 };
 
 // Normal(0, std) for every parameter of two dimensions and more, 1 for one-dimensional ones called weight, 0 for the rest. Draws in

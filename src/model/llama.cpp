@@ -3,6 +3,7 @@
 #include "core/model_shape.h"
 #include "greedysnake/models.h"
 #include "model/families.h"
+#include "model/fused.h"
 #include "model/layers.h"
 
 namespace gsnake::models {
@@ -96,7 +97,10 @@ class LlamaMlp : public torch::nn::Module {
   }
 
   torch::Tensor forward(const torch::Tensor& x) const {
-    return down_proj_->forward(torch::silu(gate_proj_->forward(x)) * up_proj_->forward(x));
+    const torch::Tensor gate = gate_proj_->forward(x);
+    const torch::Tensor up = up_proj_->forward(x);
+    if (const model::FusedOps* ops = model::fused_ops(gate)) return down_proj_->forward(ops->swiglu(gate, up));
+    return down_proj_->forward(torch::silu(gate) * up);
   }
 
  private:
@@ -126,7 +130,7 @@ class LlamaBlock : public Unit {
   std::shared_ptr<LlamaMlp> mlp_;
 };
 
-class LlamaHead : public HeadUnit {
+class LlamaHead : public model::LanguageHead {
  public:
   explicit LlamaHead(const ModelConfig& config) {
     norm_ = register_module("norm", std::make_shared<RmsNorm>(config.hidden, config.norm_epsilon));

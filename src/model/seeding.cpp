@@ -1,6 +1,7 @@
 #include "model/seeding.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 
 #include <mutex>
 
@@ -21,9 +22,9 @@ std::uint64_t mix_seed(std::uint64_t seed, std::uint64_t step, std::uint64_t uni
   return split_mix(split_mix(split_mix(split_mix(seed) ^ step) ^ unit) ^ micro_batch);
 }
 
-void seed_unit(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::uint64_t micro_batch) {
+void seed_unit(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::uint64_t micro_batch, c10::Device device) {
   // Not torch::manual_seed(): that one asks whether there is CUDA, and the answer is cached before the plug-in is open.
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  at::Generator generator = device.is_cpu() ? at::detail::getDefaultCPUGenerator() : at::globalContext().defaultGenerator(device);
   const std::lock_guard<std::mutex> lock(generator.mutex());
   generator.set_current_seed(mix_seed(seed, step, unit, micro_batch));
 }

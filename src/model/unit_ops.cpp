@@ -5,6 +5,8 @@
 #include <string>
 
 #include "greedysnake/error.h"
+#include "model/fused.h"
+#include "model/layers.h"
 
 namespace gsnake::model {
 namespace {
@@ -40,6 +42,10 @@ void for_each_chunk(std::int64_t tokens, std::int64_t chunk_tokens, Body&& body)
   for (std::int64_t first = 0; first < tokens; first += chunk_tokens) body(first, std::min(chunk_tokens, tokens - first));
 }
 
+const FusedOps* fused_loss(const HeadUnit& head, const torch::Tensor& hidden) {
+  return dynamic_cast<const LanguageHead*>(&head) != nullptr ? fused_ops(hidden) : nullptr;
+}
+
 }  // namespace
 
 void forward(torch::nn::Module& module, const torch::Tensor& input, torch::Tensor& output, at::ScalarType compute) {
@@ -73,13 +79,23 @@ void head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const to
   const torch::Tensor flat = hidden.detach().view({-1, hidden.size(2)});
   const torch::Tensor flat_labels = labels.flatten();
   const torch::Tensor flat_gradient = grad_hidden == nullptr ? torch::Tensor() : grad_hidden->detach().view({-1, hidden.size(2)});
+  const FusedOps* ops = fused_loss(head, hidden);
   loss.zero_();
   for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
     const torch::Tensor x = flat.narrow(0, first, count).to(pass.compute).detach().requires_grad_(grad_hidden != nullptr);
-    const torch::Tensor part = head.loss_sum(x, flat_labels.narrow(0, first, count)) * pass.scale;
-    part.backward(torch::full_like(part, pass.loss_scale));
+    const torch::Tensor chunk_labels = flat_labels.narrow(0, first, count);
+    if (ops != nullptr) {
+      const torch::Tensor logits = head.logits(x);
+      torch::Tensor gradient = logits.detach();
+      ops->head_loss(gradient, chunk_labels, pass.scale, pass.loss_scale, loss);
+      torch::autograd::backward({logits}, {gradient});
+    } else {
+      const torch::Tensor part = head.loss_sum(x, chunk_labels) * pass.scale;
+      part.backward(torch::full_like(part, pass.loss_scale));
+      const torch::NoGradGuard no_grad;
+      loss.add_(part);
+    }
     const torch::NoGradGuard no_grad;
-    loss.add_(part);
     if (grad_hidden != nullptr) flat_gradient.narrow(0, first, count).copy_(x.grad());
   });
 }
@@ -89,8 +105,13 @@ void head_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor&
   const torch::NoGradGuard no_grad;
   const torch::Tensor flat = hidden.view({-1, hidden.size(2)});
   const torch::Tensor flat_labels = labels.flatten();
+  const FusedOps* ops = fused_loss(head, hidden);
   loss.zero_();
   for_each_chunk(flat.size(0), pass.chunk_tokens, [&](std::int64_t first, std::int64_t count) {
+    if (ops != nullptr) {
+      torch::Tensor logits = head.logits(flat.narrow(0, first, count).to(pass.compute));
+      return ops->head_loss(logits, flat_labels.narrow(0, first, count), pass.scale, 0.0F, loss);
+    }
     loss.add_(head.loss_sum(flat.narrow(0, first, count).to(pass.compute), flat_labels.narrow(0, first, count)) * pass.scale);
   });
 }

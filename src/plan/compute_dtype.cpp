@@ -10,9 +10,14 @@ bool cpu_has_bf16_units() {
 #endif
 }
 
-Dtype resolve_compute_dtype(Dtype dtype, ComputeDtype compute_dtype, bool bf16_units) {
-  const bool is_native = dtype == Dtype::bf16 && compute_dtype == ComputeDtype::automatic && bf16_units;
-  return is_native ? Dtype::bf16 : Dtype::fp32;
+NativeDtypes native_dtypes(const Config& config) {
+  const bool is_gpu = config.memory.device != "cpu";
+  return {is_gpu || cpu_has_bf16_units(), is_gpu};
+}
+
+Dtype resolve_compute_dtype(Dtype dtype, ComputeDtype compute_dtype, NativeDtypes native) {
+  const bool is_native = (dtype == Dtype::bf16 && native.bf16) || (dtype == Dtype::fp16 && native.fp16);
+  return is_native && compute_dtype == ComputeDtype::automatic ? dtype : Dtype::fp32;
 }
 
 }  // namespace gsnake::plan

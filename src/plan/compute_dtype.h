@@ -1,9 +1,9 @@
-// What the CPU device computes in, beside how weights and hidden states are stored.
+// What a device computes in, beside how weights and hidden states are stored.
 #pragma once
 
 #include <cstdint>
 
-#include "greedysnake/choices.h"
+#include "greedysnake/config.h"
 
 namespace gsnake::plan {
 
@@ -11,10 +11,18 @@ namespace gsnake::plan {
 // it, 60 times slower.
 bool cpu_has_bf16_units();
 
-// Pure: `dtype` is train.dtype, `compute_dtype` is train.compute_dtype. bf16 is computed in bf16 by default where `bf16_units`, and in fp32
-// on widened weights elsewhere (docs/models.md has the measurement); fp32 and fp16 always in fp32. The answer is part of the maths: a run
-// that resumes on another CPU must keep the one it started with.
-Dtype resolve_compute_dtype(Dtype dtype, ComputeDtype compute_dtype, bool bf16_units);
+// What a device multiplies in hardware beside fp32.
+struct NativeDtypes {
+  bool bf16 = false;
+  bool fp16 = false;
+};
+// Of memory.device: a GPU has both, a CPU bf16 at best.
+NativeDtypes native_dtypes(const Config& config);
+
+// Pure: `dtype` is train.dtype, `compute_dtype` is train.compute_dtype. By default a dtype is computed in where it is native, and in fp32 on
+// widened weights elsewhere (docs/models.md has the measurement). The answer is part of the maths: a run that resumes on another device must
+// keep the one it started with.
+Dtype resolve_compute_dtype(Dtype dtype, ComputeDtype compute_dtype, NativeDtypes native);
 
 constexpr std::uint64_t dtype_bytes(Dtype dtype) { return dtype == Dtype::fp32 ? 4 : 2; }
 

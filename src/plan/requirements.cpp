@@ -15,7 +15,7 @@ constexpr double kManyTasks = 1e5;
 constexpr double kMostTasks = 1e6;
 
 Dtype compute_dtype(const Config& config, const Setting& setting) {
-  return resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, setting.bf16_units);
+  return resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, setting.native);
 }
 
 std::uint64_t temporaries(const Config& config, const Setting& setting) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "plan/compute_dtype.h"
 #include "plan/memory_plan.h"
 #include "plan/temporaries.h"
 
@@ -14,7 +15,7 @@ namespace gsnake::plan {
 struct Setting {
   const ModelLayout* layout = nullptr;  // borrowed
   Purpose purpose = Purpose::train;
-  bool bf16_units = false;          // that the CPU has
+  NativeDtypes native = {};         // of the device
   MeasuredPeaks peaks = {};         // of LibTorch's temporaries, as far as they are measured
   std::function<void()> told = {};  // whenever a plan is made on trial; what it throws ends that; may be empty
 };

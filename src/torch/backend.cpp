@@ -20,10 +20,26 @@ int first_trained_unit(const plan::ModelLayout& layout) {
   return unit;
 }
 
+// LibTorch's GPU kernels give equal bits each time while it lives. A setting of the whole process, put back at the end.
+class DeterministicScope {
+ public:
+  explicit DeterministicScope(bool wanted) : changes_(wanted && !at::globalContext().deterministicAlgorithms()) {
+    if (changes_) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+  }
+  ~DeterministicScope() {
+    if (changes_) at::globalContext().setDeterministicAlgorithms(false, false);
+  }
+  DeterministicScope(const DeterministicScope&) = delete;
+  DeterministicScope& operator=(const DeterministicScope&) = delete;
+
+ private:
+  const bool changes_;
+};
+
 }  // namespace
 
 TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape)
-    : model_(model), layout_(layout), shape_(shape), widened_(layout, shape.storage, shape.compute) {
+    : model_(model), layout_(layout), shape_(shape), device_(shape.device()), widened_(layout, shape.storage, shape.compute) {
   for (const UnitKind& kind : model.kinds) parameters_.emplace_back(*kind.module);
   const int head = static_cast<int>(model.units.size()) - 1;
   // Whatever the head's own copy says.
@@ -36,8 +52,8 @@ TorchBackend::Views& TorchBackend::views(int object, std::byte* base, at::Scalar
   const auto found = views_.find(key);
   if (found != views_.end()) return found->second;
   const optim::FlatLayout& flat = layout_.flat(o);
-  Views made{model::views(base, flat, dtype),
-             torch::from_blob(base, {static_cast<std::int64_t>(schedule::padded_elements(flat.elements))}, dtype)};
+  Views made{model::views(base, flat, dtype, device_),
+             model::over(base, {static_cast<std::int64_t>(schedule::padded_elements(flat.elements))}, dtype, device_)};
   return views_.emplace(key, std::move(made)).first->second;
 }
 
@@ -46,7 +62,7 @@ torch::Tensor& TorchBackend::tied_view(std::byte* base, at::ScalarType dtype) {
   const auto found = tied_views_.find(key);
   if (found != tied_views_.end()) return found->second;
   std::byte* first = base + layout_.tied_offset * c10::elementSize(dtype);
-  return tied_views_.emplace(key, torch::from_blob(first, layout_.tied_sizes, dtype)).first->second;
+  return tied_views_.emplace(key, model::over(first, layout_.tied_sizes, dtype, device_)).first->second;
 }
 
 // Where an object's weights are in the compute dtype.
@@ -55,7 +71,7 @@ std::byte* TorchBackend::computable(int object, std::byte* weights, bool opens) 
 }
 
 torch::Tensor TorchBackend::hidden(std::byte* data) const {
-  return torch::from_blob(data, {shape_.rows, shape_.tokens, model_.hidden}, shape_.storage);
+  return model::over(data, {shape_.rows, shape_.tokens, model_.hidden}, shape_.storage, device_);
 }
 
 struct TorchBackend::Work {
@@ -63,7 +79,7 @@ struct TorchBackend::Work {
   const runtime::ComputeCall& call;
   const ComputeShape& shape;
 
-  [[nodiscard]] torch::Tensor ids() const { return torch::from_blob(at(call.ids), {shape.rows, shape.tokens}, torch::kInt64); }
+  [[nodiscard]] torch::Tensor ids() const { return model::over(at(call.ids), {shape.rows, shape.tokens}, torch::kInt64, shape.device()); }
   [[nodiscard]] std::byte* at(device::DevicePtr place) const { return scope.address(place); }
 };
 
@@ -101,12 +117,13 @@ void TorchBackend::bind_tied(const Work& work, const runtime::UsedObject& shared
 
 void TorchBackend::run(const device::ComputeScope& scope, const runtime::ComputeCall& call) {
   const MeteredScope metered(meter_);
+  const DeterministicScope deterministic(shape_.accelerator != nullptr && shape_.deterministic);
   const Work work{scope, call, shape_};
   bind(work);
   module_of(call.unit).train(call.training);
   if (call.training) {
     model::seed_unit(shape_.seed, static_cast<std::uint64_t>(call.step), static_cast<std::uint64_t>(call.unit),
-                     static_cast<std::uint64_t>(call.micro_batch));
+                     static_cast<std::uint64_t>(call.micro_batch), device_);
   }
   if (call.op == Op::forward) {
     forward(work);
@@ -142,7 +159,7 @@ void TorchBackend::head(const Work& work) {
   }
   const model::HeadPass pass{call.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
   const torch::Tensor labels = work.ids();
-  torch::Tensor loss = torch::from_blob(work.at(call.loss), {}, torch::kFloat64);
+  torch::Tensor loss = model::over(work.at(call.loss), {}, torch::kFloat64, device_);
   if (call.op == Op::head_forward) return model::head_loss(head, input, labels, pass, loss);
   torch::Tensor input_gradient = call.output ? hidden(work.at(call.output)) : torch::Tensor();
   model::head_forward_backward(head, input, labels, pass, call.output ? &input_gradient : nullptr, loss);
@@ -201,30 +218,51 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
     shape_.rows = 1;
     shape_.tokens = std::min(tokens, 2 * dry.head_chunk + tokens % dry.head_chunk);
   }
-  meter_ = {};
-  meter_.cap_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>(dry.most_bytes));
-  meter_.told = &dry.told;
-  const auto restore = [&] {
-    shape_ = own;
-    // They belong to memory that is gone.
-    parameters_of(unit).clear_gradients();
-    views_.clear();
-    tied_views_.clear();
-    widened_.forget();
-    meter_.cap_bytes = 0;
-    meter_.told = nullptr;
-  };
+  begin_rehearsal(dry);
   std::optional<std::uint64_t> peak;
   try {
     run_on_zeros(device, unit, dry.training);
-    peak = static_cast<std::uint64_t>(meter_.peak_bytes);
+    peak = shape_.accelerator != nullptr ? shape_.accelerator->peak_bytes() : static_cast<std::uint64_t>(meter_.peak_bytes);
   } catch (const CapExceeded&) {  // the answer is that there is none
+  } catch (const c10::OutOfMemoryError&) {
   } catch (...) {
-    restore();
+    end_rehearsal(own, unit);
     throw;
   }
-  restore();
+  end_rehearsal(own, unit);
+  if (!peak && shape_.accelerator != nullptr) shape_.accelerator->give_back();
   return peak;
+}
+
+// LibTorch's allocator on a GPU keeps what the units before have used: the peak is that of all of them so far, and no step asks CUDA for memory.
+void TorchBackend::begin_rehearsal(const DryRun& dry) {
+  meter_ = {};
+  meter_.told = &dry.told;
+  if (shape_.accelerator == nullptr) {
+    meter_.cap_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>(dry.most_bytes));
+    return;
+  }
+  shape_.accelerator->cap(dry.most_bytes);
+  if (dry.told) dry.told();
+}
+
+void TorchBackend::end_rehearsal(const ComputeShape& own, int unit) {
+  shape_ = own;
+  // They belong to memory that is gone.
+  parameters_of(unit).clear_gradients();
+  views_.clear();
+  tied_views_.clear();
+  widened_.forget();
+  meter_.cap_bytes = 0;
+  meter_.told = nullptr;
+}
+
+void TorchBackend::cap_temporaries(std::uint64_t bytes) {
+  if (shape_.accelerator != nullptr) {
+    shape_.accelerator->cap(bytes);
+  } else {
+    meter_.cap_bytes = static_cast<std::int64_t>(bytes);
+  }
 }
 
 }  // namespace gsnake::backend

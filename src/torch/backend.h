@@ -12,6 +12,7 @@
 #include "greedysnake/unit.h"
 #include "model/binding.h"
 #include "plan/model_layout.h"
+#include "torch/device_support.h"
 #include "torch/memory.h"
 #include "torch/unit_backend.h"
 #include "torch/widened_weights.h"
@@ -25,10 +26,14 @@ struct ComputeShape {
   std::int64_t head_chunk = 256;
   std::uint64_t seed = 1;
   at::ScalarType storage = torch::kFloat32;  // of weights, hidden states and their gradients in slots: fp32, bf16, fp16
-  at::ScalarType compute = torch::kFloat32;  // of what modules run in: `storage`, or fp32 on widened weights
+  at::ScalarType compute = torch::kFloat32;  // of what modules run in: `storage`, or fp32 on widened weights (on the CPU alone)
+  bool deterministic = true;                 // on a GPU
+  DeviceSupport* accelerator = nullptr;      // what computes; null: the CPU. Borrowed
+
+  [[nodiscard]] c10::Device device() const { return accelerator == nullptr ? c10::Device(c10::kCPU) : accelerator->device(); }
 };
 
-// On the CPU. Slots hold weights, hidden states and hidden gradients in the storage dtype, weight gradients in fp32. Outputs and hidden
+// Slots hold weights, hidden states and hidden gradients in the storage dtype, weight gradients in fp32. Outputs and hidden
 // gradients are rounded (to nearest, ties to even) where they enter a slot. Model and layout are borrowed. Tensors over a slot are made at
 // its first use.
 class TorchBackend final : public UnitBackend {
@@ -46,7 +51,7 @@ class TorchBackend final : public UnitBackend {
   [[nodiscard]] std::uint64_t widened_bytes() const { return widened_.bytes(); }
 
   [[nodiscard]] std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) override;
-  void cap_temporaries(std::uint64_t bytes) override { meter_.cap_bytes = static_cast<std::int64_t>(bytes); }
+  void cap_temporaries(std::uint64_t bytes) override;
 
  private:
   struct Views {
@@ -64,6 +69,8 @@ class TorchBackend final : public UnitBackend {
   torch::Tensor& tied_view(std::byte* base, at::ScalarType dtype);
   std::byte* computable(int object, std::byte* weights, bool opens);
   torch::Tensor hidden(std::byte* data) const;
+  void begin_rehearsal(const DryRun& dry);
+  void end_rehearsal(const ComputeShape& own, int unit);
   struct Work;  // a call, inside the guard
   void bind(const Work& work);
   void bind_own(const Work& work, const runtime::UsedObject& own);
@@ -76,6 +83,7 @@ class TorchBackend final : public UnitBackend {
   Model& model_;
   const plan::ModelLayout& layout_;
   ComputeShape shape_;
+  const c10::Device device_;
   HeadSink head_sink_;
   TorchMemoryMeter meter_;
   WidenedWeights widened_;

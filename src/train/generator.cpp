@@ -37,7 +37,7 @@ class Generator::Impl {
     batch_.losses.resize(1);
     session_.executor->wait_results(session_.executor->validate(batch_));
     if (!generator_.defined()) generator_ = at::make_generator<at::CPUGeneratorImpl>(options.seed);
-    return train::sample(logits_, options, generator_);
+    return train::sample(logits_.to(torch::kCPU), options, generator_);
   }
 
   const Config config;

@@ -37,15 +37,16 @@ Model checked(Model model, const Config& config) {
   return model;
 }
 
-backend::ComputeShape compute_shape(const Config& config, Purpose purpose) {
+backend::ComputeShape compute_shape(const Config& config, Purpose purpose, backend::DeviceSupport* accelerator) {
   return {plan::rows_of(config, purpose), config.train.sequence_length, config.train.head_chunk, config.train.seed,
           backend::scalar_type(config.train.dtype),
-          backend::scalar_type(plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::cpu_has_bf16_units()))};
+          backend::scalar_type(plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::native_dtypes(config))),
+          config.train.deterministic, accelerator};
 }
 
 // What can be refused before a unit is computed, is.
 plan::Setting promising(const Config& config, const plan::ModelLayout& layout, Purpose purpose, const store::SetUpProgress& told) {
-  plan::Setting setting{&layout, purpose, plan::cpu_has_bf16_units()};
+  plan::Setting setting{&layout, purpose, plan::native_dtypes(config)};
   if (told) setting.told = [told] { told("planning memory", 0, 0); };
   plan::refuse_what_no_dry_run_mends(config, setting);
   return setting;
@@ -62,8 +63,8 @@ std::uint64_t resident_bytes() {
 }
 
 Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts, const store::SetUpProgress& told)
-    : config(settings), device(parts.make_device()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(model::layout_of(model, settings.optimizer.decay_1d)),
-      setting(promising(settings, layout, purpose, told)), shape(compute_shape(settings, purpose)), backend(parts.make_backend(model, layout, shape)) {
+    : config(settings), computes_on(parts.make_device(settings)), device(computes_on.device.get()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(model::layout_of(model, settings.optimizer.decay_1d)),
+      setting(promising(settings, layout, purpose, told)), shape(compute_shape(settings, purpose, computes_on.support.get())), backend(parts.make_backend(model, layout, shape)) {
   measure_temporaries(*backend, *device, config, setting, [&told] {
     if (told) told("rehearsing the model's units", 0, 0);
   });
@@ -100,7 +101,7 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   checkpoint::set_up(executor->slots(), *store, checksums);
   // What is resident beside what the budgets were charged with: libraries, code, stacks. LibTorch's temporaries are not there yet.
   const std::uint64_t resident = resident_bytes();
-  const std::uint64_t charged = memory.host_bytes + memory.device_bytes - temporaries;
+  const std::uint64_t charged = memory.host_bytes + (computes_on.support == nullptr ? memory.device_bytes - temporaries : 0);
   base_bytes = resident > charged ? resident - charged : 0;
   if (progress) progress("loading what placement keeps in memory", 0, 0);
   load_ticket = executor->load();

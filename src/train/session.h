@@ -32,7 +32,8 @@ struct Session {
   void start(checkpoint::StartState state, runtime::Committer* committer);
 
   Config config;
-  std::unique_ptr<device::Device> device;
+  ComputeDevice computes_on;
+  device::Device* device = nullptr;  // computes_on's
   plan::Numerics numerics;
   Model model;
   plan::ModelLayout layout;

@@ -20,7 +20,7 @@ inline void set_numbers(Options& options, const Config& config) {
   const bool skips = config.train.on_nonfinite == gsnake::OnNonfinite::skip || (config.train.on_nonfinite == gsnake::OnNonfinite::automatic && fp16);
   options.on_nonfinite = skips ? OnNonfinite::skip : OnNonfinite::stop;
   options.dtype = backend::scalar_type(config.train.dtype);
-  options.compute = backend::scalar_type(plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::cpu_has_bf16_units()));
+  options.compute = backend::scalar_type(plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::native_dtypes(config)));
   options.loss_scale.dynamic = config.train.loss_scale < 0.0;
   if (!options.loss_scale.dynamic) options.loss_scale.initial = static_cast<float>(config.train.loss_scale);
 }

@@ -22,6 +22,9 @@ void fake_cuda_set_delays(const struct FakeCudaDelays* delays);
 
 // The address at which the device's side may touch what it knows as `place`. Host addresses pass through.
 void* fake_cuda_real(const void* place);
+// From now on the addresses that are handed out are those that the device's side uses: for kernels that are ordinary functions. Before any
+// device memory is allocated.
+void fake_cuda_open_memory(void);
 // A kernel: runs on the stream's thread.
 cudaError_t fake_cuda_launch(cudaStream_t stream, void (*run)(void*), void* argument);
 // Called inside a kernel: the range is live device memory or pinned, else it is reported.

@@ -39,6 +39,9 @@ class Memory {
   // Whether any block has a byte of the range.
   [[nodiscard]] bool overlaps(const void* place, std::size_t bytes) const;
 
+  // One view for both, which the host may touch.
+  void open();
+
   [[nodiscard]] std::size_t total() const { return total_; }
   [[nodiscard]] std::size_t live() const { return live_; }
 

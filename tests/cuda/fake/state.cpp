@@ -138,6 +138,10 @@ void fake_cuda_set_delays(const FakeCudaDelays* delays) {
   gsnake::fake_cuda::delays() = *delays;
 }
 void* fake_cuda_real(const void* place) { return state().memory.real(place); }
+void fake_cuda_open_memory() {
+  const std::lock_guard hold(lock());
+  state().memory.open();
+}
 void fake_cuda_uses(const void* place, size_t bytes) {
   const std::lock_guard hold(lock());
   const gsnake::fake_cuda::Block* block = state().memory.holding(place, bytes);

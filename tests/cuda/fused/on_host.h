@@ -1,0 +1,24 @@
+// This project's kernels, built for the host, as the fake GPU's.
+#pragma once
+
+#include "cuda/torch/fused.h"
+#include "fake/control.h"
+#include "kernels/host/simt.h"
+
+namespace gsnake::test {
+
+// While it lives, models on cuda:0 compute with them.
+class FusedOnHost {
+ public:
+  explicit FusedOnHost(std::uint64_t seed = 1) {
+    simt::set_submit([](cudaStream_t stream, void (*run)(void*), void* argument) { return fake_cuda_launch(stream, run, argument); },
+                     [](const void* place) -> const void* { return fake_cuda_real(place); });
+    simt::set_seed(seed);
+    model::set_fused_ops(&cuda::fused_ops());
+  }
+  ~FusedOnHost() { model::set_fused_ops(nullptr); }
+  FusedOnHost(const FusedOnHost&) = delete;
+  FusedOnHost& operator=(const FusedOnHost&) = delete;
+};
+
+}  // namespace gsnake::test

@@ -1,0 +1,34 @@
+// Whole training runs with device = "cuda:0", on the fake runtime and the fake GPU.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "device/device.h"
+#include "train/parts.h"
+#include "train/small_run.h"
+
+namespace gsnake::test {
+
+// Puts something between a session and its device, for a test that breaks it.
+using WrapDevice = std::function<std::unique_ptr<device::Device>(std::unique_ptr<device::Device>)>;
+
+// A run on the fake GPU, whose streams are late by `seed`; 0: never late.
+TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap = {});
+
+// What must not matter on either device, and the order, which is maths.
+struct RunSetting {
+  const char* name;
+  Schedule schedule;
+  double delay;
+  TierFractions state;
+  TierFractions activations;
+  double gradients_host;
+  Durability durability;
+};
+extern const std::vector<RunSetting> kRunSettings;
+
+inline constexpr std::int64_t kRunMicroBatches = 3;
+Config cuda_config(const RunSetting& setting, const ModelConfig& model, Dtype dtype, const TempFolder& folder);
+
+}  // namespace gsnake::test

@@ -1,0 +1,71 @@
+// What a step asks of CUDA once the run is warm: nothing that waits for the device, and no memory.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "fake/control.h"
+#include "gpu/fake_gpu.h"
+#include "train/cuda_run.h"
+
+namespace gsnake::test {
+namespace {
+
+std::map<std::string, long> waiting_calls() {
+  std::map<std::string, long> calls;
+  for (const char* api : {"cudaDeviceSynchronize", "cudaStreamSynchronize", "cudaMemcpy", "cudaMalloc", "cudaFree", "cudaHostAlloc", "cudaFreeHost", "cudaHostRegister",
+                          "cudaStreamQuery", "pageable copy"}) {
+    calls[api] = fake_cuda_calls(api);
+  }
+  calls["operations that waited for their data"] = fake_gpu::counts().awaited;
+  return calls;
+}
+
+class NoWaits : public testing::TestWithParam<ModelFamily> {};
+
+TEST_P(NoWaits, InAStep) {
+  for (const RunSetting& setting : kRunSettings) {
+    SCOPED_TRACE(setting.name);
+    const TempFolder folder;
+    const Config config = cuda_config(setting, small_family(GetParam()), Dtype::bf16, folder);
+    const std::vector<Batch> batches = random_batches(5, kRunMicroBatches, config.model.vocab);
+    Trainer trainer(models::make(config.model), config, on_fake_gpu(0));
+    trainer.step(batches[0]);
+    trainer.step(batches[1]);
+    const auto before = waiting_calls();
+    const long queued = fake_gpu::counts().queued;
+    for (std::size_t i = 2; i < batches.size(); ++i) trainer.step(batches[i]);
+    EXPECT_EQ(waiting_calls(), before);
+    EXPECT_GT(fake_gpu::counts().queued, queued);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, NoWaits, testing::Values(ModelFamily::gpt2, ModelFamily::llama, ModelFamily::mistral, ModelFamily::qwen3),
+                         [](const auto& test) { return std::string(word_of(test.param)); });
+
+TEST(CudaMemory, StaysWithinTheDeviceBudget) {
+  const TempFolder folder;
+  Config config = cuda_config(kRunSettings[0], small_llama(), Dtype::bf16, folder);
+  config.memory.device_budget = 64ULL << 20U;
+  const std::vector<Batch> batches = random_batches(3, kRunMicroBatches, config.model.vocab);
+  const std::size_t before = fake_cuda_live_bytes();
+  Trainer trainer(models::make(config.model), config, on_fake_gpu(2));
+  for (const Batch& batch : batches) trainer.step(batch);
+  EXPECT_LE(trainer.report().device_bytes, config.memory.device_budget);
+  EXPECT_LE(fake_cuda_live_bytes() - before, trainer.report().device_bytes + 8192);
+}
+
+TEST(CudaMemory, WhatDoesNotFitIsRefusedBeforeAnythingRuns) {
+  const TempFolder folder;
+  Config config = cuda_config(kRunSettings[0], small_llama(), Dtype::bf16, folder);
+  config.memory.device_budget = 2ULL << 20U;
+  try {
+    Trainer trainer(models::make(config.model), config, on_fake_gpu(2));
+    FAIL() << "it fits";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::budget) << error.what();
+    EXPECT_NE(std::string(error.what()).find("device_budget"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace gsnake::test
