@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if GSNAKE_SIMT_TSAN
+#ifdef GSNAKE_SIMT_TSAN
 #include <sanitizer/tsan_interface.h>
 #endif
 #if defined(__SANITIZE_ADDRESS__)
@@ -56,7 +56,7 @@ void* prepare(std::byte* stack, std::size_t bytes, void (*start)()) {
   return top - 8;
 }
 
-GSNAKE_SIMT_QUIET void change(void** from, void* to) { gsnake_simt_switch(from, to); }
+void change(void** from, void* to) { gsnake_simt_switch(from, to); }
 
 }  // namespace
 
@@ -73,7 +73,7 @@ void* prepare(std::byte* stack, std::size_t bytes, void (*start)()) {
   return context;
 }
 
-GSNAKE_SIMT_QUIET void change(void** from, void* to) {
+void change(void** from, void* to) {
   if (*from == nullptr) *from = new ucontext_t;
   swapcontext(static_cast<ucontext_t*>(*from), static_cast<ucontext_t*>(to));
 }
@@ -84,14 +84,14 @@ GSNAKE_SIMT_QUIET void change(void** from, void* to) {
 
 Context::Context(std::byte* stack, std::size_t bytes, void (*entry)(void*), void* argument)
     : entry_(entry), argument_(argument), stack_pointer_(prepare(stack, bytes, start)), stack_(stack), bytes_(bytes) {
-#if GSNAKE_SIMT_TSAN
+#ifdef GSNAKE_SIMT_TSAN
   tsan_fiber_ = __tsan_create_fiber(0);
   owns_fiber_ = true;
 #endif
 }
 
 Context::~Context() {
-#if GSNAKE_SIMT_TSAN
+#ifdef GSNAKE_SIMT_TSAN
   if (owns_fiber_) __tsan_destroy_fiber(tsan_fiber_);
 #endif
 #if !defined(__x86_64__)
@@ -99,20 +99,20 @@ Context::~Context() {
 #endif
 }
 
-GSNAKE_SIMT_QUIET void Context::start() {
+void Context::start() {
   Context* const self = entered;
   self->entry_(self->argument_);
 }
 
-GSNAKE_SIMT_QUIET void Context::begin([[maybe_unused]] Context& from) {
+void Context::begin([[maybe_unused]] Context& from) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(nullptr, &from.stack_, &from.bytes_);
 #endif
 }
 
-GSNAKE_SIMT_QUIET void Context::switch_to(Context& to) {
+void Context::switch_to(Context& to) {
   entered = &to;
-#if GSNAKE_SIMT_TSAN
+#ifdef GSNAKE_SIMT_TSAN
   if (tsan_fiber_ == nullptr) tsan_fiber_ = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(to.tsan_fiber_, __tsan_switch_to_fiber_no_sync);
 #endif

@@ -3,14 +3,6 @@
 
 #include <cstddef>
 
-#if defined(__SANITIZE_THREAD__)
-#define GSNAKE_SIMT_TSAN 1
-#define GSNAKE_SIMT_QUIET __attribute__((no_sanitize("thread")))  // the scheduler is not part of what is checked
-#else
-#define GSNAKE_SIMT_TSAN 0
-#define GSNAKE_SIMT_QUIET
-#endif
-
 namespace gsnake::simt {
 
 // Where execution stands while something else has the CPU. Made without arguments: the caller's own stack, once it switches away.
