@@ -21,8 +21,6 @@ struct Unsupported {
 };
 
 constexpr std::array kUnsupported{
-    Unsupported{"memory.device", [](const Config& c) { return c.memory.device != "cpu"; },
-                "this build computes on the CPU only; set memory.device = \"cpu\""},
     Unsupported{"placement.weights", [](const Config& c) { return c.placement.weights.automatic; },
                 "this build has no planner; give fractions, as { device = 0.0, host = 0.0 }"},
     Unsupported{"placement.optimizer", [](const Config& c) { return c.placement.optimizer.automatic; },

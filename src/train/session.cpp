@@ -62,7 +62,7 @@ std::uint64_t resident_bytes() {
 }
 
 Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts, const store::SetUpProgress& told)
-    : config(settings), device(parts.make_device()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(model::layout_of(model, settings.optimizer.decay_1d)),
+    : config(settings), device(parts.make_device(settings)), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(model::layout_of(model, settings.optimizer.decay_1d)),
       setting(promising(settings, layout, purpose, told)), shape(compute_shape(settings, purpose)), backend(parts.make_backend(model, layout, shape)) {
   measure_temporaries(*backend, *device, config, setting, [&told] {
     if (told) told("rehearsing the model's units", 0, 0);

@@ -141,7 +141,7 @@ TEST_P(Frozen, KeepsItsBitsAndTheRestTrainsToTheSameOnesWhereverItLives) {
     other.placement.optimizer = {0.0, 0.5};
     other.run.durability = Durability::commit;
     train::Parts late;
-    late.make_device = [] { return std::make_unique<device::AsyncDevice>(device::AsyncOptions{.seed = 3}); };
+    late.make_device = [](const Config&) { return std::make_unique<device::AsyncDevice>(device::AsyncOptions{.seed = 3}); };
     TrainerOptions options;
     options.parts = std::make_shared<const train::Parts>(std::move(late));
     const Result actual = train(other, GetParam(), options);

@@ -47,7 +47,7 @@ Config config_of(const Setting& setting, const ModelConfig& model, const TempFol
 
 TrainerOptions late(std::uint64_t seed) {
   train::Parts parts;
-  parts.make_device = [seed] { return std::make_unique<device::AsyncDevice>(device::AsyncOptions{.seed = seed, .longest_delay = std::chrono::microseconds(200)}); };
+  parts.make_device = [seed](const Config&) { return std::make_unique<device::AsyncDevice>(device::AsyncOptions{.seed = seed, .longest_delay = std::chrono::microseconds(200)}); };
   TrainerOptions options;
   options.parts = std::make_shared<const train::Parts>(std::move(parts));
   return options;
