@@ -53,7 +53,8 @@ cudaError_t describe(int ordinal, FreeMemory free_memory, CudaDeviceInfo& info) 
   info.major = properties.major;
   info.minor = properties.minor;
   info.memory_bytes = properties.totalGlobalMem;
-  info.unified_memory = properties.integrated != 0 || properties.pageableMemoryAccessUsesHostPageTables != 0;
+  info.unified_memory = properties.integrated != 0;
+  info.coherent = properties.pageableMemoryAccessUsesHostPageTables != 0;
   std::array<char, 32> bus{};
   if (cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal) == cudaSuccess) info.pci_bus_id = bus.data();
   info.numa_node = numa_node_of(info.pci_bus_id);

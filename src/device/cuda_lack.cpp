@@ -49,8 +49,16 @@ CudaLack cuda_failed(const std::string& call, const std::string& why) {
 }
 
 CudaLack no_such_device(int ordinal, int devices) {
-  const std::string there = devices == 1 ? "only cuda:0" : fmt::format("cuda:0 to cuda:{}", devices - 1);
-  return {fmt::format("there is no GPU {}, {}", ordinal, there), "name one of these"};
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  const std::string shown = visible == nullptr ? "" : fmt::format(" (CUDA_VISIBLE_DEVICES=\"{}\")", visible);
+  const std::string there = devices == 1 ? "the only GPU is cuda:0" : fmt::format("the GPUs are cuda:0 to cuda:{}", devices - 1);
+  return {fmt::format("there is no cuda:{}: {}{}", ordinal, there, shown), "name one of these"};
+}
+
+CudaLack gpu_too_old(int ordinal, const std::string& name, int major, int minor) {
+  return {fmt::format("cuda:{} is a {} of compute capability {}.{}, and LibTorch has code for {}.{} and later", ordinal, name, major, minor, kLeastCapability / 10,
+                      kLeastCapability % 10),
+          "name another GPU"};
 }
 
 }  // namespace gsnake::device

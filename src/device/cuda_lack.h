@@ -5,6 +5,9 @@
 
 namespace gsnake::device {
 
+// 10 * major + minor of the least compute capability that CUDA 13, and with it LibTorch, has code for.
+inline constexpr int kLeastCapability = 75;
+
 struct CudaLack {
   std::string cause;   // "no NVIDIA driver was found (libcuda.so.1)"; empty: nothing is lacking
   std::string remedy;  // "install one", a call to action without the alternative of the CPU
@@ -25,6 +28,8 @@ CudaLack no_gpu();
 CudaLack cuda_failed(const std::string& call, const std::string& why);
 // Of as many as `devices`, at least one.
 CudaLack no_such_device(int ordinal, int devices);
+// Of compute capability `major`.`minor`, for which there is no code.
+CudaLack gpu_too_old(int ordinal, const std::string& name, int major, int minor);
 
 // "13.0" of 13000.
 std::string cuda_version_text(int version);

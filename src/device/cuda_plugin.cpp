@@ -35,6 +35,8 @@ CudaProbe probe_without_plugin(const CudaLack& lack) {
 
 }  // namespace
 
+bool is_too_old(const CudaDeviceInfo& info) noexcept { return 10 * info.major + info.minor < kLeastCapability; }
+
 CudaProbe probe_cuda(FreeMemory free_memory) {
   const CudaPluginFile& plugin = cuda_plugin();
   if (plugin.table == nullptr) return probe_without_plugin(plugin.lack);
@@ -49,6 +51,8 @@ void require_cuda_device(int ordinal) {
   const int devices = static_cast<int>(probe.devices.size());
   if (devices > 0 && (ordinal < 0 || ordinal >= devices)) refuse(ordinal, no_such_device(ordinal, devices));
   if (!probe.lack.cause.empty()) refuse(ordinal, probe.lack);
+  const CudaDeviceInfo& info = probe.devices[static_cast<std::size_t>(ordinal)];
+  if (is_too_old(info)) refuse(ordinal, gpu_too_old(ordinal, info.name, info.major, info.minor));
 }
 
 std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaDeviceOptions& options) {

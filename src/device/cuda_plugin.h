@@ -18,7 +18,8 @@ struct CudaDeviceInfo {
   int minor = 0;
   std::uint64_t memory_bytes = 0;
   std::uint64_t free_bytes = 0;  // 0: not measured
-  bool unified_memory = false;   // the device's memory is the host's own, as on GB10 and Grace: copies between them move nothing
+  bool unified_memory = false;   // the device's memory is the host's own, as on GB10: copies between them move nothing
+  bool coherent = false;         // it reads host memory in place through the host's page tables: GB10, and GH200, whose memory is still its own
   std::string pci_bus_id;        // "0000:65:00.0"
   int numa_node = -1;            // that it is attached to; -1: not known
 };
@@ -37,6 +38,9 @@ enum class FreeMemory : std::uint8_t { unknown, measured };
 
 // What this process could use. Opens the plug-in. Thread-safe; throws nothing but std::bad_alloc.
 CudaProbe probe_cuda(FreeMemory free_memory = FreeMemory::unknown);
+
+// Of too small a compute capability.
+[[nodiscard]] bool is_too_old(const CudaDeviceInfo& info) noexcept;
 
 // What opens a device beside its number.
 struct CudaDeviceOptions {};

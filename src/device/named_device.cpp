@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "device/cuda_plugin.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::device {
@@ -26,9 +27,9 @@ std::optional<int> cuda_ordinal(const std::string& name) {
 
 }  // namespace
 
-std::unique_ptr<Device> make_device(const std::string& name, const CudaDeviceOptions& cuda) {
+std::unique_ptr<Device> make_device(const std::string& name) {
   const std::optional<int> ordinal = cuda_ordinal(name);
-  return ordinal ? make_cuda_device(*ordinal, cuda) : make_cpu_device();
+  return ordinal ? make_cuda_device(*ordinal, {}) : make_cpu_device();
 }
 
 void require_device(const std::string& name) {

@@ -4,13 +4,12 @@
 #include <memory>
 #include <string>
 
-#include "device/cuda_plugin.h"
 #include "device/device.h"
 
 namespace gsnake::device {
 
 // "cpu", or "cuda:N". Throws Error(usage) where there is no such device, with the cause and the remedy. Nothing of CUDA is opened for "cpu".
-std::unique_ptr<Device> make_device(const std::string& name, const CudaDeviceOptions& cuda = {});
+std::unique_ptr<Device> make_device(const std::string& name);
 
 // Throws as make_device() does, and makes none: for a look before any work.
 void require_device(const std::string& name);

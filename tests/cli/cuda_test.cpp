@@ -74,8 +74,9 @@ TEST_F(CudaTest, AnErrorOfTheRuntimeIsNamedInItsOwnWords) {
 
 TEST_F(CudaTest, AGpuThatIsNotThereIsRefusedWithThoseThatAre) {
   const std::string runtime = "LD_PRELOAD=" + kStandIns + "/runtime/libfake_cuda_runtime.so";
-  EXPECT_THAT(refusal({kLibraries, runtime, "FAKE_GPUS=2"}, "cuda:3"), HasSubstr("there is no GPU 3, cuda:0 to cuda:1; name one of these"));
-  EXPECT_THAT(refusal({kLibraries, runtime, "FAKE_GPUS=1"}, "cuda:1"), HasSubstr("there is no GPU 1, only cuda:0"));
+  EXPECT_THAT(refusal({kLibraries, runtime, "FAKE_GPUS=2"}, "cuda:3"), HasSubstr("there is no cuda:3: the GPUs are cuda:0 to cuda:1; name one of these"));
+  EXPECT_THAT(refusal({kLibraries, runtime, "FAKE_GPUS=1"}, "cuda:1"), HasSubstr("there is no cuda:1: the only GPU is cuda:0"));
+  EXPECT_THAT(refusal({kLibraries, runtime, "FAKE_GPUS=1", "CUDA_VISIBLE_DEVICES=1"}, "cuda:1"), HasSubstr("the only GPU is cuda:0 (CUDA_VISIBLE_DEVICES=\"1\")"));
 }
 
 // A library of the plug-in's that can't be loaded, the driver being there.

@@ -31,10 +31,10 @@ cudaError_t cudaGetDeviceCount(int* count) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::strcpy(properties->name, device == 0 ? "Fake A" : "Fake B");
-  properties->major = 9;
-  properties->minor = device;
+  properties->major = device == 0 ? 9 : 6;
+  properties->integrated = device;
   properties->totalGlobalMem = std::size_t{80} << 30;
-  properties->pageableMemoryAccessUsesHostPageTables = device;
+  properties->pageableMemoryAccessUsesHostPageTables = 1;
   return cudaSuccess;
 }
 
