@@ -1,4 +1,4 @@
-// Asynchronous file I/O: one interface, two engines (io_uring; a pool of threads that call pread and pwrite).
+// Asynchronous file I/O: one interface, three engines (io_uring; a pool of threads that call pread and pwrite; cuFile, see cufile.h).
 #pragma once
 
 #include <cstddef>
@@ -82,6 +82,11 @@ class IoEngine {
   // waits for what is in flight. An optimisation only: where the kernel refuses (RLIMIT_MEMLOCK, with a warning in the log) or the engine has
   // no use for it, all works as before.
   virtual RegistrationReport register_buffer(std::span<std::byte> memory) = 0;
+  // The same for a range of GPU memory, as its device addresses it: requests may lie in it from then on, if the engine takes such memory, which
+  // "cufile" alone does. The others report std::errc::operation_not_supported.
+  virtual RegistrationReport register_device_buffer(std::span<std::byte> memory) {
+    return {.needed_bytes = memory.size(), .error = std::make_error_code(std::errc::operation_not_supported)};
+  }
   // Before that memory is released: else other memory at the same address would be taken for it. As register_buffer(); of memory that was
   // refused, or is unknown, it does nothing.
   virtual void withdraw_buffer(std::span<std::byte> memory) = 0;
@@ -93,7 +98,7 @@ class IoEngine {
   [[nodiscard]] virtual bool try_submit(std::span<const Request> requests) = 0;
   [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
   [[nodiscard]] virtual std::size_t capacity() const noexcept = 0;
-  [[nodiscard]] virtual const std::string& name() const noexcept = 0;  // "io_uring" or "threads"
+  [[nodiscard]] virtual const std::string& name() const noexcept = 0;  // "io_uring", "threads" or "cufile"
 };
 
 // Memory that an engine knows while this lives, which is not longer than the memory and the engine do.

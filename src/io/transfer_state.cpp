@@ -36,16 +36,20 @@ void TransferState::begin(Direction op, std::uint64_t offset, std::byte* data, s
 }
 
 NextMove TransferState::on_result(std::int64_t result) noexcept {
-  if (result < 0) {
-    const int error = static_cast<int>(-result);
-    const bool transient = error == EINTR || error == EAGAIN;
-    return transient && ++retries_ <= kMaxRetries ? NextMove::retry : fail(core::errno_code(error));
+  if (result < 0) return on_result(Moved{0, core::errno_code(static_cast<int>(-result))});
+  return on_result(Moved{static_cast<std::uint64_t>(result), {}});
+}
+
+NextMove TransferState::on_result(const Moved& moved) noexcept {
+  if (moved.error) {
+    const bool transient = moved.error == std::errc::interrupted || is_busy(moved.error);
+    return transient && ++retries_ <= kMaxRetries ? NextMove::retry : fail(moved.error);
   }
-  if (static_cast<std::uint64_t>(result) >= remaining_) {
+  if (moved.bytes >= remaining_) {
     remaining_ = 0;
     return NextMove::done;
   }
-  const std::size_t progress = static_cast<std::size_t>(result) / alignment_ * alignment_;
+  const std::size_t progress = static_cast<std::size_t>(moved.bytes) / alignment_ * alignment_;
   if (progress == 0) return fail(op_ == Direction::read ? IoFailure::end_of_file : IoFailure::no_progress);
   offset_ += progress;
   data_ += progress;

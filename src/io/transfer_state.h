@@ -24,6 +24,15 @@ enum class NextMove : std::uint8_t {
   fail,      // error() says why
 };
 
+// What one call moved: bytes, or why it moved none.
+struct Moved {
+  std::uint64_t bytes = 0;
+  std::error_code error;  // bytes mean nothing then
+};
+
+// Whether the same call may do better a moment later.
+[[nodiscard]] inline bool is_busy(std::error_code error) noexcept { return error == std::errc::resource_unavailable_try_again; }
+
 // One transfer on its way through system calls. A plain value, not thread-safe.
 class TransferState {
  public:
@@ -34,6 +43,7 @@ class TransferState {
 
   // Takes the result of a call for what is left: bytes, or a negative errno.
   [[nodiscard]] NextMove on_result(std::int64_t result) noexcept;
+  [[nodiscard]] NextMove on_result(const Moved& moved) noexcept;
 
   [[nodiscard]] Direction op() const noexcept { return op_; }
   [[nodiscard]] std::uint64_t offset() const noexcept { return offset_; }

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "data/identity.h"
 #include "data/open.h"
+#include "device/named_device.h"
 #include "greedysnake/models.h"
 #include "greedysnake/run.h"
 #include "greedysnake/trainer.h"
@@ -288,6 +289,7 @@ RunOutcome run_training(const Config& config, const RunRequest& request) {
   options.allow_change = request.allow_change;
   options.from_step = request.from_step;
   check_request(config, request);
+  device::require_device(config.memory.device);  // opens CUDA before LibTorch asks itself whether it has it, and remembers
   check_outputs(config);
   const StopSignals signals;
   PhaseWatch watch(signals);

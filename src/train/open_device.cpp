@@ -1,12 +1,13 @@
-#include "greedysnake/config.h"
-#include "greedysnake/error.h"
+#include "device/named_device.h"
 #include "train/parts.h"
 
 namespace gsnake::train {
 
 ComputeDevice open_device(const Config& config) {
-  if (config.memory.device == "cpu") return {device::make_cpu_device(), nullptr};
-  throw Error(ErrorKind::usage, "memory.device = \"" + config.memory.device + "\": this build computes on the CPU only; set memory.device = \"cpu\"");
+  ComputeDevice made;
+  made.support.reset(device::make_support(config.memory.device));
+  made.device = device::make_device(config.memory.device);
+  return made;
 }
 
 }  // namespace gsnake::train

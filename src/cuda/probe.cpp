@@ -1,0 +1,87 @@
+#include "cuda/probe.h"
+
+#include <cuda_runtime.h>
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <fstream>
+
+namespace gsnake::cuda {
+namespace {
+
+using device::CudaDeviceInfo;
+using device::CudaLack;
+using device::CudaProbe;
+using device::FreeMemory;
+
+std::string text_of(cudaError_t error) { return fmt::format("{} ({})", cudaGetErrorString(error), cudaGetErrorName(error)); }
+
+CudaLack lack_of(cudaError_t error, int devices, const CudaProbe& probe) {
+  if (error == cudaSuccess && devices > 0) return {};
+  if (probe.driver_version == 0) return device::no_driver();
+  if (error == cudaErrorInsufficientDriver) return device::driver_too_old(probe.driver_version, probe.runtime_version);
+  if (error == cudaSuccess || error == cudaErrorNoDevice) return device::no_gpu();
+  return device::cuda_failed("cudaGetDeviceCount", text_of(error));
+}
+
+// Of the PCI device, as the kernel has it: -1 on machines of one node as well.
+int numa_node_of(std::string pci_bus_id) {
+  for (char& c : pci_bus_id) {
+    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
+  }
+  std::ifstream file("/sys/bus/pci/devices/" + pci_bus_id + "/numa_node");
+  int node = -1;
+  file >> node;
+  return file ? node : -1;
+}
+
+// 0 where it can't be measured: a GPU in exclusive mode that another process has.
+std::uint64_t free_bytes_of(int ordinal) {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  int before = 0;
+  const bool measured = cudaGetDevice(&before) == cudaSuccess && cudaSetDevice(ordinal) == cudaSuccess && cudaMemGetInfo(&free, &total) == cudaSuccess;
+  cudaSetDevice(before);
+  return measured ? free : 0;
+}
+
+cudaError_t describe(int ordinal, FreeMemory free_memory, CudaDeviceInfo& info) {
+  cudaDeviceProp properties{};
+  if (const cudaError_t error = cudaGetDeviceProperties(&properties, ordinal); error != cudaSuccess) return error;
+  info.name = properties.name;
+  info.major = properties.major;
+  info.minor = properties.minor;
+  info.memory_bytes = properties.totalGlobalMem;
+  info.unified_memory = properties.integrated != 0;
+  info.coherent = properties.pageableMemoryAccessUsesHostPageTables != 0;
+  std::array<char, 32> bus{};
+  if (cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal) == cudaSuccess) info.pci_bus_id = bus.data();
+  info.numa_node = numa_node_of(info.pci_bus_id);
+  if (free_memory == FreeMemory::measured) info.free_bytes = free_bytes_of(ordinal);
+  return cudaSuccess;
+}
+
+}  // namespace
+
+CudaProbe probe_runtime(FreeMemory free_memory) {
+  CudaProbe probe;
+  int devices = 0;
+  cudaDriverGetVersion(&probe.driver_version);
+  cudaRuntimeGetVersion(&probe.runtime_version);
+  const cudaError_t counted = cudaGetDeviceCount(&devices);
+  probe.lack = lack_of(counted, devices, probe);
+  for (int ordinal = 0; counted == cudaSuccess && ordinal < devices; ++ordinal) {
+    CudaDeviceInfo info;
+    if (const cudaError_t error = describe(ordinal, free_memory, info); error != cudaSuccess) {
+      probe.lack = device::cuda_failed(fmt::format("cudaGetDeviceProperties of GPU {}", ordinal), text_of(error));
+      probe.devices.clear();
+      break;
+    }
+    probe.devices.push_back(std::move(info));
+  }
+  cudaGetLastError();
+  return probe;
+}
+
+}  // namespace gsnake::cuda

@@ -1,0 +1,24 @@
+// Devices by the names that a config gives them.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "device/device.h"
+
+namespace gsnake::backend {
+class DeviceSupport;  // src/torch/device_support.h
+}
+
+namespace gsnake::device {
+
+// "cpu", or "cuda:N". Throws Error(usage) where there is no such device, with the cause and the remedy. Nothing of CUDA is opened for "cpu".
+std::unique_ptr<Device> make_device(const std::string& name);
+
+// LibTorch's side of it, the caller's to delete; null for "cpu". Throws likewise.
+backend::DeviceSupport* make_support(const std::string& name);
+
+// Throws as make_device() does, and makes none: for a look before any work.
+void require_device(const std::string& name);
+
+}  // namespace gsnake::device
