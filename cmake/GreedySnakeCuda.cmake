@@ -29,13 +29,10 @@ macro(_gsnake_find_nvcc)
       set(_cuda_lacks "nvcc ${CMAKE_CUDA_COMPILER_VERSION} is too old for sm_120; 12.8 is the first that has it")
     else()
       set(GSNAKE_HAVE_NVCC ON)
-<<<<<<< HEAD
-=======
       if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake before 3.26 does not know that nvcc has it
         set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
         set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
       endif()
->>>>>>> K
     endif()
   else()
     set(_cuda_lacks "no nvcc that works was found; CUDACXX names one")
