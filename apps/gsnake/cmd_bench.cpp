@@ -8,6 +8,8 @@ void add_bench(CLI::App& app, Action& action) {
   bench->require_subcommand(1);
   add_bench_ssd(*bench, action);
   add_bench_optimizer(*bench, action);
+  add_bench_copy(*bench, action);
+  add_bench_step(*bench, action);
   add_bench_zero_infinity(*bench, action);
 }
 

@@ -23,6 +23,8 @@ void add_doctor(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_bench_ssd(CLI::App& bench, Action& action);
 void add_bench_optimizer(CLI::App& bench, Action& action);
+void add_bench_copy(CLI::App& bench, Action& action);
+void add_bench_step(CLI::App& bench, Action& action);
 void add_bench_zero_infinity(CLI::App& bench, Action& action);
 
 }  // namespace gsnake::command

@@ -26,9 +26,9 @@ void add_product(Tensor& sum, const Tensor& of, const Tensor& x) {
 
 class LinearFunction : public Function<LinearFunction> {
  public:
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-    context->save_for_backward({x, weight, bias});
-    return at::linear(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
+    context->save_for_backward({x, weight, bias.value_or(Tensor())});
+    return at::linear(x, weight, bias);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
@@ -160,7 +160,7 @@ class SwiGluFunction : public Function<SwiGluFunction> {
 
 }  // namespace
 
-Tensor fused_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) { return LinearFunction::apply(x, weight, bias); }
+Tensor fused_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) { return LinearFunction::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt); }
 Tensor fused_embedding(const Tensor& weight, const Tensor& ids) { return EmbeddingFunction::apply(weight, ids); }
 Tensor fused_rms_norm(const Tensor& x, const Tensor& weight, double epsilon) { return RmsNormFunction::apply(x, weight, epsilon); }
 Tensor fused_rotary(const Tensor& x, const Tensor& cos, const Tensor& sin) { return RotaryFunction::apply(x, cos, sin); }

@@ -1,11 +1,10 @@
-// Each fused operation and its gradients on the fake GPU, beside LibTorch's operators on the CPU.
+// Each fused operation and its gradients on a GPU, real or fake, beside LibTorch's operators on the CPU.
 #include <gtest/gtest.h>
 
 #include <cmath>
 
-#include "fused/on_host.h"
-#include "gpu/fake_gpu.h"
-#include "model/layers.h"
+#include "fused/place.h"
+#include "greedysnake/batch.h"
 
 namespace gsnake::test {
 namespace {
@@ -14,8 +13,11 @@ using torch::Tensor;
 
 class Fused : public testing::TestWithParam<at::ScalarType> {
  protected:
-  Fused() { fake_gpu::install(); }
-  void TearDown() override { EXPECT_EQ(fake_cuda_reports(), 0) << "misuse of CUDA, see stderr"; }
+  void SetUp() override {
+    if (Place::why_not() != nullptr) GTEST_SKIP() << Place::why_not();
+    place_.emplace();
+  }
+  void TearDown() override { EXPECT_EQ(Place::misuses(), 0) << "misuse of CUDA, see stderr"; }
 
   [[nodiscard]] Tensor random(at::IntArrayRef sizes) const { return torch::randn(sizes).to(GetParam()); }
   static Tensor up(const Tensor& tensor) { return tensor.to(torch::kCUDA); }
@@ -38,7 +40,10 @@ class Fused : public testing::TestWithParam<at::ScalarType> {
     const double worst = (got - want).abs().max().item<double>();
     EXPECT_LE(worst, scale * unit * std::max(1.0, want.abs().max().item<double>()));
   }
-  FusedOnHost kernels_;
+  const model::FusedOps& ops() const { return place_->ops(); }
+
+ private:
+  std::optional<Place> place_;
 };
 
 TEST_P(Fused, Linear) {
@@ -49,7 +54,7 @@ TEST_P(Fused, Linear) {
   Tensor dx = leaf(x);
   Tensor dw = parameter(weight, 0.5F);
   Tensor db = parameter(bias, 0.25F);
-  const Tensor y = cuda::fused_ops().linear(dx, dw, db);
+  const Tensor y = ops().linear(dx, dw, db);
   y.backward(up(of));
   Tensor hx = wide(x);
   Tensor hw = wide(weight);
@@ -67,7 +72,7 @@ TEST_P(Fused, LinearOfAFrozenWeightPassesTheGradientOn) {
   const Tensor x = random({3, 8});
   const Tensor weight = random({4, 8});
   Tensor dx = leaf(x);
-  const Tensor y = cuda::fused_ops().linear(dx, up(weight), {});
+  const Tensor y = ops().linear(dx, up(weight), {});
   y.backward(torch::ones_like(y));
   expect_near(dx.grad(), torch::ones({3, 4}).matmul(weight.to(torch::kFloat32)), 4);
 }
@@ -77,7 +82,7 @@ TEST_P(Fused, Embedding) {
   const Tensor ids = torch::randint(11, {2, 9}, torch::kInt64);
   const Tensor of = random({2, 9, 20});
   Tensor dw = parameter(weight, 1.0F);
-  const Tensor y = cuda::fused_ops().embedding(dw, up(ids));
+  const Tensor y = ops().embedding(dw, up(ids));
   y.backward(up(of));
   EXPECT_TRUE(torch::equal(down(y), at::embedding(weight, ids).to(torch::kFloat32)));
   Tensor expected = torch::ones({11, 20});
@@ -91,7 +96,7 @@ TEST_P(Fused, RmsNorm) {
   const Tensor of = random({2, 7, 40});
   Tensor dx = leaf(x);
   Tensor dw = parameter(weight, 0.0F);
-  const Tensor y = cuda::fused_ops().rms_norm(dx, dw, 1e-5);
+  const Tensor y = ops().rms_norm(dx, dw, 1e-5);
   y.backward(up(of));
   Tensor hx = wide(x);
   Tensor hw = wide(weight);
@@ -107,7 +112,7 @@ TEST_P(Fused, Rotary) {
   const Tensor angles = torch::randn({6, 5});
   const Tensor of = random({2, 3, 6, 10});
   Tensor dx = leaf(x);
-  const Tensor y = cuda::fused_ops().rotary(dx, up(angles.cos()), up(angles.sin()));
+  const Tensor y = ops().rotary(dx, up(angles.cos()), up(angles.sin()));
   y.backward(up(of));
   Tensor hx = wide(x);
   const auto halves = hx.chunk(2, -1);
@@ -123,7 +128,7 @@ TEST_P(Fused, SwiGlu) {
   const Tensor of = random({3, 33});
   Tensor dg = leaf(gate);
   Tensor du = leaf(up_part);
-  const Tensor y = cuda::fused_ops().swiglu(dg, du);
+  const Tensor y = ops().swiglu(dg, du);
   y.backward(up(of));
   Tensor hg = wide(gate);
   Tensor hu = wide(up_part);
@@ -140,7 +145,7 @@ TEST_P(Fused, HeadLoss) {
   labels[2] = kIgnoredLabel;
   Tensor on_device = up(logits);
   Tensor loss = torch::full({}, 3.0, torch::dtype(torch::kFloat64).device(torch::kCUDA));
-  cuda::fused_ops().head_loss(on_device, up(labels), 0.125F, 8.0F, loss);
+  ops().head_loss(on_device, up(labels), 0.125F, 8.0F, loss);
   Tensor wide_logits = wide(logits);
   const Tensor sum = torch::cross_entropy_loss(wide_logits, labels, {}, at::Reduction::Sum, kIgnoredLabel) * 0.125;
   sum.backward(torch::full_like(sum, 8.0));

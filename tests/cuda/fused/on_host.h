@@ -7,15 +7,18 @@
 
 namespace gsnake::test {
 
-// While it lives, models on cuda:0 compute with them.
+// From now on models on cuda:0 compute with them; their threads run in the order of `seed`.
+inline void use_host_kernels(std::uint64_t seed) {
+  simt::set_submit([](cudaStream_t stream, void (*run)(void*), void* argument) { return fake_cuda_launch(stream, run, argument); },
+                   [](const void* place) -> const void* { return fake_cuda_real(place); });
+  simt::set_seed(seed);
+  model::set_fused_ops(&cuda::fused_ops());
+}
+
+// While it lives.
 class FusedOnHost {
  public:
-  explicit FusedOnHost(std::uint64_t seed = 1) {
-    simt::set_submit([](cudaStream_t stream, void (*run)(void*), void* argument) { return fake_cuda_launch(stream, run, argument); },
-                     [](const void* place) -> const void* { return fake_cuda_real(place); });
-    simt::set_seed(seed);
-    model::set_fused_ops(&cuda::fused_ops());
-  }
+  explicit FusedOnHost(std::uint64_t seed) { use_host_kernels(seed); }
   ~FusedOnHost() { model::set_fused_ops(nullptr); }
   FusedOnHost(const FusedOnHost&) = delete;
   FusedOnHost& operator=(const FusedOnHost&) = delete;

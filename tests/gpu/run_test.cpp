@@ -1,0 +1,156 @@
+// Training on a real GPU: equal bits however the run is laid out, over a stop and a resume, and the CPU's losses up to rounding.
+#include <greedysnake/greedysnake.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <optional>
+#include <random>
+
+#include "fused/place.h"
+
+namespace gsnake::test {
+namespace {
+
+class Folder {
+ public:
+  Folder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "gsnake-gpu-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+constexpr std::int64_t kMicroBatches = 4;
+constexpr std::int64_t kTokens = 128;
+
+struct Kind {
+  ModelFamily family;
+  Dtype dtype;
+};
+
+// Where the state lies, what is delayed, and in which order units are visited: none of it is maths.
+struct Layout {
+  const char* name;
+  Schedule schedule;
+  double delay;
+  TierFractions state;
+  TierFractions activations;
+};
+const std::vector<Layout> kLayouts{{"on ssd", Schedule::vertical, 0.0, {0, 0}, {0, 0}},
+                                   {"on the device, delayed", Schedule::vertical, 1.0, {1, 0}, {1, 0}},
+                                   {"in host memory, half delayed", Schedule::vertical, 0.5, {0, 1}, {0, 1}},
+                                   {"thirds, horizontal", Schedule::horizontal, 0.25, {1.0 / 3, 1.0 / 3}, {1.0 / 3, 1.0 / 3}}};
+
+Config config_of(const Kind& kind, const Layout& layout, const std::string& device, const Folder& folder) {
+  Config config;
+  config.model.family = kind.family;
+  config.model.layers = 3;
+  config.model.hidden = 256;
+  config.model.heads = 4;
+  config.model.kv_heads = kind.family == ModelFamily::gpt2 ? 0 : 2;
+  config.model.vocab = 1000;
+  config.model.context = kTokens;
+  config.model.dropout = kind.family == ModelFamily::gpt2 && device != "cpu" ? 0.1 : 0.0;
+  if (kind.family == ModelFamily::mistral) config.model.sliding_window = 40;
+  config.train.micro_batches = kMicroBatches;
+  config.train.sequence_length = kTokens;
+  config.train.dtype = kind.dtype;
+  config.train.schedule = layout.schedule;
+  config.train.order = MicroBatchOrder::ascending;
+  config.train.delay = kind.dtype == Dtype::fp16 ? 1.0 : layout.delay;
+  config.placement.weights = config.placement.optimizer = layout.state;
+  config.placement.activations = layout.activations;
+  config.memory.device = device;
+  config.memory.device_budget = 1ULL << 30U;
+  config.memory.host_budget = 1ULL << 30U;
+  config.ssd.paths = {folder / "ssd"};
+  config.run.dir = folder / "run";
+  return config;
+}
+
+Batch batch_of(std::size_t step) {
+  Batch batch;
+  std::mt19937 random(static_cast<unsigned>(step));
+  for (std::int64_t i = 0; i < kMicroBatches * kTokens; ++i) {
+    batch.inputs.push_back(static_cast<std::int64_t>(random() % 1000));
+    batch.labels.push_back(static_cast<std::int64_t>(random() % 1000));
+  }
+  return batch;
+}
+
+struct Outcome {
+  std::vector<double> losses;
+  std::vector<double> norms;
+  std::vector<std::vector<float>> weights;
+  bool operator==(const Outcome&) const = default;
+};
+
+Outcome train(const Config& config, std::size_t steps, std::size_t stop_after = 0) {
+  Outcome outcome;
+  std::optional<Trainer> trainer(std::in_place, models::make(config.model), config);
+  for (std::size_t step = 0; step < steps; ++step) {
+    if (step > 0 && step == stop_after) {
+      trainer->commit();
+      trainer.reset();
+      trainer.emplace(models::make(config.model), config);
+      EXPECT_EQ(trainer->completed_steps(), static_cast<std::int64_t>(step));
+    }
+    const StepResult result = trainer->step(batch_of(step));
+    outcome.losses.push_back(result.loss);
+    outcome.norms.push_back(result.grad_norm);
+  }
+  trainer->commit();
+  for (std::int64_t unit = 0; unit < config.model.layers + 2; ++unit) outcome.weights.push_back(trainer->weights(unit));
+  return outcome;
+}
+
+class GpuRun : public testing::TestWithParam<Kind> {
+ protected:
+  void SetUp() override {
+    if (Place::why_not() != nullptr) GTEST_SKIP() << Place::why_not();
+  }
+};
+
+TEST_P(GpuRun, GivesEqualBitsHoweverItIsLaidOut) {
+  std::optional<Outcome> first;
+  for (const Layout& layout : kLayouts) {
+    SCOPED_TRACE(layout.name);
+    const Folder folder;
+    Outcome outcome = train(config_of(GetParam(), layout, "cuda:0", folder), 4);
+    EXPECT_TRUE(!first || outcome == *first);
+    first = std::move(outcome);
+  }
+}
+
+TEST_P(GpuRun, GoesOnAfterAStopAsIfThereHadBeenNone) {
+  const Folder whole;
+  const Folder stopped;
+  EXPECT_TRUE(train(config_of(GetParam(), kLayouts[2], "cuda:0", whole), 4) == train(config_of(GetParam(), kLayouts[2], "cuda:0", stopped), 4, 2));
+}
+
+TEST_P(GpuRun, HasTheCpusLossesUpToRounding) {
+  if (GetParam().family == ModelFamily::gpt2) GTEST_SKIP() << "dropout draws other numbers there";
+  const Folder on_gpu;
+  const Folder on_cpu;
+  const Outcome gpu = train(config_of(GetParam(), kLayouts[0], "cuda:0", on_gpu), 4);
+  Kind wide = GetParam();
+  wide.dtype = Dtype::fp32;
+  const Outcome cpu = train(config_of(wide, kLayouts[0], "cpu", on_cpu), 4);
+  const double tolerance = GetParam().dtype == Dtype::fp32 ? 1e-5 : 2e-3;
+  for (std::size_t step = 0; step < cpu.losses.size(); ++step) EXPECT_NEAR(gpu.losses[step], cpu.losses[step], tolerance * cpu.losses[step]) << "step " << step;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, GpuRun,
+                         testing::Values(Kind{ModelFamily::gpt2, Dtype::bf16}, Kind{ModelFamily::llama, Dtype::fp32}, Kind{ModelFamily::llama, Dtype::bf16},
+                                         Kind{ModelFamily::mistral, Dtype::fp16}, Kind{ModelFamily::qwen3, Dtype::bf16}),
+                         [](const auto& test) { return std::string(word_of(test.param.family)) + "_" + word_of(test.param.dtype); });
+
+}  // namespace
+}  // namespace gsnake::test
