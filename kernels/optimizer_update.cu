@@ -4,6 +4,7 @@
 #include "master_bits.h"
 #include "norm_quad.h"
 #include "numbers.h"
+#include "reduce.h"
 
 namespace gsnake::kernels {
 namespace {
@@ -124,6 +125,10 @@ struct Decays {
   }
 };
 
+struct Greater {
+  __device__ std::uint32_t operator()(std::uint32_t a, std::uint32_t b) const { return a < b ? b : a; }
+};
+
 template <UpdateRule R, Dtype W, MomentFormat M>
 __global__ void __launch_bounds__(kBlock, 2)
     update_kernel(UpdateStep step, typename Weights<W>::Weight* weight, typename Weights<W>::Master* master, typename Moments<M>::Type* first_moment,
@@ -161,7 +166,8 @@ __global__ void __launch_bounds__(kBlock, 2)
         sums = {};
         if (exists && threadIdx.x % kQuad == 0) partials[block] = sum;
       });
-  if (magnitude != 0) atomicMax(greatest, magnitude);
+  magnitude = block_reduce<kBlock>(magnitude, Greater{});
+  if (threadIdx.x == 0 && magnitude != 0) atomicMax(greatest, magnitude);
 }
 
 bool complete(const UpdateRules& rules, const UpdateArrays& arrays) {
