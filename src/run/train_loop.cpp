@@ -15,6 +15,7 @@
 #include "greedysnake/models.h"
 #include "greedysnake/run.h"
 #include "greedysnake/trainer.h"
+#include "io/engine.h"
 #include "run/failure.h"
 #include "run/heartbeat.h"
 #include "run/long_wait.h"
@@ -288,6 +289,7 @@ RunOutcome run_training(const Config& config, const RunRequest& request) {
   options.allow_change = request.allow_change;
   options.from_step = request.from_step;
   check_request(config, request);
+  io::require_engine(config.ssd.engine);
   check_outputs(config);
   const StopSignals signals;
   PhaseWatch watch(signals);

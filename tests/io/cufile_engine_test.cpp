@@ -12,8 +12,8 @@
 #include <thread>
 #include <vector>
 
-#include "cufile_test_support.h"
 #include "core/errors.h"
+#include "cufile_test_support.h"
 #include "greedysnake/error.h"
 #include "hf/logged.h"
 #include "io/cufile_calls.h"
@@ -21,12 +21,12 @@
 namespace gsnake::io {
 namespace {
 
+using test::Logged;
+using ::testing::HasSubstr;
 using testing::same;
 using testing::Waiter;
 using testing::fake_cufile::calls;
 using testing::fake_cufile::Failure;
-using test::Logged;
-using ::testing::HasSubstr;
 
 constexpr int kPinningFailed = 5036;
 constexpr int kIoError = 5044;
@@ -79,8 +79,10 @@ TEST_F(CuFileEngine, TheErrorOfATransferNamesCuFilesOwn) {
     FAIL() << "nothing was thrown";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::storage);
-    EXPECT_EQ(std::string(error.what()), "cannot read 8192 bytes at offset 4096 of " + file_.path() +
-                                             ": cuFile error 5044 (CU_FILE_IO_ERROR): the transfer failed; check the file and its drive");
+    EXPECT_EQ(std::string(error.what()),
+              "cannot read 8192 bytes at offset 4096 of " + file_.path() +
+                  ": cuFile error 5044 (CU_FILE_IO_ERROR): the transfer failed; see cufile.log in the current folder, or set "
+                  "ssd.engine = \"io_uring\"");
   }
 }
 
@@ -93,7 +95,8 @@ TEST_F(CuFileEngine, ReadingPastTheEndNamesTheEndAndNothingIsNeverAskedFor) {
 }
 
 TEST_F(CuFileEngine, AFileThatCuFileRefusesIsNamedWithTheRemedyAndLeavesTheOthers) {
-  engine_ = make({.failures = {{Call::handle_register, 1, cufile::code::kIoNotSupported}, {Call::handle_register, 2, cufile::code::kCudaDriverError}}});
+  engine_ = make({.failures = {{Call::handle_register, 1, cufile::code::kIoNotSupported},
+                               {Call::handle_register, 2, cufile::code::kCudaDriverError}}});
   const auto refusal = [&] {
     try {
       engine_->add_file(file_);
@@ -103,10 +106,12 @@ TEST_F(CuFileEngine, AFileThatCuFileRefusesIsNamedWithTheRemedyAndLeavesTheOther
       return std::string(error.what());
     }
   };
-  EXPECT_EQ(refusal(), "cannot use cuFile on " + file_.path() +
-                           ": cuFileHandleRegister: cuFile error 5008 (CU_FILE_IO_NOT_SUPPORTED): GPUDirect Storage does not support this file; choose a "
-                           "folder that GPUDirect Storage supports (ext4 or xfs on NVMe), allow compatibility mode (CUFILE_ALLOW_COMPAT_MODE=true), or "
-                           "set ssd.engine = \"io_uring\"");
+  EXPECT_EQ(
+      refusal(),
+      "cannot use cuFile on " + file_.path() +
+          ": cuFileHandleRegister: cuFile error 5008 (CU_FILE_IO_NOT_SUPPORTED): GPUDirect Storage does not support this file; choose a "
+          "folder that GPUDirect Storage supports (ext4 or xfs on NVMe), allow compatibility mode (CUFILE_ALLOW_COMPAT_MODE=true), or "
+          "set ssd.engine = \"io_uring\"");
   EXPECT_THAT(refusal(), HasSubstr("(CUresult 999)"));
   EXPECT_EQ(engine_->add_file(file_), 0);
   EXPECT_FALSE(run(Direction::write, out_.span()));
@@ -120,8 +125,9 @@ TEST_F(CuFileEngine, MemoryThatCuFileRefusesIsUsedUnregisteredWithOneWarning) {
   EXPECT_FALSE(run(Direction::write, out_.span()));
   EXPECT_FALSE(run(Direction::read, in_.span()));
   EXPECT_TRUE(same(out_, in_, kBytes));
-  EXPECT_EQ(log.text(), "cuFileBufRegister of 64.00 KiB of host memory: cuFile error 5036 (CU_FILE_GPU_MEMORY_PINNING_FAILED): GPU memory could not be "
-                        "pinned; transfers take cuFile's own buffers\n");
+  EXPECT_EQ(log.text(),
+            "cuFileBufRegister of 64.00 KiB of host memory: cuFile error 5036 (CU_FILE_GPU_MEMORY_PINNING_FAILED): GPU memory could not be "
+            "pinned; transfers take cuFile's own buffers\n");
 }
 
 TEST_F(CuFileEngine, FailuresOfTheEndAreLoggedByNameAndLeaveTheRest) {
@@ -131,8 +137,9 @@ TEST_F(CuFileEngine, FailuresOfTheEndAreLoggedByNameAndLeaveTheRest) {
   engine_.reset();
   EXPECT_EQ(calls(Call::buffer_deregister), 2);
   EXPECT_EQ(calls(Call::handle_deregister), 1);
-  EXPECT_EQ(log.text(), "cuFileBufDeregister: cuFile error 5008 (CU_FILE_IO_NOT_SUPPORTED): GPUDirect Storage does not support this file\n"
-                        "cuFileDriverClose: cuFile error 5006 (CU_FILE_DRIVER_CLOSING): the driver is being closed\n");
+  EXPECT_EQ(log.text(),
+            "cuFileBufDeregister: cuFile error 5008 (CU_FILE_IO_NOT_SUPPORTED): GPUDirect Storage does not support this file\n"
+            "cuFileDriverClose: cuFile error 5006 (CU_FILE_DRIVER_CLOSING): the driver is being closed\n");
 }
 
 TEST_F(CuFileEngine, WithdrawingWaitsForTheTransferThatUsesTheMemory) {
@@ -230,6 +237,8 @@ TEST_F(CuFileDeviceMemory, ThatCuFileWillNotRegisterWorksAllTheSame) {
   EXPECT_FALSE(run(Direction::write, out_.span()));
   EXPECT_FALSE(run(Direction::read, device_));
   EXPECT_TRUE(same(out_, on_device_, kBytes));
+  EXPECT_EQ(run(Direction::read, {device_.data() + kBytes / 2, kBytes}), std::errc::bad_address) << "known all the same";
+  EXPECT_EQ(calls(Call::read), 1);
 }
 
 TEST_F(CuFileDeviceMemory, ARequestThatLeavesItIsRefusedBeforeCuFileIsAsked) {

@@ -1,4 +1,5 @@
 // Our declarations of cuFile's interface beside NVIDIA's own, where a toolkit or a wheel has that.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstddef>
@@ -7,7 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "io/cufile.h"
 #include "io/cufile_calls.h"
+#include "io/test_support.h"
 
 #if __has_include(<cufile.h>)
 #include <cuda.h>
@@ -56,12 +59,28 @@ TEST(CuFileHeader, EveryErrorHasItsNumberAndItsName) { GTEST_SKIP() << "no cufil
 
 #endif
 
+// As far as that goes without a GPU: it loads, tells its version, and says why its driver does not open.
+TEST(CuFileHeader, NvidiasLibraryHasEveryFunctionThatIsUsed) {
+#ifdef NVIDIA_CUFILE
+  const testing::TemporaryDirectory directory;
+  ASSERT_EQ(::setenv("CUFILE_LOGFILE_PATH", directory.file("cufile.log").c_str(), 1), 0);
+  const CuFileStatus status = cufile_status({.library = NVIDIA_CUFILE});
+  if (!status.available) {
+    EXPECT_THAT(status.reason, ::testing::StartsWith(std::string("cuFileDriverOpen of ") + NVIDIA_CUFILE + " 1."));
+  }
+#else
+  GTEST_SKIP() << "no libcufile here, or a sanitizer that it is not built for";
+#endif
+}
+
 TEST(CuFileErrors, SayTheirNumberTheirNameAndWhatTheyMean) {
-  EXPECT_EQ(cufile::make_error_code(5008).message(), "cuFile error 5008 (CU_FILE_IO_NOT_SUPPORTED): GPUDirect Storage does not support this file");
+  EXPECT_EQ(cufile::make_error_code(5008).message(),
+            "cuFile error 5008 (CU_FILE_IO_NOT_SUPPORTED): GPUDirect Storage does not support this file");
   EXPECT_EQ(cufile::make_error_code(5999).message(), "cuFile error 5999");
   EXPECT_EQ(cufile::make_error_code(5044), std::errc::io_error);
   EXPECT_EQ(cufile::make_error_code(cufile::code::kNoMemory), std::errc::resource_unavailable_try_again);
-  EXPECT_EQ(cufile::describe({5011, 201}), "cuFile error 5011 (CU_FILE_CUDA_DRIVER_ERROR): the CUDA driver reported an error (CUresult 201)");
+  EXPECT_EQ(cufile::describe({5011, 201}),
+            "cuFile error 5011 (CU_FILE_CUDA_DRIVER_ERROR): the CUDA driver reported an error (CUresult 201)");
 }
 
 }  // namespace

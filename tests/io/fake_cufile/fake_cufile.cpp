@@ -43,6 +43,7 @@ class Fake {
   void follow(Script script) {
     const std::lock_guard lock(mutex_);
     random_.seed(script.harmless);
+    if (script.opened_by_another || script_.opened_by_another) open_ = script.opened_by_another;
     script_ = std::move(script);
     counts_ = {};
     device_ = {};
@@ -62,7 +63,7 @@ class Fake {
     std::string text;
     if (!handles_.empty()) text += std::to_string(handles_.size()) + " files, ";
     if (!buffers_.empty()) text += std::to_string(buffers_.size()) + " buffers, ";
-    if (open_) text += "driver, ";
+    if (open_ && !script_.opened_by_another) text += "driver, ";
     if (!text.empty()) text.erase(text.size() - 2);
     return text;
   }
@@ -74,13 +75,14 @@ class Fake {
   Status driver_open() {
     const std::lock_guard lock(mutex_);
     if (const int code = count(Call::driver_open)) return {code, 0};
+    if (script_.opened_by_another) return {cufile::code::kDriverAlreadyOpen, 0};
     check(!open_, "cuFileDriverOpen of an open driver");
     open_ = true;
     return {};
   }
   Status driver_close() {
     const std::lock_guard lock(mutex_);
-    check(open_, "cuFileDriverClose of a closed driver");
+    check(open_ && !script_.opened_by_another, "cuFileDriverClose of a driver that is closed, or another's");
     check(handles_.empty() && buffers_.empty(), "cuFileDriverClose while files or memory are registered");
     open_ = false;
     return {count(Call::driver_close), 0};

@@ -1,5 +1,5 @@
-// A libcufile that transfers for real, between files and the memory it is given, and fails where a test says: what the cuFile engine is tested
-// on where there is no GPU. A shared object of its own, which the engine opens as it opens NVIDIA's.
+// A libcufile that transfers for real, between files and the memory it is given, and fails where a test says: what the cuFile engine is
+// tested on where there is no GPU. A shared object of its own, which the engine opens as it opens NVIDIA's.
 #pragma once
 
 #include <chrono>
@@ -35,12 +35,13 @@ struct Failure {
 // Of all calls from now on.
 struct Script {
   std::vector<Failure> failures{};
-  std::size_t longest_transfer = SIZE_MAX;      // bytes of one call
-  std::uint64_t harmless = 0;                   // a seed for short, interrupted and refused transfers that an engine makes good; 0: none
-  std::chrono::microseconds longest_delay{0};   // of transfers, so that they end in another order; drawn from the seed
-  bool nvidia_fs = true;                        // else compatibility mode, unless:
+  std::size_t longest_transfer = SIZE_MAX;     // bytes of one call
+  std::uint64_t harmless = 0;                  // a seed for short, interrupted and refused transfers that an engine makes good; 0: none
+  std::chrono::microseconds longest_delay{0};  // of transfers, so that they end in another order; drawn from the seed
+  bool nvidia_fs = true;                       // else compatibility mode, unless:
   bool peer_to_peer = false;
   bool forced_compatibility = false;
+  bool opened_by_another = false;  // in this process, who closes it as well
   // Called before a transfer, without a lock.
   std::function<void(Call call, std::uint64_t offset)> before_transfer{};
 };
