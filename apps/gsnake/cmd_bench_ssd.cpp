@@ -23,7 +23,7 @@ std::string command_line() {
 
 void add_bench_ssd(CLI::App& bench, Action& action) {
   const auto options = std::make_shared<bench::SsdOptions>();
-  CLI::App* command = bench.add_subcommand("ssd", "Read, write and mixed rates of drives through both I/O engines, beside fio's");
+  CLI::App* command = bench.add_subcommand("ssd", "Read, write and mixed rates of drives through the I/O engines, beside fio's");
   bench::add_ssd_options(*command, *options);
   command->callback([options, &action] {
     action.run = [options] {

@@ -44,7 +44,7 @@ std::vector<Setting> settings_of(const SsdOptions& options) {
 std::vector<Contestant> contestants_of(const SsdOptions& options, const std::string& engine) {
   std::vector<Contestant> all;
   for (const Setting& setting : settings_of(options)) {
-    if (engine != "threads") {
+    if (!is_pool(engine)) {
       all.push_back({engine, engine, setting});
       continue;
     }
@@ -179,20 +179,20 @@ void add_ssd_options(CLI::App& app, SsdOptions& options) {
       ->delimiter(',')
       ->check(CLI::IsMember({"read", "write", "mix"}))
       ->capture_default_str();
-  app.add_option("--engine", options.engines, "io_uring, threads")
+  app.add_option("--engine", options.engines, "io_uring, threads, cufile (GPUDirect Storage's library, on host memory)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"io_uring", "threads"}))
+      ->check(CLI::IsMember({"io_uring", "threads", "cufile"}))
       ->capture_default_str();
   app.add_option("--block", options.blocks, "block size; several: the best of a sweep")->delimiter(',')->capture_default_str();
   app.add_option("--depth", options.depths, "blocks in flight; several: the best of a sweep")
       ->delimiter(',')
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
-  app.add_option("--threads", options.threads, "of the thread engine; several: the best of a sweep")
+  app.add_option("--threads", options.threads, "of the engines threads and cufile; several: the best of a sweep")
       ->delimiter(',')
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  app.add_option("--split", options.split, "largest transfer of the thread engine");
+  app.add_option("--split", options.split, "largest transfer of the engines threads and cufile");
   app.add_option("--stripe", options.stripe, "cut blocks into pieces of this size, that go to the files in turn, as a run's state does");
   app.add_option("--files", options.files, "in each folder")->check(CLI::Range(1, 64))->capture_default_str();
   app.add_option("--size", options.size, "of all files together; each measurement moves as much")->capture_default_str();

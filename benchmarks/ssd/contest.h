@@ -12,7 +12,7 @@ namespace gsnake::bench {
 
 struct Contestant {
   std::string name;    // "io_uring, no registered files"
-  std::string engine;  // "io_uring", "threads" or "fio"
+  std::string engine;  // "io_uring", "threads", "cufile" or "fio"
   Setting setting;
 };
 

@@ -38,7 +38,7 @@ nlohmann::json to_json(const Result& result, double limit) {
                       {"depth", setting.depth},
                       {"stripe_bytes", setting.stripe_bytes},
                       {"read_share", result.samples.empty() ? setting.read_share : result.samples.front().read_share}};
-  if (result.contestant.engine == "threads") {
+  if (is_pool(result.contestant.engine)) {
     json["threads"] = setting.engine.threads;
     json["split_bytes"] = setting.engine.split_bytes;
   }
@@ -65,7 +65,7 @@ std::string describe(const Contestant& contestant) {
   const Setting& setting = contestant.setting;
   std::string text = fmt::format("{} x {}", core::format_bytes(setting.block_bytes), setting.depth);
   if (setting.stripe_bytes != 0) text += fmt::format(" in {}", core::format_bytes(setting.stripe_bytes));
-  if (contestant.engine == "threads") text += fmt::format(", {} threads", setting.engine.threads);
+  if (is_pool(contestant.engine)) text += fmt::format(", {} threads", setting.engine.threads);
   return text;
 }
 

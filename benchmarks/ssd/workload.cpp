@@ -14,6 +14,7 @@
 
 #include "core/bytes.h"
 #include "core/errors.h"
+#include "io/cufile.h"
 #include "io/directories.h"
 
 namespace gsnake::bench {
@@ -139,6 +140,12 @@ class Stream {
   std::error_code error_;
 };
 
+std::unique_ptr<io::IoEngine> make_engine(const std::string& name, const io::EngineOptions& options) {
+  if (name == "threads") return io::make_thread_engine(options);
+  if (name == "cufile") return io::make_cufile_engine(options);
+  return io::make_uring_engine(options);
+}
+
 }  // namespace
 
 std::string_view name_of(Mode mode) noexcept { return mode == Mode::read ? "read" : mode == Mode::write ? "write" : "mix"; }
@@ -182,7 +189,7 @@ void TestFiles::drop_cache() const {
 Sample measure(const std::string& engine, Mode mode, const Setting& setting, const TestFiles& files, io::AlignedBuffer& memory) {
   io::EngineOptions options = setting.engine;
   options.depth = setting.depth * static_cast<unsigned>(setting.stripe_bytes == 0 ? 1 : setting.block_bytes / setting.stripe_bytes);
-  const auto made = engine == "threads" ? io::make_thread_engine(options) : io::make_uring_engine(options);
+  const auto made = make_engine(engine, options);
   for (const io::File& file : files.files()) made->add_file(file);
   made->register_buffer(memory.span().first(setting.depth * setting.block_bytes));
   files.drop_cache();

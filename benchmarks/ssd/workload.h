@@ -54,7 +54,10 @@ class TestFiles {
   std::vector<io::File> files_;
 };
 
-// Moves total_bytes() once through a new engine ("io_uring" or "threads"). `memory` holds depth blocks. Throws Error.
+// Whether an engine of this name has threads to choose the number of.
+[[nodiscard]] inline bool is_pool(std::string_view engine) noexcept { return engine == "threads" || engine == "cufile"; }
+
+// Moves total_bytes() once through a new engine ("io_uring", "threads" or "cufile"). `memory` holds depth blocks. Throws Error.
 Sample measure(const std::string& engine, Mode mode, const Setting& setting, const TestFiles& files, io::AlignedBuffer& memory);
 
 }  // namespace gsnake::bench

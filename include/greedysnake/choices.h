@@ -83,9 +83,10 @@ enum class MomentFormat : std::uint8_t { fp32, bf16 };
 template <>
 inline constexpr auto kWords<MomentFormat> = std::array{"fp32", "bf16"};
 
-enum class EngineChoice : std::uint8_t { automatic, io_uring, threads };
+// cufile: GPUDirect Storage. automatic never takes it.
+enum class EngineChoice : std::uint8_t { automatic, io_uring, threads, cufile };
 template <>
-inline constexpr auto kWords<EngineChoice> = std::array{"auto", "io_uring", "threads"};
+inline constexpr auto kWords<EngineChoice> = std::array{"auto", "io_uring", "threads", "cufile"};
 
 // Which reads are compared with the checksum of what was written.
 enum class ReadChecks : std::uint8_t { always, resume };

@@ -161,7 +161,7 @@ void ssd_keys(std::vector<Key>& keys) {
       keys, "ssd.", [](auto& config) -> auto& { return config.ssd; });
   ssd.paths("paths", &SsdConfig::paths, "folders that hold the state, one per drive; several are striped");
   ssd.reals("weights", &SsdConfig::weights, above(0), "each path's share of the stripes, one per path; empty: as measured bandwidth gives");
-  ssd.choice("engine", &SsdConfig::engine, "how reads and writes are issued");
+  ssd.choice("engine", &SsdConfig::engine, "how reads and writes are issued; cufile: by GPUDirect Storage");
   ssd.choice("verify", &SsdConfig::verify,
              "what is checked against the checksum of what was written; always: every read; resume: the state that a run goes on "
              "from");

@@ -13,26 +13,26 @@ inline constexpr const char* kCuFileLibrary = "libcufile.so.0";
 
 struct CuFileOptions {
   // A path, or a name that the loader looks for; empty: what the environment variable GSNAKE_CUFILE says, else kCuFileLibrary.
-  std::string library;
+  std::string library{};
   // Called on each of the engine's threads before its first transfer; must not throw. Whoever registers GPU memory makes its CUDA context
   // current here, which cuFile asks of the calling thread. May be empty.
-  std::function<void()> enter_thread;
+  std::function<void()> enter_thread{};
 };
 
 // Whether cuFile can be used on this machine.
 struct CuFileStatus {
   bool available = false;
-  bool compatibility_mode = false;  // data passes through host memory
+  bool compatibility_mode = false;  // cuFile's word: what is meant for the GPU passes through host memory
   std::string library;              // "libcufile.so.0 1.15"; the name alone where it is not available
   std::string reason;               // why it is not available; else how data goes ("nvidia-fs 2.24"), or why through host memory
-  std::string remedy;               // what to do about that; empty where data goes straight to the GPU
+  std::string remedy;               // what to do about that; empty where there is a direct path
 };
 
 // Loads the library, opens its driver and closes it again: up to a second, and no file is touched. Thread-safe; does not throw for what it
 // finds.
 [[nodiscard]] CuFileStatus cufile_status(const CuFileOptions& options = {});
 
-// One line: "libcufile.so.0 1.15, straight to the GPU (nvidia-fs 2.24)", "..., compatibility mode: data passes through host memory
+// One line: "libcufile.so.0 1.15, direct path to the GPU by nvidia-fs 2.24", "..., compatibility mode: data passes through host memory
 // (nvidia-fs is not loaded; ...)", or "not available: REASON; REMEDY".
 [[nodiscard]] std::string describe(const CuFileStatus& status);
 

@@ -29,6 +29,7 @@ inline constexpr int kInvalidFileOpenFlag = 5019;
 inline constexpr int kDirectIoNotSet = 5020;
 inline constexpr int kMemoryAlreadyRegistered = 5023;
 inline constexpr int kPermissionDenied = 5025;
+inline constexpr int kDriverAlreadyOpen = 5026;
 inline constexpr int kNvfsSetupError = 5033;
 inline constexpr int kIoDisabled = 5034;
 inline constexpr int kNoMemory = 5043;
@@ -93,6 +94,9 @@ struct Calls {
 [[nodiscard]] std::error_code make_error_code(int code) noexcept;
 // Whether an error is one of cuFile's own.
 [[nodiscard]] bool is_cufile(std::error_code error) noexcept;
+
+// Where cuFile's own errors are explained.
+inline constexpr const char* kSeeItsLog = "see cufile.log in the current folder, or set ssd.engine = \"io_uring\"";
 
 // The same with the CUDA driver's number where there is one.
 [[nodiscard]] std::string describe(const Status& status);

@@ -18,8 +18,8 @@ constexpr const char* kInstallDriver = "install NVIDIA's driver, or set ssd.engi
 constexpr const char* kInstallLibrary =
     "install the CUDA toolkit's libcufile, name its path in GSNAKE_CUFILE, or set ssd.engine = \"io_uring\"";
 
-// Without the CUDA driver, NVIDIA's library fails to open, but not before it has written to stderr and into cufile.log in the current folder:
-// so the driver is looked for first. A library that was named is taken at its word.
+// Without the CUDA driver, NVIDIA's library fails to open, but not before it has written to stderr and into cufile.log in the current
+// folder: so the driver is looked for first. A library that was named is taken at its word.
 void require_cuda_driver(const std::string& library) {
   if (library != kCuFileLibrary) return;
   if (void* driver = ::dlopen(kCudaDriver, RTLD_LAZY | RTLD_LOCAL); driver != nullptr) {
@@ -66,11 +66,15 @@ const char* remedy_of(int code) noexcept {
   switch (code) {
     case code::kDriverNotInitialized:
       return "load nvidia-fs (modprobe nvidia-fs), or allow compatibility mode (CUFILE_ALLOW_COMPAT_MODE=true)";
-    case code::kDriverVersionMismatch: return "install an nvidia-fs of libcufile's release";
-    case code::kPermissionDenied: return "give this user access to /dev/nvidia-fs*";
+    case code::kDriverVersionMismatch:
+      return "install an nvidia-fs of libcufile's release";
+    case code::kPermissionDenied:
+      return "give this user access to /dev/nvidia-fs*";
     case code::kCudaDriverError:
-    case code::kNvfsSetupError: return "see cufile.log in the current folder, and whether nvidia-smi works";
-    default: return "see cufile.log in the current folder, or set ssd.engine = \"io_uring\"";
+    case code::kNvfsSetupError:
+      return "see cufile.log in the current folder, and whether nvidia-smi works";
+    default:
+      return kSeeItsLog;
   }
 }
 
@@ -119,16 +123,21 @@ Driver::Driver(const std::string& library) {
   require_cuda_driver(library);
   calls_ = resolve(load(library), library);
   name_ = with_version(library, calls_);
-  if (const Status status = calls_.driver_open(); status.code != 0) throw_refused("cuFileDriverOpen", name_, status);
+  const Status status = calls_.driver_open();
+  opened_ = status.code == 0;
+  if (!opened_ && status.code != code::kDriverAlreadyOpen) throw_refused("cuFileDriverOpen", name_, status);
   try {
     mode_ = find_mode();
   } catch (...) {
-    calls_.driver_close();
+    close();
     throw;
   }
 }
 
-Driver::~Driver() {
+Driver::~Driver() { close(); }
+
+void Driver::close() noexcept {
+  if (!opened_) return;
   if (const Status status = calls_.driver_close(); status.code != 0) spdlog::warn("cuFileDriverClose: {}", describe(status));
 }
 

@@ -49,9 +49,11 @@ class Driver {
 
  private:
   explicit Driver(const std::string& library);
+  void close() noexcept;
   [[nodiscard]] Mode find_mode() const;
 
   Calls calls_;
+  bool opened_ = false;  // by us: else somebody in this process, who also closes it
   std::string name_;
   Mode mode_;
 };

@@ -29,12 +29,14 @@ std::error_code error_of(ssize_t result, int number) noexcept {
 const char* remedy_of(int code) noexcept {
   switch (code) {
     case cufile::code::kInvalidFileOpenFlag:
-    case cufile::code::kDirectIoNotSet: return "choose a folder whose file system takes O_DIRECT, or set ssd.engine = \"io_uring\"";
+    case cufile::code::kDirectIoNotSet:
+      return "choose a folder whose file system takes O_DIRECT, or set ssd.engine = \"io_uring\"";
     case cufile::code::kIoNotSupported:
     case cufile::code::kIoDisabled:
       return "choose a folder that GPUDirect Storage supports (ext4 or xfs on NVMe), allow compatibility mode "
              "(CUFILE_ALLOW_COMPAT_MODE=true), or set ssd.engine = \"io_uring\"";
-    default: return "see cufile.log in the current folder, or set ssd.engine = \"io_uring\"";
+    default:
+      return cufile::kSeeItsLog;
   }
 }
 
@@ -62,11 +64,11 @@ class Handle {
   void* handle_ = nullptr;
 };
 
-// Of cuFile's three ways to transfer, the blocking calls on a pool of threads. They work in every mode of cuFile and on every kind of memory
-// and file, from any thread; each says how many bytes it moved or what failed, so that short transfers and errors are handled as those of the
-// other engines are. Batches are refused in some modes (CU_FILE_BATCH_NOCOMPAT_ERROR), are short of room (128 transfers as a rule), and are
-// called experimental by cufile.h. Transfers in the order of a CUDA stream report what failed only once the stream has got there, and need a
-// stream, of which this module knows nothing.
+// Of cuFile's three ways to transfer, the blocking calls on a pool of threads. They work in every mode of cuFile and on every kind of
+// memory and file, from any thread; each says how many bytes it moved or what failed, so that short transfers and errors are handled as
+// those of the other engines are. Batches are refused in some modes (CU_FILE_BATCH_NOCOMPAT_ERROR), are short of room (128 transfers as a
+// rule), and are called experimental by cufile.h. Transfers in the order of a CUDA stream report what failed only once the stream has got
+// there, and need a stream, of which this module knows nothing.
 class CuFileEngine final : public IoEngine, private Mover {
  public:
   CuFileEngine(const EngineOptions& options, const std::string& library, std::function<void()> enter_thread)

@@ -24,7 +24,7 @@ CuFileStatus cufile_status(const CuFileOptions& options) {
 
 std::string describe(const CuFileStatus& status) {
   if (!status.available) return fmt::format("not available: {}; {}", status.reason, status.remedy);
-  if (!status.compatibility_mode) return fmt::format("{}, straight to the GPU ({})", status.library, status.reason);
+  if (!status.compatibility_mode) return fmt::format("{}, direct path to the GPU by {}", status.library, status.reason);
   return fmt::format("{}, compatibility mode: data passes through host memory ({}; {})", status.library, status.reason, status.remedy);
 }
 

@@ -125,9 +125,13 @@ struct EngineReport {
 };
 
 // Makes the engine that `choice` names. `automatic` probes io_uring with a real write and read of a temporary file in `probe_dir` (removed
-// again) and falls back to threads with the reason. `io_uring` throws where it is refused.
+// again) and falls back to threads with the reason. `io_uring` throws Error(storage) where it is refused. `cufile` is probed in the same way
+// and throws Error(usage) where cuFile can't be had or refuses the folder's file system.
 std::unique_ptr<IoEngine> make_engine(EngineChoice choice, const std::string& probe_dir, const EngineOptions& options,
                                       EngineReport* report);
+
+// Throws Error(usage), with the reason and what to do, where this machine lacks what `choice` needs; before any folder is known.
+void require_engine(EngineChoice choice);
 
 // A blocking transfer of any size through the engine, for set-up, export and inspection. Throws Error(storage) that names operation, path,
 // offset, length and errno.

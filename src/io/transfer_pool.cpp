@@ -23,8 +23,7 @@ const EngineOptions& checked(const EngineOptions& options) {
 }  // namespace
 
 TransferPool::TransferPool(const EngineOptions& options, Mover& mover)
-    : mover_(mover),
-      table_(checked(options).depth, options.threads, options.split_bytes == 0 ? kDefaultSplitBytes : options.split_bytes) {
+    : mover_(mover), table_(checked(options).depth, options.threads, options.split_bytes == 0 ? kDefaultSplitBytes : options.split_bytes) {
   threads_.reserve(options.threads);
   try {
     for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this, i] { run(i); });

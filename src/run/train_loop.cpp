@@ -16,6 +16,7 @@
 #include "greedysnake/models.h"
 #include "greedysnake/run.h"
 #include "greedysnake/trainer.h"
+#include "io/engine.h"
 #include "run/failure.h"
 #include "run/heartbeat.h"
 #include "run/long_wait.h"
@@ -290,6 +291,7 @@ RunOutcome run_training(const Config& config, const RunRequest& request) {
   options.from_step = request.from_step;
   check_request(config, request);
   device::require_device(config.memory.device);  // opens CUDA before LibTorch asks itself whether it has it, and remembers
+  io::require_engine(config.ssd.engine);
   check_outputs(config);
   const StopSignals signals;
   PhaseWatch watch(signals);

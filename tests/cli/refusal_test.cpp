@@ -34,6 +34,12 @@ class RefusalTest : public CommandTest {
 
 TEST_F(RefusalTest, NamesTheNearestKeyForAMisspeltOne) { expect_refused({"train.stps=5"}, 2, "train.steps"); }
 TEST_F(RefusalTest, NamesADtypeThatDoesNotExist) { expect_refused({"train.dtype=fp8"}, 2, "train.dtype"); }
+TEST_F(RefusalTest, NamesACuFileThatIsNotThere) {
+  const std::vector<std::string> before = files();
+  expect_one_error_line(train({"ssd.engine=cufile"}, {"--log-level", "warn"}, {{"GSNAKE_CUFILE=/nowhere/libcufile.so.0"}, nullptr}), 2,
+                        "ssd.engine = \"cufile\": not available: /nowhere/libcufile.so.0: cannot open shared object file");
+  EXPECT_EQ(files(), before);
+}
 TEST_F(RefusalTest, NamesALossScaleThatNothingUses) { expect_refused({"train.loss_scale=128"}, 2, "train.loss_scale"); }
 TEST_F(RefusalTest, NamesAnEpsilonThatIsZeroInFp32) { expect_refused({"optimizer.epsilon=1e-50"}, 2, "optimizer.epsilon"); }
 TEST_F(RefusalTest, NamesSizesThatNoModelHas) {

@@ -46,6 +46,18 @@ TEST_F(TrainTest, WritesAStartLineAStepLineEachAndAnEndLine) {
   EXPECT_EQ(lines.back()["exit_status"], 0);
 }
 
+// On a libcufile of the tests: there is no other without a GPU.
+TEST_F(TrainTest, ThroughCuFileHasTheSameLossesAndSaysHowDataGoes) {
+  ASSERT_EQ(train({"ssd.engine=threads"}).status, 0);
+  const Outcome outcome = train({"ssd.engine=cufile", "run.dir=other", "ssd.paths=other/ssd"}, {}, {{std::string("GSNAKE_CUFILE=") + FAKE_CUFILE}, nullptr});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr(std::string("I/O by cufile: ") + FAKE_CUFILE + " 1.15, direct path to the GPU by nvidia-fs 2.24; probed"));
+  const Json io = metrics("other").front()["io"];
+  EXPECT_EQ(io["engine"], "cufile");
+  EXPECT_EQ(io["registered"], true);
+  EXPECT_EQ(losses("other"), losses());
+}
+
 TEST_F(TrainTest, StepLinesHoldEveryFieldOfTheInterface) {
   ASSERT_EQ(train().status, 0);
   for (const Json& line : metrics()) {

@@ -261,6 +261,7 @@ TEST(ConfigChoices, HaveAWordForEveryValue) {
   EXPECT_STREQ(word_of(LearningRateDecay::wsd), "wsd");
   EXPECT_STREQ(word_of(MomentFormat::bf16), "bf16");
   EXPECT_STREQ(word_of(EngineChoice::threads), "threads");
+  EXPECT_STREQ(word_of(EngineChoice::cufile), "cufile");
   EXPECT_STREQ(word_of(ReadChecks::resume), "resume");
   EXPECT_STREQ(word_of(Durability::off), "off");
   EXPECT_STREQ(word_of(Resume::must), "must");

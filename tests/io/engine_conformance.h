@@ -1,16 +1,21 @@
 // What the conformance suite runs on: every engine, on direct and on buffered files.
 #pragma once
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "greedysnake/error.h"
+#include "io/cufile.h"
 #include "io/engine.h"
+#include "io/fake_cufile/fake_cufile.h"
 #include "io/harmless_faults.h"
 #include "io/test_support.h"
 
@@ -35,6 +40,12 @@ inline std::unique_ptr<IoEngine> make_uring(EngineOptions options, const UringOp
   return make_uring_engine(options);
 }
 
+// On the fake: it fails as the script says.
+inline std::unique_ptr<IoEngine> make_cufile(const EngineOptions& options, testing::fake_cufile::Script script) {
+  testing::fake_cufile::follow(std::move(script));
+  return make_cufile_engine(options, {.library = FAKE_CUFILE});
+}
+
 inline const std::vector<Variant>& variants() {
   static const std::vector<Variant> all{
       {"Uring", [](const EngineOptions& options) { return make_uring_engine(options); }},
@@ -46,6 +57,9 @@ inline const std::vector<Variant>& variants() {
       {"UringFaulty", [](const EngineOptions& options) { return testing::make_harmless_engine(EngineChoice::io_uring, options, 11); }},
       {"Threads", [](const EngineOptions& options) { return make_thread_engine(options); }},
       {"ThreadsFaulty", [](const EngineOptions& options) { return testing::make_harmless_engine(EngineChoice::threads, options, 12); }},
+      {"CuFile", [](const EngineOptions& options) { return make_cufile(options, {}); }},
+      {"CuFileFaulty",
+       [](const EngineOptions& options) { return make_cufile(options, {.harmless = 13, .longest_delay = std::chrono::microseconds(300)}); }},
   };
   return all;
 }
@@ -66,6 +80,11 @@ class IoEngineConformance : public ::testing::TestWithParam<Parameters> {
     } catch (const Error& error) {
       GTEST_SKIP() << error.what();
     }
+  }
+  void TearDown() override {
+    engine_.reset();
+    EXPECT_EQ(testing::fake_cufile::leaks(), "");
+    EXPECT_THAT(testing::fake_cufile::take_misuse(), ::testing::IsEmpty());
   }
   void make(const EngineOptions& options) {
     engine_ = std::get<0>(GetParam()).make(options);

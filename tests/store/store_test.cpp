@@ -1,7 +1,8 @@
-// A store from end to end, on both engines, with one path and with three of unequal weights.
+// A store from end to end, on every engine, with one path and with three of unequal weights.
 #include "store/store.h"
 
 #include <condition_variable>
+#include <cstdlib>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -22,6 +23,8 @@ struct Setting {
 
 class StoreTest : public ::testing::TestWithParam<Setting> {
  protected:
+  StoreTest() { ::setenv("GSNAKE_CUFILE", FAKE_CUFILE, 1); }
+  ~StoreTest() override { ::unsetenv("GSNAKE_CUFILE"); }
   StoreOptions options() const {
     StoreOptions options;
     options.run_dir = directory_ / "run";
@@ -69,7 +72,7 @@ TEST_P(StoreTest, ReadsBackWhatWasWrittenToEveryObjectAndSlot) {
   const auto store = Store::create(options(), sample_layout());
   write_everything(*store);
   expect_state(*store);
-  EXPECT_EQ(store->report().engine.name, GetParam().engine == io::EngineChoice::threads ? "threads" : "io_uring");
+  EXPECT_EQ(store->report().engine.name, word_of(GetParam().engine));
 }
 
 TEST_P(StoreTest, RandomExtentsThroughPlanAgreeWithAnImageInMemory) {
@@ -202,7 +205,8 @@ TEST_P(StoreTest, AFailedReadNamesFileObjectAndSlot) {
 const Setting kSettings[] = {{"UringOnePath", io::EngineChoice::io_uring, {1.0}},
                              {"UringThreePaths", io::EngineChoice::io_uring, {1.0, 0.25, 0.6}},
                              {"ThreadsOnePath", io::EngineChoice::threads, {1.0}},
-                             {"ThreadsThreePaths", io::EngineChoice::threads, {1.0, 0.25, 0.6}}};
+                             {"ThreadsThreePaths", io::EngineChoice::threads, {1.0, 0.25, 0.6}},
+                             {"CuFileThreePaths", io::EngineChoice::cufile, {1.0, 0.25, 0.6}}};
 INSTANTIATE_TEST_SUITE_P(Engines, StoreTest, ::testing::ValuesIn(kSettings),
                          [](const auto& setting) { return std::string(setting.param.name); });
 

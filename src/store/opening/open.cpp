@@ -144,12 +144,12 @@ void ask_whether_to_go_on(const StoreState& state, const StoreOptions& options, 
   if (options.accept) options.accept(earlier ? earlier->manifest.training : last.training, state.layout);
 }
 
-// A drive that can't be written to can be read: io_uring is probed with a file there.
+// A drive that can't be written to can be read: io_uring and cuFile are probed with a file there.
 void start_reading_engine(StoreState& state, StoreOptions options) {
   try {
     state.start_engine(options);
   } catch (const Error& error) {
-    if (options.engine == io::EngineChoice::io_uring) throw;
+    if (options.engine == io::EngineChoice::io_uring || error.kind() == ErrorKind::usage) throw;
     spdlog::debug("{}", error.what());
     options.engine = io::EngineChoice::threads;
     state.start_engine(options);
