@@ -190,6 +190,13 @@ void TorchBackend::run_on_zeros(device::Device& device, int unit, bool training)
   if (ended) std::rethrow_exception(ended);
 }
 
+void TorchBackend::cap_temporaries(std::uint64_t bytes) {
+  meter_ = {};
+  arena_ = memory::BlockArena::open(bytes);
+  meter_.arena = arena_.get();
+  meter_.cap_bytes = static_cast<std::int64_t>(bytes);
+}
+
 std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, const DryRun& dry, int unit) {
   const ComputeShape own = shape_;
   shape_.rows = dry.rows;
@@ -201,8 +208,9 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
     shape_.rows = 1;
     shape_.tokens = std::min(tokens, 2 * dry.head_chunk + tokens % dry.head_chunk);
   }
+  RehearsedRoom room(dry.most_bytes);
   meter_ = {};
-  meter_.cap_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>(dry.most_bytes));
+  meter_.rehearsed = &room;
   meter_.told = &dry.told;
   const auto restore = [&] {
     shape_ = own;
@@ -211,13 +219,13 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
     views_.clear();
     tied_views_.clear();
     widened_.forget();
-    meter_.cap_bytes = 0;
-    meter_.told = nullptr;
+    meter_ = {};
+    arena_.reset();
   };
   std::optional<std::uint64_t> peak;
   try {
     run_on_zeros(device, unit, dry.training);
-    peak = static_cast<std::uint64_t>(meter_.peak_bytes);
+    peak = room.extent();
   } catch (const CapExceeded&) {  // the answer is that there is none
   } catch (...) {
     restore();

@@ -10,6 +10,7 @@
 
 #include "device/device.h"
 #include "greedysnake/unit.h"
+#include "memory/block_arena.h"
 #include "model/binding.h"
 #include "plan/model_layout.h"
 #include "torch/memory.h"
@@ -46,7 +47,10 @@ class TorchBackend final : public UnitBackend {
   [[nodiscard]] std::uint64_t widened_bytes() const { return widened_.bytes(); }
 
   [[nodiscard]] std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) override;
-  void cap_temporaries(std::uint64_t bytes) override { meter_.cap_bytes = static_cast<std::int64_t>(bytes); }
+  void cap_temporaries(std::uint64_t bytes) override;
+  [[nodiscard]] std::uint64_t resident_bytes() const override { return arena_ ? arena_->bytes() : 0; }
+  // Of temporaries that found no room in what cap_temporaries() set aside, so far.
+  [[nodiscard]] std::uint64_t outside_bytes() const { return meter_.outside_bytes; }
 
  private:
   struct Views {
@@ -78,6 +82,7 @@ class TorchBackend final : public UnitBackend {
   ComputeShape shape_;
   HeadSink head_sink_;
   TorchMemoryMeter meter_;
+  memory::BlockArena::Owner arena_;
   WidenedWeights widened_;
   std::vector<model::ParameterSet> parameters_;                                // by kind
   std::map<std::tuple<int, bool, std::byte*, at::ScalarType>, Views> views_;   // by the unit's shape, whether it is what is frozen beside, and slot
