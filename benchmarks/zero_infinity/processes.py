@@ -29,6 +29,7 @@ class Sample:
     cpu_seconds: float
     read_bytes: int
     written_bytes: int
+    minor_faults: int
 
 
 @dataclasses.dataclass
@@ -92,7 +93,8 @@ def _status(pid, key):
 def _sample(pid):
     counts = dict(line.split(": ") for line in pathlib.Path(f"/proc/{pid}/io").read_text().splitlines())
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return Sample(time.perf_counter(), (int(fields[11]) + int(fields[12])) / TICKS, int(counts["read_bytes"]), int(counts["write_bytes"]))
+    return Sample(time.perf_counter(), (int(fields[11]) + int(fields[12])) / TICKS, int(counts["read_bytes"]), int(counts["write_bytes"]),
+                  int(fields[7]))
 
 
 class _Lines:

@@ -81,5 +81,5 @@ def gsnake_config(workload, tokens, folder, steps, keys):
 
 
 def to_toml(config):
-    """TOML of dotted keys, whose values are written as JSON writes them."""
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
+    """TOML of dotted keys, whose values are written as JSON writes them; keys without a value are left out."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items() if value is not None)

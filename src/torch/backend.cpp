@@ -218,11 +218,12 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
     shape_.rows = 1;
     shape_.tokens = std::min(tokens, 2 * dry.head_chunk + tokens % dry.head_chunk);
   }
-  begin_rehearsal(dry);
+  RehearsedRoom room(dry.most_bytes);
+  begin_rehearsal(dry, room);
   std::optional<std::uint64_t> peak;
   try {
     run_on_zeros(device, unit, dry.training);
-    peak = shape_.accelerator != nullptr ? shape_.accelerator->peak_bytes() : static_cast<std::uint64_t>(meter_.peak_bytes);
+    peak = shape_.accelerator != nullptr ? shape_.accelerator->peak_bytes() : room.extent();
   } catch (const CapExceeded&) {  // the answer is that there is none
   } catch (const c10::OutOfMemoryError&) {
   } catch (...) {
@@ -235,11 +236,11 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
 }
 
 // LibTorch's allocator on a GPU keeps what the units before have used: the peak is that of all of them so far, and no step asks CUDA for memory.
-void TorchBackend::begin_rehearsal(const DryRun& dry) {
+void TorchBackend::begin_rehearsal(const DryRun& dry, RehearsedRoom& room) {
   meter_ = {};
   meter_.told = &dry.told;
   if (shape_.accelerator == nullptr) {
-    meter_.cap_bytes = std::max<std::int64_t>(1, static_cast<std::int64_t>(dry.most_bytes));
+    meter_.rehearsed = &room;
     return;
   }
   shape_.accelerator->cap(dry.most_bytes);
@@ -253,16 +254,16 @@ void TorchBackend::end_rehearsal(const ComputeShape& own, int unit) {
   views_.clear();
   tied_views_.clear();
   widened_.forget();
-  meter_.cap_bytes = 0;
-  meter_.told = nullptr;
+  meter_ = {};
+  arena_.reset();
 }
 
 void TorchBackend::cap_temporaries(std::uint64_t bytes) {
-  if (shape_.accelerator != nullptr) {
-    shape_.accelerator->cap(bytes);
-  } else {
-    meter_.cap_bytes = static_cast<std::int64_t>(bytes);
-  }
+  if (shape_.accelerator != nullptr) return shape_.accelerator->cap(bytes);
+  meter_ = {};
+  arena_ = memory::BlockArena::open(bytes);
+  meter_.arena = arena_.get();
+  meter_.cap_bytes = static_cast<std::int64_t>(bytes);
 }
 
 }  // namespace gsnake::backend

@@ -10,6 +10,7 @@
 
 #include "device/device.h"
 #include "greedysnake/unit.h"
+#include "memory/block_arena.h"
 #include "model/binding.h"
 #include "plan/model_layout.h"
 #include "torch/device_support.h"
@@ -52,6 +53,9 @@ class TorchBackend final : public UnitBackend {
 
   [[nodiscard]] std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) override;
   void cap_temporaries(std::uint64_t bytes) override;
+  [[nodiscard]] std::uint64_t resident_bytes() const override { return arena_ ? arena_->bytes() : 0; }
+  // Of temporaries that found no room in what cap_temporaries() set aside, so far.
+  [[nodiscard]] std::uint64_t outside_bytes() const { return meter_.outside_bytes; }
 
  private:
   struct Views {
@@ -69,7 +73,7 @@ class TorchBackend final : public UnitBackend {
   torch::Tensor& tied_view(std::byte* base, at::ScalarType dtype);
   std::byte* computable(int object, std::byte* weights, bool opens);
   torch::Tensor hidden(std::byte* data) const;
-  void begin_rehearsal(const DryRun& dry);
+  void begin_rehearsal(const DryRun& dry, RehearsedRoom& room);
   void end_rehearsal(const ComputeShape& own, int unit);
   struct Work;  // a call, inside the guard
   void bind(const Work& work);
@@ -86,6 +90,7 @@ class TorchBackend final : public UnitBackend {
   const c10::Device device_;
   HeadSink head_sink_;
   TorchMemoryMeter meter_;
+  memory::BlockArena::Owner arena_;
   WidenedWeights widened_;
   std::vector<model::ParameterSet> parameters_;                                // by kind
   std::map<std::tuple<int, bool, std::byte*, at::ScalarType>, Views> views_;   // by the unit's shape, whether it is what is frozen beside, and slot

@@ -3,8 +3,9 @@
 #include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
-#include <cstring>
+#include <new>
 #include <string>
 
 #include "core/bytes.h"
@@ -13,7 +14,6 @@
 namespace gsnake::backend {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
 constexpr std::uint8_t kPriority = 1;  // above LibTorch's own
 
 thread_local TorchMemoryMeter* meter = nullptr;
@@ -22,23 +22,51 @@ void charge(std::size_t bytes) {
   if (meter == nullptr) return;
   if (meter->told != nullptr && *meter->told) (*meter->told)();
   const std::int64_t now = meter->in_use_bytes + static_cast<std::int64_t>(bytes);
-  if (meter->cap_bytes > 0 && now > meter->cap_bytes) throw CapExceeded(static_cast<std::uint64_t>(now), static_cast<std::uint64_t>(meter->cap_bytes));
+  if (meter->cap_bytes > 0 && now > meter->cap_bytes)
+    throw CapExceeded(static_cast<std::uint64_t>(now), static_cast<std::uint64_t>(meter->cap_bytes));
   meter->in_use_bytes = now;
   meter->peak_bytes = std::max(meter->peak_bytes, now);
 }
 
-void refund(std::uint64_t bytes) {
+void refund(std::uint64_t bytes) noexcept {
   if (meter != nullptr) meter->in_use_bytes -= static_cast<std::int64_t>(bytes);
 }
 
-// A header of one cache line before each block keeps its size.
-void release(void* pointer) {
-  if (pointer == nullptr) return;
-  auto* header = static_cast<std::byte*>(pointer) - kAlignment;
-  std::uint64_t bytes = 0;
-  std::memcpy(&bytes, header, sizeof(bytes));
-  refund(bytes);
-  std::free(header);
+memory::Block* from_heap(std::size_t bytes) {
+  void* memory = std::aligned_alloc(alignof(memory::Block), memory::room_for(bytes));
+  if (memory == nullptr) throw Error(ErrorKind::budget, "no memory for a LibTorch tensor of " + core::format_bytes(bytes));
+  return new (memory) memory::Block{.bytes = bytes};
+}
+
+memory::Block* take(std::size_t bytes) {
+  if (meter == nullptr) return from_heap(bytes);
+  if (meter->arena != nullptr) {
+    if (memory::Block* block = meter->arena->try_take(bytes)) return block;
+    meter->outside_bytes += bytes;
+  }
+  memory::Block* block = from_heap(bytes);
+  if (meter->rehearsed == nullptr) return block;
+  try {
+    meter->rehearsed->take(*block);
+  } catch (...) {
+    std::free(block);
+    throw;
+  }
+  return block;
+}
+
+void release(void* data) {
+  if (data == nullptr) return;
+  memory::Block& block = memory::Block::of(data);
+  refund(block.bytes);
+  if (block.arena == nullptr) {
+    if (meter != nullptr && meter->rehearsed != nullptr) meter->rehearsed->give_back(block);
+    std::free(&block);
+  } else if (meter != nullptr && meter->arena == block.arena) {
+    block.arena->give_back(block);
+  } else {
+    block.arena->drop(block);
+  }
 }
 
 class CountingAllocator final : public c10::Allocator {
@@ -46,15 +74,13 @@ class CountingAllocator final : public c10::Allocator {
   c10::DataPtr allocate(std::size_t bytes) override {
     if (bytes == 0) return {nullptr, nullptr, &release, c10::Device(c10::DeviceType::CPU)};
     charge(bytes);
-    void* header = std::aligned_alloc(kAlignment, core::round_up(bytes, kAlignment) + kAlignment);
-    if (header == nullptr) {
+    try {
+      void* data = take(bytes)->data();
+      return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
+    } catch (...) {
       refund(bytes);
-      throw Error(ErrorKind::budget, "no memory for a LibTorch tensor of " + core::format_bytes(bytes));
+      throw;
     }
-    const std::uint64_t size = bytes;
-    std::memcpy(header, &size, sizeof(size));
-    void* data = static_cast<std::byte*>(header) + kAlignment;
-    return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
   }
   [[nodiscard]] c10::DeleterFnPtr raw_deleter() const override { return &release; }
   void copy_data(void* destination, const void* source, std::size_t count) const override { default_copy_data(destination, source, count); }
@@ -62,8 +88,25 @@ class CountingAllocator final : public c10::Allocator {
 
 }  // namespace
 
+RehearsedRoom::RehearsedRoom(std::uint64_t bytes) : bytes_(bytes), room_(bytes) {
+  static std::atomic<std::uint64_t> made{0};
+  number_ = ++made;
+}
+
+void RehearsedRoom::take(memory::Block& block) {
+  const std::optional<std::uint64_t> offset = room_.try_take(memory::room_for(block.bytes));
+  if (!offset) throw CapExceeded(bytes_ + 1, bytes_);
+  block.offset = *offset;
+  block.rehearsal = number_;
+}
+
+void RehearsedRoom::give_back(const memory::Block& block) noexcept {
+  if (block.rehearsal == number_) room_.give_back(block.offset, memory::room_for(block.bytes));
+}
+
 CapExceeded::CapExceeded(std::uint64_t needed_bytes, std::uint64_t cap_bytes)
-    : Error(ErrorKind::budget, "LibTorch's temporaries need " + core::format_bytes(needed_bytes) + ", more than the " + core::format_bytes(cap_bytes) +
+    : Error(ErrorKind::budget, "LibTorch's temporaries need " + core::format_bytes(needed_bytes) + ", more than the " +
+                                   core::format_bytes(cap_bytes) +
                                    " that the dry run measured; a unit's memory must not depend on its data") {}
 
 void install_torch_allocator() {

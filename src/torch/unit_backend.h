@@ -22,11 +22,13 @@ struct DryRun {
 
 class UnitBackend : public runtime::ComputeBackend {
  public:
-  // The most bytes that temporaries take where the unit is computed, forward and (training) backward, on memory of the dry run's own on
-  // `device`. Nothing where they would take more than dry.most_bytes: the dry run ends at the first byte too many.
+  // The bytes that the unit's temporaries need, with what they leave between them, where it is computed, forward and (training) backward, on memory of
+  // the dry run's own on `device`. Nothing where they would need more than dry.most_bytes: the dry run ends at the first byte too many.
   [[nodiscard]] virtual std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) = 0;
-  // From now on run() throws Error(budget) rather than let temporaries take more.
+  // From now on run() throws Error(budget) rather than let temporaries take more. The bytes are set aside for them.
   virtual void cap_temporaries(std::uint64_t bytes) = 0;
+  // Of what is set aside, what the process holds in memory already.
+  [[nodiscard]] virtual std::uint64_t resident_bytes() const = 0;
 };
 
 }  // namespace gsnake::backend

@@ -99,9 +99,10 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   options.hash_writes = checkpoint::hashes_state();
   executor = std::make_unique<runtime::Executor>(program, *device, *store, *backend, std::move(options));
   checkpoint::set_up(executor->slots(), *store, checksums);
-  // What is resident beside what the budgets were charged with: libraries, code, stacks. LibTorch's temporaries are not there yet.
+  // What is resident beside what the budgets were charged with: libraries, code, stacks.
   const std::uint64_t resident = resident_bytes();
-  const std::uint64_t charged = memory.host_bytes + (computes_on.support == nullptr ? memory.device_bytes - temporaries : 0);
+  const std::uint64_t on_host = computes_on.support == nullptr ? memory.device_bytes - temporaries : 0;  // of the device budget
+  const std::uint64_t charged = memory.host_bytes + on_host + backend->resident_bytes();
   base_bytes = resident > charged ? resident - charged : 0;
   if (progress) progress("loading what placement keeps in memory", 0, 0);
   load_ticket = executor->load();

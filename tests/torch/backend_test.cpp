@@ -189,6 +189,8 @@ TEST_P(Backend, TheRehearsalCoversEveryCallAndConversion) {
     slots.backward(2, input, gradient, 1, true);
     slots.backward(0, {}, gradient, 1, true);
   });
+  EXPECT_EQ(slots.backend().resident_bytes(), peak);
+  EXPECT_EQ(slots.backend().outside_bytes(), 0U) << "of the bytes that the rehearsal asked for, every block has its own";
 }
 
 TEST_P(Backend, ADryRunEndsAtTheFirstByteTooMany) {

@@ -84,6 +84,107 @@ TEST_F(TorchMemory, EveryScopeStartsFromNothingInUse) {
   EXPECT_EQ(meter_.peak_bytes, 2 * kMegabyte);
 }
 
+// A meter whose blocks lie in an arena of so many bytes.
+class TorchArena : public TorchMemory {
+ protected:
+  void give_room(std::uint64_t bytes) {
+    arena_ = memory::BlockArena::open(bytes);
+    meter_.arena = arena_.get();
+  }
+  static const memory::BlockArena* arena_of(const torch::Tensor& tensor) { return memory::Block::of(tensor.data_ptr()).arena; }
+
+  memory::BlockArena::Owner arena_;
+};
+
+TEST_F(TorchArena, BlocksLieInItInsideTheScopeOnItsThreadAlone) {
+  give_room(8 * kMegabyte);
+  const torch::Tensor before = megabytes(1);
+  const MeteredScope scope(meter_);
+  const torch::Tensor inside = megabytes(1);
+  EXPECT_EQ(arena_of(before), nullptr);
+  EXPECT_EQ(arena_of(inside), arena_.get());
+  std::thread([] { EXPECT_EQ(arena_of(megabytes(1)), nullptr); }).join();
+  EXPECT_EQ(meter_.outside_bytes, 0U);
+}
+
+TEST_F(TorchArena, WhatDoesNotFitComesFromTheOrdinaryAllocatorIsCountedAndStillCapped) {
+  give_room(2 * kMegabyte);
+  meter_.cap_bytes = 4 * kMegabyte;
+  const MeteredScope scope(meter_);
+  const torch::Tensor inside = megabytes(1);
+  const torch::Tensor outside = megabytes(3);
+  EXPECT_EQ(arena_of(inside), arena_.get());
+  EXPECT_EQ(arena_of(outside), nullptr);
+  EXPECT_EQ(meter_.outside_bytes, 3U * kMegabyte);
+  EXPECT_EQ(meter_.in_use_bytes, 4 * kMegabyte);
+  EXPECT_THROW(megabytes(1), CapExceeded);
+}
+
+TEST_F(TorchArena, WhatIsFreedAfterTheScopeOrOnAnotherThreadIsRoomAgain) {
+  constexpr std::int64_t kRoom = 4;
+  give_room(kRoom * kMegabyte + 4096);
+  torch::Tensor kept;
+  for (int turn = 0; turn < 20; ++turn) {
+    {
+      const MeteredScope scope(meter_);
+      torch::Tensor elsewhere = megabytes(kRoom - 1);
+      std::thread([moved = std::move(elsewhere)]() mutable { moved = torch::Tensor(); }).join();
+      kept = megabytes(kRoom);
+      EXPECT_EQ(arena_of(kept), arena_.get());
+    }
+    kept = torch::Tensor();
+  }
+  EXPECT_EQ(meter_.outside_bytes, 0U);
+}
+
+TEST_F(TorchArena, ATensorOutlivesIt) {
+  give_room(2 * kMegabyte);
+  torch::Tensor kept;
+  {
+    const MeteredScope scope(meter_);
+    kept = megabytes(1);
+  }
+  arena_.reset();
+  kept.fill_(7);
+  EXPECT_EQ(kept.sum().item<std::int64_t>(), 7 * kMegabyte);
+}
+
+// The same allocations in a dry run and in an arena of as many bytes as it says.
+TEST_F(TorchArena, ADryRunSaysHowManyBytesAreEnough) {
+  const auto work = [] {
+    torch::Tensor first = megabytes(3);
+    const torch::Tensor second = megabytes(1);
+    first = megabytes(2);  // lies behind the second one
+    return megabytes(3);   // where the first one was
+  };
+  constexpr std::uint64_t kEnough = 1ULL << 40;
+  RehearsedRoom room(kEnough);
+  meter_.rehearsed = &room;
+  {
+    const MeteredScope scope(meter_);
+    work();
+  }
+  EXPECT_EQ(room.extent(), static_cast<std::uint64_t>(6 * kMegabyte) + 3 * 64);
+  EXPECT_EQ(meter_.peak_bytes, 6 * kMegabyte);
+  for (const std::uint64_t less : {0U, 1U}) {
+    meter_ = {};
+    give_room(room.extent() - less);
+    const MeteredScope scope(meter_);
+    work();
+    EXPECT_EQ(meter_.outside_bytes > 0, less > 0);
+    RehearsedRoom again(room.extent() - less);
+    TorchMemoryMeter dry;
+    dry.rehearsed = &again;
+    const MeteredScope nested(dry);
+    if (less == 0) {
+      EXPECT_NO_THROW(work());
+    } else {
+      EXPECT_THROW(work(), CapExceeded);
+      EXPECT_EQ(dry.in_use_bytes, 0);
+    }
+  }
+}
+
 TEST_F(TorchMemory, LogitsNeverExistForMoreThanAChunk) {
   constexpr std::int64_t kTokens = 512;
   constexpr std::int64_t kChunk = 32;
