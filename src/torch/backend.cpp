@@ -20,11 +20,12 @@ int first_trained_unit(const plan::ModelLayout& layout) {
   return unit;
 }
 
-// LibTorch's GPU kernels give equal bits each time while it lives. A setting of the whole process, put back at the end.
+// LibTorch's GPU kernels give equal bits each time while it lives. A setting of the whole process, put back at the end. Not as a warning
+// only: flash attention's backward then stays as it is.
 class DeterministicScope {
  public:
   explicit DeterministicScope(bool wanted) : changes_(wanted && !at::globalContext().deterministicAlgorithms()) {
-    if (changes_) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+    if (changes_) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   }
   ~DeterministicScope() {
     if (changes_) at::globalContext().setDeterministicAlgorithms(false, false);
