@@ -47,15 +47,22 @@ Finding describe(std::size_t ordinal, const CudaDeviceInfo& info) {
   return finding;
 }
 
+// Whether there is a GPU to train on.
+Finding use_of(const CudaProbe& probe) {
+  if (!probe.lack.cause.empty()) return lacking("cuda", probe.lack);
+  std::string usable;
+  for (std::size_t i = 0; i < probe.devices.size(); ++i) {
+    if (!device::is_too_old(probe.devices[i])) usable += fmt::format("{}\"cuda:{}\"", usable.empty() ? "" : " or ", i);
+  }
+  if (!usable.empty()) return {"cuda", Status::ok, "memory.device can be " + usable};
+  const CudaDeviceInfo& first = probe.devices.front();
+  return lacking("cuda", device::gpu_too_old(0, first.name, first.major, first.minor));
+}
+
 }  // namespace
 
 Findings examine_cuda(const CudaProbe& probe) {
-  Findings findings{driver_of(probe), plugin_of(probe)};
-  if (!probe.lack.cause.empty()) {
-    findings.push_back(lacking("cuda", probe.lack));
-  } else {
-    findings.push_back({"cuda", Status::ok, fmt::format("memory.device = \"cuda:0\"{} can be used", probe.devices.size() > 1 ? " and others" : "")});
-  }
+  Findings findings{driver_of(probe), plugin_of(probe), use_of(probe)};
   for (std::size_t i = 0; i < probe.devices.size(); ++i) findings.push_back(describe(i, probe.devices[i]));
   return findings;
 }

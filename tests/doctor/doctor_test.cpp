@@ -159,11 +159,13 @@ TEST_F(Doctor, EachGpuHasALine) {
   EXPECT_EQ(findings[0].seen, "NVIDIA, for CUDA 13.1");
   EXPECT_EQ(findings[1].seen, "/lib/libgreedysnake_cuda.so, of CUDA 13.0");
   for (const Finding& finding : findings) EXPECT_EQ(finding.status, Status::ok) << finding.id;
+  EXPECT_EQ(findings[2].seen, "memory.device can be \"cuda:0\" or \"cuda:1\"");
   EXPECT_EQ(findings[3].id, "cuda:0");
   EXPECT_EQ(findings[3].seen, "GPU A, compute capability 9.0, 80.00 GiB, 70.00 GiB free; PCI 0000:65:00.0 at memory node 1");
   EXPECT_EQ(findings[4].seen, "GPU B, compute capability 12.1, 128.00 GiB, which is the host's own memory; PCI 0000:01:00.0");
   probe.devices[0].major = 6;
   findings = examine_cuda(probe);
+  EXPECT_EQ(findings[2].seen, "memory.device can be \"cuda:1\"");
   EXPECT_EQ(findings[3].status, Status::lack);
   EXPECT_THAT(findings[3].seen, HasSubstr("cuda:0 is a GPU A of compute capability 6.0, and LibTorch has code for 7.5 and later"));
 }
