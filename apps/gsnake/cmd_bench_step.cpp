@@ -29,7 +29,8 @@ Json to_json(const bench::BlockReport& report) {
           {"tokens", options.rows * options.tokens},
           {"dtype", word_of(options.dtype)},
           {"compute_dtype", report.compute_dtype},
-          {"warm_up", 1},
+          {"warm_up", 3},
+          {"deterministic", options.deterministic},
           {"repeats", options.repeats},
           {"forward_ms", to_json(report.forward_ms)},
           {"recompute_and_backward_ms", to_json(report.backward_ms)},
@@ -43,7 +44,7 @@ std::string text_of(const bench::Range& range, int digits) { return fmt::format(
 
 std::string to_text(const bench::BlockReport& report) {
   const bench::BlockOptions& options = report.options;
-  std::string text = fmt::format("{}: a {} block, hidden {}, {} heads, {} tokens, {} computed in {}; 1 warm-up, {} repeats; median (lowest..highest)\n", options.device,
+  std::string text = fmt::format("{}: a {} block, hidden {}, {} heads, {} tokens, {} computed in {}; 3 warm-ups, {} repeats; median (lowest..highest)\n", options.device,
                                  word_of(options.model.family), options.model.hidden, options.model.heads, options.rows * options.tokens, word_of(options.dtype),
                                  report.compute_dtype, options.repeats);
   text += fmt::format("{:<44} {:<26} {}\n", "alone", "ms", "TFLOP/s");
@@ -90,6 +91,7 @@ void add_bench_step(CLI::App& bench, Action& action) {
   add_choice(*command, "--dtype", options.dtype, "of weights and hidden states");
   command->add_option("--threads", options.threads, "of the CPU; 0: all cores")->check(CLI::Range(0, 1024))->capture_default_str();
   command->add_option("--repeats", options.repeats, "measurements of each")->check(CLI::Range(1, 100000))->capture_default_str();
+  command->add_flag("!--not-deterministic", options.deterministic, "on a GPU: allow kernels whose bits differ from one time to the next");
   command->add_flag("--json", arguments->json, "print JSON");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
 }

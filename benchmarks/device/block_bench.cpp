@@ -9,6 +9,7 @@
 #include "model/unit_ops.h"
 #include "plan/compute_dtype.h"
 #include "torch/dtype.h"
+#include "torch/gpu_settings.h"
 #include "train/parts.h"
 
 namespace gsnake::bench {
@@ -39,7 +40,7 @@ class Bench {
     report.compute_dtype = backend::dtype_name(compute_);
     std::vector<double> forward, backward, limit, ratio;
     std::vector<std::vector<double>> parts(parts_.size());
-    for (int repeat = -1; repeat < options_.repeats; ++repeat) {
+    for (int repeat = -3; repeat < options_.repeats; ++repeat) {
       const double forward_ms = milliseconds([&] { model::forward(module_, input_, output_, compute_); });
       const double backward_ms = milliseconds([&] { model::backward(module_, input_, gradient_, &output_, compute_); });
       double sum = 0.0;
@@ -76,11 +77,17 @@ class Bench {
   };
 
   device::Stream& stream() { return opened_.device->stream(device::StreamKind::compute); }
-  void on_stream(const std::function<void()>& body) {
-    seconds_of(*opened_.device, stream(), [&] { stream().compute([&](const device::ComputeScope&) { body(); }); });
+  double on_stream(const std::function<void()>& body, int times = 1) {
+    return seconds_of(*opened_.device, stream(), [&] {
+      stream().compute([&](const device::ComputeScope&) {
+        const backend::GpuSettings settings(!place_.is_cpu(), options_.deterministic);
+        for (int i = 0; i < times; ++i) body();
+      });
+    });
   }
   double milliseconds(const std::function<void()>& body) {
-    return 1e3 * seconds_of(*opened_.device, stream(), [&] { stream().compute([&](const device::ComputeScope&) { body(); }); });
+    const int times = place_.is_cpu() ? 1 : 10;
+    return 1e3 * on_stream(body, times) / times;
   }
 
   void make_tensors() {
@@ -119,20 +126,25 @@ class Bench {
     parts_.push_back({name + ": gradient of the weight", flops, 1.0, [y, x] { at::mm(y.t(), x); }});
   }
 
+  static Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v) {
+    return at::scaled_dot_product_attention(q, k, v, {}, 0.0, /*is_causal=*/true, /*scale=*/std::nullopt, /*enable_gqa=*/q.size(1) != k.size(1));
+  }
+
   void add_attention() {
     const ModelConfig& model = options_.model;
     const std::int64_t head = model.head_dim > 0 ? model.head_dim : model.hidden / model.heads;
     const auto options = torch::TensorOptions(place_).dtype(compute_);
-    const auto make = [&](bool with_grad) { return torch::randn({options_.rows, options_.tokens, model.heads, head}, options).transpose(1, 2).requires_grad_(with_grad); };
-    const Tensor q = make(false), k = make(false), v = make(false);
+    const auto make = [&](std::int64_t heads, bool with_grad) { return torch::randn({options_.rows, options_.tokens, heads, head}, options).transpose(1, 2).requires_grad_(with_grad); };
+    const std::int64_t groups = model.kv_heads > 0 ? model.kv_heads : model.heads;
+    const Tensor q = make(model.heads, false), k = make(groups, false), v = make(groups, false);
     const double flops = 2.0 * static_cast<double>(options_.rows * model.heads * head) * static_cast<double>(options_.tokens) * static_cast<double>(options_.tokens);  // causal: half of 4
     const auto twice = [q, k, v] {
-      at::scaled_dot_product_attention(q, k, v, {}, 0.0, true);
-      at::scaled_dot_product_attention(q, k, v, {}, 0.0, true);
+      attend(q, k, v);
+      attend(q, k, v);
     };
     const Tensor of = torch::randn({options_.rows, model.heads, options_.tokens, head}, options);
-    const Tensor gq = make(true), gk = make(true), gv = make(true);
-    const Tensor attended = at::scaled_dot_product_attention(gq, gk, gv, {}, 0.0, true);
+    const Tensor gq = make(model.heads, true), gk = make(groups, true), gv = make(groups, true);
+    const Tensor attended = attend(gq, gk, gv);
     parts_.push_back({"attention: forward, recomputed", 2 * flops, 0.5, twice});
     parts_.push_back({"attention: backward", 2.5 * flops, 1.0, [=] { torch::autograd::grad({attended}, {gq, gk, gv}, {of}, /*retain_graph=*/true); }});
   }

@@ -18,6 +18,7 @@ struct BlockOptions {
   std::int64_t tokens = 1024;
   int repeats = 9;
   int threads = 0;  // of the CPU device; 0: all cores
+  bool deterministic = true;  // on a GPU
 };
 
 // One thing that the block does, done alone as often as a step does it.
@@ -41,7 +42,7 @@ struct BlockReport {
   double utilisation = 0.0;
 };
 
-// One warm-up, then `repeats` rounds in turn. Throws Error(usage) where the device can't be had, or the block can't be built.
+// Three warm-ups, then `repeats` rounds in turn; on a GPU each is done ten times in one submission, so that what it takes to launch and to wait counts for little. Throws Error(usage) where the device can't be had, or the block can't be built.
 BlockReport bench_block(const BlockOptions& options);
 
 }  // namespace gsnake::bench

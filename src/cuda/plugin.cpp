@@ -1,6 +1,4 @@
 // What libgreedysnake_cuda.so shows to the library that opens it.
-#include <cstdlib>
-
 #include "cuda/device/cuda_device.h"
 #include "cuda/probe.h"
 #include "cuda/torch/fused.h"
@@ -14,12 +12,7 @@ std::unique_ptr<device::Device> make_device(int ordinal, const device::CudaDevic
   return make_cuda_device({.ordinal = ordinal, .with_current = with_current_stream});
 }
 
-backend::DeviceSupport* make_device_support(int ordinal) {
-  // cuBLAS gives equal bits with workspaces of a fixed size; LibTorch refuses its products in deterministic mode without.
-  ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*replace=*/0);
-  model::set_fused_ops(&fused_ops());
-  return make_support(ordinal).release();
-}
+backend::DeviceSupport* make_device_support(int ordinal) { return make_support(ordinal, &fused_ops()).release(); }
 
 constexpr device::CudaPluginTable kTable{device::kCudaPluginAbi, probe_runtime, make_device, make_device_support};
 

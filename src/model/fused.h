@@ -23,6 +23,8 @@ class FusedOps {
   [[nodiscard]] virtual torch::Tensor rotary(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin) const = 0;
   // silu(gate) * up
   [[nodiscard]] virtual torch::Tensor swiglu(const torch::Tensor& gate, const torch::Tensor& up) const = 0;
+  // Whether attention on the device knows groups of heads (16-bit dtypes; GQA) for heads of that size; else keys and values are repeated.
+  [[nodiscard]] virtual bool attends_in_groups(std::int64_t head_dim) const = 0;
   // logits (tokens, vocab), contiguous; labels int64 (tokens). The sum of the tokens' losses, times `scale` in fp32, is added to `loss`, a double
   // of no dimension. With gradient_factor other than 0 the logits become their gradient, times scale and gradient_factor.
   virtual void head_loss(torch::Tensor& logits, const torch::Tensor& labels, float scale, float gradient_factor, torch::Tensor& loss) const = 0;

@@ -98,7 +98,8 @@ torch::Tensor RotaryEmbedding::apply(const torch::Tensor& x) {
 torch::Tensor CausalAttention::apply(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout) {
   const bool slides = window_ > 0 && window_ < q.size(2);
   const std::int64_t group = q.size(1) / k.size(1);
-  if (group > 1 && !slides && fused_ops(q) != nullptr && q.scalar_type() != torch::kFloat32) {  // flash kernels, which know groups
+  const FusedOps* ops = group > 1 && !slides && q.scalar_type() != torch::kFloat32 ? fused_ops(q) : nullptr;
+  if (ops != nullptr && ops->attends_in_groups(q.size(3))) {
     return joined(at::scaled_dot_product_attention(q, k, v, {}, dropout, /*is_causal=*/true, /*scale=*/std::nullopt, /*enable_gqa=*/true));
   }
   // Repeating keys and values gives the bits of enable_gqa, and its backward is a quarter faster on the CPU.

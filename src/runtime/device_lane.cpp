@@ -20,7 +20,7 @@ device::StreamKind stream_kind(Lane lane) {
 
 DeviceLane::DeviceLane(const Options& options, device::Device& device, const EventRings& rings, std::unique_ptr<DeviceWork> work, TaskSink& sink)
     : options_(options), stream_(device.stream(stream_kind(options.lane))), rings_(rings), events_(*rings[static_cast<std::size_t>(options.lane)]),
-      work_(std::move(work)), sink_(sink), throttle_(options.emulated_rate), in_device_(kMostInDevice) {
+      last_(device.make_event()), work_(std::move(work)), sink_(sink), throttle_(options.emulated_rate), in_device_(kMostInDevice) {
   feeder_ = std::thread([this] { feed(); });
   try {
     watcher_ = std::thread([this] { watch(); });
@@ -97,8 +97,18 @@ void DeviceLane::feed() {
     }
   } catch (...) {
     sink_.fail(std::current_exception());
+    wait_for_half_a_task();
     const std::lock_guard lock(mutex_);
     launching_.reset();
+  }
+}
+
+// What a task gave to the device before it failed has no number, and nobody else waits for it.
+void DeviceLane::wait_for_half_a_task() noexcept {
+  try {
+    stream_.record(*last_);
+    last_->wait();
+  } catch (...) {  // told already
   }
 }
 

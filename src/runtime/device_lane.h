@@ -46,6 +46,7 @@ class DeviceLane final : public LaneRunner {
   Flight* next_flight();
   bool wait_until_ready(Flight& flight, TaskId task);
   void wait_for_room(std::int64_t number);
+  void wait_for_half_a_task() noexcept;
   bool submit(Flight& flight, TaskId task);
   bool launch(const Submitted& submitted, std::int64_t number);
   void hand_over(const Submitted& submitted, std::int64_t number);
@@ -56,6 +57,7 @@ class DeviceLane final : public LaneRunner {
   device::Stream& stream_;
   const EventRings& rings_;
   EventRing& events_;
+  const std::unique_ptr<device::Event> last_;  // of what a task that failed gave to the device
   const std::unique_ptr<DeviceWork> work_;
   TaskSink& sink_;
   Throttle throttle_;

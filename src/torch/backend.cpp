@@ -6,6 +6,7 @@
 #include "model/seeding.h"
 #include "model/unit_ops.h"
 #include "schedule/problem.h"
+#include "torch/gpu_settings.h"
 
 namespace gsnake::backend {
 
@@ -19,23 +20,6 @@ int first_trained_unit(const plan::ModelLayout& layout) {
   while (static_cast<std::size_t>(unit) < layout.units.size() && !layout.is_trained(static_cast<std::size_t>(unit))) ++unit;
   return unit;
 }
-
-// LibTorch's GPU kernels give equal bits each time while it lives. A setting of the whole process, put back at the end. Not as a warning
-// only: flash attention's backward then stays as it is.
-class DeterministicScope {
- public:
-  explicit DeterministicScope(bool wanted) : changes_(wanted && !at::globalContext().deterministicAlgorithms()) {
-    if (changes_) at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
-  }
-  ~DeterministicScope() {
-    if (changes_) at::globalContext().setDeterministicAlgorithms(false, false);
-  }
-  DeterministicScope(const DeterministicScope&) = delete;
-  DeterministicScope& operator=(const DeterministicScope&) = delete;
-
- private:
-  const bool changes_;
-};
 
 }  // namespace
 
@@ -118,7 +102,7 @@ void TorchBackend::bind_tied(const Work& work, const runtime::UsedObject& shared
 
 void TorchBackend::run(const device::ComputeScope& scope, const runtime::ComputeCall& call) {
   const MeteredScope metered(meter_);
-  const DeterministicScope deterministic(shape_.accelerator != nullptr && shape_.deterministic);
+  const GpuSettings settings(shape_.accelerator != nullptr, shape_.deterministic);
   const Work work{scope, call, shape_};
   bind(work);
   module_of(call.unit).train(call.training);
@@ -203,8 +187,12 @@ void TorchBackend::run_on_zeros(device::Device& device, int unit, bool training)
       ended = std::current_exception();
     }
   });
-  stream.record(*end);
-  end->wait();
+  try {
+    stream.record(*end);
+    end->wait();
+  } catch (...) {  // what ended the computation comes first
+    if (!ended) throw;
+  }
   if (ended) std::rethrow_exception(ended);
 }
 
@@ -232,7 +220,7 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
     throw;
   }
   end_rehearsal(own, unit);
-  if (!peak && shape_.accelerator != nullptr) shape_.accelerator->give_back();
+  gives_back_ = !peak;
   return peak;
 }
 
@@ -244,6 +232,7 @@ void TorchBackend::begin_rehearsal(const DryRun& dry, RehearsedRoom& room) {
     meter_.rehearsed = &room;
     return;
   }
+  if (gives_back_) shape_.accelerator->give_back();  // not at once: autograd's thread may still hold what did not fit
   shape_.accelerator->cap(dry.most_bytes);
   if (dry.told) dry.told();
 }

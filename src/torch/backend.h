@@ -88,6 +88,7 @@ class TorchBackend final : public UnitBackend {
   const plan::ModelLayout& layout_;
   ComputeShape shape_;
   const c10::Device device_;
+  bool gives_back_ = false;  // of a GPU: the last dry run did not fit
   HeadSink head_sink_;
   TorchMemoryMeter meter_;
   memory::BlockArena::Owner arena_;

@@ -143,8 +143,11 @@ TEST_P(GpuRun, HasTheCpusLossesUpToRounding) {
   Kind wide = GetParam();
   wide.dtype = Dtype::fp32;
   const Outcome cpu = train(config_of(wide, kLayouts[0], "cpu", on_cpu), 4);
-  const double tolerance = GetParam().dtype == Dtype::fp32 ? 1e-5 : 2e-3;
-  for (std::size_t step = 0; step < cpu.losses.size(); ++step) EXPECT_NEAR(gpu.losses[step], cpu.losses[step], tolerance * cpu.losses[step]) << "step " << step;
+  // After the first step AdamW's sign-like updates carry rounding on.
+  const double first = GetParam().dtype == Dtype::fp32 ? 1e-6 : 2e-3;
+  for (std::size_t step = 0; step < cpu.losses.size(); ++step) {
+    EXPECT_NEAR(gpu.losses[step], cpu.losses[step], (step == 0 ? first : std::max(first, 1e-4)) * cpu.losses[step]) << "step " << step;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, GpuRun,

@@ -23,20 +23,26 @@ constexpr std::size_t kAlignment = 4096;  // cudaMalloc() promises 256
 
 class CudaEvent final : public device::Event {
  public:
-  explicit CudaEvent(const std::string& device) : device_(device) {
+  CudaEvent(int ordinal, const std::string& device) : ordinal_(ordinal), device_(device) {
     check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming | cudaEventBlockingSync), device_, "cudaEventCreateWithFlags");
   }
-  ~CudaEvent() override { static_cast<void>(cudaEventDestroy(event_)); }
+  ~CudaEvent() override {
+    static_cast<void>(cudaSetDevice(ordinal_));
+    static_cast<void>(cudaEventDestroy(event_));
+  }
   CudaEvent(const CudaEvent&) = delete;
   CudaEvent& operator=(const CudaEvent&) = delete;
 
+  // On threads that know of no device yet: each would make a context on the first one.
   [[nodiscard]] bool reached() const override {
+    static_cast<void>(cudaSetDevice(ordinal_));
     const cudaError_t state = cudaEventQuery(event_);
     if (state != cudaErrorNotReady) check(state, device_, "work given to it before");
     if (state == cudaErrorNotReady) static_cast<void>(cudaGetLastError());
     return state == cudaSuccess;
   }
   void wait() const override {
+    static_cast<void>(cudaSetDevice(ordinal_));
     const cudaError_t state = cudaEventSynchronize(event_);
     if (state == cudaSuccess) return;
     // If the wait alone failed, the work may still be under way.
@@ -46,6 +52,7 @@ class CudaEvent final : public device::Event {
   [[nodiscard]] cudaEvent_t get() const { return event_; }
 
  private:
+  const int ordinal_;
   const std::string& device_;
   cudaEvent_t event_ = nullptr;
 };
@@ -136,7 +143,8 @@ class CudaDevice final : public device::Device {
     if (error == cudaErrorMemoryAllocation) refuse(bytes);
     check(error, name_, "cudaMalloc");
     auto* begin = reinterpret_cast<std::byte*>(core::round_up(reinterpret_cast<std::uintptr_t>(block), kAlignment));
-    device::DeviceMemory memory(DevicePtr(begin), bytes, [block] {
+    device::DeviceMemory memory(DevicePtr(begin), bytes, [block, ordinal = settings_.ordinal] {
+      static_cast<void>(cudaSetDevice(ordinal));
       if (cudaFree(block) != cudaSuccess) static_cast<void>(cudaGetLastError());
     });
     check(cudaMemsetAsync(begin, 0, bytes, nullptr), name_, "cudaMemsetAsync");
@@ -150,7 +158,7 @@ class CudaDevice final : public device::Device {
   device::Stream& stream(device::StreamKind kind) override { return *streams_[static_cast<std::size_t>(kind)]; }
   std::unique_ptr<device::Event> make_event() override {
     check(cudaSetDevice(settings_.ordinal), name_, "cudaSetDevice");
-    return std::make_unique<CudaEvent>(name_);
+    return std::make_unique<CudaEvent>(settings_.ordinal, name_);
   }
 
  private:

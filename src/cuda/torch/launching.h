@@ -28,7 +28,7 @@ inline torch::Tensor workspace(std::size_t bytes, const torch::Tensor& like) {
 
 // Where an operation adds the gradient of a weight: the bound .grad, or a new tensor, that autograd is given.
 struct WeightGradient {
-  explicit WeightGradient(const torch::Tensor& weight) : bound(weight.grad().defined()) {
+  explicit WeightGradient(const torch::Tensor& weight) : bound(weight.grad().defined() && weight.grad().scalar_type() == torch::kFloat32 && weight.grad().is_contiguous()) {
     sum = bound ? weight.grad() : torch::zeros(weight.sizes(), torch::dtype(torch::kFloat32).device(weight.device()));
   }
   // What backward() returns for the weight.

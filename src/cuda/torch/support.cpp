@@ -6,23 +6,51 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <map>
+#include <mutex>
+#include <thread>
 
+#include "core/threads.h"
 #include "greedysnake/error.h"
+
+// ATen/cuda/CUDAContextLight.h, without cuBLAS's headers.
+namespace at::cuda {
+void clearCublasWorkspaces();
+}
 
 namespace gsnake::cuda {
 namespace {
 
 namespace allocator = c10::cuda::CUDACachingAllocator;
 
+// How many sessions compute with this project's kernels.
+std::mutex users_mutex;
+int users = 0;
+
 class CudaSupport final : public backend::DeviceSupport {
  public:
-  explicit CudaSupport(int ordinal) : index_(static_cast<c10::DeviceIndex>(ordinal)) {
+  CudaSupport(int ordinal, const model::FusedOps* ops) : index_(static_cast<c10::DeviceIndex>(ordinal)), fused_(ops != nullptr) {
     const c10::cuda::CUDAGuard guard(index_);
-    std::size_t available = 0;
-    C10_CUDA_CHECK(cudaMemGetInfo(&available, &total_bytes_));
+    cudaDeviceProp properties{};
+    C10_CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal));
+    total_bytes_ = properties.totalGlobalMem;  // of which LibTorch takes its fractions
+    allocator::resetPeakStats(index_);
     baseline_bytes_ = reserved().current;
+    if (!fused_) return;
+    const std::lock_guard lock(users_mutex);
+    if (users++ == 0) model::set_fused_ops(ops);
   }
-  ~CudaSupport() override { allocator::setMemoryFraction(1.0, index_); }
+  // Nothing of the session is left in LibTorch's allocator, where nobody else would find it: its stream ends.
+  ~CudaSupport() override {
+    allocator::setMemoryFraction(1.0, index_);
+    at::cuda::clearCublasWorkspaces();
+    allocator::emptyCache();
+    if (!fused_) return;
+    const std::lock_guard lock(users_mutex);
+    if (--users == 0) model::set_fused_ops(nullptr);
+  }
   CudaSupport(const CudaSupport&) = delete;
   CudaSupport& operator=(const CudaSupport&) = delete;
 
@@ -44,25 +72,81 @@ class CudaSupport final : public backend::DeviceSupport {
   }
 
   const c10::DeviceIndex index_;
+  const bool fused_;
   std::size_t total_bytes_ = 0;
   std::int64_t baseline_bytes_ = 0;
+};
+
+// The thread on which a device's work is launched. It lives as long as the process.
+class LaunchThread {
+ public:
+  static LaunchThread& of(int ordinal) {
+    static std::mutex mutex;
+    static auto* threads = new std::map<int, LaunchThread*>;
+    const std::lock_guard lock(mutex);
+    LaunchThread*& thread = (*threads)[ordinal];
+    if (thread == nullptr) thread = new LaunchThread;
+    return *thread;
+  }
+
+  // Returns, or throws what it threw, when it has run. One caller at a time.
+  void run(const std::function<void()>& work) {
+    const std::lock_guard one(callers_);
+    std::unique_lock lock(mutex_);
+    work_ = &work;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return work_ == nullptr; });
+    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+
+ private:
+  LaunchThread() {
+    std::thread([this] { loop(); }).detach();
+  }
+  void loop() {
+    core::set_thread_name("gs-launch");
+    core::block_signals();
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [&] { return work_ != nullptr; });
+      lock.unlock();
+      std::exception_ptr failure;
+      try {
+        (*work_)();
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      lock.lock();
+      failure_ = failure;
+      work_ = nullptr;
+      changed_.notify_all();
+    }
+  }
+
+  std::mutex callers_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  const std::function<void()>* work_ = nullptr;
+  std::exception_ptr failure_;
 };
 
 }  // namespace
 
 void with_current_stream(cudaStream_t stream, int ordinal, void (*run)(void*), void* argument) {
-  const c10::cuda::CUDAStreamGuard guard(c10::cuda::getStreamFromExternal(stream, static_cast<c10::DeviceIndex>(ordinal)));
-  run(argument);
+  LaunchThread::of(ordinal).run([&] {
+    const c10::cuda::CUDAStreamGuard guard(c10::cuda::getStreamFromExternal(stream, static_cast<c10::DeviceIndex>(ordinal)));
+    run(argument);
+  });
 }
 
-std::unique_ptr<backend::DeviceSupport> make_support(int ordinal) {
+std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const model::FusedOps* ops) {
   if (!at::globalContext().hasCUDA()) {
     throw Error(ErrorKind::usage, fmt::format("cuda:{}: LibTorch was asked whether there is CUDA before the CUDA plug-in was opened, and keeps its answer; make the Trainer "
                                               "before anything else uses LibTorch",
                                               ordinal));
   }
   at::globalContext().lazyInitDevice(c10::kCUDA);
-  return std::make_unique<CudaSupport>(ordinal);
+  return std::make_unique<CudaSupport>(ordinal, ops);
 }
 
 }  // namespace gsnake::cuda

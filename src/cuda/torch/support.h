@@ -4,14 +4,17 @@
 #include <memory>
 
 #include "cuda/device/cuda_device.h"
+#include "model/fused.h"
 #include "torch/device_support.h"
 
 namespace gsnake::cuda {
 
-// For CudaDeviceSettings::with_current: the stream is LibTorch's current one for the length of the call.
+// For CudaDeviceSettings::with_current: the stream is LibTorch's current one for the length of the call, which runs on one thread of each device, whoever calls.
+// LibTorch keeps cuBLAS handles, and memory for each, by thread: so a dry run's and a step's are the same.
 void with_current_stream(cudaStream_t stream, int ordinal, void (*run)(void*), void* argument);
 
 // Throws Error(usage) where LibTorch cannot use the device.
-std::unique_ptr<backend::DeviceSupport> make_support(int ordinal);
+// `ops`, which may be null, are what models on CUDA devices compute with while any such object lives.
+std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const model::FusedOps* ops = nullptr);
 
 }  // namespace gsnake::cuda
