@@ -163,7 +163,8 @@ void refuse_changed_compute(const RunState& before, int threads, const std::stri
   refuse("train.compute_threads", before.compute_threads, threads, allowed);
   if (before.compute_dtype == dtype || std::find(allowed.begin(), allowed.end(), "train.compute_dtype") != allowed.end()) return;
   throw Error(ErrorKind::usage, "the run was computed in " + before.compute_dtype + ", and this machine would compute in " + dtype + ", which changes the maths; " +
-                                    (before.compute_dtype == "fp32" ? "set train.compute_dtype = \"fp32\"" : "resume on a CPU with bf16 units") +
+                                    (before.compute_dtype == "fp32" ? "resume with memory.device = \"cpu\" and train.compute_dtype = \"fp32\""
+                                     : before.compute_dtype == "fp16" ? "resume on a GPU" : "resume on a CPU with bf16 units, or on a GPU, as it began") +
                                     ", or pass --allow-change train.compute_dtype");
 }
 
