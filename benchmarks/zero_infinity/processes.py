@@ -237,12 +237,12 @@ def run_deepspeed(work, folder, tokens, plan, compute, knobs, machine, check_mas
             buffer.unlink(missing_ok=True)
 
 
-def run_gsnake(work, program, folder, tokens, plan, keys, machine):
+def run_gsnake(work, program, folder, tokens, plan, keys, machine, variables=None):
     folder.mkdir(parents=True)
     config = folder / "train.toml"
     config.write_text(workloads.to_toml(workloads.gsnake_config(work, tokens, folder, plan.steps, keys)))
     try:
-        run = watch([str(program), "train", str(config)], folder / "run/metrics.jsonl", folder / "log", plan, machine, plain_environment())
+        run = watch([str(program), "train", str(config)], folder / "run/metrics.jsonl", folder / "log", plan, machine, {**plain_environment(), **(variables or {})})
     except RunError as error:
         raise RunError(f"gsnake train {error}") from None
     if not run.start["io"]["direct"]:
