@@ -33,6 +33,7 @@ struct Arguments {
   std::string run_dir;
   std::vector<std::string> ssd_paths;
   std::string model_dir;
+  std::string device;
   std::optional<std::string> prompt;
   std::vector<std::int64_t> prompt_tokens;
   std::string tokenizer;
@@ -54,7 +55,7 @@ std::string tokenizer_name(const Arguments& arguments, const Config& config) {
 // A run to sample from, and how its tokens are written.
 struct Sampler {
   explicit Sampler(const Arguments& given)
-      : arguments(given), generator(given.run_dir, given.ssd_paths), tokenizer(tokenizer::load(tokenizer_name(given, generator.config()))) {
+      : arguments(given), generator(given.run_dir, given.ssd_paths, given.device), tokenizer(tokenizer::load(tokenizer_name(given, generator.config()))) {
     prompt = given.prompt ? tokenizer->encode(*given.prompt) : given.prompt_tokens;
     if (prompt.empty()) throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
   }
@@ -194,6 +195,7 @@ void add_generate(CLI::App& app, Action& action) {
   command->add_option("--run", arguments->run_dir, "run directory");
   add_ssd_paths(*command, arguments->ssd_paths);
   command->add_option("--model", arguments->model_dir, "Hugging Face folder, whose weights are copied to a temporary run (TMPDIR)");
+  command->add_option("--device", arguments->device, "cpu or cuda:N, in place of the run's memory.device");
   auto* prompt = command->add_option("--prompt", arguments->prompt, "text to go on from");
   command->add_option("--prompt-tokens", arguments->prompt_tokens, "token ids to go on from, in place of a text: 464,3797")
       ->delimiter(',')

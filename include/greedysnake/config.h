@@ -32,6 +32,7 @@ struct DataConfig {
   std::int64_t separator = -1;
   Documents documents = Documents::automatic;
   double validation_split = 0.0;  // of data.train's windows, the last ones
+  TokenDtype dtype = TokenDtype::automatic;  // of the ids of a .bin that has no header and whose entry says nothing; automatic: uint16
 };
 
 struct TrainConfig {

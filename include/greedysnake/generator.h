@@ -26,8 +26,8 @@ void check(const SamplingOptions& options);
 // whole prefix, so that n tokens cost n passes of up to train.sequence_length tokens.
 class Generator {
  public:
-  // run_dir and ssd_paths: as of run_config(). Throws Error(storage) when run_dir holds no commit, Error(budget) when the config's budgets are too small.
-  explicit Generator(const std::string& run_dir, const std::vector<std::string>& ssd_paths = {});
+  // run_dir and ssd_paths: as of run_config(). device: in place of the run's memory.device, "" for that. Throws Error(storage) when run_dir holds no commit, Error(budget) when the config's budgets are too small.
+  explicit Generator(const std::string& run_dir, const std::vector<std::string>& ssd_paths = {}, const std::string& device = {});
   ~Generator();
 
   // The token that follows `tokens` (the last train.sequence_length of them). Throws Error(usage) when there is none, or one is not below

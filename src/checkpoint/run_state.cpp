@@ -63,6 +63,9 @@ nlohmann::json without_usual_dtypes(nlohmann::json files) {
   return files;
 }
 
+// What data.dtype means for files that say nothing themselves.
+nlohmann::json usual_dtype(const nlohmann::json& dtype) { return dtype == word_of(TokenDtype::automatic) ? nlohmann::json(word_of(TokenDtype::uint16)) : dtype; }
+
 void refuse_changed_data(const std::string& difference, const std::vector<std::string>& allowed) {
   if (difference.empty() || std::find(allowed.begin(), allowed.end(), "data.train") != allowed.end()) return;
   throw Error(ErrorKind::usage, "data.train is other data than when the run was made, which changes the maths: " + difference +
@@ -180,6 +183,7 @@ void refuse_changed_maths(const nlohmann::json& config_before, const Config& con
       nlohmann::json old = known ? before.at(section).at(key) : defaults.at(section).value(key, nlohmann::json());
       const bool by_content = changed_data && section == "data" && key == "train";
       const bool by_path = section == "data" && key == "train" && !by_content;
+      if (section == "data" && key == "dtype" && (changed_data || usual_dtype(old) == usual_dtype(value))) continue;
       const auto compared = [&](const nlohmann::json& json) { return by_content ? without_paths(json) : by_path ? without_usual_dtypes(json) : json; };
       refuse(section + "." + key, compared(old), compared(value), allowed);
     }

@@ -79,6 +79,7 @@ void data_keys(std::vector<Key>& keys) {
   data.choice("documents", &DataConfig::documents,
               "joined: rows go on over their ends; masked: so they do, but the first token of a document is no label; separate: a row holds one "
               "document; auto: separate for .jsonl, else joined");
+  data.choice("dtype", &DataConfig::dtype, "of ids alone: a .bin without a header, unless its own entry says; auto: uint16, where the vocabulary fits");
 }
 
 void train_keys(std::vector<Key>& keys) {

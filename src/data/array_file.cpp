@@ -139,7 +139,7 @@ std::unique_ptr<ArrayFile> ArrayFile::open_text(const std::string& path, std::in
   return text;
 }
 
-std::unique_ptr<ArrayFile> ArrayFile::open_bin(const std::string& path, std::int64_t vocab, Access access, TokenDtype dtype) {
+std::unique_ptr<ArrayFile> ArrayFile::open_bin(const std::string& path, std::int64_t vocab, Access access, TokenDtype dtype, TokenDtype bare) {
   InputFile file(path, access);
   std::optional<MegatronIndex> index;
   std::optional<ArrayLayout> told;
@@ -153,7 +153,7 @@ std::unique_ptr<ArrayFile> ArrayFile::open_bin(const std::string& path, std::int
   if (told && dtype != TokenDtype::automatic && !told->format.ends_with(", " + std::string(word_of(dtype)))) {
     refuse(path, fmt::format("it says itself what its ids are ({}), and not {}; leave dtype out", told->format, word_of(dtype)));
   }
-  ArrayLayout layout = told ? *std::move(told) : bare_layout(file, dtype, vocab);
+  ArrayLayout layout = told ? *std::move(told) : bare_layout(file, dtype == TokenDtype::automatic ? bare : dtype, vocab);
   return std::unique_ptr<ArrayFile>(new ArrayFile(std::move(file), std::move(layout), std::move(index), vocab));
 }
 

@@ -32,7 +32,8 @@ class ArrayFile final : public TokenFile {
   // Text: its bytes are the tokens, but for a byte-order mark; the file is one document. Else an array of ids, with its index where there is one. What
   // says nothing of its ids has those of `dtype`; automatic: uint16, which is refused where vocab is larger, and warned about where every second id is 0.
   static std::unique_ptr<ArrayFile> open_text(const std::string& path, std::int64_t vocab, Access access);
-  static std::unique_ptr<ArrayFile> open_bin(const std::string& path, std::int64_t vocab, Access access, TokenDtype dtype = TokenDtype::automatic);
+  static std::unique_ptr<ArrayFile> open_bin(const std::string& path, std::int64_t vocab, Access access, TokenDtype dtype = TokenDtype::automatic,
+                                             TokenDtype bare = TokenDtype::automatic);
   ~ArrayFile() override;
 
   // Throws Error(input) when the mask is not of this file's tokens.

@@ -34,7 +34,7 @@ void refuse_text(const Config& config, const TokenSource& tokens) {
 }
 
 Part open_part(const Config& config, const std::vector<DataFile>& files, Access access) {
-  TokenSource tokens(files, config.model.vocab, config.data.separator, access);
+  TokenSource tokens(files, config.model.vocab, config.data.separator, access, config.data.dtype);
   refuse_text(config, tokens);
   const auto documents = documents_of(config, tokens);
   Part part{Windows(std::move(tokens), config.train.sequence_length, documents), 0, 0, 1.0};

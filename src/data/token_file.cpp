@@ -19,7 +19,7 @@ std::string path_of_tokens(const std::string& path) {
 
 }  // namespace
 
-std::unique_ptr<TokenFile> open_token_file(const DataFile& file, std::int64_t vocab, Access access) {
+std::unique_ptr<TokenFile> open_token_file(const DataFile& file, std::int64_t vocab, Access access, TokenDtype bare) {
   const auto path = path_of_tokens(file.path);
   const auto extension = std::filesystem::path(path).extension();
   if (extension == ".jsonl") {
@@ -28,7 +28,7 @@ std::unique_ptr<TokenFile> open_token_file(const DataFile& file, std::int64_t vo
     return std::make_unique<JsonlFile>(path, vocab, access);
   }
   const bool is_text = extension != ".bin" && file.dtype == TokenDtype::automatic;
-  auto tokens = is_text ? ArrayFile::open_text(path, vocab, access) : ArrayFile::open_bin(path, vocab, access, file.dtype);
+  auto tokens = is_text ? ArrayFile::open_text(path, vocab, access) : ArrayFile::open_bin(path, vocab, access, file.dtype, bare);
   if (!file.mask.empty()) tokens->set_mask(file.mask, access);
   return tokens;
 }

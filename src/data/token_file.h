@@ -40,6 +40,6 @@ class TokenFile {
 };
 
 // By its name, and what its first bytes say. Throws Error(input) when it is missing, empty, malformed or something else than its name says.
-std::unique_ptr<TokenFile> open_token_file(const DataFile& file, std::int64_t vocab, Access access);
+std::unique_ptr<TokenFile> open_token_file(const DataFile& file, std::int64_t vocab, Access access, TokenDtype bare = TokenDtype::automatic);
 
 }  // namespace gsnake::data

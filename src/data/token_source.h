@@ -17,8 +17,8 @@ namespace gsnake::data {
 // and its neighbours say of each format.
 class TokenSource {
  public:
-  // Throws Error(input) when a file is missing, empty, not a regular file, or malformed.
-  TokenSource(const std::vector<DataFile>& files, std::int64_t vocab, std::int64_t separator, Access access);
+  // bare: of ids in a .bin without a header whose entry says nothing. Throws Error(input) when a file is missing, empty, not a regular file, or malformed.
+  TokenSource(const std::vector<DataFile>& files, std::int64_t vocab, std::int64_t separator, Access access, TokenDtype bare = TokenDtype::automatic);
 
   // Tokens, separators included.
   [[nodiscard]] std::int64_t size() const noexcept { return size_; }

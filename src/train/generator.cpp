@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "checkpoint/store_options.h"
+#include "device/named_device.h"
 #include "greedysnake/error.h"
 #include "greedysnake/hugging_face.h"
 #include "greedysnake/models.h"
@@ -12,7 +13,7 @@
 namespace gsnake {
 class Generator::Impl {
  public:
-  Impl(const std::string& run_dir, const std::vector<std::string>& ssd_paths) : config(run_config(run_dir, ssd_paths)), session_(models::make(config.model), config, train::Purpose::sample, parts()) {
+  Impl(const std::string& run_dir, const std::vector<std::string>& ssd_paths, const std::string& device) : config(config_of(run_dir, ssd_paths, device)), session_(models::make(config.model), config, train::Purpose::sample, parts()) {
     session_.store = store::Store::open_reader(checkpoint::store_options(config));
     session_.start(checkpoint::StartState::sampled, nullptr);
     backend_->set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
@@ -43,6 +44,14 @@ class Generator::Impl {
   const Config config;
 
  private:
+  static Config config_of(const std::string& run_dir, const std::vector<std::string>& ssd_paths, const std::string& device) {
+    Config config = run_config(run_dir, ssd_paths);
+    if (!device.empty()) config.memory.device = device;
+    device::require_device(config.memory.device);  // before LibTorch asks itself whether it has CUDA, and remembers
+    if (config.memory.device != "cpu") config.train.compute_dtype = ComputeDtype::automatic;
+    config.validate();
+    return config;
+  }
   // The default ones; of the backend it is known that it is LibTorch's.
   train::Parts parts() {
     train::Parts parts;
@@ -63,7 +72,7 @@ class Generator::Impl {
   train::Session session_;
 };
 
-Generator::Generator(const std::string& run_dir, const std::vector<std::string>& ssd_paths) : impl_(std::make_unique<Impl>(run_dir, ssd_paths)) {}
+Generator::Generator(const std::string& run_dir, const std::vector<std::string>& ssd_paths, const std::string& device) : impl_(std::make_unique<Impl>(run_dir, ssd_paths, device)) {}
 Generator::~Generator() = default;
 std::int64_t Generator::next(const std::vector<std::int64_t>& tokens, const SamplingOptions& options) { return impl_->next(tokens, options); }
 const Config& Generator::config() const { return impl_->config; }

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/log.h"
+#include "data/token_source.h"
 #include "data/token_file.h"
 #include "temp_files.h"
 
@@ -49,6 +50,8 @@ TEST_F(BareIdsTest, EachDtypeIsReadAsItIsWritten) {
       EXPECT_THAT(all(with(path, dtype), 100000), ElementsAre(1, 2, 200)) << word_of(dtype);
     }
   }
+  const TokenSource by_default({text("d.bin", little_endian({99999}, 4))}, 100000, -1, Access::sequential, TokenDtype::uint32);
+  EXPECT_EQ(by_default.size(), 1);
   EXPECT_THAT(all(with(text("b.bin", little_endian({99999}, 4)), TokenDtype::uint32), 100000), ElementsAre(99999));
   EXPECT_THAT(refusal([&] { all(with(text("n.bin", little_endian({-1}, 4)), TokenDtype::int32), 100000); }), HasSubstr("token id -1 at offset 0"));
   EXPECT_THAT(refusal([&] { all(with(text("odd.bin", "123456"), TokenDtype::uint32), 100); }), HasSubstr("no whole number of uint32 tokens"));
