@@ -59,7 +59,8 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-// A list of at most kList tokens, ascending: a token's place is how many are smaller. The whole block takes part.
+// A list of at most kList tokens, ascending: a token's place is how many are smaller. The whole block takes part, here and in find_tokens(): their first
+// barrier comes before they write `sorted`, so that nobody still reads the tokens that stood there before.
 __device__ inline void sort_list(const unsigned* list, unsigned length, unsigned* raw, unsigned* sorted) {
   for (unsigned i = threadIdx.x; i < length; i += kBlock) raw[i] = list[i];
   __syncthreads();
@@ -133,11 +134,9 @@ __global__ void __launch_bounds__(kBlock)
       for (std::int64_t first = 0; first < tokens; first += kList) {
         const unsigned found = find_tokens(ids, first, tokens, id, raw, sorted);
         columns.add(sorted, found);
-        __syncthreads();  // before the next tokens take their place
       }
     }
     store(row, columns.begin, hidden, whole, columns.sum);
-    __syncthreads();
   }
 }
 

@@ -156,6 +156,12 @@ class Machine {
   void resume(Thread& thread);
   bool take_fresh(Context& context);
   Context& idle_context();
+  // One warp moves only when no other can, drawn anew at each barrier: so the others run ahead of it as far as barriers let them.
+  void hold_a_warp() {
+    held_warp_ = random_.next() % (threads_.size() / kWarp);
+    holds_ = true;
+  }
+  [[nodiscard]] bool held(std::size_t thread) const { return holds_ && thread / kWarp == held_warp_; }
   bool release_warps();
   void release_barrier();
 
@@ -167,6 +173,8 @@ class Machine {
   std::size_t position_ = 0;        // in it
   std::size_t now_ = 0;             // index of the thread that runs
   std::size_t alive_ = 0;
+  std::size_t held_warp_ = 0;
+  bool holds_ = false;
   unsigned phase_ = 0;  // barriers passed
   Context main_;
   std::vector<Fiber> fibers_;
@@ -229,16 +237,23 @@ void Machine::begin_block() {
 
 void Machine::run_block() {
   begin_block();
+  hold_a_warp();
   while (alive_ > 0) {
     random_.shuffle(order_);
     bool moved = false;
     for (position_ = 0; position_ < order_.size(); ++position_) {
       now_ = order_[position_].value;
-      if (now().state != State::fresh && now().state != State::ready) continue;
+      if (held(now_) || (now().state != State::fresh && now().state != State::ready)) continue;
       moved = true;
       resume(now());
     }
-    if (!release_warps() && !moved) release_barrier();
+    if (release_warps() || moved) continue;
+    if (holds_) {
+      holds_ = false;
+      continue;
+    }
+    release_barrier();
+    hold_a_warp();
   }
   if (kFiberPerThread) shared_ = Pages();
 }
@@ -282,7 +297,7 @@ void Machine::work(void* argument) {
 bool Machine::take_fresh(Context& context) {
   if (kFiberPerThread || position_ + 1 == order_.size()) return false;
   const std::size_t next = order_[position_ + 1].value;
-  if (threads_[next].state != State::fresh) return false;
+  if (held(next) || threads_[next].state != State::fresh) return false;
   ++position_;
   now_ = next;
   now().context = &context;
