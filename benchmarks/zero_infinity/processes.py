@@ -29,7 +29,7 @@ class Sample:
     cpu_seconds: float
     read_bytes: int
     written_bytes: int
-    minor_faults: int
+    minor_faults: int = 0
 
 
 @dataclasses.dataclass
