@@ -31,6 +31,7 @@ struct Chunk {
         partials(count / kernels::kNormBlock) {}
 
   void begin(const optim::OptimizerSpec& spec, const std::vector<float>& masters) {
+    if (masters.empty()) return;
     const auto halves = [&] { return std::span(reinterpret_cast<std::uint16_t*>(weight.data()), masters.size()); };
     if (spec.weights == Dtype::fp32) std::memcpy(weight.data(), masters.data(), masters.size() * sizeof(float));
     if (spec.weights == Dtype::bf16) optim::split_master(masters, halves(), {reinterpret_cast<std::int16_t*>(master.data()), masters.size()});

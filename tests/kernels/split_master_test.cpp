@@ -31,8 +31,8 @@ TEST_P(SplitMaster, HasTheBitsOfTheCpuAndJoinsToTheMaster) {
     Buffer<float> joined(count, offset);
     EXPECT_EQ(split_master(master.data(), weight.data(), remainder.data(), count, nullptr), cudaSuccess);
     EXPECT_EQ(join_master(weight.data(), remainder.data(), joined.data(), count, nullptr), cudaSuccess);
-    EXPECT_EQ(std::memcmp(weight.data(), want_weight.data(), weight.bytes().size()), 0);
-    EXPECT_EQ(std::memcmp(remainder.data(), want_remainder.data(), remainder.bytes().size()), 0);
+    EXPECT_TRUE(std::equal(want_weight.begin(), want_weight.end(), weight.data()));
+    EXPECT_TRUE(std::equal(want_remainder.begin(), want_remainder.end(), remainder.data()));
     EXPECT_TRUE(joined.bytes() == master.bytes());
     return joined.bytes();
   });
@@ -47,7 +47,7 @@ TEST_P(SplitMaster, Fp16HasTheBitsOfTheCpu) {
   expect_same_in_every_order([&] {
     Buffer<std::uint16_t> weight(count, offset);
     EXPECT_EQ(to_fp16(master.data(), weight.data(), count, nullptr), cudaSuccess);
-    EXPECT_EQ(std::memcmp(weight.data(), want.data(), weight.bytes().size()), 0);
+    EXPECT_TRUE(std::equal(want.begin(), want.end(), weight.data()));
     return weight.bytes();
   });
 }

@@ -191,8 +191,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   return cudaSuccess;
 }
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, 0); }
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  FAKE_CUDA_ENTER;
+cudaError_t cudaEventDestroy(cudaEvent_t event) {  // whatever else is broken
+  const std::lock_guard hold(lock());
+  if (event == nullptr) return noted(cudaErrorInvalidResourceHandle);
   drop(point_of(event));
   delete &point_of(event);
   return cudaSuccess;

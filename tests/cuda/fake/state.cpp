@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace gsnake::fake_cuda {
 namespace {
@@ -28,7 +29,27 @@ State& state() {
 // FAKE_CUDA_MEMORY_MB, FAKE_CUDA_DEVICES, FAKE_CUDA_DRIVER.
 State::State()
     : memory(static_cast<std::size_t>(number("FAKE_CUDA_MEMORY_MB", 4096)) << 20U), devices(static_cast<int>(number("FAKE_CUDA_DEVICES", 1))),
-      driver(static_cast<int>(number("FAKE_CUDA_DRIVER", CUDART_VERSION))) {}
+      driver(static_cast<int>(number("FAKE_CUDA_DRIVER", CUDART_VERSION))) {
+  streams.reserve(1U << 16U);
+  failures.reserve(1024);
+  counts.reserve(128);
+}
+
+bool same_name(const char* a, const char* b) {
+  while (*a != '\0' && *a == *b) {
+    ++a;
+    ++b;
+  }
+  return *a == *b;
+}
+
+long& State::calls(const char* api) {
+  for (CallCount& count : counts) {
+    if (same_name(count.api, api)) return count.calls;
+  }
+  counts.push_back({api, 0});
+  return counts.back().calls;
+}
 
 Stream* State::make_stream(bool blocking, bool legacy_stream) {
   streams.push_back(new Stream(lock(), streams.size(), blocking, legacy_stream));
@@ -92,18 +113,18 @@ cudaError_t State::check(const void* place, std::size_t bytes) {
 
 bool State::pageable(const void* place, std::size_t bytes) {
   if (memory.on_device(place) || memory.holding(place, bytes) != nullptr) return false;
-  ++calls["pageable copy"];
+  ++calls("pageable copy");
   return true;
 }
 
 cudaError_t enter(const char* api) {
   State& all = state();
-  ++all.calls[api];
+  ++all.calls(api);
   if (all.driver == 0 || all.driver < CUDART_VERSION / 1000 * 1000) return cudaErrorInsufficientDriver;
   if (all.devices <= 0) return cudaErrorNoDevice;
   if (all.broken != cudaSuccess) return all.broken;
   for (Failure& failure : all.failures) {
-    if (failure.api == api && failure.after > 0 && --failure.after == 0) return failure.code;
+    if (same_name(failure.api, api) && failure.after > 0 && --failure.after == 0) return failure.code;
   }
   return cudaSuccess;
 }
@@ -149,7 +170,7 @@ void fake_cuda_uses(const void* place, size_t bytes) {
 }
 void fake_cuda_fail(const char* api, int nth, cudaError_t code) {
   const std::lock_guard hold(lock());
-  state().failures.push_back({api, nth, code});
+  state().failures.push_back({strdup(api), nth, code});  // for good: a test names few
 }
 void fake_cuda_break(cudaError_t code) {
   const std::lock_guard hold(lock());
@@ -158,12 +179,14 @@ void fake_cuda_break(cudaError_t code) {
 void fake_cuda_mend() {
   const std::lock_guard hold(lock());
   state().broken = cudaSuccess;
-  state().failures.clear();
+  for (gsnake::fake_cuda::Failure& failure : state().failures) failure.after = 0;
 }
 long fake_cuda_calls(const char* api) {
   const std::lock_guard hold(lock());
-  const auto found = state().calls.find(api);
-  return found == state().calls.end() ? 0 : found->second;
+  for (const gsnake::fake_cuda::CallCount& count : state().counts) {
+    if (gsnake::fake_cuda::same_name(count.api, api)) return count.calls;
+  }
+  return 0;
 }
 int fake_cuda_reports() {
   const std::lock_guard hold(lock());

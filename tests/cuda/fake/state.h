@@ -1,9 +1,7 @@
 // All that the fake runtime knows, under one lock, and the frame of every call.
 #pragma once
 
-#include <map>
 #include <mutex>
-#include <string>
 #include <vector>
 
 #include "fake/memory.h"
@@ -11,11 +9,17 @@
 
 namespace gsnake::fake_cuda {
 
+// Names are compared, and tables grow, without the C library's functions: ThreadSanitizer sees what those touch, and not the lock.
 struct Failure {
-  std::string api;
+  const char* api = nullptr;
   int after = 0;
   cudaError_t code = cudaSuccess;
 };
+struct CallCount {
+  const char* api = nullptr;
+  long calls = 0;
+};
+bool same_name(const char* a, const char* b);
 
 struct State {
   State();
@@ -24,12 +28,13 @@ struct State {
   std::vector<Stream*> streams;  // never freed: their threads end with the process
   Stream* legacy = nullptr;
   std::vector<Failure> failures;
-  std::map<std::string, long> calls;
+  std::vector<CallCount> counts;
   cudaError_t broken = cudaSuccess;
   int devices = 1;
   int driver = 0;  // as cudaDriverGetVersion() says it; 0: none
   int reports = 0;
 
+  long& calls(const char* api);
   Stream* make_stream(bool blocking, bool legacy_stream = false);
   // Of a handle; 0 and 1 are the legacy default stream, which other blocking streams keep their order with.
   Stream* stream(cudaStream_t handle);
