@@ -1,5 +1,6 @@
 // Limits of made-up control groups, in the layouts that kernels and containers have.
 #include "core/cgroup.h"
+#include "temporary_folder.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -16,24 +17,14 @@ constexpr std::uint64_t kMiB = 1 << 20;
 
 class Cgroup : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/gsnake-cgroup-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) const {
-    const std::filesystem::path file = root_ + path;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
-  }
+  void write(const std::string& path, const std::string& text) const { folder_.write(path, text); }
   void hierarchy(const std::string& own, const std::string& mounts) const {
     write("/proc/self/cgroup", own);
     write("/proc/self/mountinfo", mounts);
   }
 
-  std::string root_;
+  const test::TemporaryFolder folder_;
+  const std::string root_ = folder_.path();
 };
 
 constexpr const char* kVersion2 = "22 27 0:21 / /proc rw - proc proc rw\n31 22 0:28 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";

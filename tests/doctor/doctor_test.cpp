@@ -12,6 +12,7 @@
 
 #include "doctor/checks.h"
 #include "doctor/examine.h"
+#include "temporary_folder.h"
 
 namespace gsnake::doctor {
 namespace {
@@ -25,24 +26,14 @@ constexpr std::uint64_t kGiB = std::uint64_t{1} << 30;
 
 class Doctor : public testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = testing::TempDir() + "/gsnake-doctor-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    root_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) const {
-    const std::filesystem::path file = root_ + path;
-    std::filesystem::create_directories(file.parent_path());
-    std::ofstream(file) << text;
-  }
+  void write(const std::string& path, const std::string& text) const { folder_.write(path, text); }
   // What is in the folder, itself apart.
   [[nodiscard]] std::ptrdiff_t entries() const {
     return std::distance(std::filesystem::recursive_directory_iterator(root_), std::filesystem::recursive_directory_iterator());
   }
 
-  std::string root_;
+  const test::TemporaryFolder folder_;
+  const std::string root_ = folder_.path();
 };
 
 TEST_F(Doctor, TextIsAlignedAndCounted) {

@@ -2,30 +2,14 @@
 #include <greedysnake/greedysnake.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <optional>
 #include <random>
 
 #include "fused/place.h"
+#include "temporary_folder.h"
 
 namespace gsnake::test {
 namespace {
-
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gsnake-gpu-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 constexpr std::int64_t kMicroBatches = 4;
 constexpr std::int64_t kTokens = 128;
@@ -48,7 +32,7 @@ const std::vector<Layout> kLayouts{{"on ssd", Schedule::vertical, 0.0, {0, 0}, {
                                    {"in host memory, half delayed", Schedule::vertical, 0.5, {0, 1}, {0, 1}},
                                    {"thirds, horizontal", Schedule::horizontal, 0.25, {1.0 / 3, 1.0 / 3}, {1.0 / 3, 1.0 / 3}}};
 
-Config config_of(const Kind& kind, const Layout& layout, const std::string& device, const Folder& folder) {
+Config config_of(const Kind& kind, const Layout& layout, const std::string& device, const TemporaryFolder& folder) {
   Config config;
   config.model.family = kind.family;
   config.model.layers = 3;
@@ -122,7 +106,7 @@ TEST_P(GpuRun, GivesEqualBitsHoweverItIsLaidOut) {
   std::optional<Outcome> first;
   for (const Layout& layout : kLayouts) {
     SCOPED_TRACE(layout.name);
-    const Folder folder;
+    const TemporaryFolder folder;
     Outcome outcome = train(config_of(GetParam(), layout, "cuda:0", folder), 4);
     EXPECT_TRUE(!first || outcome == *first);
     first = std::move(outcome);
@@ -130,15 +114,15 @@ TEST_P(GpuRun, GivesEqualBitsHoweverItIsLaidOut) {
 }
 
 TEST_P(GpuRun, GoesOnAfterAStopAsIfThereHadBeenNone) {
-  const Folder whole;
-  const Folder stopped;
+  const TemporaryFolder whole;
+  const TemporaryFolder stopped;
   EXPECT_TRUE(train(config_of(GetParam(), kLayouts[2], "cuda:0", whole), 4) == train(config_of(GetParam(), kLayouts[2], "cuda:0", stopped), 4, 2));
 }
 
 TEST_P(GpuRun, HasTheCpusLossesUpToRounding) {
   if (GetParam().family == ModelFamily::gpt2) GTEST_SKIP() << "dropout draws other numbers there";
-  const Folder on_gpu;
-  const Folder on_cpu;
+  const TemporaryFolder on_gpu;
+  const TemporaryFolder on_cpu;
   const Outcome gpu = train(config_of(GetParam(), kLayouts[0], "cuda:0", on_gpu), 4);
   Kind wide = GetParam();
   wide.dtype = Dtype::fp32;

@@ -2,7 +2,6 @@
 #include <greedysnake/greedysnake.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <random>
 
 #include "device/cuda_plugin.h"
@@ -10,27 +9,12 @@
 #include "gpu/fake_gpu.h"
 #include "model/fused.h"
 #include "train/parts.h"
+#include "temporary_folder.h"
 
 namespace gsnake::test {
 namespace {
 
-class Folder {
- public:
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "gsnake-plugin-XXXXXX").string();
-    path_ = mkdtemp(pattern.data());
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
-
-Config config_on(const std::string& device, const Folder& folder) {
+Config config_on(const std::string& device, const TemporaryFolder& folder) {
   Config config;
   config.model.family = ModelFamily::llama;
   config.model.layers = 2;
@@ -60,7 +44,7 @@ Batch batch_of(int step) {
 }
 
 std::vector<double> losses_on(const std::string& device) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const Config config = config_on(device, folder);
   TrainerOptions options;
   if (device != "cpu") {
@@ -93,14 +77,14 @@ TEST(CudaPlugin, IsOpenedByTheLibraryAndTrainsToTheCpusBits) {
 TEST(CudaPlugin, SetsTheKernelsOfThisProject) {
   fake_gpu::install();
   model::set_fused_ops(nullptr);
-  const Folder folder;
+  const TemporaryFolder folder;
   const train::ComputeDevice made = train::open_device(config_on("cuda:0", folder));
   EXPECT_NE(model::fused_ops(torch::empty({1}, torch::device(torch::kCUDA))), nullptr);
   model::set_fused_ops(nullptr);
 }
 
 TEST(CudaPlugin, ADeviceThatIsNotThereIsRefused) {
-  const Folder folder;
+  const TemporaryFolder folder;
   try {
     train::open_device(config_on("cuda:7", folder));
     FAIL();
