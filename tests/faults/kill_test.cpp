@@ -127,8 +127,9 @@ TEST_P(KillTest, AtRandomInstantsLosesNothingThatWasCommitted) {
     // Half of them while it starts or resumes, half while it trains.
     const bool trains = kill % 2 == 1;
     if (trains) {
-      // Two more than the last one did: so that even a kill that follows at once leaves a longer run than the kill before.
-      ASSERT_NO_FATAL_FAILURE(wait_for_steps(process, losses().size() + 2));
+      // More than the last one did, so that even a kill that follows at once leaves a longer run than the kill before; and so many that a shape
+      // that commits every third step has committed one.
+      ASSERT_NO_FATAL_FAILURE(wait_for_steps(process, losses().size() + 4));
     }
     std::this_thread::sleep_for(std::chrono::microseconds(random() % (trains ? 60'000 : 800'000)));
     process.signal(SIGKILL);
