@@ -90,10 +90,7 @@ class CudaStream final : public device::Stream {
   void compute(const Work& work) override {
     use_device();
     if (settings_.with_current == nullptr) return work(inside_compute());
-    struct Call {
-      const Work& work;
-    } call{work};
-    settings_.with_current(stream_, settings_.ordinal, [](void* argument) { static_cast<Call*>(argument)->work(inside_compute()); }, &call);
+    settings_.with_current(stream_, settings_.ordinal, [](void* argument) { (*static_cast<const Work*>(argument))(inside_compute()); }, const_cast<Work*>(&work));
   }
   void wait(const device::Event& event) override {
     use_device();
@@ -103,7 +100,6 @@ class CudaStream final : public device::Stream {
     use_device();
     check(cudaEventRecord(static_cast<CudaEvent&>(event).get(), stream_), device_, "cudaEventRecord");
   }
-  void synchronize() const { check(cudaStreamSynchronize(stream_), device_, "cudaStreamSynchronize"); }
 
  private:
   // CUDA keeps a current device for each thread.

@@ -54,11 +54,4 @@ std::size_t PinnedMemory::run_at(const std::byte* place, std::size_t bytes) cons
   return std::min(bytes, static_cast<std::size_t>(begin + chunk.bytes - place));
 }
 
-std::size_t PinnedMemory::pageable_bytes() const {
-  const std::lock_guard lock(mutex_);
-  std::size_t bytes = 0;
-  for (const auto& [begin, chunk] : chunks_) bytes += chunk.registered ? 0 : chunk.bytes;
-  return bytes;
-}
-
 }  // namespace gsnake::cuda

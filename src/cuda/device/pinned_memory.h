@@ -23,8 +23,6 @@ class PinnedMemory {
   // How many bytes from `place` on lie in one registration, or in none: what one copy may hold. At most `bytes`, at least 1.
   [[nodiscard]] std::size_t run_at(const std::byte* place, std::size_t bytes) const;
 
-  [[nodiscard]] std::size_t pageable_bytes() const;  // that registering was refused for
-
  private:
   struct Chunk {
     std::size_t bytes = 0;

@@ -7,18 +7,14 @@
 #include "cuda/device/cuda_device.h"
 #include "device/conformance.h"
 #include "fake/control.h"
+#include "fake/current_stream.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::device {
 namespace {
 
-thread_local cudaStream_t current_stream = nullptr;
-
-void with_current(cudaStream_t stream, int, void (*run)(void*), void* argument) {
-  current_stream = stream;
-  run(argument);
-  current_stream = nullptr;
-}
+using test::current_stream;
+using test::with_current;
 
 struct Addition {
   std::byte* destination;

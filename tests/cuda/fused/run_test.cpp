@@ -12,13 +12,6 @@ namespace {
 
 constexpr std::int64_t kSteps = 2;
 
-struct Kind {
-  ModelFamily family;
-  Dtype dtype;
-};
-std::string name_of(const Kind& kind) { return std::string(word_of(kind.family)) + "_" + word_of(kind.dtype); }
-void PrintTo(const Kind& kind, std::ostream* out) { *out << name_of(kind); }
-
 class FusedRun : public testing::TestWithParam<Kind> {};
 
 // Kernels on the host take a fiber a thread: as small as the formats allow.

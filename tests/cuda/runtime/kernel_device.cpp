@@ -5,17 +5,10 @@
 
 #include "cuda/device/cuda_device.h"
 #include "fake/control.h"
+#include "fake/current_stream.h"
 
 namespace gsnake::test {
 namespace {
-
-thread_local cudaStream_t current_stream = nullptr;
-
-void with_current(cudaStream_t stream, int, void (*run)(void*), void* argument) {
-  current_stream = stream;
-  run(argument);
-  current_stream = nullptr;
-}
 
 class KernelStream final : public device::Stream {
  public:

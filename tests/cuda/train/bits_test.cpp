@@ -10,13 +10,6 @@ namespace {
 
 constexpr std::int64_t kSteps = 3;
 
-struct Kind {
-  ModelFamily family;
-  Dtype dtype;
-};
-std::string name_of(const Kind& kind) { return std::string(word_of(kind.family)) + "_" + word_of(kind.dtype); }
-void PrintTo(const Kind& kind, std::ostream* out) { *out << name_of(kind); }
-
 class CudaRun : public testing::TestWithParam<Kind> {
  protected:
   void SetUp() override { reports_ = fake_cuda_reports(); }

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <ostream>
+#include <string>
 
 #include "device/device.h"
 #include "train/parts.h"
@@ -27,6 +29,14 @@ struct RunSetting {
   Durability durability;
 };
 extern const std::vector<RunSetting> kRunSettings;
+
+// What a run's bits depend on, as a test's parameter.
+struct Kind {
+  ModelFamily family;
+  Dtype dtype;
+};
+inline std::string name_of(const Kind& kind) { return std::string(word_of(kind.family)) + "_" + word_of(kind.dtype); }
+inline void PrintTo(const Kind& kind, std::ostream* out) { *out << name_of(kind); }
 
 inline constexpr std::int64_t kRunMicroBatches = 3;
 Config cuda_config(const RunSetting& setting, const ModelConfig& model, Dtype dtype, const TempFolder& folder);
