@@ -1,12 +1,12 @@
 #include "config/values.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <string_view>
 
 #include "core/bytes.h"
+#include "core/rates.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::config {
@@ -29,13 +29,6 @@ std::optional<std::vector<T>> list_of(const toml::node& node, ElementOf element_
 std::optional<std::pair<double, double>> as_pair(const std::optional<std::vector<double>>& values) {
   if (!values || values->size() != 2) return std::nullopt;
   return std::pair((*values)[0], (*values)[1]);
-}
-
-bool drop_suffix(std::string_view& text, std::string_view suffix) {
-  if (!text.ends_with(suffix)) return false;
-  text.remove_suffix(suffix.size());
-  while (text.ends_with(' ')) text.remove_suffix(1);
-  return true;
 }
 
 std::optional<std::uint64_t> parsed_bytes(std::string_view text) {
@@ -78,35 +71,14 @@ std::optional<double> byte_rate_of(const toml::node& node) {
   if (const auto number = real_of(node)) return number;
   const auto text = text_of(node);
   if (!text) return std::nullopt;
-  if (text->empty()) return 0.0;
-  std::string_view size = *text;
-  drop_suffix(size, "/s");
-  const auto bytes = parsed_bytes(size);
-  return bytes ? std::optional(static_cast<double>(*bytes)) : std::nullopt;
+  return text->empty() ? std::optional(0.0) : core::byte_rate_of(*text);
 }
 
 std::optional<double> flop_rate_of(const toml::node& node) {
   if (const auto number = real_of(node)) return number;
   const auto text = text_of(node);
   if (!text) return std::nullopt;
-  if (text->empty()) return 0.0;
-  std::string_view rest = *text;
-  if (drop_suffix(rest, "/s")) {
-    if (!drop_suffix(rest, "FLOP")) return std::nullopt;
-  } else {
-    drop_suffix(rest, "FLOP");
-  }
-  double factor = 1.0;
-  for (const auto& [prefix, value] : {std::pair{"k", 1e3}, std::pair{"M", 1e6}, std::pair{"G", 1e9}, std::pair{"T", 1e12}}) {
-    if (drop_suffix(rest, prefix)) {
-      factor = value;
-      break;
-    }
-  }
-  double number = 0.0;
-  const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
-  if (error != std::errc{} || end != rest.data() + rest.size()) return std::nullopt;
-  return number * factor;
+  return text->empty() ? std::optional(0.0) : core::flop_rate_of(*text);
 }
 
 namespace {
