@@ -79,9 +79,9 @@ enum class LearningRateDecay : std::uint8_t { constant, cosine, linear, wsd };
 template <>
 inline constexpr auto kWords<LearningRateDecay> = std::array{"constant", "cosine", "linear", "wsd"};
 
-enum class MomentFormat : std::uint8_t { fp32, bf16 };
+enum class MomentFormat : std::uint8_t { fp32, bf16, automatic };  // automatic: the planner's to say
 template <>
-inline constexpr auto kWords<MomentFormat> = std::array{"fp32", "bf16"};
+inline constexpr auto kWords<MomentFormat> = std::array{"fp32", "bf16", "auto"};
 
 // cufile: GPUDirect Storage. automatic never takes it.
 enum class EngineChoice : std::uint8_t { automatic, io_uring, threads, cufile };

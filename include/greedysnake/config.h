@@ -37,7 +37,7 @@ struct DataConfig {
 
 struct TrainConfig {
   std::int64_t steps = 1000;
-  std::int64_t micro_batches = 8;
+  std::int64_t micro_batches = 8;  // -1: auto
   std::int64_t micro_batch_size = 1;
   std::int64_t sequence_length = 1024;
   Dtype dtype = Dtype::bf16;
@@ -73,10 +73,12 @@ struct OptimizerConfig {
   MomentFormat moments = MomentFormat::fp32;
 };
 
+inline constexpr std::uint64_t kAutomaticBytes = ~std::uint64_t{0};
+
 struct MemoryConfig {
   std::string device = "cpu";
-  std::uint64_t device_budget = 2ULL << 30;
-  std::uint64_t host_budget = 4ULL << 30;
+  std::uint64_t device_budget = 2ULL << 30;  // kAutomaticBytes: auto
+  std::uint64_t host_budget = 4ULL << 30;    // likewise
 };
 
 // Fractions of an object on each tier; the rest is on SSD.
@@ -134,12 +136,18 @@ struct Config {
   RunConfig run;
   EmulateConfig emulate;
 
+  // The defaults with everything "auto" that is no part of the maths: placements, delay, budgets.
+  static Config automatic();
+
   // Reads and validates a TOML file. `overrides` are "section.key=value" with a TOML value or bare text. Relative paths in the file are
   // relative to the file, those in overrides to the current folder. Throws Error(usage): an unknown key is named with the nearest valid
   // one, a wrong type or a value out of range with what is allowed; Error(input) when the file can't be read.
   static Config load(const std::string& path, const std::vector<std::string>& overrides = {});
   static Config parse(const std::string& toml, const std::string& base_dir = ".", const std::vector<std::string>& overrides = {});
   void validate() const;                      // Error(usage)
+  // Whether it leaves anything to the planner: placements, budgets, micro-batches or moments that are "auto". (A delay that is "auto" is the
+  // planner's only beside one of these; else it is 0, or 1 under a guard.)
+  [[nodiscard]] bool leaves_choices() const;
   [[nodiscard]] std::string to_json() const;  // the whole config, defaults included, in the TOML's structure
 };
 

@@ -141,19 +141,19 @@ void refuse_other_shape(const Config& config, const Config& folder) {
 }
 
 Config from_toml(const std::string& text, const std::string& name, const std::filesystem::path& base,
-                 const std::vector<std::string>& overrides, const config::ModelOfRun& model_of_run = {}) {
+                 const std::vector<std::string>& overrides, const config::ModelOfRun& model_of_run = {}, const Config& initial = {}) {
   const toml::table table = parse_toml(text, name);
   const Sources sources{table, name, base, overrides};
-  Config config;
+  Config config = initial;
   apply(config, sources);
   if (!config.model.from.empty()) {
-    Config folder;
+    Config folder = initial;
     folder.model = hf::read_model_config(config.model.from);
     config = folder;
     apply(config, sources);
     refuse_other_shape(config, folder);
   } else if (std::optional<ModelConfig> model; model_of_run && !table.contains("model") && (model = model_of_run(config))) {
-    config = {};
+    config = initial;
     config.model = *std::move(model);
     apply(config, sources);
   }
@@ -178,8 +178,8 @@ std::string read_file(const std::string& path) {
 
 }  // namespace
 
-Config config::load(const std::string& path, const std::vector<std::string>& overrides, const ModelOfRun& model_of_run) {
-  return from_toml(read_file(path), path, std::filesystem::path(path).parent_path(), overrides, model_of_run);
+Config config::load(const std::string& path, const std::vector<std::string>& overrides, const ModelOfRun& model_of_run, const Config& initial) {
+  return from_toml(read_file(path), path, std::filesystem::path(path).parent_path(), overrides, model_of_run, initial);
 }
 
 Config Config::load(const std::string& path, const std::vector<std::string>& overrides) {

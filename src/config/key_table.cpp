@@ -86,7 +86,7 @@ void train_keys(std::vector<Key>& keys) {
   SectionKeys train(
       keys, "train.", [](auto& config) -> auto& { return config.train; });
   train.integer("steps", &TrainConfig::steps, count(1), "optimizer steps in all");
-  train.integer("micro_batches", &TrainConfig::micro_batches, count(1), "micro-batches a step (M)");
+  train.integer_or("micro_batches", &TrainConfig::micro_batches, count(1), "auto", "micro-batches a step (M), part of the maths; auto: the planner's (docs/planner.md)");
   train.integer("micro_batch_size", &TrainConfig::micro_batch_size, count(1), "rows a micro-batch");
   train.integer("sequence_length", &TrainConfig::sequence_length, at_most(kMostWide, 1), "tokens a row, at most `model.context`");
   train.choice("dtype", &TrainConfig::dtype, "of stored weights, activations and traffic");
@@ -103,7 +103,7 @@ void train_keys(std::vector<Key>& keys) {
   train.choice("order", &TrainConfig::order,
                "of micro-batches, part of the maths; auto: snake under vertical, ascending under horizontal, which allows no other");
   train.real_or("delay", &TrainConfig::delay, between(0, 1), "auto",
-                "fraction of the optimizer step that is delayed into the next forward pass");
+                "fraction of the optimizer step that is delayed into the next forward pass; auto: 0, with a guard 1, and the planner's where it chooses anything else");
   train.integer("seed", &TrainConfig::seed, at_least(0), "of initial weights, data order and dropout");
   train.integer("validate_every", &TrainConfig::validate_every, count(0), "steps between two validations; 0: none");
   train.integer("validation_batches", &TrainConfig::validation_batches, count(1),
@@ -135,17 +135,17 @@ void optimizer_keys(std::vector<Key>& keys) {
   optimizer.choice("decay", &OptimizerConfig::decay, "course of the learning rate after warm-up");
   optimizer.integer("decay_steps", &OptimizerConfig::decay_steps, count(0), "step at which decay ends, warm-up counted");
   optimizer.real("min_learning_rate", &OptimizerConfig::min_learning_rate, at_least(0), "where decay ends");
-  optimizer.choice("moments", &OptimizerConfig::moments, "how the moments are stored");
+  optimizer.choice("moments", &OptimizerConfig::moments, "how the moments are stored, part of the maths; auto: the planner's");
 }
 
 void memory_keys(std::vector<Key>& keys) {
   SectionKeys memory(
       keys, "memory.", [](auto& config) -> auto& { return config.memory; });
   memory.text("device", &MemoryConfig::device, "\"cpu\" or \"cuda:N\"", is_device, "where units are computed");
-  memory.bytes("device_budget", &MemoryConfig::device_budget,
-               "device memory the run may use; with the CPU as device, a part of host memory of its own");
-  memory.bytes("host_budget", &MemoryConfig::host_budget,
-               "host memory the run may use beside the device's and the base that is printed at start");
+  memory.bytes_or_auto("device_budget", &MemoryConfig::device_budget,
+                       "device memory the run may use; with the CPU as device, a part of host memory of its own; auto: what is free, less a margin");
+  memory.bytes_or_auto("host_budget", &MemoryConfig::host_budget,
+                       "host memory the run may use beside the device's and the base that is printed at start; auto: what is free, less a margin");
 }
 
 void placement_keys(std::vector<Key>& keys) {

@@ -73,6 +73,20 @@ class SectionKeys {
         [range](double value) { return value == -1.0 || range.contains(value); });
   }
 
+  // An integer, or `word`, which is kept as -1.
+  template <typename Section>
+  void integer_or(const char* name, std::int64_t Section::*field, Range range, const std::string& word, const char* meaning) {
+    add(
+        name, field, describe("\"" + word + "\" or an integer", range), meaning,
+        [word, range](const toml::node& node) {
+          if (node.value_exact<std::string>() == word) return std::optional(std::int64_t{-1});
+          const auto value = integer_of(node);
+          return value && range.contains(static_cast<double>(*value)) ? value : std::nullopt;
+        },
+        [word](std::int64_t value) { return value == -1 ? Json(word) : Json(value); },
+        [range](std::int64_t value) { return value == -1 || range.contains(static_cast<double>(value)); });
+  }
+
   template <typename Section>
   void boolean(const char* name, bool Section::*field, const char* meaning) {
     add(
@@ -133,10 +147,18 @@ class SectionKeys {
         });
   }
 
+  // A size, or "auto", which is kept as kAutomaticBytes.
   template <typename Section>
-  void bytes(const char* name, std::uint64_t Section::*field, const char* meaning) {
-    add(name, field, "a size above 0: bytes, or text with a unit such as \"4 GiB\"", meaning, bytes_of, to_json_as_is<std::uint64_t>,
-        [](std::uint64_t value) { return value > 0 && value <= std::numeric_limits<std::int64_t>::max(); });
+  void bytes_or_auto(const char* name, std::uint64_t Section::*field, const char* meaning) {
+    add(
+        name, field, "\"auto\" or a size above 0: bytes, or text with a unit such as \"4 GiB\"", meaning,
+        [](const toml::node& node) {
+          if (node.value_exact<std::string>() == "auto") return std::optional(kAutomaticBytes);
+          const auto bytes = bytes_of(node);
+          return bytes == kAutomaticBytes ? std::nullopt : bytes;
+        },
+        [](std::uint64_t value) { return value == kAutomaticBytes ? Json("auto") : Json(value); },
+        [](std::uint64_t value) { return value == kAutomaticBytes || (value > 0 && value <= std::numeric_limits<std::int64_t>::max()); });
   }
 
   template <typename Section>

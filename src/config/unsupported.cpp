@@ -23,14 +23,6 @@ struct Unsupported {
 constexpr std::array kUnsupported{
     Unsupported{"train.compute_dtype", [](const Config& c) { return c.memory.device != "cpu" && c.train.compute_dtype == ComputeDtype::fp32 && c.train.dtype != Dtype::fp32; },
                 "it is the CPU device that widens; on a GPU units compute in train.dtype: leave it at \"auto\", or set train.dtype = \"fp32\""},
-    Unsupported{"placement.weights", [](const Config& c) { return c.placement.weights.automatic; },
-                "this build has no planner; give fractions, as { device = 0.0, host = 0.0 }"},
-    Unsupported{"placement.optimizer", [](const Config& c) { return c.placement.optimizer.automatic; },
-                "this build has no planner; give fractions, as { device = 0.0, host = 0.0 }"},
-    Unsupported{"placement.activations", [](const Config& c) { return c.placement.activations.automatic; },
-                "this build has no planner; give fractions, as { device = 0.0, host = 1.0 }"},
-    Unsupported{"placement.gradients", [](const Config& c) { return c.placement.gradients.automatic; },
-                "this build has no planner; give a fraction, as { host = 1.0 }"},
     Unsupported{"run.snapshot_every", [](const Config& c) { return c.run.snapshot_every > 0 && c.run.durability != Durability::commit; },
                 "a snapshot is a copy of a commit, and run.durability = \"off\" makes none; set it to \"commit\""},
 };

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "config/keys.h"
+#include "config/to_toml.h"
 #include "config_text.h"
 
 namespace gsnake {
@@ -193,6 +194,29 @@ TEST(ConfigJson, ReadsBackAsItself) {
     }
   }
   EXPECT_EQ(Config::parse("", "/elsewhere", overrides).to_json(), config.to_json());
+}
+
+TEST(ConfigLeavesChoices, WhereItSaysAuto) {
+  EXPECT_FALSE(parsed("").leaves_choices());
+  EXPECT_FALSE(parsed("train.delay = \"auto\"").leaves_choices());  // which has a meaning by itself
+  for (const char* line : {"train.micro_batches = \"auto\"", "placement.weights = \"auto\"", "placement.optimizer = \"auto\"", "placement.activations = \"auto\"",
+                           "placement.gradients = \"auto\"", "memory.host_budget = \"auto\"", "memory.device_budget = \"auto\"", "optimizer.moments = \"auto\""}) {
+    const Config config = parsed(line);
+    EXPECT_TRUE(config.leaves_choices()) << line;
+    EXPECT_NO_THROW(config.validate()) << line;
+    EXPECT_NE(config.to_json().find("\"auto\""), std::string::npos) << line;
+    EXPECT_EQ(Config::parse(config::to_toml(config), "/elsewhere").to_json(), config.to_json()) << line;
+  }
+  const Config all = Config::automatic();
+  EXPECT_TRUE(all.leaves_choices());
+  EXPECT_EQ(all.train.micro_batches, Config().train.micro_batches);  // part of the maths
+  EXPECT_EQ(all.optimizer.moments, MomentFormat::fp32);
+}
+
+TEST(ConfigAsToml, SaysTheSame) {
+  const Config config = parsed("", {"data.train=[{ path = \"/a \\\"b\\\".bin\", weight = 0.5 }, { path = \"/c.bin\", weight = 2.5, mask = \"/m\" }]", "optimizer.betas=[0.8, 0.99]", "placement.weights={ host = 0.25 }",
+                                    "train.steps=7", "emulate.ssd_read=\"200 MB/s\"", "optimizer.learning_rate=1e-5", "train.loss_scale=\"dynamic\""});
+  EXPECT_EQ(Config::parse(config::to_toml(config), "/elsewhere").to_json(), config.to_json());
 }
 
 // Manifests are JSON: a run would fail at its first commit.

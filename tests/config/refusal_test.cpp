@@ -181,7 +181,6 @@ TEST(ConfigRefuses, ToBeValidWhenCodeSetsAValueOutOfRange) {
 
 TEST(ConfigRefuses, WhatThisBuildCannotDo) {
   const std::vector<std::pair<std::string, std::string>> cases{
-      {"placement.optimizer = \"auto\"", "placement.optimizer = \"auto\": this build has no planner"},
       {"run = { snapshot_every = 10, durability = \"off\" }", "run.snapshot_every = 10: a snapshot is a copy of a commit"},
   };
   for (const auto& [lines, message] : cases) EXPECT_THAT(refusal(minimal(lines)), HasSubstr(message)) << lines;
