@@ -1,11 +1,15 @@
-#include "simulation.h"
+#include "sim/simulation.h"
 
 #include <algorithm>
+#include <limits>
 #include <queue>
 #include <set>
+#include <stdexcept>
 #include <tuple>
+#include <utility>
 
-#include "schedule/footprint.h"
+#include "core/extent.h"
+#include "sim/speeds.h"
 
 namespace gsnake::sim {
 
@@ -13,148 +17,317 @@ using namespace schedule;
 
 namespace {
 
-
-struct Place {
-  std::size_t graph = 0;
-  TaskId task = -1;
-};
+constexpr double kNever = std::numeric_limits<double>::infinity();
+constexpr double kDone = 1e-12;  // seconds of work that rounding may leave
 
 class Simulation {
  public:
-  Simulation(const Program& program, const std::vector<Variant>& walk, const Rates& rates) : rates_(rates) {
-    for (std::size_t g = 0; g < walk.size(); ++g) {
-      SimulatedGraph& made = graphs_.emplace_back();
-      made.graph = &program.graph(walk[g]);
-      made.tasks.resize(made.graph->tasks.size());
-      for (std::size_t i = 0; i < made.tasks.size(); ++i) made.tasks[i].id = static_cast<TaskId>(i);
-      waiting_.push_back(made.graph->predecessors);
-      for (std::int32_t& count : waiting_.back()) ++count;  // until the graph is started
-      left_.push_back(made.tasks.size());
-      joins_.emplace_back(made.tasks.size());
-      if (g == 0) continue;
-      for (const Edge& edge : join(program.map, *graphs_[g - 1].graph, *made.graph)) {
-        joins_[g - 1][static_cast<std::size_t>(edge.from)].push_back(edge.to);
-        ++waiting_[g][static_cast<std::size_t>(edge.to)];
-      }
-    }
+  Simulation(const Program& program, const std::vector<Stop>& walk, const Machine& machine, const Rules& rules)
+      : program_(program), machine_(machine), rules_(rules), walk_(walk) {
+    for (std::size_t g = 0; g < walk.size(); ++g) add_graph(g);
   }
 
   std::vector<SimulatedGraph> run() {
-    for (std::size_t g = 0; g < std::min<std::size_t>(2, graphs_.size()); ++g) start(g);
-    while (!events_.empty()) {
-      const auto [time, order, place] = events_.top();
-      events_.pop();
-      now_ = time;
-      complete(place);
+    const std::size_t at_once = rules_.drains ? 1 : 2;
+    for (std::size_t g = 0; g < std::min(at_once, graphs_.size()); ++g) start(g);
+    begin_what_can();
+    while (under_way_ > 0 || !alarms_.empty()) advance();
+    for (const std::size_t left : left_) {
+      if (left > 0) throw std::logic_error("simulate: tasks wait for one another");
     }
     return std::move(graphs_);
   }
 
  private:
-  struct Event {
-    double time = 0.0;
-    std::uint64_t order = 0;  // of events at one time: as they were scheduled
+  struct Work {
     Place place;
+    double left = 0.0;  // seconds at full speed
+    double due = 0.0;   // it ends no sooner
+  };
+  enum class Phase : std::uint8_t { starts, is_due };
+  struct Alarm {
+    double time = 0.0;
+    std::uint64_t order = 0;  // of those at one time: as they were set
+    Phase phase = Phase::starts;
+    Work work;
   };
   struct Later {
-    bool operator()(const Event& a, const Event& b) const { return std::tie(a.time, a.order) > std::tie(b.time, b.order); }
+    bool operator()(const Alarm& a, const Alarm& b) const { return std::tie(a.time, a.order) > std::tie(b.time, b.order); }
   };
   struct LaneState {
     std::vector<Place> in_order;
     std::size_t next = 0;
-    std::set<std::tuple<std::size_t, std::int32_t, TaskId>> ready;  // graph, priority, task
-    std::size_t in_flight = 0;
-    double free_at = 0.0;
+    std::set<std::tuple<std::int32_t, std::int32_t, TaskId>> ready;  // graph, priority, task
+    std::vector<Work> at_work;
+    int in_hand = 0;  // those that wait for their time included
+    double emulated_until = 0.0;
+    Place freed_by{};
+  };
+  struct Readiness {
+    std::int32_t waiting = 0;
+    double since = 0.0;
+    Place by{};
   };
 
-  [[nodiscard]] const Task& task(const Place& place) const { return graphs_[place.graph].graph->tasks[static_cast<std::size_t>(place.task)]; }
+  void add_graph(std::size_t g) {
+    SimulatedGraph& made = graphs_.emplace_back();
+    made.graph = &program_.graph(walk_[g].variant);
+    made.tasks.resize(made.graph->tasks.size());
+    readiness_.emplace_back(made.tasks.size());
+    for (std::size_t i = 0; i < made.tasks.size(); ++i) {
+      made.tasks[i].carried_out = walk_[g].conditions.carry_out(made.graph->tasks[i]);
+      readiness_[g][i].waiting = made.graph->predecessors[i] + 1;  // until the graph is started
+    }
+    left_.push_back(made.tasks.size());
+    held_.emplace_back();
+    if (rules_.reads_state_late) hold_state_reads(g);
+    joins_.emplace_back(made.tasks.size());
+    if (g == 0) return;
+    for (const Edge& edge : join(program_.map, *graphs_[g - 1].graph, *made.graph)) {
+      joins_[g - 1][static_cast<std::size_t>(edge.from)].push_back(edge.to);
+      ++readiness_[g][static_cast<std::size_t>(edge.to)].waiting;
+    }
+  }
+
+  // Until the first head is through: what only an update of this step waits for.
+  void hold_state_reads(std::size_t g) {
+    const Graph& graph = *graphs_[g].graph;
+    if (std::none_of(graph.tasks.begin(), graph.tasks.end(), [](const Task& task) { return task.op == Op::head; })) return;
+    for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
+      const std::span<const TaskId> successors = graph.successors_of(static_cast<TaskId>(i));
+      const auto updates_now = [&](TaskId successor) {
+        const Task& task = graph.tasks[static_cast<std::size_t>(successor)];
+        return task.op == Op::update && task.step_offset == 0;
+      };
+      if (graph.tasks[i].op != Op::read || !reads_state(graph, graph.tasks[i]) || std::none_of(successors.begin(), successors.end(), updates_now)) continue;
+      ++readiness_[g][i].waiting;
+      held_[g].push_back(static_cast<TaskId>(i));
+    }
+  }
+
+  [[nodiscard]] bool reads_state(const Graph& graph, const Task& read) const {
+    const int extent = graph.find(read, Role::source)->resource - static_cast<int>(program_.map.buffers.size());
+    const core::ExtentKind kind = program_.map.extents[static_cast<std::size_t>(extent)].kind;
+    return core::is_state(kind) && kind != core::ExtentKind::weights;
+  }
+
+  [[nodiscard]] const Task& task(const Place& place) const { return graphs_[static_cast<std::size_t>(place.graph)].graph->tasks[static_cast<std::size_t>(place.task)]; }
+  SimulatedTask& times(const Place& place) { return graphs_[static_cast<std::size_t>(place.graph)].tasks[static_cast<std::size_t>(place.task)]; }
+  Readiness& readiness(const Place& place) { return readiness_[static_cast<std::size_t>(place.graph)][static_cast<std::size_t>(place.task)]; }
   LaneState& state(Lane lane) { return lanes_[static_cast<std::size_t>(lane)]; }
-  [[nodiscard]] std::int32_t& waiting(const Place& place) { return waiting_[place.graph][static_cast<std::size_t>(place.task)]; }
 
   void start(std::size_t g) {
     for (std::size_t i = 0; i < graphs_[g].tasks.size(); ++i) {
-      const Place place{g, static_cast<TaskId>(i)};
+      const Place place{static_cast<std::int32_t>(g), static_cast<TaskId>(i)};
       const Lane lane = task(place).lane;
       if (runs_in_order(lane)) state(lane).in_order.push_back(place);
-      settle(place);
+      settle(place, last_);
     }
-    for (int lane = 0; lane < kLaneCount; ++lane) dispatch(static_cast<Lane>(lane));
   }
 
-  void settle(const Place& place) {
-    if (--waiting(place) > 0) return;
-    const Task& ready = task(place);
-    if (!runs_in_order(ready.lane)) state(ready.lane).ready.insert({place.graph, ready.priority, place.task});
+  void settle(const Place& place, const Place& by) {
+    Readiness& own = readiness(place);
+    if (--own.waiting > 0) return;
+    own.since = now_;
+    own.by = by;
+    const Lane lane = task(place).lane;
+    if (runs_in_order(lane)) return;
+    if (times(place).carried_out) {
+      state(lane).ready.insert({place.graph, task(place).priority, place.task});
+    } else {
+      passed_over_.push_back(place);
+    }
   }
 
-  void dispatch(Lane lane) {
+  void begin_what_can() {
+    for (bool more = true; more;) {
+      more = false;
+      while (!passed_over_.empty()) {
+        const Place place = passed_over_.back();
+        passed_over_.pop_back();
+        times(place).begin = times(place).end = now_;
+        times(place).after = readiness(place).by;
+        complete(place);
+      }
+      for (int lane = 0; lane < kLaneCount; ++lane) more = begin_on(static_cast<Lane>(lane)) || more;
+    }
+  }
+
+  bool begin_on(Lane lane) {
     LaneState& own = state(lane);
+    bool begun = false;
     if (runs_in_order(lane)) {
-      if (own.in_flight > 0 || own.next == own.in_order.size() || waiting(own.in_order[own.next]) > 0) return;
-      begin(lane, own.in_order[own.next++]);
-      return;
+      while (own.in_hand == 0 && own.next < own.in_order.size() && readiness(own.in_order[own.next]).waiting == 0) {
+        begin(own, own.in_order[own.next++]);
+        begun = true;
+      }
+      return begun;
     }
-    const std::size_t most = lane == Lane::ssd_read || lane == Lane::ssd_write ? schedule::kSsdTasksInFlight : 1;
-    while (own.in_flight < most && !own.ready.empty()) {
+    while (own.in_hand < machine_.lane(lane).at_once && !own.ready.empty()) {
       const auto [graph, priority, id] = *own.ready.begin();
       own.ready.erase(own.ready.begin());
-      begin(lane, {graph, id});
+      begin(own, {graph, id});
+      begun = true;
+    }
+    return begun;
+  }
+
+  void begin(LaneState& own, const Place& place) {
+    const Task& begun = task(place);
+    const LaneModel& model = machine_.lane(begun.lane);
+    SimulatedTask& when = times(place);
+    const Readiness& ready = readiness(place);
+    when.begin = now_;
+    when.after = ready.since < now_ ? own.freed_by : ready.by;
+    if (!when.carried_out) {
+      when.end = now_;
+      own.freed_by = place;
+      return complete(place);
+    }
+    ++own.in_hand;
+    Work work{place, machine_.seconds(begun), 0.0};
+    if (model.emulated > 0.0) {
+      const double amount = begun.lane == Lane::compute ? begun.flops : static_cast<double>(begun.bytes);
+      work.due = own.emulated_until = std::max(own.emulated_until, now_) + amount / model.emulated;
+    }
+    if (model.latency > 0.0) {
+      set_alarm(now_ + model.latency, Phase::starts, work);
+    } else {
+      set_to_work(work);
     }
   }
 
-  void begin(Lane lane, const Place& place) {
-    LaneState& own = state(lane);
-    const Task& begun = task(place);
-    const double amount = lane == Lane::compute ? begun.flops : static_cast<double>(begun.bytes);
-    const double rate = rates_[static_cast<std::size_t>(lane)];
-    SimulatedTask& times = graphs_[place.graph].tasks[static_cast<std::size_t>(place.task)];
-    times.begin = std::max(own.free_at, now_);
-    times.end = own.free_at = times.begin + (rate > 0.0 ? amount / rate : 0.0);
-    ++own.in_flight;
-    events_.push({times.end, scheduled_++, place});
+  void set_alarm(double time, Phase phase, const Work& work) { alarms_.push({time, alarms_set_++, phase, work}); }
+
+  void set_to_work(const Work& work) {
+    LaneState& own = state(task(work.place).lane);
+    own.at_work.push_back(work);
+    ++under_way_;
+    speeds_hold_ = false;
+  }
+
+  void find_speeds() {
+    if (speeds_hold_) return;
+    LaneCounts counts{};
+    for (std::size_t lane = 0; lane < counts.size(); ++lane) counts[lane] = static_cast<int>(lanes_[lane].at_work.size());
+    speeds_ = speeds_of(machine_, counts);
+    speeds_hold_ = true;
+  }
+
+  // To the next instant at which something happens.
+  void advance() {
+    find_speeds();
+    double next = alarms_.empty() ? kNever : alarms_.top().time;
+    for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
+      for (const Work& work : lanes_[lane].at_work) next = std::min(next, now_ + work.left / speeds_[lane]);
+    }
+    const double seconds = next - now_;
+    now_ = next;
+    for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
+      for (Work& work : lanes_[lane].at_work) work.left -= seconds * speeds_[lane];
+    }
+    end_what_is_done();
+    while (!alarms_.empty() && alarms_.top().time <= now_) {
+      const Alarm alarm = alarms_.top();
+      alarms_.pop();
+      if (alarm.phase == Phase::starts) {
+        set_to_work(alarm.work);
+      } else {
+        end(alarm.work);
+      }
+    }
+    begin_what_can();
+  }
+
+  void end_what_is_done() {
+    for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
+      std::vector<Work>& at_work = lanes_[lane].at_work;
+      for (std::size_t i = 0; i < at_work.size();) {
+        // What is left may be less than the clock can tell apart.
+        if (at_work[i].left > kDone && now_ + at_work[i].left / speeds_[lane] > now_) {
+          ++i;
+          continue;
+        }
+        const Work done = at_work[i];
+        at_work.erase(at_work.begin() + static_cast<std::ptrdiff_t>(i));
+        --under_way_;
+        speeds_hold_ = false;
+        if (done.due > now_) {
+          set_alarm(done.due, Phase::is_due, done);
+        } else {
+          end(done);
+        }
+      }
+    }
+  }
+
+  void end(const Work& work) {
+    LaneState& own = state(task(work.place).lane);
+    --own.in_hand;
+    own.freed_by = work.place;
+    times(work.place).end = now_;
+    complete(work.place);
   }
 
   void complete(const Place& place) {
-    const Graph& graph = *graphs_[place.graph].graph;
-    const auto i = static_cast<std::size_t>(place.task);
-    --state(task(place).lane).in_flight;
-    for (TaskId successor : graph.successors_of(place.task)) settle({place.graph, successor});
-    for (TaskId successor : joins_[place.graph][i]) settle({place.graph + 1, successor});
-    if (--left_[place.graph] == 0 && place.graph + 2 < graphs_.size()) start(place.graph + 2);
-    for (int lane = 0; lane < kLaneCount; ++lane) dispatch(static_cast<Lane>(lane));
+    const auto g = static_cast<std::size_t>(place.graph);
+    last_ = place;
+    for (TaskId successor : graphs_[g].graph->successors_of(place.task)) settle({place.graph, successor}, place);
+    for (TaskId successor : joins_[g][static_cast<std::size_t>(place.task)]) settle({place.graph + 1, successor}, place);
+    if (task(place).op == Op::head) {
+      for (TaskId held : std::exchange(held_[g], {})) settle({place.graph, held}, place);
+    }
+    const std::size_t next = g + (rules_.drains ? 1 : 2);
+    if (--left_[g] == 0 && next < graphs_.size()) start(next);
   }
 
-  const Rates rates_;
+  const Program& program_;
+  const Machine& machine_;
+  const Rules rules_;
+  const std::vector<Stop>& walk_;
   std::vector<SimulatedGraph> graphs_;
-  std::vector<std::vector<std::int32_t>> waiting_;      // by graph and task
+  std::vector<std::vector<Readiness>> readiness_;        // by graph and task
   std::vector<std::vector<std::vector<TaskId>>> joins_;  // by graph and task: in the next graph
-  std::vector<std::size_t> left_;
+  std::vector<std::vector<TaskId>> held_;                // by graph: until its first head is through
+  std::vector<std::size_t> left_;                        // by graph: tasks
   std::array<LaneState, kLaneCount> lanes_;
-  std::priority_queue<Event, std::vector<Event>, Later> events_;
-  std::uint64_t scheduled_ = 0;
+  std::vector<Place> passed_over_;
+  std::priority_queue<Alarm, std::vector<Alarm>, Later> alarms_;
+  std::uint64_t alarms_set_ = 0;
+  LaneSpeeds speeds_{};
+  bool speeds_hold_ = false;
+  int under_way_ = 0;  // tasks at work
   double now_ = 0.0;
+  Place last_{};
 };
 
 }  // namespace
 
 double SimulatedGraph::first_begin(Lane lane) const {
-  double first = 1e300;
-  for (const SimulatedTask& task : tasks) {
-    if (graph->tasks[static_cast<std::size_t>(task.id)].lane == lane) first = std::min(first, task.begin);
+  double first = kNever;
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (graph->tasks[i].lane == lane && tasks[i].carried_out) first = std::min(first, tasks[i].begin);
   }
   return first;
 }
 
 double SimulatedGraph::last_end(Lane lane) const {
   double last = 0.0;
-  for (const SimulatedTask& task : tasks) {
-    if (graph->tasks[static_cast<std::size_t>(task.id)].lane == lane) last = std::max(last, task.end);
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (graph->tasks[i].lane == lane && tasks[i].carried_out) last = std::max(last, tasks[i].end);
   }
   return last;
 }
 
-std::vector<SimulatedGraph> simulate(const Program& program, const std::vector<Variant>& walk, const Rates& rates) {
-  return Simulation(program, walk, rates).run();
+double SimulatedGraph::results_at() const {
+  for (std::size_t i = tasks.size(); i-- > 0;) {
+    if (graph->tasks[i].op == Op::conclude) return tasks[i].end;
+  }
+  return 0.0;
+}
+
+std::vector<SimulatedGraph> simulate(const Program& program, const std::vector<Stop>& walk, const Machine& machine, const Rules& rules) {
+  return Simulation(program, walk, machine, rules).run();
 }
 
 }  // namespace gsnake::sim

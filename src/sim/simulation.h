@@ -1,5 +1,5 @@
-// A walk through a program's graphs on made-up hardware, in made-up time: what lanes do when nothing but their rates and the graph's edges
-// hold them up. Follows the executor's rules: lanes in order, ready-queues by priority, bounded work in flight, two graphs at a time.
+// A walk through a program's graphs on a machine that is described by numbers, in made-up time. Follows the executor's rules: lanes in order,
+// ready-queues by priority, bounded work in flight, two graphs at a time. Tasks that need the same thing at the same time slow one another.
 #pragma once
 
 #include <array>
@@ -7,23 +7,38 @@
 #include <vector>
 
 #include "schedule/graph.h"
+#include "sim/machine.h"
 
 namespace gsnake::sim {
 
 using schedule::Graph;
-using schedule::Lane;
 using schedule::Program;
 using schedule::TaskId;
 using schedule::Variant;
-using schedule::kLaneCount;
 
-// What a lane gets through in a second: bytes, on the compute lane FLOPs. 0: all it is given, at once.
-using Rates = std::array<double, kLaneCount>;
+// One graph of a walk.
+struct Stop {
+  Variant variant = Variant::train;
+  schedule::Conditions conditions{};
+};
+
+// How other systems differ from this one, beside their graphs.
+struct Rules {
+  bool drains = false;           // a graph begins when the one before has ended
+  bool reads_state_late = false;  // what an update of this step reads beside the weights is fetched from the turn on
+};
+
+struct Place {
+  std::int32_t graph = -1;
+  TaskId task = -1;
+};
 
 struct SimulatedTask {
-  TaskId id = -1;
   double begin = 0.0;  // seconds
   double end = 0.0;
+  bool carried_out = true;
+  // What it began behind: the task that ended last of those it waits for or, on its lane, of those before it. Nothing: the start.
+  Place after{};
 };
 
 struct SimulatedGraph {
@@ -31,8 +46,10 @@ struct SimulatedGraph {
   std::vector<SimulatedTask> tasks;  // by id
   [[nodiscard]] double first_begin(Lane lane) const;
   [[nodiscard]] double last_end(Lane lane) const;
+  // When its losses are known.
+  [[nodiscard]] double results_at() const;
 };
 
-std::vector<SimulatedGraph> simulate(const Program& program, const std::vector<Variant>& walk, const Rates& rates);
+std::vector<SimulatedGraph> simulate(const Program& program, const std::vector<Stop>& walk, const Machine& machine, const Rules& rules = {});
 
 }  // namespace gsnake::sim

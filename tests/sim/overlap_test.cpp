@@ -54,9 +54,9 @@ double most_bytes(const Graph& graph, const std::vector<Lane>& lanes) {
 }
 
 // The slow lanes move a byte in a second; the others take `share` of the slowest one's time.
-sim::Rates rates_of(const Graph& graph, const std::vector<Lane>& slow, double share) {
+std::array<double, kLaneCount> rates_of(const Graph& graph, const std::vector<Lane>& slow, double share) {
   const double limit = most_bytes(graph, slow);
-  sim::Rates rates{};
+  std::array<double, kLaneCount> rates{};
   for (Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer}) {
     const bool is_slow = std::find(slow.begin(), slow.end(), lane) != slow.end();
     rates[static_cast<std::size_t>(lane)] = is_slow ? 1.0 : static_cast<double>(graph.lane_bytes(lane)) / (share * limit);
@@ -75,10 +75,10 @@ struct Outcome {
 Outcome run(const Problem& problem, const std::vector<Lane>& slow, double share) {
   const Program program = build_program(problem, generous(problem));
   const Variant steady = program.delayed ? Variant::train : Variant::train_first;
-  std::vector<Variant> walk{Variant::load, Variant::train_first};
-  walk.resize(kGraphs, steady);
+  std::vector<sim::Stop> walk{{Variant::load}, {Variant::train_first}};
+  walk.resize(kGraphs, {steady});
   const Graph& graph = program.graph(steady);
-  const auto graphs = sim::simulate(program, walk, rates_of(graph, slow, share));
+  const auto graphs = sim::simulate(program, walk, machine_of(rates_of(graph, slow, share)));
   Outcome outcome;
   constexpr std::size_t kFirst = 3;  // of the steady ones; before it the pipeline fills
   const double seconds = graphs.back().last_end(Lane::compute) - graphs[kFirst].last_end(Lane::compute);
@@ -121,10 +121,10 @@ TEST(Overlap, OfGradientsInHostMemoryIsBoundedByWhatBackwardComputes) {
 TEST(Overlap, NeedsSlotsToRunAhead) {
   const Problem problem = streamed(0.0, 2, ScheduleKind::vertical, 0.0);
   const Program program = build_program(problem, minimum_pools(problem));
-  std::vector<Variant> walk{Variant::load};
-  walk.resize(kGraphs, Variant::train_first);
+  std::vector<sim::Stop> walk{{Variant::load}};
+  walk.resize(kGraphs, {Variant::train_first});
   const Graph& graph = program.graph(Variant::train_first);
-  const auto graphs = sim::simulate(program, walk, rates_of(graph, {Lane::ssd_write}, 0.5));
+  const auto graphs = sim::simulate(program, walk, machine_of(rates_of(graph, {Lane::ssd_write}, 0.5)));
   EXPECT_GT(graphs.back().last_end(Lane::compute) / static_cast<double>(kGraphs - 1) / most_bytes(graph, {Lane::ssd_write}), 1.5);
 }
 

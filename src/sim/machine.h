@@ -1,0 +1,60 @@
+// What a graph is simulated on: how long each task takes by itself, and what tasks take from one another.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "schedule/graph.h"
+#include "sim/profile.h"
+
+namespace gsnake::sim {
+
+using schedule::Lane;
+using schedule::kLaneCount;
+
+// What lanes share. The first two in cores and bytes a second; the others as a part of what the drives do alone.
+enum class Resource : std::uint8_t { cores, dram, ssd_read, ssd_write, drives };
+inline constexpr int kResources = 5;
+inline constexpr std::array<const char*, kResources> kResourceNames{"cores", "dram", "ssd_read", "ssd_write", "drives"};
+
+using PerResource = std::array<double, kResources>;
+
+// Of one lane. A task takes `latency`, in which it uses nothing, and then seconds(task) at full speed, less where what it uses is short.
+struct LaneModel {
+  double latency = 0.0;
+  int at_once = 1;        // tasks in hand
+  PerResource uses{};     // by one task at full speed
+  double emulated = 0.0;  // amount a second ([emulate]): tasks end no sooner than one after another at this rate; 0: not capped
+};
+
+struct Machine {
+  std::array<LaneModel, kLaneCount> lanes;
+  PerResource capacity{};  // 0: no limit
+  RateCurve read_curve;    // of ssd_read, by tasks in flight; empty: capacity's
+  RateCurve write_curve;
+  std::array<double, kLaneCount> rates{};  // bytes a second of a task by itself; 0: it takes no time. Compute: FLOP/s, of units that no time is known of
+  std::vector<UnitSeconds> units;          // by unit; may be empty
+  double commit_seconds = 0.0;
+
+  // Of a task by itself at full speed.
+  [[nodiscard]] double seconds(const schedule::Task& task) const;
+  [[nodiscard]] double capacity_of(Resource resource, int in_flight) const;
+  [[nodiscard]] const LaneModel& lane(Lane lane) const { return lanes[static_cast<std::size_t>(lane)]; }
+};
+
+// Lanes that share nothing, with these rates: bytes a second, on the compute lane FLOP/s; 0: no time.
+Machine machine_of(const std::array<double, kLaneCount>& rates);
+
+// What of a profile a problem's lanes meet.
+struct Workload {
+  std::string weights = "fp32";          // the dtype in which they are stored
+  std::string computes_in = "fp32";
+  double tokens = 0.0;                   // of a micro-batch
+  std::vector<std::string> unit_keys;    // by unit: what its time is looked up by
+  std::array<double, kLaneCount> emulated{};
+};
+
+// Throws Error(usage) where the profile says nothing of how fast this dtype is computed or updated.
+Machine machine_of(const MachineProfile& profile, const Workload& workload);
+
+}  // namespace gsnake::sim

@@ -1,0 +1,154 @@
+#include "sim/prediction.h"
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+
+#include "sim/timeline.h"
+
+namespace gsnake::sim {
+namespace {
+
+constexpr std::size_t kStepsToSettle = 2;  // after the first, until the pipeline is full
+constexpr std::size_t kMostSteadySteps = 16;
+constexpr std::size_t kShown = 2;  // steps of a timeline
+
+// load, the first step, and so many that the last ones are steady.
+std::vector<Stop> walk_of(const Program& program, int commit_every, std::size_t steady) {
+  std::vector<Stop> walk{{Variant::load, {}}};
+  const Variant later = program.delayed ? Variant::train : Variant::train_first;
+  const auto commits = [&](std::size_t step) { return program.map.problem.commits && step % static_cast<std::size_t>(commit_every) == 0; };
+  for (std::size_t step = 1; step <= 1 + kStepsToSettle + steady; ++step) {
+    walk.push_back({step == 1 ? Variant::train_first : later, {commits(step), step > 1 && commits(step - 1), false, {}}});
+  }
+  return walk;
+}
+
+struct Window {
+  double begin = 0.0;
+  double end = 0.0;
+  double steps = 1.0;
+};
+
+double busy_in(const std::vector<SimulatedGraph>& graphs, Lane lane, const Window& window) {
+  std::vector<std::pair<double, double>> spans;
+  for (const SimulatedGraph& graph : graphs) {
+    for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
+      const SimulatedTask& task = graph.tasks[i];
+      const double begin = std::max(task.begin, window.begin);
+      const double end = std::min(task.end, window.end);
+      if (graph.graph->tasks[i].lane == lane && task.carried_out && end > begin) spans.emplace_back(begin, end);
+    }
+  }
+  std::sort(spans.begin(), spans.end());
+  double busy = 0.0;
+  double until = window.begin;
+  for (const auto& [begin, end] : spans) {
+    busy += std::max(0.0, end - std::max(begin, until));
+    until = std::max(until, end);
+  }
+  return busy / window.steps;
+}
+
+// That all tasks of a lane take by themselves, as many at once as may be.
+double limit_of(const Graph& graph, const schedule::Conditions& conditions, Lane lane, const Machine& machine) {
+  double seconds = 0.0;
+  double latency = 0.0;
+  double amount = 0.0;
+  for (const schedule::Task& task : graph.tasks) {
+    if (task.lane != lane || !conditions.carry_out(task)) continue;
+    seconds += machine.seconds(task);
+    latency += machine.lane(lane).latency;
+    amount += lane == Lane::compute ? task.flops : static_cast<double>(task.bytes);
+  }
+  const LaneModel& model = machine.lane(lane);
+  double at_once = model.at_once;
+  for (int r = 0; r < kResources; ++r) {
+    const double capacity = machine.capacity_of(static_cast<Resource>(r), model.at_once);
+    const double used = model.uses[static_cast<std::size_t>(r)];
+    if (capacity > 0.0 && used > 0.0) at_once = std::min(at_once, capacity / used);
+  }
+  const double alone = seconds / at_once + latency / model.at_once;
+  return model.emulated > 0.0 ? std::max(alone, amount / model.emulated) : alone;
+}
+
+// Backwards from the last results, each task to the one that it began behind, as far as the window goes.
+std::vector<PathPart> critical_path(const std::vector<SimulatedGraph>& graphs, const Window& window) {
+  const std::vector<schedule::Task>& last = graphs.back().graph->tasks;
+  const auto conclude = std::find_if(last.rbegin(), last.rend(), [](const schedule::Task& task) { return task.op == schedule::Op::conclude; });
+  Place place{static_cast<std::int32_t>(graphs.size()) - 1, static_cast<TaskId>(last.rend() - conclude) - 1};
+  std::map<std::string, PathPart> parts;
+  double until = window.end;
+  while (place.graph >= 0 && until > window.begin) {
+    const SimulatedGraph& graph = graphs[static_cast<std::size_t>(place.graph)];
+    const SimulatedTask& time = graph.tasks[static_cast<std::size_t>(place.task)];
+    const schedule::Task& task = graph.graph->tasks[static_cast<std::size_t>(place.task)];
+    const std::string what = std::string(schedule::kLaneNames[static_cast<std::size_t>(task.lane)]) + ": " + schedule::kOpNames[static_cast<std::size_t>(task.op)];
+    PathPart& part = parts[what];
+    part.what = what;
+    part.seconds += (until - std::max(time.begin, window.begin)) / window.steps;
+    part.tasks += 1.0 / window.steps;
+    until = std::min(until, time.begin);
+    place = time.after;
+  }
+  std::vector<PathPart> sorted;
+  for (auto& [what, part] : parts) {
+    if (part.seconds > 0.0) sorted.push_back(std::move(part));
+  }
+  std::sort(sorted.begin(), sorted.end(), [](const PathPart& a, const PathPart& b) { return a.seconds > b.seconds; });
+  return sorted;
+}
+
+}  // namespace
+
+Lane Prediction::binds() const {
+  const auto longest = std::max_element(lanes.begin(), lanes.end(), [](const LaneTime& a, const LaneTime& b) { return a.limit < b.limit; });
+  return static_cast<Lane>(longest - lanes.begin());
+}
+
+Prediction predict(const Program& program, const Machine& machine, const PredictionOptions& options) {
+  if (!program.map.problem.trains()) throw std::logic_error("predict: nothing is trained");
+  // Whole rounds of commits; the more steps, the less it counts where in a step the results come.
+  constexpr std::size_t kTasksWalked = 200'000;
+  const std::size_t affordable = std::clamp<std::size_t>(kTasksWalked / program.graph(Variant::train_first).tasks.size(), kShown, kMostSteadySteps);
+  const auto round = std::clamp<std::size_t>(static_cast<std::size_t>(options.commit_every), 1, affordable);
+  const std::size_t steady = affordable / round * round;
+  const std::vector<Stop> walk = walk_of(program, options.commit_every, steady);
+  const std::vector<SimulatedGraph> graphs = simulate(program, walk, machine, options.rules);
+  const std::size_t first_steady = graphs.size() - steady;
+  const Window window{graphs[first_steady - 1].results_at(), graphs.back().results_at(), static_cast<double>(steady)};
+
+  Prediction prediction;
+  double load_end = 0.0;
+  for (const SimulatedTask& task : graphs.front().tasks) load_end = std::max(load_end, task.end);
+  for (std::size_t g = 1; g < first_steady; ++g) prediction.step_seconds.push_back(graphs[g].results_at() - (g == 1 ? load_end : graphs[g - 1].results_at()));
+  prediction.step_seconds.push_back((window.end - window.begin) / window.steps);
+  for (int lane = 0; lane < kLaneCount; ++lane) {
+    LaneTime& time = prediction.lanes[static_cast<std::size_t>(lane)];
+    time.busy = busy_in(graphs, static_cast<Lane>(lane), window);
+    for (std::size_t g = first_steady; g < graphs.size(); ++g) time.limit += limit_of(*graphs[g].graph, walk[g].conditions, static_cast<Lane>(lane), machine) / window.steps;
+  }
+  prediction.critical_path = critical_path(graphs, window);
+  double read = 0.0;
+  double written = 0.0;
+  for (std::size_t g = first_steady; g < graphs.size(); ++g) {
+    read += static_cast<double>(graphs[g].graph->lane_bytes(Lane::ssd_read, walk[g].conditions)) / window.steps;
+    written += static_cast<double>(graphs[g].graph->lane_bytes(Lane::ssd_write, walk[g].conditions)) / window.steps;
+  }
+  prediction.ssd_read_bytes = static_cast<std::uint64_t>(read);
+  prediction.ssd_write_bytes = static_cast<std::uint64_t>(written);
+  if (options.timeline) {
+    const std::size_t first = graphs.size() - kShown;
+    prediction.timeline = timeline_of(graphs, first, static_cast<std::int64_t>(first));
+    prediction.host_memory = memory_of(program, graphs, first, schedule::Space::host);
+    prediction.device_memory = memory_of(program, graphs, first, schedule::Space::device);
+  }
+  return prediction;
+}
+
+double terabytes_a_day(std::uint64_t bytes_a_step, double seconds_a_step) {
+  constexpr double kDay = 86400.0;
+  return seconds_a_step > 0.0 ? static_cast<double>(bytes_a_step) / 1e12 / seconds_a_step * kDay : 0.0;
+}
+
+}  // namespace gsnake::sim

@@ -1,0 +1,69 @@
+// What a simulation says of a run's steps.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sim/simulation.h"
+
+namespace gsnake::sim {
+
+struct LaneTime {
+  double busy = 0.0;   // seconds of a steady step in which the lane has a task in hand
+  double limit = 0.0;  // seconds that its tasks of a step take if nothing holds them up
+};
+
+// A kind of work on the way that a step's length goes.
+struct PathPart {
+  std::string what;  // "ssd_read: read"
+  double seconds = 0.0;  // of a steady step
+  double tasks = 0.0;    // likewise
+};
+
+struct TimelineTask {
+  Lane lane = Lane::compute;
+  int row = 0;  // of the lane's tasks that are in hand at once
+  std::string name;
+  std::int64_t step = 0;  // from 1
+  double begin = 0.0;     // seconds from the timeline's start
+  double end = 0.0;
+  std::uint64_t bytes = 0;
+};
+
+// Bytes in use from then on.
+struct MemoryPoint {
+  double seconds = 0.0;  // from the timeline's start
+  std::uint64_t bytes = 0;
+};
+
+struct Prediction {
+  std::vector<double> step_seconds;  // of the first steps; the last of them is the steady one
+  std::array<LaneTime, kLaneCount> lanes{};
+  std::vector<PathPart> critical_path;  // longest first; its parts sum to the steady step
+  std::uint64_t ssd_read_bytes = 0;     // of a steady step
+  std::uint64_t ssd_write_bytes = 0;
+  std::vector<TimelineTask> timeline;   // of the last two steps, where it was asked for
+  std::vector<MemoryPoint> host_memory;    // homes and the slots that hold something
+  std::vector<MemoryPoint> device_memory;
+
+  [[nodiscard]] double step() const { return step_seconds.empty() ? 0.0 : step_seconds.back(); }
+  // The lane whose work of a step takes longest by itself.
+  [[nodiscard]] Lane binds() const;
+};
+
+struct PredictionOptions {
+  int commit_every = 1;
+  bool timeline = false;
+  Rules rules{};
+};
+
+// Of a program that trains.
+Prediction predict(const Program& program, const Machine& machine, const PredictionOptions& options = {});
+
+// TB a day that training writes, at so many bytes a step.
+double terabytes_a_day(std::uint64_t bytes_a_step, double seconds_a_step);
+
+}  // namespace gsnake::sim

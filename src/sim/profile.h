@@ -1,0 +1,122 @@
+// What a machine can do, as a TOML file has it (docs/planner.md): measured by `gsnake plan`, or put together from published figures for hardware
+// that one does not have.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gsnake::sim {
+
+// Bytes a second with so many blocks in flight.
+struct RatePoint {
+  double in_flight = 1.0;
+  double per_second = 0.0;
+};
+using RateCurve = std::vector<RatePoint>;  // ascending; empty: no limit
+
+// Between points: on their chord. Beyond the last, and before the first: as there.
+double rate_at(const RateCurve& curve, double in_flight);
+
+struct SsdProfile {
+  std::string path;        // the folder that was measured; of a profile from figures: empty
+  std::string drive;       // its name
+  RateCurve read;          // alone
+  RateCurve write;         // alone
+  // Reads and writes at once get through shares r and w of what they do alone, with r + w at most this: 1 where they take from one another,
+  // 2 where neither feels the other.
+  double both = 1.0;
+  double rated_terabytes = 0.0;  // that may be written in its life (TBW); 0: not known
+};
+
+// Of a lane's work beside the rate: what it takes of what all lanes share, at full rate.
+struct Share {
+  double cores = 0.0;  // of CpuProfile::cores, by one task
+  double dram = 0.0;   // bytes that cross host memory's bus for each byte that the lane counts; compute: bytes a second
+};
+
+struct CopyProfile {
+  double per_second = 0.0;  // bytes; 0: no limit
+  double latency = 0.0;     // seconds a copy
+  Share share;
+};
+
+// Bytes that an update reads and writes, a second, on one thread.
+struct OptimizerRate {
+  std::string dtype;  // of the weights: fp32, bf16, fp16
+  double per_second = 0.0;
+};
+
+struct OptimizerProfile {
+  int threads = 1;
+  double latency = 0.0;
+  std::vector<OptimizerRate> rates;
+  Share share;
+};
+
+struct ComputeRate {
+  std::string dtype;         // that is computed in
+  double per_second = 0.0;   // FLOP, of a block with many tokens
+  double half_tokens = 0.0;  // of a micro-batch, with which half of that is reached
+};
+
+// Of one micro-batch of one kind of unit; 0: not measured.
+struct UnitSeconds {
+  double forward = 0.0;
+  double backward = 0.0;  // recomputation included; of a head: forward and backward
+  double opening = 0.0;   // more for the first micro-batch of each visit: widening its weights
+};
+
+// Measured, of a unit of this key (plan::unit_key()).
+struct UnitTime {
+  std::string key;
+  UnitSeconds seconds;
+};
+
+struct ComputeProfile {
+  std::string device;  // "cpu", or what the GPU is called
+  std::uint64_t memory = 0;
+  double latency = 0.0;  // seconds a task
+  std::vector<ComputeRate> rates;
+  std::vector<UnitTime> units;
+  Share share;  // dram in bytes a second
+};
+
+struct CpuProfile {
+  std::string name;
+  double cores = 0.0;         // 0: no limit
+  double dram = 0.0;          // bytes a second, read and written, of all lanes together; 0: no limit
+  std::uint64_t memory = 0;
+};
+
+struct MachineProfile {
+  std::string name;
+  std::string source;    // where the figures are from
+  std::string key;       // of the hardware and paths that it was measured on; empty: it was not
+  CpuProfile cpu;
+  ComputeProfile compute;
+  CopyProfile h2d;
+  CopyProfile d2h;
+  OptimizerProfile optimizer;
+  std::vector<SsdProfile> ssds;
+  Share ssd_share;             // of reads, and of writes, at the drives' full rate
+  double ssd_latency = 0.0;    // seconds a transfer, beside what the curves say
+  double commit_latency = 0.0;  // seconds: syncs and a manifest
+
+  // Of a micro-batch of so many tokens; 0 where no rate of this dtype is known.
+  [[nodiscard]] double flops_per_second(std::string_view dtype, double tokens) const;
+  [[nodiscard]] const UnitSeconds* find_unit(std::string_view key) const;
+  // Of all drives, striped in proportion to what each reads.
+  [[nodiscard]] SsdProfile drives() const;
+};
+
+// Throws Error(input): a file that can't be read, with the reason; Error(usage): TOML that is none, an unknown key with the nearest valid one, a
+// value out of range with what is allowed.
+MachineProfile load_profile(const std::string& path);
+MachineProfile parse_profile(const std::string& toml, const std::string& name);
+std::string to_toml(const MachineProfile& profile);
+// By temporary file and rename. Throws Error(storage).
+void save_profile(const MachineProfile& profile, const std::string& path);
+
+}  // namespace gsnake::sim

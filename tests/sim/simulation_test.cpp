@@ -1,0 +1,267 @@
+// What holds of every simulation, over random problems and machines.
+#include "sim/simulation.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "schedule/support.h"
+#include "sim/prediction.h"
+
+namespace gsnake::sim {
+
+using namespace schedule;
+using schedule::test::Random;
+
+namespace {
+
+constexpr std::size_t at(Lane lane) { return static_cast<std::size_t>(lane); }
+
+struct Case {
+  Problem problem;
+  Program program;
+  Machine machine;
+  std::vector<Stop> walk;
+};
+
+// Lanes that all take about as long, and share cores and memory's bandwidth.
+Machine random_machine(const Program& program, Random& random) {
+  const Graph& graph = program.graph(Variant::train_first);
+  std::array<double, kLaneCount> rates{};
+  double flops = 0.0;
+  for (const Task& task : graph.tasks) flops += task.flops;
+  for (int lane = 0; lane < kLaneCount; ++lane) {
+    const double amount = static_cast<Lane>(lane) == Lane::compute ? flops : static_cast<double>(graph.lane_bytes(static_cast<Lane>(lane)));
+    rates[static_cast<std::size_t>(lane)] = random.below(6) == 0 ? 0.0 : amount * (0.2 + random.fraction());
+  }
+  Machine machine = machine_of(rates);
+  machine.capacity[static_cast<std::size_t>(Resource::cores)] = 2.0;
+  machine.capacity[static_cast<std::size_t>(Resource::dram)] = 1.0;
+  machine.capacity[static_cast<std::size_t>(Resource::drives)] = random.coin() ? 0.0 : 1.0 + random.fraction();
+  for (LaneModel& lane : machine.lanes) {
+    lane.uses[static_cast<std::size_t>(Resource::cores)] = random.coin() ? 0.0 : 2.0 * random.fraction();
+    lane.uses[static_cast<std::size_t>(Resource::dram)] = random.coin() ? 0.0 : random.fraction();
+    lane.latency = random.coin() ? 0.0 : 1e-3 * random.fraction();
+  }
+  for (Lane lane : {Lane::ssd_read, Lane::ssd_write}) machine.lanes[at(lane)].uses[static_cast<std::size_t>(Resource::drives)] = 1.0;
+  machine.lanes[at(Lane::optimizer)].at_once = random.between(1, 4);
+  machine.commit_seconds = 1e-2 * random.fraction();
+  return machine;
+}
+
+// Something is trained; 12 graphs.
+Case random_case(std::uint64_t seed) {
+  Random random(seed);
+  Case made;
+  do {
+    made.problem = schedule::test::random_problem(random.below(1U << 30));
+  } while (!made.problem.trains());
+  PoolSizes sizes = minimum_pools(made.problem);
+  for (int& slots : sizes) slots += slots > 0 ? random.between(0, 6) : 0;
+  made.program = build_program(made.problem, sizes);
+  made.machine = random_machine(made.program, random);
+  made.walk = {{Variant::load}, {Variant::train_first}};
+  made.walk.resize(7, {made.program.delayed ? Variant::train : Variant::train_first});
+  return made;
+}
+
+double seconds_of(const std::vector<SimulatedGraph>& graphs) {
+  double end = 0.0;
+  for (const SimulatedGraph& graph : graphs) {
+    for (const SimulatedTask& task : graph.tasks) end = std::max(end, task.end);
+  }
+  return end;
+}
+
+// What edges, lanes and the two graphs in flight forbid.
+std::string first_violation(const Program& program, const std::vector<SimulatedGraph>& graphs, const Machine& machine) {
+  const auto describe = [](std::size_t g, TaskId from, TaskId to, const char* what) {
+    return std::string(what) + ": graph " + std::to_string(g) + ", task " + std::to_string(from) + " and " + std::to_string(to);
+  };
+  std::array<double, kLaneCount> in_order{};
+  std::array<std::vector<std::pair<double, int>>, kLaneCount> changes;  // of what is in hand
+  std::vector<double> ends;
+  for (std::size_t g = 0; g < graphs.size(); ++g) {
+    const Graph& graph = *graphs[g].graph;
+    double end = 0.0;
+    for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
+      const SimulatedTask& task = graphs[g].tasks[i];
+      const Lane lane = graph.tasks[i].lane;
+      if (task.end < task.begin) return describe(g, static_cast<TaskId>(i), -1, "ends before it begins");
+      if (g >= 2 && task.begin < ends[g - 2]) return describe(g, static_cast<TaskId>(i), -1, "begins before there is room");
+      for (TaskId successor : graph.successors_of(static_cast<TaskId>(i))) {
+        if (graphs[g].tasks[static_cast<std::size_t>(successor)].begin < task.end) return describe(g, static_cast<TaskId>(i), successor, "an edge");
+      }
+      if (runs_in_order(lane)) {
+        if (task.begin < in_order[at(lane)]) return describe(g, static_cast<TaskId>(i), -1, "a lane's order");
+        in_order[at(lane)] = task.end;
+      } else if (task.end > task.begin) {
+        changes[at(lane)].push_back({task.begin, 1});
+        changes[at(lane)].push_back({task.end, -1});
+      }
+      end = std::max(end, task.end);
+    }
+    ends.push_back(end);
+    if (g + 1 == graphs.size()) continue;
+    for (const Edge& edge : join(program.map, graph, *graphs[g + 1].graph)) {
+      if (graphs[g + 1].tasks[static_cast<std::size_t>(edge.to)].begin < graphs[g].tasks[static_cast<std::size_t>(edge.from)].end) return describe(g, edge.from, edge.to, "a join");
+    }
+  }
+  for (int lane = 0; lane < kLaneCount; ++lane) {
+    auto& events = changes[static_cast<std::size_t>(lane)];
+    std::sort(events.begin(), events.end());
+    int in_hand = 0;
+    for (const auto& [time, change] : events) {
+      in_hand += change;
+      if (in_hand > machine.lanes[static_cast<std::size_t>(lane)].at_once) return std::string("too much in hand: ") + kLaneNames[static_cast<std::size_t>(lane)];
+    }
+  }
+  return {};
+}
+
+constexpr int kCases = 120;
+
+TEST(Simulation, KeepsEveryEdgeAndLane) {
+  for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
+    const Case one = random_case(static_cast<std::uint64_t>(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
+    EXPECT_EQ(first_violation(one.program, simulate(one.program, one.walk, one.machine), one.machine), "");
+    Rules rules;
+    rules.drains = rules.reads_state_late = true;
+    EXPECT_EQ(first_violation(one.program, simulate(one.program, one.walk, one.machine, rules), one.machine), "");
+  }
+}
+
+// That it would be noticed.
+TEST(Simulation, WouldBeCaughtBreakingAnEdge) {
+  const Case one = random_case(1);
+  std::vector<SimulatedGraph> graphs = simulate(one.program, one.walk, one.machine);
+  SimulatedGraph& graph = graphs[3];
+  for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
+    if (graph.graph->tasks[i].op != Op::conclude) continue;
+    graph.tasks[i].begin = graph.tasks[i].end = 0.0;
+  }
+  EXPECT_NE(first_violation(one.program, graphs, one.machine), "");
+}
+
+TEST(Simulation, IsNeverFasterThanALaneAlone) {
+  for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
+    const Case one = random_case(static_cast<std::uint64_t>(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
+    const Prediction prediction = predict(one.program, one.machine);
+    for (int lane = 0; lane < kLaneCount; ++lane) {
+      const LaneTime& time = prediction.lanes[static_cast<std::size_t>(lane)];
+      // Over the steady steps, some work of which may lie before their results, and some of the next step's after.
+      EXPECT_GE(time.busy, 0.9 * time.limit - 1e-9) << kLaneNames[static_cast<std::size_t>(lane)];
+      EXPECT_LE(time.busy, prediction.step() * (1 + 1e-9)) << kLaneNames[static_cast<std::size_t>(lane)];
+    }
+    const std::vector<SimulatedGraph> graphs = simulate(one.program, one.walk, one.machine);
+    for (int lane = 0; lane < kLaneCount; ++lane) {
+      const LaneModel& model = one.machine.lanes[static_cast<std::size_t>(lane)];
+      double alone = 0.0;
+      for (const SimulatedGraph& graph : graphs) {
+        for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
+          const Task& task = graph.graph->tasks[i];
+          if (task.lane == static_cast<Lane>(lane) && graph.tasks[i].carried_out) alone += one.machine.seconds(task);
+        }
+      }
+      const bool shares_one = static_cast<Lane>(lane) == Lane::ssd_read || static_cast<Lane>(lane) == Lane::ssd_write;
+      EXPECT_GE(seconds_of(graphs), alone / (shares_one ? 1 : model.at_once) * (1 - 1e-9)) << kLaneNames[static_cast<std::size_t>(lane)];
+    }
+  }
+}
+
+// Lists of ready tasks know anomalies (R. L. Graham, 1969): what is slower may change their order to a better one. In graphs as small as these, of a
+// few tasks a lane, that is worth up to 3%.
+constexpr double kAnomaly = 0.95;
+
+TEST(Simulation, IsNeverFasterOnASlowerMachine) {
+  double worst = 1.0;
+  for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
+    Case one = random_case(static_cast<std::uint64_t>(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
+    const double before = seconds_of(simulate(one.program, one.walk, one.machine));
+    for (int lane = 0; lane < kLaneCount; ++lane) {
+      Machine slower = one.machine;
+      slower.rates[static_cast<std::size_t>(lane)] *= 0.5;
+      slower.lanes[static_cast<std::size_t>(lane)].latency *= 2.0;
+      const double after = seconds_of(simulate(one.program, one.walk, slower));
+      worst = std::min(worst, after / before);
+      EXPECT_GE(after, before * kAnomaly) << kLaneNames[static_cast<std::size_t>(lane)];
+    }
+    for (int r = 0; r < kResources; ++r) {
+      Machine scarcer = one.machine;
+      scarcer.capacity[static_cast<std::size_t>(r)] *= 0.7;
+      EXPECT_GE(seconds_of(simulate(one.program, one.walk, scarcer)), before * kAnomaly) << kResourceNames[static_cast<std::size_t>(r)];
+    }
+  }
+  RecordProperty("least_ratio", std::to_string(worst));
+}
+
+// Everything on SSD, most of it updated within the step.
+TEST(Simulation, OfOthersDrainsAndWaitsForTheTurn) {
+  Case one = random_case(3);
+  one.problem = schedule::test::mixed_problem(ScheduleKind::vertical, 4, 3);
+  one.problem.optimizer = {0.0, 0.0};
+  one.problem.delay = 0.25;
+  one.program = build_program(one.problem, minimum_pools(one.problem));
+  one.walk.resize(2);
+  one.walk.resize(6, {Variant::train});
+  one.machine.rates.fill(1e6);
+  Rules rules;
+  rules.drains = true;
+  const std::vector<SimulatedGraph> drained = simulate(one.program, one.walk, one.machine, rules);
+  for (std::size_t g = 1; g < drained.size(); ++g) {
+    double before = 0.0;
+    for (const SimulatedTask& task : drained[g - 1].tasks) before = std::max(before, task.end);
+    for (const SimulatedTask& task : drained[g].tasks) EXPECT_GE(task.begin, before);
+  }
+  rules = {};
+  rules.reads_state_late = true;
+  int looked_at = 0;
+  for (const SimulatedGraph& graph : simulate(one.program, one.walk, one.machine, rules)) {
+    double head = -1.0;
+    for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
+      if (graph.graph->tasks[i].op == Op::head && (head < 0.0 || graph.tasks[i].end < head)) head = graph.tasks[i].end;
+    }
+    for (std::size_t i = 0; i < graph.tasks.size() && head >= 0.0; ++i) {
+      const Task& task = graph.graph->tasks[i];
+      if (task.op != Op::update || task.step_offset < 0) continue;
+      // Its state was read after the turn.
+      for (std::size_t k = 0; k < i; ++k) {
+        const auto successors = graph.graph->successors_of(static_cast<TaskId>(k));
+        const Task& read = graph.graph->tasks[k];
+        if (read.op != Op::read || std::find(successors.begin(), successors.end(), static_cast<TaskId>(i)) == successors.end()) continue;
+        const int extent = graph.graph->find(read, Role::source)->resource - static_cast<int>(one.program.map.buffers.size());
+        const core::ExtentKind kind = one.program.map.extents[static_cast<std::size_t>(extent)].kind;
+        if (core::is_state(kind) && kind != core::ExtentKind::weights) {
+          EXPECT_GE(graph.tasks[k].begin, head);
+          ++looked_at;
+        }
+      }
+    }
+  }
+  EXPECT_GT(looked_at, 0);
+}
+
+TEST(Prediction, SumsItsCriticalPathToTheStep) {
+  for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
+    const Case one = random_case(static_cast<std::uint64_t>(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
+    PredictionOptions options;
+    options.timeline = true;
+    const Prediction prediction = predict(one.program, one.machine, options);
+    double sum = 0.0;
+    for (const PathPart& part : prediction.critical_path) sum += part.seconds;
+    EXPECT_NEAR(sum, prediction.step(), 1e-6 * prediction.step() + 1e-12);
+    std::uint64_t most = 0;
+    for (const MemoryPoint& point : prediction.host_memory) most = std::max(most, point.bytes);
+    EXPECT_LE(most, one.program.map.space_bytes(Space::host) + 4096 * one.program.map.buffers.size());
+    EXPECT_GT(most, 0U);
+    for (const TimelineTask& task : prediction.timeline) EXPECT_LE(task.begin, task.end);
+  }
+}
+
+}  // namespace
+}  // namespace gsnake::sim

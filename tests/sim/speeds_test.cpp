@@ -1,0 +1,69 @@
+#include "sim/speeds.h"
+
+#include <gtest/gtest.h>
+
+namespace gsnake::sim {
+namespace {
+
+constexpr std::size_t at(Lane lane) { return static_cast<std::size_t>(lane); }
+constexpr std::size_t at(Resource resource) { return static_cast<std::size_t>(resource); }
+
+// Two cores, of which compute takes two and each other lane one.
+Machine two_cores() {
+  Machine machine;
+  machine.capacity[at(Resource::cores)] = 2.0;
+  machine.lanes[at(Lane::compute)].uses[at(Resource::cores)] = 2.0;
+  machine.lanes[at(Lane::optimizer)].uses[at(Resource::cores)] = 1.0;
+  return machine;
+}
+
+LaneCounts counts(std::initializer_list<std::pair<Lane, int>> under_way) {
+  LaneCounts made{};
+  for (const auto& [lane, count] : under_way) made[at(lane)] = count;
+  return made;
+}
+
+TEST(Speeds, AreFullWhereNothingIsShort) {
+  const LaneSpeeds speeds = speeds_of(two_cores(), counts({{Lane::compute, 1}}));
+  EXPECT_DOUBLE_EQ(speeds[at(Lane::compute)], 1.0);
+  EXPECT_DOUBLE_EQ(speeds[at(Lane::optimizer)], 0.0);
+}
+
+TEST(Speeds, FallAlikeForAllWhoNeedWhatIsShort) {
+  const LaneSpeeds speeds = speeds_of(two_cores(), counts({{Lane::compute, 1}, {Lane::optimizer, 2}, {Lane::h2d, 1}}));
+  EXPECT_DOUBLE_EQ(speeds[at(Lane::compute)], 0.5);
+  EXPECT_DOUBLE_EQ(speeds[at(Lane::optimizer)], 0.5);
+  EXPECT_DOUBLE_EQ(speeds[at(Lane::h2d)], 1.0);
+}
+
+// What one resource holds back leaves more of the others.
+TEST(Speeds, OfOthersGrowOnWithWhatIsLeft) {
+  Machine machine = two_cores();
+  machine.capacity[at(Resource::dram)] = 10.0;
+  machine.lanes[at(Lane::optimizer)].uses[at(Resource::dram)] = 40.0;
+  const LaneSpeeds speeds = speeds_of(machine, counts({{Lane::compute, 1}, {Lane::optimizer, 1}}));
+  EXPECT_DOUBLE_EQ(speeds[at(Lane::optimizer)], 0.25);
+  EXPECT_DOUBLE_EQ(speeds[at(Lane::compute)], 0.875);
+}
+
+TEST(Speeds, OfTransfersFollowTheCurveAndWhatDrivesDoBothWays) {
+  Machine machine;
+  const auto reads = at(Lane::ssd_read);
+  const auto writes = at(Lane::ssd_write);
+  machine.read_curve = {{1.0, 1.0}, {4.0, 3.0}};
+  machine.capacity[at(Resource::ssd_read)] = 3.0;
+  machine.capacity[at(Resource::ssd_write)] = 2.0;
+  machine.capacity[at(Resource::drives)] = 1.5;
+  machine.lanes[reads].uses[at(Resource::ssd_read)] = 1.0;
+  machine.lanes[reads].uses[at(Resource::drives)] = 1.0 / 3.0;
+  machine.lanes[writes].uses[at(Resource::ssd_write)] = 2.0;
+  machine.lanes[writes].uses[at(Resource::drives)] = 1.0;
+  EXPECT_DOUBLE_EQ(speeds_of(machine, counts({{Lane::ssd_read, 4}}))[reads], 0.75);
+  EXPECT_DOUBLE_EQ(speeds_of(machine, counts({{Lane::ssd_read, 2}}))[reads], (1.0 + 2.0 / 3.0) / 2.0);
+  const LaneSpeeds both = speeds_of(machine, counts({{Lane::ssd_read, 4}, {Lane::ssd_write, 1}}));
+  const double reading = 4.0 * both[reads] / 3.0;  // parts of what they do alone
+  EXPECT_NEAR(reading + both[writes], 1.5, 1e-12);
+}
+
+}  // namespace
+}  // namespace gsnake::sim
