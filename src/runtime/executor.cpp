@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "schedule/task_name.h"
+
 namespace gsnake::runtime {
 
 using schedule::Variant;
@@ -315,7 +317,7 @@ AwaitedWork Executor::awaited() const {
 std::string Executor::slowest() const {
   const std::optional<InHand> oldest = oldest_in_hand();
   if (!oldest) return {};
-  return fmt::format("{}: {} of step {}{}{}, for {:.1f} s", schedule::kLaneNames[static_cast<std::size_t>(oldest->task->lane)], describe(*oldest->task),
+  return fmt::format("{}: {} of step {}{}{}, for {:.1f} s", schedule::kLaneNames[static_cast<std::size_t>(oldest->task->lane)], schedule::name_of(*oldest->task),
                      oldest->step, oldest->where.empty() ? "" : " in ", oldest->where, static_cast<double>(now_ns() - oldest->begin_ns) / 1e9);
 }
 

@@ -6,17 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "core/errors.h"
+#include "schedule/task_name.h"
 
 namespace gsnake::runtime {
-
-std::string describe(const schedule::Task& task) {
-  std::string name = schedule::kOpNames[static_cast<std::size_t>(task.op)];
-  if (task.unit >= 0) name += " unit " + std::to_string(task.unit);
-  if (task.micro_batch >= 0) name += " micro-batch " + std::to_string(task.micro_batch);
-  if (task.chunk >= 0) name += " chunk " + std::to_string(task.chunk);
-  if (task.step_offset < 0) name += " (delayed)";
-  return name;
-}
 
 namespace {
 
@@ -37,7 +29,7 @@ void Trace::add(const Flight& flight) {
   for (std::size_t i = 0; i < flight.graph().tasks.size(); ++i) {
     const schedule::Task& task = flight.graph().tasks[i];
     if (!flight.carries_out(static_cast<TaskId>(i))) continue;
-    events_.push_back({task.lane, describe(task), flight.sequence, flight.step, task.bytes, flight.times[i]});
+    events_.push_back({&flight.graph(), static_cast<TaskId>(i), task.lane, schedule::name_of(task), flight.sequence, flight.step, task.bytes, flight.times[i]});
   }
 }
 

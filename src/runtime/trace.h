@@ -8,18 +8,11 @@
 
 namespace gsnake::runtime {
 
-// "update chunk 3 (delayed)".
-std::string describe(const schedule::Task& task);
-
 class Trace {
  public:
-  // Takes the times of a graph that has ended.
-  void add(const Flight& flight);
-  // JSON; opens in ui.perfetto.dev and chrome://tracing. Throws Error(storage).
-  void write(const std::string& path) const;
-
- private:
   struct Event {
+    const schedule::Graph* graph = nullptr;  // while its program is there
+    TaskId task = -1;
     Lane lane = Lane::compute;
     std::string name;
     std::int64_t sequence = 0;
@@ -27,6 +20,15 @@ class Trace {
     std::uint64_t bytes = 0;
     TaskTimes times;
   };
+
+  // Takes the times of a graph that has ended.
+  void add(const Flight& flight);
+  // JSON; opens in ui.perfetto.dev and chrome://tracing. Throws Error(storage).
+  void write(const std::string& path) const;
+  // Of tasks that were carried out, graph by graph.
+  [[nodiscard]] const std::vector<Event>& events() const { return events_; }
+
+ private:
   std::vector<Event> events_;
 };
 

@@ -72,6 +72,15 @@ double limit_of(const Graph& graph, const schedule::Conditions& conditions, Lane
   return model.emulated > 0.0 ? std::max(alone, amount / model.emulated) : alone;
 }
 
+void limit_by_drives(Prediction& prediction, const Machine& machine) {
+  const double both = machine.capacity_of(Resource::drives, 1);
+  if (both <= 0.0) return;
+  double& reads = prediction.lanes[static_cast<std::size_t>(Lane::ssd_read)].limit;
+  double& writes = prediction.lanes[static_cast<std::size_t>(Lane::ssd_write)].limit;
+  double& slower = reads > writes ? reads : writes;
+  slower = std::max(slower, (reads + writes) / both);
+}
+
 // Backwards from the last results, each task to the one that it began behind, as far as the window goes.
 std::vector<PathPart> critical_path(const std::vector<SimulatedGraph>& graphs, const Window& window) {
   const std::vector<schedule::Task>& last = graphs.back().graph->tasks;
@@ -128,6 +137,7 @@ Prediction predict(const Program& program, const Machine& machine, const Predict
     time.busy = busy_in(graphs, static_cast<Lane>(lane), window);
     for (std::size_t g = first_steady; g < graphs.size(); ++g) time.limit += limit_of(*graphs[g].graph, walk[g].conditions, static_cast<Lane>(lane), machine) / window.steps;
   }
+  limit_by_drives(prediction, machine);
   prediction.critical_path = critical_path(graphs, window);
   double read = 0.0;
   double written = 0.0;

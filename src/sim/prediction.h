@@ -13,7 +13,9 @@ namespace gsnake::sim {
 
 struct LaneTime {
   double busy = 0.0;   // seconds of a steady step in which the lane has a task in hand
-  double limit = 0.0;  // seconds that its tasks of a step take if nothing holds them up
+  // Seconds that its tasks of a step take if nothing holds them up. Of the slower of the SSD's two lanes: nothing but the other one, as drives do
+  // not do all of both at once.
+  double limit = 0.0;
 };
 
 // A kind of work on the way that a step's length goes.

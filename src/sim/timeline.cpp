@@ -4,6 +4,7 @@
 #include <map>
 
 #include "schedule/footprint.h"
+#include "schedule/task_name.h"
 
 namespace gsnake::sim {
 namespace {
@@ -100,15 +101,6 @@ std::uint64_t homes(const schedule::Map& map, schedule::Space space) {
 
 }  // namespace
 
-std::string name_of(const schedule::Task& task) {
-  std::string name = schedule::kOpNames[static_cast<std::size_t>(task.op)];
-  if (task.unit >= 0) name += " unit " + std::to_string(task.unit);
-  if (task.micro_batch >= 0) name += " micro-batch " + std::to_string(task.micro_batch);
-  if (task.chunk >= 0) name += " chunk " + std::to_string(task.chunk);
-  if (task.step_offset < 0) name += " (delayed)";
-  return name;
-}
-
 std::vector<TimelineTask> timeline_of(const std::vector<SimulatedGraph>& graphs, std::size_t first, std::int64_t first_step) {
   std::vector<TimelineTask> timeline;
   const double start = start_of(graphs, first);
@@ -128,7 +120,7 @@ std::vector<TimelineTask> timeline_of(const std::vector<SimulatedGraph>& graphs,
   for (const Entry& entry : entries) {
     const schedule::Task& task = graphs[entry.graph].graph->tasks[entry.task];
     const SimulatedTask& time = times(entry);
-    timeline.push_back({task.lane, free_row(rows[static_cast<std::size_t>(task.lane)], time), name_of(task),
+    timeline.push_back({task.lane, free_row(rows[static_cast<std::size_t>(task.lane)], time), schedule::name_of(task),
                         first_step + static_cast<std::int64_t>(entry.graph - first), time.begin - start, time.end - start, task.bytes});
   }
   return timeline;

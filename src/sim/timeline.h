@@ -11,7 +11,4 @@ std::vector<TimelineTask> timeline_of(const std::vector<SimulatedGraph>& graphs,
 // Of one space, over the same graphs: a slot counts from its first write to the end of its last reader before the next write to all of it.
 std::vector<MemoryPoint> memory_of(const Program& program, const std::vector<SimulatedGraph>& graphs, std::size_t first, schedule::Space space);
 
-// "forward unit 3 micro-batch 0".
-std::string name_of(const schedule::Task& task);
-
 }  // namespace gsnake::sim

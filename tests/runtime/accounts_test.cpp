@@ -10,6 +10,7 @@
 
 #include "device/async_device.h"
 #include "runtime/rig.h"
+#include "schedule/task_name.h"
 
 namespace gsnake::runtime::test {
 namespace {
@@ -24,7 +25,7 @@ void add_tasks(std::multiset<Told>& tasks, Rig& rig, const Started& started) {
   const schedule::Conditions conditions = rig.executor().conditions(started.ticket);
   for (const schedule::Task& task : rig.program().graph(started.variant).tasks) {
     if (!conditions.carry_out(task)) continue;
-    tasks.emplace(started.batch.step, schedule::kLaneNames[static_cast<std::size_t>(task.lane)], runtime::describe(task), task.bytes);
+    tasks.emplace(started.batch.step, schedule::kLaneNames[static_cast<std::size_t>(task.lane)], schedule::name_of(task), task.bytes);
   }
 }
 
