@@ -65,6 +65,10 @@ std::vector<MemoryItem> least_memory(const schedule::Problem& problem, const Ove
   return memory_items(problem, fewest, overheads, schedule::build_program(problem, fewest));
 }
 
+schedule::PoolSizes generous_pools(const schedule::Problem& problem) {
+  return generous(schedule::make_map(problem, {}), schedule::minimum_pools(problem));
+}
+
 MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads) {
   const schedule::PoolSizes fewest = schedule::minimum_pools(problem);
   const schedule::Program smallest = schedule::build_program(problem, fewest);

@@ -40,6 +40,8 @@ std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const sch
 // What the problem needs with the fewest slots that it can be run with.
 std::vector<MemoryItem> least_memory(const schedule::Problem& problem, const Overheads& overheads);
 
+// The fewest slots and as many more as make lanes run ahead, whatever they take.
+schedule::PoolSizes generous_pools(const schedule::Problem& problem);
 // The fewest slots plus as many as make lanes run ahead, as the budgets allow; the fewest where not even these fit.
 MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads);
 

@@ -1,0 +1,49 @@
+#include "plan/forecast.h"
+
+#include <algorithm>
+
+#include "core/bytes.h"
+#include "plan/extrapolation.h"
+#include "plan/numerics.h"
+#include "plan/problem.h"
+#include "plan/run_plan.h"
+#include "plan/workload.h"
+
+namespace gsnake::plan {
+namespace {
+
+constexpr double kMostTasks = 150'000;         // of a step that is simulated as it would run
+constexpr std::uint64_t kCoarseChunks = 12;  // an object, of one that is not
+
+}  // namespace
+
+double Forecast::tokens_per_second(const Config& config) const {
+  const double tokens = static_cast<double>(config.train.micro_batches) * static_cast<double>(tokens_of(config, Purpose::train));
+  return prediction.step() > 0.0 ? tokens / prediction.step() : 0.0;
+}
+
+Forecast forecast(const Config& config, const Setting& setting, const sim::MachineProfile& profile, const sim::PredictionOptions& options) {
+  Forecast forecast;
+  const ModelLayout& layout = *setting.layout;
+  forecast.problem = make_problem(config, numerics_of(config), layout, Purpose::train);
+  const sim::Machine machine = sim::machine_of(profile, workload_of(config, layout, setting.native));
+  forecast.coarse = about_tasks(config, layout, Purpose::train) > kMostTasks;
+  if (!forecast.coarse) {
+    forecast.memory = plan_run(config, setting, forecast.problem);
+    forecast.prediction = sim::predict(schedule::build_program(forecast.problem, forecast.memory.pools), machine, options);
+    return forecast;
+  }
+  refuse_what_does_not_fit(config, setting);
+  forecast.memory.items = requirements(config, setting);
+  forecast.memory.host_bytes = bytes_of(forecast.memory.items, "host");
+  forecast.memory.device_bytes = bytes_of(forecast.memory.items, "device");
+  forecast.problem.chunk_elements = std::max(forecast.problem.chunk_elements, core::round_up(core::ceil_div(layout.largest_object(), kCoarseChunks), schedule::kGrain));
+  forecast.prediction = plan::forecast(forecast.problem, machine, options);
+  return forecast;
+}
+
+sim::Prediction forecast(const schedule::Problem& problem, const sim::Machine& machine, const sim::PredictionOptions& options) {
+  return sim::predict(schedule::build_program(problem, generous_pools(problem)), machine, options);
+}
+
+}  // namespace gsnake::plan

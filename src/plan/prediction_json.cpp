@@ -1,0 +1,106 @@
+#include "plan/prediction_json.h"
+
+#include "plan/problem.h"
+
+namespace gsnake::plan {
+namespace {
+
+double ms(double seconds) { return 1e3 * seconds; }
+
+Json points_of(const std::vector<sim::MemoryPoint>& points) {
+  Json list = Json::array();
+  for (const sim::MemoryPoint& point : points) list.push_back({ms(point.seconds), point.bytes});
+  return list;
+}
+
+Json timeline_of(const std::vector<sim::TimelineTask>& timeline) {
+  Json list = Json::array();
+  for (const sim::TimelineTask& task : timeline) {
+    list.push_back({{"lane", schedule::kLaneNames[static_cast<std::size_t>(task.lane)]}, {"row", task.row}, {"name", task.name}, {"step", task.step},
+                    {"begin_ms", ms(task.begin)}, {"end_ms", ms(task.end)}, {"bytes", task.bytes}});
+  }
+  return list;
+}
+
+Json wear_of(const sim::Prediction& prediction, const sim::MachineProfile& profile) {
+  const double a_day = sim::terabytes_a_day(prediction.ssd_write_bytes, prediction.step());
+  const double rated = profile.drives().rated_terabytes;
+  Json wear = {{"terabytes_a_day", a_day}, {"rated_terabytes", nullptr}, {"days", nullptr}};
+  if (rated > 0.0) wear["rated_terabytes"] = rated;
+  if (rated > 0.0 && a_day > 0.0) wear["days"] = rated / a_day;
+  return wear;
+}
+
+}  // namespace
+
+Json json_of_lanes(const sim::Prediction& prediction) {
+  Json lanes = Json::object();
+  for (std::size_t lane = 0; lane < prediction.lanes.size(); ++lane) {
+    const sim::LaneTime& time = prediction.lanes[lane];
+    if (time.busy > 0.0 || time.limit > 0.0) lanes[schedule::kLaneNames[lane]] = {{"busy_ms", ms(time.busy)}, {"limit_ms", ms(time.limit)}};
+  }
+  return lanes;
+}
+
+Json json_of(const Forecast& forecast, const Config& config, const sim::MachineProfile& profile) {
+  const sim::Prediction& prediction = forecast.prediction;
+  Json first_steps = Json::array();
+  for (const double seconds : prediction.step_seconds) first_steps.push_back(ms(seconds));
+  Json path = Json::array();
+  for (const sim::PathPart& part : prediction.critical_path) path.push_back({{"what", part.what}, {"ms", ms(part.seconds)}, {"tasks", part.tasks}});
+  Json memory = Json::array();
+  for (const MemoryItem& item : forecast.memory.items) memory.push_back({{"tier", item.tier}, {"name", item.name}, {"bytes", item.bytes}, {"detail", item.detail}});
+  Json json = {{"machine", profile.name},
+               {"step_ms", ms(prediction.step())},
+               {"first_steps_ms", std::move(first_steps)},
+               {"tokens", config.train.micro_batches * tokens_of(config, Purpose::train)},
+               {"tokens_per_second", forecast.tokens_per_second(config)},
+               {"micro_batches", config.train.micro_batches},
+               {"delay", schedule::effective_delay(forecast.problem)},
+               {"coarse", forecast.coarse},
+               {"lanes", json_of_lanes(prediction)},
+               {"binds", schedule::kLaneNames[static_cast<std::size_t>(prediction.binds())]},
+               {"critical_path", std::move(path)},
+               {"memory", std::move(memory)},
+               {"memory_over_time", {{"host", points_of(prediction.host_memory)}, {"device", points_of(prediction.device_memory)}}},
+               {"ssd", {{"read_bytes", prediction.ssd_read_bytes}, {"write_bytes", prediction.ssd_write_bytes}}},
+               {"wear", wear_of(prediction, profile)}};
+  if (!prediction.timeline.empty()) json["timeline"] = timeline_of(prediction.timeline);
+  return json;
+}
+
+Json json_of(const std::vector<Contender>& contenders) {
+  Json list = Json::array();
+  for (const Contender& contender : contenders) {
+    list.push_back({{"name", contender.name},
+                    {"what", contender.what},
+                    {"step_ms", ms(contender.prediction.step())},
+                    {"tokens", contender.tokens},
+                    {"tokens_per_second", contender.tokens_per_second()},
+                    {"micro_batches", contender.problem.micro_batches},
+                    {"delay", contender.delay},
+                    {"lanes", json_of_lanes(contender.prediction)},
+                    {"ssd", {{"read_bytes", contender.prediction.ssd_read_bytes}, {"write_bytes", contender.prediction.ssd_write_bytes}}},
+                    {"binds", schedule::kLaneNames[static_cast<std::size_t>(contender.prediction.binds())]}});
+  }
+  return list;
+}
+
+Json json_of(const std::vector<BatchOutcome>& outcomes) {
+  Json list = Json::array();
+  for (const BatchOutcome& outcome : outcomes) {
+    Json limits = Json::object();
+    for (std::size_t lane = 0; lane < outcome.prediction.lanes.size(); ++lane) {
+      const double limit = outcome.prediction.lanes[lane].limit;
+      if (limit > 0.0) limits[schedule::kLaneNames[lane]] = outcome.tokens / limit;
+    }
+    list.push_back({{"micro_batches", outcome.micro_batches},
+                    {"tokens", outcome.tokens},
+                    {"step_ms", ms(outcome.prediction.step())},
+                    {"tokens_per_second", outcome.tokens / outcome.prediction.step()},
+                    {"limits", std::move(limits)}});
+  }
+  return list;
+}
+
+}  // namespace gsnake::plan

@@ -1,0 +1,118 @@
+#include "plan/side_by_side.h"
+
+#include <algorithm>
+
+#include "core/bytes.h"
+#include "plan/extrapolation.h"
+#include "plan/numerics.h"
+#include "plan/problem.h"
+#include "plan/workload.h"
+
+namespace gsnake::plan {
+namespace {
+
+constexpr std::uint64_t kChunksPerObject = 8;  // of these simulations
+
+// 16-bit weights beside a whole fp32 master, which an update makes them of.
+void give_whole_master(schedule::Problem& problem) {
+  for (schedule::Object& object : problem.objects) {
+    if (!object.trained || object.weight_bytes == sizeof(float)) continue;
+    const std::size_t moments = object.state_bytes.size() - (object.master ? 1 : 0);
+    object.state_bytes.assign(moments + 1, sizeof(float));
+    object.master = object.weights_derived = true;
+  }
+}
+
+class Comparison {
+ public:
+  Comparison(const Config& config, const Setting& setting, const sim::MachineProfile& profile)
+      : config_(config), machine_(sim::machine_of(profile, workload_of(config, *setting.layout, setting.native))),
+        own_(make_problem(config, numerics_of(config), *setting.layout, Purpose::train)) {
+    own_.chunk_elements = std::max(kLeastChunk, core::round_up(core::ceil_div(setting.layout->largest_object(), kChunksPerObject), schedule::kGrain));
+    micro_batch_tokens_ = static_cast<double>(tokens_of(config, Purpose::train));
+  }
+
+  Contender own() {
+    const bool vertical = own_.schedule == schedule::ScheduleKind::vertical;
+    return simulated({vertical ? "vertical (this config)" : "horizontal (this config)", "as `gsnake train` runs it", own_}, {});
+  }
+
+  Contender horizontal() {
+    schedule::Problem problem = other();
+    problem.schedule = schedule::ScheduleKind::horizontal;
+    problem.order = schedule::Order::ascending;
+    return simulated({"horizontal", "ZeRO-Infinity's order and data movement: each micro-batch through all units", problem}, {});
+  }
+
+  Contender as_published() {
+    Contender best;
+    for (const double delay : {0.0, 0.25, 0.5, 0.75, 1.0}) {
+      schedule::Problem problem = other();
+      problem.delay = delay;
+      Contender tried = simulated({"GreedySnake as published", "vertical; 30 - 2 x delay bytes a parameter; no state read before the turn; a drain each step", problem}, {true, true});
+      if (best.name.empty() || tried.prediction.step() < best.prediction.step()) best = std::move(tried);
+    }
+    return best;
+  }
+
+  Contender fuyou() {
+    schedule::Problem problem = other();
+    problem.micro_batches = 1;
+    problem.activations = {0.0, 0.0};
+    return simulated({"Fuyou's way", "one micro-batch a step; activations on SSD; updates beside backward", problem}, {});
+  }
+
+ private:
+  static constexpr std::uint64_t kLeastChunk = 16 * schedule::kGrain;
+
+  [[nodiscard]] schedule::Problem other() const {
+    schedule::Problem problem = own_;
+    problem.schedule = schedule::ScheduleKind::vertical;
+    problem.order = schedule::Order::ascending;
+    problem.guard = schedule::Guard::none;
+    problem.delay = 0.0;
+    problem.commits = false;
+    give_whole_master(problem);
+    return problem;
+  }
+
+  Contender simulated(Contender contender, const sim::Rules& rules) const {
+    contender.delay = schedule::effective_delay(contender.problem);
+    contender.tokens = micro_batch_tokens_ * contender.problem.micro_batches;
+    contender.prediction = forecast(contender.problem, machine_, {static_cast<int>(config_.run.commit_every), false, rules});
+    return contender;
+  }
+
+  const Config& config_;
+  const sim::Machine machine_;
+  schedule::Problem own_;
+  double micro_batch_tokens_ = 0.0;
+};
+
+}  // namespace
+
+std::vector<Contender> side_by_side(const Config& config, const Setting& setting, const sim::MachineProfile& profile) {
+  Comparison comparison(config, setting, profile);
+  std::vector<Contender> contenders;
+  contenders.push_back(comparison.own());
+  contenders.push_back(comparison.horizontal());
+  contenders.push_back(comparison.as_published());
+  contenders.push_back(comparison.fuyou());
+  return contenders;
+}
+
+std::vector<BatchOutcome> over_micro_batches(const Config& config, const Setting& setting, const sim::MachineProfile& profile, std::int64_t most) {
+  std::vector<BatchOutcome> outcomes;
+  const sim::Machine machine = sim::machine_of(profile, workload_of(config, *setting.layout, setting.native));
+  for (std::int64_t micro_batches = 1;; micro_batches *= 2) {
+    Config with = config;
+    with.train.micro_batches = micro_batches;
+    schedule::Problem problem = make_problem(with, numerics_of(with), *setting.layout, Purpose::train);
+    problem.chunk_elements = std::max(problem.chunk_elements, core::round_up(core::ceil_div(setting.layout->largest_object(), kChunksPerObject), schedule::kGrain));
+    outcomes.push_back({micro_batches, static_cast<double>(micro_batches * tokens_of(config, Purpose::train)),
+                        forecast(problem, machine, {static_cast<int>(config.run.commit_every), false, {}})});
+    if (micro_batches >= most) return outcomes;
+  }
+}
+
+}  // namespace gsnake::plan
