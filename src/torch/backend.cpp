@@ -7,21 +7,11 @@
 #include "model/unit_ops.h"
 #include "schedule/problem.h"
 #include "torch/gpu_settings.h"
+#include "torch/zero_call.h"
 
 namespace gsnake::backend {
 
 using schedule::Op;
-
-namespace {
-
-// Backward goes down to it.
-int first_trained_unit(const plan::ModelLayout& layout) {
-  int unit = 0;
-  while (static_cast<std::size_t>(unit) < layout.units.size() && !layout.is_trained(static_cast<std::size_t>(unit))) ++unit;
-  return unit;
-}
-
-}  // namespace
 
 TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape)
     : model_(model), layout_(layout), shape_(shape), device_(shape.device()), widened_(layout, shape.storage, shape.compute) {
@@ -152,48 +142,11 @@ void TorchBackend::head(const Work& work) {
 
 // One unit forward and, in training, backward, on zeros that the meter does not count.
 void TorchBackend::run_on_zeros(device::Device& device, int unit, bool training) {
-  const int last = static_cast<int>(model_.units.size()) - 1;
-  std::vector<device::DeviceMemory> slots;
-  const auto slot = [&](bool wanted, std::uint64_t elements, at::ScalarType dtype) {
-    return wanted ? slots.emplace_back(device.device_alloc(elements * c10::elementSize(dtype))).data() : device::DevicePtr();
-  };
-  std::vector<runtime::UsedObject> uses;
-  for (int object : layout_.objects_of(unit)) {
-    const auto o = static_cast<std::size_t>(object);
-    const std::uint64_t elements = schedule::padded_elements(layout_.flat(o).elements);
-    uses.push_back({object, slot(true, elements, shape_.storage), slot(training && layout_.is_trained(o), elements, torch::kFloat32), true});
-  }
-  const auto state = static_cast<std::uint64_t>(shape_.rows * shape_.tokens * model_.hidden);
-  runtime::ComputeCall call;
-  call.op = unit != last ? Op::forward : training ? Op::head : Op::head_forward;
-  call.unit = unit;
-  call.uses = uses;
-  call.input = slot(true, state, shape_.storage);
-  call.output_gradient = slot(true, state, shape_.storage);
-  call.output = slot(true, state, shape_.storage);
-  call.ids = slot(true, static_cast<std::uint64_t>(shape_.rows * shape_.tokens), torch::kInt64);
-  call.loss = slot(true, 1, torch::kFloat64);
-  const auto end = device.make_event();
-  device::Stream& stream = device.stream(device::StreamKind::compute);
-  std::exception_ptr ended;  // not the device's failure: it is computed on again
-  stream.compute([&](const device::ComputeScope& scope) {
-    try {
-      run(scope, call);
-      if (!training || unit == last || unit < first_trained_unit(layout_)) return;
-      call.op = Op::backward;
-      if (unit == 0) call.output = {};
-      run(scope, call);
-    } catch (...) {
-      ended = std::current_exception();
-    }
+  const ZeroCall zeros(device, layout_, shape_, unit, training);
+  ZeroCall::run(device, [&](const device::ComputeScope& scope) {
+    run(scope, zeros.forward());
+    if (zeros.has_backward()) run(scope, zeros.backward());
   });
-  try {
-    stream.record(*end);
-    end->wait();
-  } catch (...) {  // what ended the computation comes first
-    if (!ended) throw;
-  }
-  if (ended) std::rethrow_exception(ended);
 }
 
 std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, const DryRun& dry, int unit) {
@@ -239,13 +192,16 @@ void TorchBackend::begin_rehearsal(const DryRun& dry, RehearsedRoom& room) {
 
 void TorchBackend::end_rehearsal(const ComputeShape& own, int unit) {
   shape_ = own;
-  // They belong to memory that is gone.
+  forget_slots(unit);
+  meter_ = {};
+  arena_.reset();
+}
+
+void TorchBackend::forget_slots(int unit) {
   parameters_of(unit).clear_gradients();
   views_.clear();
   tied_views_.clear();
   widened_.forget();
-  meter_ = {};
-  arena_.reset();
 }
 
 void TorchBackend::cap_temporaries(std::uint64_t bytes) {

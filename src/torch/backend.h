@@ -54,6 +54,8 @@ class TorchBackend final : public UnitBackend {
   [[nodiscard]] std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) override;
   void cap_temporaries(std::uint64_t bytes) override;
   [[nodiscard]] std::uint64_t resident_bytes() const override { return arena_ ? arena_->bytes() : 0; }
+  // The slots that run() was given so far, `unit` last, are gone.
+  void forget_slots(int unit);
   // Of temporaries that found no room in what cap_temporaries() set aside, so far.
   [[nodiscard]] std::uint64_t outside_bytes() const { return meter_.outside_bytes; }
 

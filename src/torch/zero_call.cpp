@@ -1,0 +1,66 @@
+#include "torch/zero_call.h"
+
+#include <exception>
+
+#include "schedule/problem.h"
+
+namespace gsnake::backend {
+namespace {
+
+using schedule::Op;
+
+// Backward goes down to it.
+int first_trained_unit(const plan::ModelLayout& layout) {
+  int unit = 0;
+  while (static_cast<std::size_t>(unit) < layout.units.size() && !layout.is_trained(static_cast<std::size_t>(unit))) ++unit;
+  return unit;
+}
+
+}  // namespace
+
+ZeroCall::ZeroCall(device::Device& device, const plan::ModelLayout& layout, const ComputeShape& shape, int unit, bool training) {
+  const int last = static_cast<int>(layout.units.size()) - 1;
+  const auto slot = [&](bool wanted, std::uint64_t elements, at::ScalarType dtype) {
+    return wanted ? slots_.emplace_back(device.device_alloc(elements * c10::elementSize(dtype))).data() : device::DevicePtr();
+  };
+  for (int object : layout.objects_of(unit)) {
+    const auto o = static_cast<std::size_t>(object);
+    const std::uint64_t elements = schedule::padded_elements(layout.flat(o).elements);
+    uses_.push_back({object, slot(true, elements, shape.storage), slot(training && layout.is_trained(o), elements, torch::kFloat32), true});
+  }
+  const auto state = static_cast<std::uint64_t>(shape.rows * shape.tokens * layout.hidden);
+  forward_.op = unit != last ? Op::forward : training ? Op::head : Op::head_forward;
+  forward_.unit = unit;
+  forward_.uses = uses_;
+  forward_.input = slot(true, state, shape.storage);
+  forward_.output_gradient = slot(true, state, shape.storage);
+  forward_.output = slot(true, state, shape.storage);
+  forward_.ids = slot(true, static_cast<std::uint64_t>(shape.rows * shape.tokens), torch::kInt64);
+  forward_.loss = slot(true, 1, torch::kFloat64);
+  has_backward_ = training && unit != last && unit >= first_trained_unit(layout);
+  backward_ = forward_;
+  backward_.op = Op::backward;
+  if (unit == 0) backward_.output = {};
+}
+
+void ZeroCall::run(device::Device& device, const std::function<void(const device::ComputeScope&)>& work) {
+  const auto end = device.make_event();
+  device::Stream& stream = device.stream(device::StreamKind::compute);
+  std::exception_ptr ended;
+  stream.compute([&](const device::ComputeScope& scope) {
+    try {
+      work(scope);
+    } catch (...) {
+      ended = std::current_exception();
+    }
+  });
+  try {
+    stream.record(*end);
+    end->wait();
+  } catch (...) {  // what ended the computation comes first
+    if (!ended) throw;
+  }
+  if (ended) std::rethrow_exception(ended);
+}
+
+}  // namespace gsnake::backend
