@@ -4,8 +4,8 @@
 #include <memory>
 
 #include "core/bytes.h"
+#include "core/proc_file.h"
 #include "doctor/checks.h"
-#include "doctor/proc_file.h"
 #include "greedysnake/error.h"
 #include "io/aligned_buffer.h"
 #include "io/engine.h"
@@ -22,12 +22,12 @@ std::string kernel() {
 }
 
 // 2: a filter judges this process's system calls.
-bool is_filtered(const std::string& root) { return field_of(root + "/proc/self/status", "Seccomp").value_or("") == "2"; }
+bool is_filtered(const std::string& root) { return core::field_of(root + "/proc/self/status", "Seccomp").value_or("") == "2"; }
 
 // The remedy of a refusal, by what else the kernel shows.
 std::string remedy_of(const std::error_code& code, const std::string& root) {
   if (code == std::errc::not_enough_memory) return io::memlock_remedy();
-  const std::string disabled = line_of(root + "/proc/sys/kernel/io_uring_disabled");
+  const std::string disabled = core::line_of(root + "/proc/sys/kernel/io_uring_disabled");
   if (code == std::errc::operation_not_permitted && disabled == "2") return "sysctl -w kernel.io_uring_disabled=0 (it is 2: off for everybody)";
   if (code == std::errc::operation_not_permitted && disabled == "1") {
     return "sysctl -w kernel.io_uring_disabled=0 (it is 1: off but for the group kernel.io_uring_group), or join that group";

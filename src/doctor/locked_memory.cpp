@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "core/bytes.h"
+#include "core/proc_file.h"
 #include "doctor/checks.h"
-#include "doctor/proc_file.h"
 #include "io/locked_memory.h"
 
 namespace gsnake::doctor {
@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint64_t kEnough = std::uint64_t{1} << 30;  // below it hardly an arena fits
 
 bool may_lock_all(const std::string& root) {
-  const std::string capabilities = field_of(root + "/proc/self/status", "CapEff").value_or("0");
+  const std::string capabilities = core::field_of(root + "/proc/self/status", "CapEff").value_or("0");
   return ((std::strtoull(capabilities.c_str(), nullptr, 16) >> CAP_IPC_LOCK) & 1U) != 0;
 }
 

@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
 #include "core/bytes.h"
+#include "core/proc_file.h"
 #include "doctor/checks.h"
-#include "doctor/proc_file.h"
 
 namespace gsnake::doctor {
 
@@ -10,8 +10,8 @@ using core::format_bytes;
 
 Finding examine_memory(const std::string& root) {
   const std::string file = root + "/proc/meminfo";
-  const auto total = kilobytes_of(file, "MemTotal");
-  const auto available = kilobytes_of(file, "MemAvailable");
+  const auto total = core::kilobytes_of(file, "MemTotal");
+  const auto available = core::kilobytes_of(file, "MemAvailable");
   if (!total || !available) return {"memory", Status::unknown, file + " does not tell"};
   return {"memory", Status::ok, fmt::format("{} available of {}", format_bytes(*available), format_bytes(*total)), {},
           {{"total_bytes", *total}, {"available_bytes", *available}}};
@@ -23,7 +23,7 @@ Finding examine_memory_limit(const core::CgroupLimits& limits, const std::string
   finding.detail = {{"limit_bytes", *limits.memory_bytes}, {"used_bytes", limits.memory_used_bytes}, {"file", limits.memory_file}};
   finding.seen = fmt::format("a cgroup allows {}, of which {} are used ({})", format_bytes(*limits.memory_bytes), format_bytes(limits.memory_used_bytes),
                              limits.memory_file);
-  if (*limits.memory_bytes >= kilobytes_of(root + "/proc/meminfo", "MemTotal").value_or(0)) return finding;
+  if (*limits.memory_bytes >= core::kilobytes_of(root + "/proc/meminfo", "MemTotal").value_or(0)) return finding;
   finding.status = Status::warn;
   finding.remedy = "keep memory.host_budget, with device = \"cpu\" memory.device_budget as well, and some 0.5 GiB for the libraries under it, or raise it";
   return finding;
@@ -32,7 +32,7 @@ Finding examine_memory_limit(const core::CgroupLimits& limits, const std::string
 // Arenas ask for them (madvise), so that "madvise" is enough.
 Finding examine_huge_pages(const std::string& root) {
   const std::string file = root + "/sys/kernel/mm/transparent_hugepage/enabled";
-  const std::string line = line_of(file);
+  const std::string line = core::line_of(file);
   if (line.empty()) {
     return {"huge_pages", Status::warn, "this kernel has no transparent huge pages: drives take small pages in smaller requests", "use a kernel with CONFIG_TRANSPARENT_HUGEPAGE"};
   }

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <thread>
 
+#include "core/proc_file.h"
 #include "core/topology.h"
 #include "doctor/checks.h"
-#include "doctor/proc_file.h"
 #include "optim/target.h"
 #include "plan/compute_dtype.h"
 
@@ -15,7 +15,7 @@ Finding examine_processor() {
   const unsigned usable = std::thread::hardware_concurrency();
   const std::string simd = optim::supported_targets().front();
   const bool bf16 = plan::cpu_has_bf16_units();
-  const std::string model = field_of("/proc/cpuinfo", "model name").value_or("a CPU that the kernel does not name");
+  const std::string model = core::field_of("/proc/cpuinfo", "model name").value_or("a CPU that the kernel does not name");
   Finding finding{"processor", Status::ok, {}, {}, {{"model", model}, {"usable", usable}, {"simd", simd}, {"bf16_units", bf16}}};
   finding.seen = fmt::format("{}, {} usable; the optimizer runs on {}; {}", model, usable, simd,
                              bf16 ? "bf16 is computed in bf16" : "no bf16 units, so bf16 is computed in fp32");

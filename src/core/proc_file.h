@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-namespace gsnake::doctor {
+namespace gsnake::core {
 
 // The first line; "" where it can't be read.
 std::string line_of(const std::string& path);
@@ -14,4 +14,4 @@ std::optional<std::string> field_of(const std::string& path, const std::string& 
 // The same of a number of kB, in bytes.
 std::optional<std::uint64_t> kilobytes_of(const std::string& path, const std::string& key);
 
-}  // namespace gsnake::doctor
+}  // namespace gsnake::core

@@ -1,9 +1,9 @@
-#include "doctor/proc_file.h"
+#include "core/proc_file.h"
 
 #include <charconv>
 #include <fstream>
 
-namespace gsnake::doctor {
+namespace gsnake::core {
 
 std::string line_of(const std::string& path) {
   std::ifstream file(path);
@@ -31,4 +31,4 @@ std::optional<std::uint64_t> kilobytes_of(const std::string& path, const std::st
   return value * 1024;
 }
 
-}  // namespace gsnake::doctor
+}  // namespace gsnake::core
