@@ -31,9 +31,7 @@ Spread Result::rate() const { return spread_of(samples, &Sample::bytes_per_secon
 double Result::cpu() const { return spread_of(samples, &Sample::cpu_seconds_per_gib).median; }
 
 Arena::Arena(const TestFiles& files, std::uint64_t memory_bytes) : files_(files), memory_(memory_bytes) {
-  // Not zeros: a drive may compress or skip them.
-  std::uint64_t state = 0x9E3779B97F4A7C15ULL;
-  for (std::byte& value : memory_.span()) value = static_cast<std::byte>((state = state * 6364136223846793005ULL + 1) >> 56);
+  measure::fill_with_noise(memory_.span());
 }
 
 Sample Arena::measure(Mode mode, const Contestant& contestant) {

@@ -4,11 +4,10 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "io/aligned_buffer.h"
 #include "io/engine.h"
-#include "io/file.h"
+#include "measure/test_files.h"
 
 namespace gsnake::bench {
 
@@ -33,26 +32,7 @@ struct Sample {
   double read_share = 1.0;           // of the blocks
 };
 
-// Files of equal size for the time of a benchmark, preallocated, written once, and removed at the end.
-class TestFiles {
- public:
-  // `per_directory` nameless files in each, of `total_bytes` together (rounded up to 16 MiB each). Throws Error(storage).
-  TestFiles(const std::vector<std::string>& directories, unsigned per_directory, std::uint64_t total_bytes, io::DirectIo direct);
-
-  [[nodiscard]] const std::vector<io::File>& files() const noexcept { return files_; }
-  [[nodiscard]] std::uint64_t total_bytes() const noexcept { return file_bytes_ * files_.size(); }
-  [[nodiscard]] bool direct() const noexcept;
-  [[nodiscard]] std::string buffered_reason() const;
-  // What is read next comes from the drive; nothing where files are direct.
-  void drop_cache() const;
-
- private:
-  explicit TestFiles(std::uint64_t file_bytes) : file_bytes_(file_bytes) {}
-  void add(const std::string& directory, io::DirectIo direct, io::AlignedBuffer& content);
-
-  std::uint64_t file_bytes_;
-  std::vector<io::File> files_;
-};
+using measure::TestFiles;
 
 // Whether an engine of this name has threads to choose the number of.
 [[nodiscard]] inline bool is_pool(std::string_view engine) noexcept { return engine == "threads" || engine == "cufile"; }

@@ -1,0 +1,38 @@
+#include "measure/machine_key.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <span>
+#include <thread>
+
+#include "core/proc_file.h"
+#include "measure/drive_name.h"
+#include "store/layout/objects.h"
+
+namespace gsnake::measure {
+
+MachineParts machine_parts(const std::string& device, const std::vector<std::string>& ssd_paths) {
+  MachineParts parts;
+  parts.cpu = core::field_of("/proc/cpuinfo", "model name").value_or("");
+  parts.cores = std::max(1U, std::thread::hardware_concurrency());
+  parts.memory = core::kilobytes_of("/proc/meminfo", "MemTotal").value_or(0);
+  parts.device = device;
+  for (const std::string& path : ssd_paths) parts.drives.push_back(device_of(path));
+  return parts;
+}
+
+std::string key_of(const MachineParts& parts) {
+  std::vector<std::string> drives = parts.drives;
+  std::ranges::sort(drives);
+  const std::uint64_t gib = (parts.memory + (1ULL << 29)) >> 30;
+  const std::string text = fmt::format("{}\n{}\n{}\n{}\n{}", parts.cpu, parts.cores, gib, parts.device, fmt::join(drives, "\n"));
+  return fmt::format("{:016x}", store::checksum_of(std::as_bytes(std::span(text))));
+}
+
+std::string machine_key(const std::string& device, const std::vector<std::string>& ssd_paths) {
+  return key_of(machine_parts(device, ssd_paths));
+}
+
+}  // namespace gsnake::measure
