@@ -221,7 +221,8 @@ Task StepEmitter::compute_task(const Visit& visit, std::size_t i) const {
   task.last = i + 1 == visit.micro_batches.size();
   task.op = visit.pass == Pass::forward ? Op::forward : visit.pass == Pass::backward ? Op::backward : training_ ? Op::head : Op::head_forward;
   const double forward = map_.problem.units[visit.unit].forward_flops;
-  task.flops = forward * (visit.pass == Pass::backward ? 4.0 : task.op == Op::head ? 3.0 : 1.0);  // recomputation included
+  // A backward is as much as two forwards, and recomputes one; the head recomputes nothing.
+  task.flops = forward * (visit.pass == Pass::backward || task.op == Op::head ? 3.0 : 1.0);
   return task;
 }
 
