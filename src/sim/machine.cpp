@@ -125,6 +125,9 @@ Machine machine_of(const MachineProfile& profile, const Workload& workload) {
                                               profile.name, workload.computes_in));
   }
   machine.commit_seconds = profile.commit_latency;
+  machine.crowding = profile.cpu.crowding;
+  machine.favour = profile.cpu.favour;
+  machine.rest = profile.compute.rest;
   for (std::size_t lane = 0; lane < machine.lanes.size(); ++lane) machine.lanes[lane].emulated = workload.emulated[lane];
   return machine;
 }

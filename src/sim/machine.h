@@ -35,6 +35,9 @@ struct Machine {
   std::array<double, kLaneCount> rates{};  // bytes a second of a task by itself; 0: it takes no time. Compute: FLOP/s, of units that no time is known of
   std::vector<UnitSeconds> units;          // by unit; may be empty
   double commit_seconds = 0.0;
+  double crowding = 1.0;  // computing slows by this less 1, times the part of the cores that other lanes use, beyond what they take from it
+  double favour = 1.0;    // how much faster other lanes' speeds grow than the compute lane's
+  RestProfile rest;       // of the compute lane
 
   // Of a task by itself at full speed.
   [[nodiscard]] double seconds(const schedule::Task& task) const;

@@ -117,9 +117,8 @@ Lane Prediction::binds() const {
 
 Prediction predict(const Program& program, const Machine& machine, const PredictionOptions& options) {
   if (!program.map.problem.trains()) throw std::logic_error("predict: nothing is trained");
-  // Whole rounds of commits; the more steps, the less it counts where in a step the results come.
-  constexpr std::size_t kTasksWalked = 200'000;
-  const std::size_t affordable = std::clamp<std::size_t>(kTasksWalked / program.graph(Variant::train_first).tasks.size(), kShown, kMostSteadySteps);
+  // Whole rounds of commits.
+  const std::size_t affordable = std::clamp<std::size_t>(options.tasks_walked / program.graph(Variant::train_first).tasks.size(), kShown, kMostSteadySteps);
   const auto round = std::clamp<std::size_t>(static_cast<std::size_t>(options.commit_every), 1, affordable);
   const std::size_t steady = affordable / round * round;
   const std::vector<Stop> walk = walk_of(program, options.commit_every, steady);

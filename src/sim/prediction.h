@@ -60,6 +60,7 @@ struct PredictionOptions {
   int commit_every = 1;
   bool timeline = false;
   Rules rules{};
+  std::size_t tasks_walked = 200'000;  // at most, of steady steps: the more steps, the less it counts where in a step the results come
 };
 
 // Of a program that trains.

@@ -74,9 +74,17 @@ struct UnitTime {
   UnitSeconds seconds;
 };
 
+// Processors that rest for a while are slow for a while: clocks fall, and rise again as work goes on.
+struct RestProfile {
+  double after = 0.0;   // seconds without a unit to compute; 0: it makes no difference
+  double factor = 1.0;  // by which the next ones take longer
+  double work = 0.0;    // seconds of work, as they count when there is no rest, that this lasts
+};
+
 struct ComputeProfile {
   std::string device;  // "cpu", or what the GPU is called
   std::uint64_t memory = 0;
+  RestProfile rest;
   double latency = 0.0;  // seconds a task
   std::vector<ComputeRate> rates;
   std::vector<UnitTime> units;
@@ -88,6 +96,10 @@ struct CpuProfile {
   double cores = 0.0;         // 0: no limit
   double dram = 0.0;          // bytes a second, read and written, of all lanes together; 0: no limit
   std::uint64_t memory = 0;
+  // Of the CPU device, whose computing threads wait for one another: how many cores' worth of computing a core's worth of other lanes' work
+  // costs it, where that is little. 1: they only take their own.
+  double crowding = 1.0;
+  double favour = 1.0;  // likewise: how much more of a core a thread of another lane gets than a computing one
 };
 
 struct MachineProfile {

@@ -222,6 +222,9 @@ Fields compute(ComputeProfile& compute) {
           number("latency", compute.latency),
           number("cores", compute.share.cores),
           byte_rate("dram", compute.share.dram),
+          number("rest_after", compute.rest.after),
+          number("rest_factor", compute.rest.factor, {.least = 1.0, .most = 100.0}),
+          number("rest_work", compute.rest.work),
           array("rates", compute.rates, compute_rate),
           array("units", compute.units, unit_time)};
 }
@@ -243,7 +246,8 @@ Fields fields_of(MachineProfile& profile) {
           text("source", profile.source),
           text("key", profile.key),
           table("cpu", {text("name", profile.cpu.name), number("cores", profile.cpu.cores), byte_rate("dram", profile.cpu.dram),
-                        bytes("memory", profile.cpu.memory)}),
+                        bytes("memory", profile.cpu.memory), number("crowding", profile.cpu.crowding, {.least = 1.0, .most = 10.0}),
+                        number("favour", profile.cpu.favour, {.least = 1.0, .most = 10.0})}),
           table("compute", compute(profile.compute)),
           table("h2d", copy(profile.h2d)),
           table("d2h", copy(profile.d2h)),

@@ -28,8 +28,7 @@ class Simulation {
   }
 
   std::vector<SimulatedGraph> run() {
-    const std::size_t at_once = rules_.drains ? 1 : 2;
-    for (std::size_t g = 0; g < std::min(at_once, graphs_.size()); ++g) start(g);
+    start_what_may();
     begin_what_can();
     while (under_way_ > 0 || !alarms_.empty()) advance();
     for (const std::size_t left : left_) {
@@ -62,6 +61,7 @@ class Simulation {
     int in_hand = 0;  // those that wait for their time included
     double emulated_until = 0.0;
     Place freed_by{};
+    double freed_at = 0.0;
   };
   struct Readiness {
     std::int32_t waiting = 0;
@@ -115,6 +115,13 @@ class Simulation {
   SimulatedTask& times(const Place& place) { return graphs_[static_cast<std::size_t>(place.graph)].tasks[static_cast<std::size_t>(place.task)]; }
   Readiness& readiness(const Place& place) { return readiness_[static_cast<std::size_t>(place.graph)][static_cast<std::size_t>(place.task)]; }
   LaneState& state(Lane lane) { return lanes_[static_cast<std::size_t>(lane)]; }
+
+  // A graph starts when all but the one before it have ended; of two in flight, the later one may end first.
+  void start_what_may() {
+    const std::size_t at_once = rules_.drains ? 1 : 2;
+    while (ended_ < started_ && left_[ended_] == 0) ++ended_;
+    while (started_ < std::min(graphs_.size(), ended_ + at_once)) start(started_++);
+  }
 
   void start(std::size_t g) {
     for (std::size_t i = 0; i < graphs_[g].tasks.size(); ++i) {
@@ -186,6 +193,7 @@ class Simulation {
     }
     ++own.in_hand;
     Work work{place, machine_.seconds(begun), 0.0};
+    if (begun.lane == Lane::compute) work.left += slower_after_rest(own, work.left);
     if (model.emulated > 0.0) {
       const double amount = begun.lane == Lane::compute ? begun.flops : static_cast<double>(begun.bytes);
       work.due = own.emulated_until = std::max(own.emulated_until, now_) + amount / model.emulated;
@@ -195,6 +203,16 @@ class Simulation {
     } else {
       set_to_work(work);
     }
+  }
+
+  // What the first work after a rest takes longer.
+  double slower_after_rest(const LaneState& compute, double seconds) {
+    const RestProfile& rest = machine_.rest;
+    if (rest.after <= 0.0) return 0.0;
+    if (now_ - compute.freed_at >= rest.after) warm_up_left_ = rest.work;
+    const double slow = std::min(warm_up_left_, seconds);
+    warm_up_left_ -= slow;
+    return slow * (rest.factor - 1.0);
   }
 
   void set_alarm(double time, Phase phase, const Work& work) { alarms_.push({time, alarms_set_++, phase, work}); }
@@ -265,6 +283,7 @@ class Simulation {
     LaneState& own = state(task(work.place).lane);
     --own.in_hand;
     own.freed_by = work.place;
+    own.freed_at = now_;
     times(work.place).end = now_;
     complete(work.place);
   }
@@ -277,8 +296,7 @@ class Simulation {
     if (task(place).op == Op::head) {
       for (TaskId held : std::exchange(held_[g], {})) settle({place.graph, held}, place);
     }
-    const std::size_t next = g + (rules_.drains ? 1 : 2);
-    if (--left_[g] == 0 && next < graphs_.size()) start(next);
+    if (--left_[g] == 0) start_what_may();
   }
 
   const Program& program_;
@@ -296,8 +314,11 @@ class Simulation {
   std::uint64_t alarms_set_ = 0;
   LaneSpeeds speeds_{};
   bool speeds_hold_ = false;
+  std::size_t started_ = 0;  // graphs
+  std::size_t ended_ = 0;    // of which so many, from the first on, have ended
   int under_way_ = 0;  // tasks at work
   double now_ = 0.0;
+  double warm_up_left_ = 0.0;  // seconds of computing until it is as fast as ever
   Place last_{};
 };
 

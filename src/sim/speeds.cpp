@@ -1,10 +1,12 @@
 #include "sim/speeds.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace gsnake::sim {
 namespace {
 
+constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr double kLeast = 1e-9;  // of a speed, so that whatever happens ends
 
 class WaterLevel {
@@ -20,42 +22,71 @@ class WaterLevel {
 
   LaneSpeeds rise() {
     for (std::size_t lane = 0; lane < kLaneCount; ++lane) open_[lane] = under_way_[lane] > 0;
-    for (std::size_t scarce = scarcest(); scarce < kResources; scarce = scarcest()) stop_users_of(scarce);
-    for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-      if (open_[lane]) speeds_[lane] = 1.0;
+    while (std::any_of(open_.begin(), open_.end(), [](bool open) { return open; })) {
+      const std::size_t scarce = next_scarce();
+      const std::size_t full = next_at_full_speed();
+      const double at_full = full < kLaneCount ? 1.0 / growth(full) : kNever;
+      if (scarce < kResources && level_of(scarce) < at_full) {
+        stop_users_of(scarce, std::max(level_of(scarce), kLeast));
+      } else {
+        stop(full, 1.0);
+      }
     }
+    crowd();
     return speeds_;
   }
 
  private:
-  // The resource that is used up first, below full speed; kResources: none is.
-  std::size_t scarcest() {
+  [[nodiscard]] double growth(std::size_t lane) const { return lane == static_cast<std::size_t>(Lane::compute) ? 1.0 : machine_.favour; }
+
+  // At which a resource is used up by those whose speeds still grow.
+  [[nodiscard]] double level_of(std::size_t resource) const {
+    double wanted = 0.0;
+    for (std::size_t lane = 0; lane < kLaneCount; ++lane) wanted += open_[lane] ? growth(lane) * used_by(lane, resource) : 0.0;
+    return limited_[resource] && wanted > 0.0 ? left_[resource] / wanted : kNever;
+  }
+
+  // kResources: none.
+  [[nodiscard]] std::size_t next_scarce() const {
     std::size_t first = kResources;
-    level_ = 1.0;
     for (std::size_t r = 0; r < kResources; ++r) {
-      if (!limited_[r]) continue;
-      double wanted = 0.0;
-      for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-        if (open_[lane]) wanted += used_by(lane, r);
-      }
-      if (wanted <= 0.0 || left_[r] >= wanted * level_) continue;
-      level_ = left_[r] / wanted;
-      first = r;
+      if (level_of(r) < (first == kResources ? kNever : level_of(first))) first = r;
     }
-    level_ = std::max(level_, kLeast);
     return first;
   }
 
-  void stop_users_of(std::size_t scarce) {
+  [[nodiscard]] std::size_t next_at_full_speed() const {
+    std::size_t first = kLaneCount;
     for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-      if (!open_[lane] || used_by(lane, scarce) <= 0.0) continue;
-      open_[lane] = false;
-      speeds_[lane] = level_;
-      for (std::size_t r = 0; r < kResources; ++r) left_[r] = std::max(0.0, left_[r] - used_by(lane, r) * level_);
+      if (open_[lane] && (first == kLaneCount || growth(lane) > growth(first))) first = lane;
+    }
+    return first;
+  }
+
+  void stop_users_of(std::size_t scarce, double level) {
+    for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+      if (open_[lane] && used_by(lane, scarce) > 0.0) stop(lane, std::min(1.0, growth(lane) * level));
     }
   }
 
+  void stop(std::size_t lane, double speed) {
+    open_[lane] = false;
+    speeds_[lane] = speed;
+    for (std::size_t r = 0; r < kResources; ++r) left_[r] = std::max(0.0, left_[r] - used_by(lane, r) * speed);
+  }
+
   [[nodiscard]] double used_by(std::size_t lane, std::size_t resource) const { return machine_.lanes[lane].uses[resource] * under_way_[lane]; }
+
+  // Computing threads wait for one another: what others have of the cores costs them more than that.
+  void crowd() {
+    constexpr auto kCores = static_cast<std::size_t>(Resource::cores);
+    constexpr auto kCompute = static_cast<std::size_t>(Lane::compute);
+    const double cores = machine_.capacity[kCores];
+    if (cores <= 0.0) return;
+    double others = 0.0;
+    for (std::size_t lane = 0; lane < kLaneCount; ++lane) others += lane == kCompute ? 0.0 : used_by(lane, kCores) * speeds_[lane];
+    speeds_[kCompute] /= 1.0 + (machine_.crowding - 1.0) * others / cores;
+  }
 
   const Machine& machine_;
   const LaneCounts& under_way_;
@@ -63,7 +94,6 @@ class WaterLevel {
   std::array<bool, kResources> limited_{};
   std::array<bool, kLaneCount> open_{};
   LaneSpeeds speeds_{};
-  double level_ = 1.0;
 };
 
 }  // namespace

@@ -200,6 +200,34 @@ TEST(Simulation, OfOthersDrainsAndWaitsForTheTurn) {
   EXPECT_GT(looked_at, 0);
 }
 
+// A unit that comes late finds the processor slow, and only the first work after the pause.
+TEST(Simulation, LetsUnitsTakeLongerAfterARest) {
+  Case one = random_case(3);
+  one.problem = schedule::test::mixed_problem(ScheduleKind::vertical, 4, 3);
+  one.program = build_program(one.problem, minimum_pools(one.problem));
+  one.machine = Machine();
+  one.machine.units.assign(one.problem.units.size(), {1e-3, 3e-3, 0.0});
+  one.machine.rates[at(Lane::h2d)] = 1e6;  // everything waits for copies
+  const std::vector<Stop> walk{{Variant::load}, {Variant::train_first}};
+  const auto seconds_of_compute = [&] {
+    double seconds = 0.0;
+    const std::vector<SimulatedGraph> graphs = simulate(one.program, walk, one.machine);
+    for (std::size_t i = 0; i < graphs[1].tasks.size(); ++i) {
+      if (graphs[1].graph->tasks[i].lane == Lane::compute) seconds += graphs[1].tasks[i].end - graphs[1].tasks[i].begin;
+    }
+    return seconds;
+  };
+  const double steady = seconds_of_compute();
+  one.machine.rest = {1e9, 3.0, 1.0};
+  EXPECT_DOUBLE_EQ(seconds_of_compute(), steady);  // no pause is so long
+  one.machine.rest = {1e-9, 3.0, 1e-3};
+  const double slowed = seconds_of_compute();
+  EXPECT_GT(slowed, steady);
+  one.machine.rest = {1e-9, 3.0, 1e9};
+  EXPECT_NEAR(seconds_of_compute(), 3.0 * steady, 1e-9);  // of all that ever comes, but for what is computed without any pause before it
+  EXPECT_LT(slowed, 3.0 * steady);
+}
+
 TEST(Prediction, SumsItsCriticalPathToTheStep) {
   for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
     const Case one = random_case(static_cast<std::uint64_t>(seed));

@@ -46,6 +46,27 @@ TEST(Speeds, OfOthersGrowOnWithWhatIsLeft) {
   EXPECT_DOUBLE_EQ(speeds[at(Lane::compute)], 0.875);
 }
 
+TEST(Speeds, OfComputingFallFurtherWhereItsThreadsWaitForOneAnother) {
+  Machine machine = two_cores();
+  machine.crowding = 2.0;
+  const LaneSpeeds alone = speeds_of(machine, counts({{Lane::compute, 1}}));
+  EXPECT_DOUBLE_EQ(alone[at(Lane::compute)], 1.0);
+  const LaneSpeeds both = speeds_of(machine, counts({{Lane::compute, 1}, {Lane::optimizer, 1}}));
+  EXPECT_DOUBLE_EQ(both[at(Lane::optimizer)], 2.0 / 3.0);
+  EXPECT_DOUBLE_EQ(both[at(Lane::compute)], 2.0 / 3.0 / (1.0 + 1.0 / 3.0));
+}
+
+TEST(Speeds, OfFavouredLanesGrowFasterUpToTheirOwn) {
+  Machine machine = two_cores();
+  machine.favour = 2.0;
+  const LaneSpeeds one = speeds_of(machine, counts({{Lane::compute, 1}, {Lane::optimizer, 1}}));
+  EXPECT_DOUBLE_EQ(one[at(Lane::optimizer)], 1.0);
+  EXPECT_DOUBLE_EQ(one[at(Lane::compute)], 0.5);
+  const LaneSpeeds two = speeds_of(machine, counts({{Lane::compute, 1}, {Lane::optimizer, 2}}));
+  EXPECT_DOUBLE_EQ(two[at(Lane::optimizer)], 2.0 / 3.0);
+  EXPECT_DOUBLE_EQ(two[at(Lane::compute)], 1.0 / 3.0);
+}
+
 TEST(Speeds, OfTransfersFollowTheCurveAndWhatDrivesDoBothWays) {
   Machine machine;
   const auto reads = at(Lane::ssd_read);
