@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "plan/numerics.h"
+#include "plan/reduction.h"
 
 namespace gsnake::plan {
 namespace {
@@ -35,44 +35,6 @@ constexpr std::uint64_t kManyChunks = 32;
 constexpr double kTasksPerVisit = 4.0;  // of a unit by a micro-batch: computed, its input put by and fetched
 constexpr double kTasksPerChunk = 25.0;
 constexpr double kTasksPerFrozenChunk = 4.0;  // read and copied in either pass
-
-using Counts = std::vector<std::size_t>;  // by shape, of the units between the first and the last
-
-Counts counts_of(const ModelLayout& layout) {
-  Counts counts(layout.shapes.size(), 0);
-  for (std::size_t unit = 1; unit + 1 < layout.units.size(); ++unit) ++counts[static_cast<std::size_t>(layout.units[unit])];
-  return counts;
-}
-
-// So many units of each shape, each with a part of its elements.
-ModelLayout reduced(const ModelLayout& layout, const Counts& kept, double part) {
-  ModelLayout smaller;
-  smaller.shapes = layout.shapes;
-  for (UnitShape& shape : smaller.shapes) {
-    for (std::uint64_t* elements : {&shape.flat.elements, &shape.frozen.elements}) {
-      const auto fewer = static_cast<std::uint64_t>(std::llround(static_cast<double>(*elements) * part));
-      *elements = std::min(*elements, std::max<std::uint64_t>(1, fewer));
-    }
-  }
-  smaller.hidden = layout.hidden;
-  smaller.vocab = layout.vocab;
-  Counts left = kept;
-  std::size_t all = std::accumulate(kept.begin(), kept.end(), std::size_t{0});
-  smaller.units.push_back(layout.units.front());
-  for (std::size_t unit = 1; all > 0; ++unit) {
-    std::size_t& more = left[static_cast<std::size_t>(layout.units[unit])];
-    if (more == 0) continue;
-    smaller.units.push_back(layout.units[unit]);
-    --more;
-    --all;
-  }
-  smaller.units.push_back(layout.units.back());
-  smaller.find_split_units();
-  smaller.tied = layout.tied;
-  const bool is_unit = static_cast<std::size_t>(layout.tied_object) < layout.units.size();
-  smaller.tied_object = is_unit ? layout.tied_object : static_cast<int>(smaller.units.size());
-  return smaller;
-}
 
 // Weighted sums of what several runs need, of which one may lack an item that another has.
 class Sum {

@@ -17,6 +17,12 @@ constexpr std::uint64_t kCoarseChunks = 12;  // an object, of one that is not
 
 }  // namespace
 
+bool is_coarse(const Config& config, const ModelLayout& layout) { return about_tasks(config, layout, Purpose::train) > kMostTasks; }
+
+std::uint64_t coarse_chunk_elements(const ModelLayout& layout) {
+  return std::max(chunk_elements(layout), core::round_up(core::ceil_div(layout.largest_object(), kCoarseChunks), schedule::kGrain));
+}
+
 double Forecast::tokens_per_second(const Config& config) const {
   const double tokens = static_cast<double>(config.train.micro_batches) * static_cast<double>(tokens_of(config, Purpose::train));
   return prediction.step() > 0.0 ? tokens / prediction.step() : 0.0;
@@ -27,7 +33,7 @@ Forecast forecast(const Config& config, const Setting& setting, const sim::Machi
   const ModelLayout& layout = *setting.layout;
   forecast.problem = make_problem(config, numerics_of(config), layout, Purpose::train);
   const sim::Machine machine = sim::machine_of(profile, workload_of(config, layout, setting.native));
-  forecast.coarse = about_tasks(config, layout, Purpose::train) > kMostTasks;
+  forecast.coarse = is_coarse(config, layout);
   if (!forecast.coarse) {
     forecast.memory = plan_run(config, setting, forecast.problem);
     forecast.prediction = sim::predict(schedule::build_program(forecast.problem, forecast.memory.pools), machine, options);
@@ -37,7 +43,7 @@ Forecast forecast(const Config& config, const Setting& setting, const sim::Machi
   forecast.memory.items = requirements(config, setting);
   forecast.memory.host_bytes = bytes_of(forecast.memory.items, "host");
   forecast.memory.device_bytes = bytes_of(forecast.memory.items, "device");
-  forecast.problem.chunk_elements = std::max(forecast.problem.chunk_elements, core::round_up(core::ceil_div(layout.largest_object(), kCoarseChunks), schedule::kGrain));
+  forecast.problem.chunk_elements = coarse_chunk_elements(layout);
   forecast.prediction = plan::forecast(forecast.problem, machine, options);
   return forecast;
 }

@@ -17,6 +17,10 @@ struct Forecast {
   [[nodiscard]] double tokens_per_second(const Config& config) const;
 };
 
+// Whether a step has too many tasks to be simulated as it would run; and the chunks of the objects that are moved instead, at most.
+bool is_coarse(const Config& config, const ModelLayout& layout);
+std::uint64_t coarse_chunk_elements(const ModelLayout& layout);
+
 // Throws Error(budget) where it does not fit, Error(usage) where the profile lacks something. Choices must have been made.
 Forecast forecast(const Config& config, const Setting& setting, const sim::MachineProfile& profile, const sim::PredictionOptions& options);
 

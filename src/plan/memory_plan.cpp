@@ -13,8 +13,10 @@ namespace {
 
 constexpr int kExtraActivations = 2;  // slots, so that copies run beside compute
 
-// As many slots more as make sense: chunks for two objects in flight on top of the fewest, and some hidden states.
-schedule::PoolSizes generous(const schedule::Map& map, const schedule::PoolSizes& fewest) {
+}  // namespace
+
+// Chunks for two objects in flight on top of the fewest, and some hidden states.
+schedule::PoolSizes generous_pools(const schedule::Map& map, const schedule::PoolSizes& fewest) {
   schedule::PoolSizes sizes = fewest;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     const schedule::PoolRole role = map.pools[i].role;
@@ -25,7 +27,11 @@ schedule::PoolSizes generous(const schedule::Map& map, const schedule::PoolSizes
   return sizes;
 }
 
-}  // namespace
+schedule::PoolSizes pools_between(const schedule::PoolSizes& fewest, const schedule::PoolSizes& most, int eighths) {
+  schedule::PoolSizes sizes = fewest;
+  for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] += (most[i] - fewest[i]) * eighths / kEighths;
+  return sizes;
+}
 
 memory::BudgetPlan budget_plan(const std::vector<MemoryItem>& items, const std::string& tier, const MemoryConfig& budgets) {
   memory::BudgetPlan plan(tier, tier == "host" ? budgets.host_budget : budgets.device_budget);
@@ -66,7 +72,7 @@ std::vector<MemoryItem> least_memory(const schedule::Problem& problem, const Ove
 }
 
 schedule::PoolSizes generous_pools(const schedule::Problem& problem) {
-  return generous(schedule::make_map(problem, {}), schedule::minimum_pools(problem));
+  return generous_pools(schedule::make_map(problem, {}), schedule::minimum_pools(problem));
 }
 
 MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads) {
@@ -79,11 +85,9 @@ MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& pro
     return MemoryPlan{sizes, std::move(items), host, device};
   };
   // From the generous pools down to the fewest, in eighths of the way.
-  const schedule::PoolSizes most = generous(smallest.map, fewest);
-  for (int eighths = 8; eighths > 0; --eighths) {
-    schedule::PoolSizes sizes = fewest;
-    for (std::size_t i = 0; i < sizes.size(); ++i) sizes[i] += (most[i] - fewest[i]) * eighths / 8;
-    MemoryPlan plan = plan_of(sizes);
+  const schedule::PoolSizes most = generous_pools(smallest.map, fewest);
+  for (int eighths = kEighths; eighths > 0; --eighths) {
+    MemoryPlan plan = plan_of(pools_between(fewest, most, eighths));
     if (plan.fits(budgets)) return plan;
   }
   return plan_of(fewest);

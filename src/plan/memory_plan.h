@@ -40,6 +40,10 @@ std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const sch
 // What the problem needs with the fewest slots that it can be run with.
 std::vector<MemoryItem> least_memory(const schedule::Problem& problem, const Overheads& overheads);
 
+// As many slots more than the fewest as make lanes run ahead; and so much of the way there.
+schedule::PoolSizes generous_pools(const schedule::Map& map, const schedule::PoolSizes& fewest);
+inline constexpr int kEighths = 8;
+schedule::PoolSizes pools_between(const schedule::PoolSizes& fewest, const schedule::PoolSizes& most, int eighths);
 // The fewest slots and as many more as make lanes run ahead, whatever they take.
 schedule::PoolSizes generous_pools(const schedule::Problem& problem);
 // The fewest slots plus as many as make lanes run ahead, as the budgets allow; the fewest where not even these fit.

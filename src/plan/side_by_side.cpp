@@ -32,9 +32,12 @@ class Comparison {
     micro_batch_tokens_ = static_cast<double>(tokens_of(config, Purpose::train));
   }
 
+  // Of a delay that the config leaves open, the best, as of the published one.
   Contender own() {
     const bool vertical = own_.schedule == schedule::ScheduleKind::vertical;
-    return simulated({vertical ? "vertical (this config)" : "horizontal (this config)", "as `gsnake train` runs it", own_}, {});
+    const Contender made{vertical ? "vertical (this config)" : "horizontal (this config)", "as `gsnake train` runs it", own_};
+    const bool open = config_.train.delay < 0.0 && own_.guard == schedule::Guard::none;
+    return open ? best_delay(made, {}) : simulated(made, {});
   }
 
   Contender horizontal() {
@@ -45,14 +48,7 @@ class Comparison {
   }
 
   Contender as_published() {
-    Contender best;
-    for (const double delay : {0.0, 0.25, 0.5, 0.75, 1.0}) {
-      schedule::Problem problem = other();
-      problem.delay = delay;
-      Contender tried = simulated({"GreedySnake as published", "vertical; 30 - 2 x delay bytes a parameter; no state read before the turn; a drain each step", problem}, {true, true});
-      if (best.name.empty() || tried.prediction.step() < best.prediction.step()) best = std::move(tried);
-    }
-    return best;
+    return best_delay({"GreedySnake as published", "vertical; 30 - 2 x delay bytes a parameter; no state read before the turn; a drain each step", other()}, {true, true});
   }
 
   Contender fuyou() {
@@ -74,6 +70,17 @@ class Comparison {
     problem.commits = false;
     give_whole_master(problem);
     return problem;
+  }
+
+  Contender best_delay(const Contender& made, const sim::Rules& rules) const {
+    Contender best;
+    for (const double delay : {0.0, 0.25, 0.5, 0.75, 1.0}) {
+      Contender tried = made;
+      tried.problem.delay = delay;
+      tried = simulated(std::move(tried), rules);
+      if (best.name.empty() || tried.prediction.step() < best.prediction.step()) best = std::move(tried);
+    }
+    return best;
   }
 
   Contender simulated(Contender contender, const sim::Rules& rules) const {

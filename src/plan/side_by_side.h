@@ -19,7 +19,7 @@ struct Contender {
   [[nodiscard]] double tokens_per_second() const { return prediction.step() > 0.0 ? tokens / prediction.step() : 0.0; }
 };
 
-// This library with the config as it is; its horizontal order with ZeRO-Infinity's state (a whole fp32 master beside 16-bit weights); GreedySnake
+// This library with the config as it is (a delay that is left open: the best in quarters); its horizontal order with ZeRO-Infinity's state (a whole fp32 master beside 16-bit weights); GreedySnake
 // as published (the same state: 30 - 2 x delay bytes a parameter, its best delay in quarters, no state read before the turn, each step ends
 // before the next begins); Fuyou's way (one micro-batch a step, activations on SSD, updates beside backward). All with the config's
 // placement of what they share. Choices must have been made. The sizes of slots are not held to the budgets: these systems have their own.

@@ -1,0 +1,247 @@
+#include "plan/planner/forms.h"
+
+#include <algorithm>
+#include <tuple>
+
+#include "core/bytes.h"
+#include "schedule/footprint.h"
+
+namespace gsnake::plan {
+namespace {
+
+using schedule::Lane;
+using schedule::Object;
+using schedule::Problem;
+
+constexpr double kGradient = schedule::kGradientBytes;
+constexpr double kLossBytes = 8.0;
+
+std::size_t at(Lane lane) { return static_cast<std::size_t>(lane); }
+
+Form on_ssd(Term device, Term host) { return Form(1.0) - Form::of(device) - Form::of(host); }
+
+class TrafficForms {
+ public:
+  TrafficForms(const Problem& problem, double commit_every)
+      : p_(problem),
+        commit_every_(commit_every),
+        users_(schedule::users_of(problem)),
+        carried_(schedule::carried_objects(problem)),
+        first_backward_(schedule::first_trained_unit(problem)),
+        rounds_(problem.schedule == schedule::ScheduleKind::horizontal ? problem.micro_batches : 1.0) {}
+
+  StepForms run() {
+    for (std::size_t i = 0; i < p_.objects.size(); ++i) {
+      const Object& object = p_.objects[i];
+      cells_ = static_cast<double>(object.range().cells);
+      add_fetches(i);
+      if (!object.trained) continue;
+      add_weights(object);
+      add_states(object);
+      add_gradients();
+      add_partial_sums(static_cast<double>(users_[i].size()) - 1.0);
+      if (p_.commits) add_commits(object);
+    }
+    add_activations();
+    add_batch();
+    return forms_;
+  }
+
+ private:
+  Form& form(Phase phase, Lane lane) { return forms_[static_cast<std::size_t>(phase)][at(lane)]; }
+
+  // The delayed part of an update in the forward phase, the eager one in the backward phase.
+  void add_by_delay(Lane lane, const Form& whole) {
+    form(Phase::forward, lane) += p_.delay * whole;
+    form(Phase::backward, lane) += (1.0 - p_.delay) * whole;
+  }
+
+  // Likewise of what an update moves to or from SSD: `late` of it is delayed.
+  void add_by_lateness(Lane lane, double bytes, const Form& ssd, const Form& late) {
+    form(Phase::forward, lane) += bytes * late;
+    form(Phase::backward, lane) += bytes * (ssd - late);
+  }
+
+  void add_fetches(std::size_t i) {
+    const Object& object = p_.objects[i];
+    const double bytes = static_cast<double>(object.cell_bytes()) * cells_;
+    const auto forward = static_cast<double>(users_[i].size());
+    const auto backward = static_cast<double>(
+        std::count_if(users_[i].begin(), users_[i].end(), [&](int unit) { return unit + 1 < p_.unit_count() && unit >= first_backward_; }));
+    for (const auto& [phase, fetches, finds] :
+         {std::tuple(Phase::forward, forward, carried_[i] ? 1.0 : 0.0),
+          std::tuple(Phase::middle, (rounds_ - 1.0) * (forward + backward), 0.0), std::tuple(Phase::backward, backward, 0.0)}) {
+      form(phase, Lane::h2d) += Form(bytes * fetches);
+      form(phase, Lane::ssd_read) += bytes * (fetches - finds) * ssd_weights_;
+    }
+    if (object.weights_derived && !carried_[i]) form(Phase::forward, Lane::ssd_read) += -bytes * Form::of(Term::late_weights);
+  }
+
+  void add_weights(const Object& object) {
+    const double bytes = static_cast<double>(object.cell_bytes()) * cells_;
+    add_by_lateness(Lane::ssd_write, bytes, ssd_weights_, Form::of(Term::late_weights));
+    add_by_delay(Lane::h2d, bytes * Form::of(Term::weights_device));
+    if (!object.weights_derived) add_by_delay(Lane::d2h, bytes * Form::of(Term::weights_device));
+    add_by_delay(Lane::optimizer, Form((object.weights_derived ? 1.0 : 2.0) * bytes));
+  }
+
+  double state_bytes(const Object& object) const {
+    double width = 0.0;
+    for (std::uint64_t state : object.state_bytes) width += static_cast<double>(state);
+    return width * cells_;
+  }
+
+  void add_states(const Object& object) {
+    const double bytes = state_bytes(object);
+    for (const Lane lane : {Lane::ssd_read, Lane::ssd_write}) add_by_lateness(lane, bytes, ssd_state_, Form::of(Term::late_state));
+    for (const Lane lane : {Lane::h2d, Lane::d2h}) add_by_delay(lane, bytes * Form::of(Term::optimizer_device));
+    add_by_delay(Lane::optimizer, Form(2.0 * bytes));
+  }
+
+  [[nodiscard]] Form late_spills() const { return p_.delay * (Form(1.0) - Form::of(Term::gradients_host)); }
+
+  void add_gradients() {
+    const double bytes = kGradient * cells_;
+    form(Phase::backward, Lane::d2h) += Form(bytes);
+    form(Phase::forward, Lane::ssd_read) += bytes * late_spills();
+    Form waiting = late_spills();
+    if (p_.guard == schedule::Guard::speculative) waiting += Form::of(Term::early_spills);
+    form(Phase::backward, Lane::ssd_write) += bytes * waiting;
+    add_by_delay(Lane::optimizer, Form(bytes));
+    form(Phase::backward, Lane::optimizer) += Form(p_.delay * bytes);  // the norm of what waits
+  }
+
+  void add_partial_sums(double shares) {
+    const double bytes = kGradient * cells_;
+    const double saved = rounds_ - 1.0 + rounds_ * shares;
+    for (const auto& [phase, part] : {std::pair(Phase::middle, 1.0 - 1.0 / rounds_), std::pair(Phase::backward, 1.0 / rounds_)}) {
+      form(phase, Lane::d2h) += Form(bytes * saved * part);
+      form(phase, Lane::h2d) += Form(bytes * (saved - shares) * part);
+      for (const Lane lane : {Lane::ssd_read, Lane::ssd_write})
+        form(phase, lane) += bytes * saved * part * (late_spills() + Form::of(Term::early_spills));
+    }
+    form(Phase::backward, Lane::optimizer) += Form(3.0 * bytes * shares);
+  }
+
+  void add_commits(const Object& object) {
+    const auto add = [&](double bytes, const Form& ssd, const Form& late) {
+      form(Phase::forward, Lane::ssd_write) += bytes / commit_every_ * (Form(p_.delay) - late);
+      form(Phase::backward, Lane::ssd_write) += bytes / commit_every_ * (Form(1.0 - p_.delay) - (ssd - late));
+    };
+    add(static_cast<double>(object.cell_bytes()) * cells_, ssd_weights_, Form::of(Term::late_weights));
+    add(state_bytes(object), ssd_state_, Form::of(Term::late_state));
+  }
+
+  // Of so many tensors, each put by once and fetched again so often in each phase.
+  void add_tensors(Phase made, double tensors, double forward_fetches, double backward_fetches) {
+    const double bytes = static_cast<double>(core::round_up(p_.activation_bytes, schedule::kPageAlignment));
+    const Form off_device = Form(1.0) - Form::of(Term::activations_device);
+    const Form ssd = on_ssd(Term::activations_device, Term::activations_host);
+    const auto add = [&](Phase phase, Lane copies, Lane transfers, double times) {
+      const double last = phase == Phase::middle ? 0.0 : 1.0 / rounds_;
+      for (const auto& [in, part] : {std::pair(phase, last), std::pair(Phase::middle, 1.0 - last)}) {
+        form(in, copies) += bytes * times * part * off_device;
+        form(in, transfers) += bytes * times * part * ssd;
+      }
+    };
+    add(made, Lane::d2h, Lane::ssd_write, tensors);
+    add(Phase::forward, Lane::h2d, Lane::ssd_read, forward_fetches);
+    add(Phase::backward, Lane::h2d, Lane::ssd_read, backward_fetches);
+  }
+
+  void add_activations() {
+    const double all = p_.micro_batches;
+    const bool vertical = p_.schedule == schedule::ScheduleKind::vertical;
+    const double handed = p_.micro_batches == 1 || !vertical   ? all
+                          : p_.order == schedule::Order::snake ? 1.0
+                                                               : 0.0;  // to the very next task
+    const int last = p_.unit_count() - 1;
+    for (int unit = 1; unit <= last; ++unit) {
+      const bool twice = unit < last && unit >= first_backward_;
+      const double forward = unit < last ? all - handed : 0.0;
+      const double backward = twice ? all : unit == last ? all - handed : 0.0;
+      add_tensors(Phase::forward, twice ? all : all - handed, forward, backward);
+      if (unit > first_backward_) add_tensors(Phase::backward, all - handed, 0.0, all - handed);
+    }
+  }
+
+  void add_batch() {
+    const double ids = static_cast<double>(p_.ids_bytes) * p_.micro_batches;
+    form(Phase::forward, Lane::h2d) += Form(2.0 * ids);
+    if (first_backward_ == 0) form(Phase::backward, Lane::h2d) += Form(ids);
+    form(Phase::backward, Lane::d2h) += Form(kLossBytes * p_.micro_batches);
+  }
+
+  const Problem& p_;
+  const double commit_every_;
+  const std::vector<std::vector<int>> users_;
+  const std::vector<bool> carried_;
+  const int first_backward_;
+  const double rounds_;
+  const Form ssd_weights_ = on_ssd(Term::weights_device, Term::weights_host);
+  const Form ssd_state_ = on_ssd(Term::optimizer_device, Term::optimizer_host);
+  double cells_ = 0.0;  // of the object at hand
+  StepForms forms_;
+};
+
+}  // namespace
+
+double Form::at(const std::array<double, kTerms>& terms) const {
+  double sum = 0.0;
+  for (std::size_t t = 0; t < kTerms; ++t) sum += factors_[t] * terms[t];
+  return sum;
+}
+
+Form& Form::operator+=(const Form& other) {
+  for (std::size_t t = 0; t < kTerms; ++t) factors_[t] += other.factors_[t];
+  return *this;
+}
+
+Form& Form::operator*=(double factor) {
+  for (double& f : factors_) f *= factor;
+  return *this;
+}
+
+std::array<double, kTerms> terms_of(const Point& point) {
+  std::array<double, kTerms> terms{1.0};
+  for (std::size_t f = 0; f < kFractions; ++f) terms[term_of(f)] = point.fractions[f];
+  const auto rest = [&](Fraction device, Fraction host) { return 1.0 - point.fractions[index(device)] - point.fractions[index(host)]; };
+  terms[index(Term::late_weights)] = std::min(point.delay, rest(Fraction::weights_device, Fraction::weights_host));
+  terms[index(Term::late_state)] = std::min(point.delay, rest(Fraction::optimizer_device, Fraction::optimizer_host));
+  terms[index(Term::early_spills)] = std::max(0.0, 1.0 - point.delay - point.fractions[index(Fraction::gradients_host)]);
+  return terms;
+}
+
+StepForms traffic_forms(const Problem& problem, double commit_every) { return TrafficForms(problem, commit_every).run(); }
+
+MemoryForms memory_forms(const Problem& problem) {
+  MemoryForms memory;
+  const bool horizontal = problem.schedule == schedule::ScheduleKind::horizontal && problem.micro_batches > 1;
+  const std::vector<std::vector<int>> users = schedule::users_of(problem);
+  for (std::size_t i = 0; i < problem.objects.size(); ++i) {
+    const Object& object = problem.objects[i];
+    const auto cells = static_cast<double>(object.range().cells);
+    const double weights = cells * static_cast<double>(object.cell_bytes());
+    memory.host[Term::weights_host] += weights;
+    memory.device[Term::weights_device] += weights;
+    if (!object.trained) continue;
+    for (std::uint64_t state : object.state_bytes) {
+      memory.host[Term::optimizer_host] += cells * static_cast<double>(state);
+      memory.device[Term::optimizer_device] += cells * static_cast<double>(state);
+    }
+    // Delayed gradients, eager ones that may be needed again, and what several users or micro-batches put by.
+    const double sums = static_cast<double>(users[i].size()) - (horizontal ? 0.0 : 1.0);
+    const double early = sums + (problem.guard == schedule::Guard::speculative ? 1.0 : 0.0);
+    memory.host[Term::gradients_host] += kGradient * cells * problem.delay * (1.0 + sums);
+    memory.host += kGradient * cells * early * (Form(1.0 - problem.delay) - Form::of(Term::early_spills));
+  }
+  // Checkpoints of all micro-batches are there at once where a unit passes all of them before the next unit does.
+  const double at_once = horizontal ? 1.0 : problem.micro_batches;
+  const double tensors =
+      at_once * static_cast<double>(core::round_up(problem.activation_bytes, schedule::kPageAlignment)) * (problem.unit_count() - 1);
+  memory.host[Term::activations_host] += tensors;
+  memory.device[Term::activations_device] += tensors;
+  return memory;
+}
+
+}  // namespace gsnake::plan
