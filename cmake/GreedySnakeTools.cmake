@@ -88,7 +88,7 @@ function(gsnake_test name)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(test_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main gsnake_warnings gsnake_sanitizer)
   # Tests run side by side: threads of OpenMP that spin while they wait would take the cores from one another.
-  set(properties LABELS ${name} ENVIRONMENT OMP_WAIT_POLICY=PASSIVE)
+  set(properties LABELS ${name} ENVIRONMENT OMP_WAIT_POLICY=PASSIVE ENVIRONMENT_MODIFICATION XDG_CACHE_HOME=set:${PROJECT_BINARY_DIR}/no-profiles)
   if(ARG_SERIAL)
     list(PREPEND properties RUN_SERIAL ON)
   endif()

@@ -26,6 +26,7 @@ struct StepResult {
   double step_ms = 0.0;     // since the step before had its results, or since the start
   double tokens_per_second = 0.0;
   std::array<double, kLanes> lanes{};  // milliseconds in which each lane had at least one task, since the step before had its results
+  double predicted_ms = 0.0;  // what the simulator said of step_ms before the run; 0: nothing, for want of a machine profile
 };
 
 // How far the step is that somebody waits for (or the validation, or the commit), in tasks.
@@ -68,6 +69,14 @@ struct SsdPathUse {
   std::uint64_t bytes = 0;  // preallocated there
 };
 
+// What the simulator says of a run's steps, on a profile of the machine (docs/planner.md).
+struct Prediction {
+  std::string machine;          // the profile's name; empty: there was none, and nothing is predicted
+  std::vector<double> step_ms;  // of the first steps of this process; the last of them counts for all later ones
+  std::array<double, kLanes> busy_ms{};   // of a steady step, by lane
+  std::array<double, kLanes> limit_ms{};  // what the lane's work of a step would take if nothing else used what it needs
+};
+
 // What a run settled on before its first step.
 struct RunReport {
   std::string run_id;
@@ -94,6 +103,8 @@ struct RunReport {
   std::uint64_t formula_ssd_write_bytes = 0;
   std::uint64_t in_memory_bytes = 0;  // what training without offload holds: weights, gradients, moments, checkpoints of all micro-batches
   std::int64_t resumed_step = 0;      // 0: a new run
+  Prediction prediction;
+  std::vector<std::string> choices;   // the planner's, as a config has them: "train.delay = 0.5"; empty: it had none
 };
 
 }  // namespace gsnake

@@ -18,6 +18,9 @@ struct RunRequest {
   bool overwrite = false;                 // with Resume::never: over a run that is there
   std::vector<std::string> allow_change;  // keys whose change a resume accepts although it changes the maths
   std::optional<std::int64_t> from_step;  // resume from the snapshot of that step, which becomes the last commit
+  // The machine profile by which steps are predicted and choices made that the config leaves "auto". Empty: the one that was measured on this
+  // machine for these paths (docs/planner.md), which is measured first where there are choices to make and there is none.
+  std::string machine;
   // A model of your own units; nothing: the one of the config's [model] table. Called once, when the data has been opened.
   std::function<Model()> make_model;
   // Told of each step when its line has been written, with the validation loss where there was one, on the thread that called

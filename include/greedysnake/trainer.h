@@ -23,16 +23,21 @@ struct Parts;
 struct TrainerOptions {
   Resume resume = Resume::automatic;
   bool overwrite = false;                // with Resume::never: over a run that is there
-  std::vector<std::string> allow_change;  // keys whose change a resume accepts although it changes the maths
-  std::optional<std::int64_t> from_step;  // resume from the snapshot of that step, which becomes the last commit
+  std::vector<std::string> allow_change{};  // keys whose change a resume accepts although it changes the maths
+  std::optional<std::int64_t> from_step{};  // resume from the snapshot of that step, which becomes the last commit
+  // The machine profile by which steps are predicted and choices made that the config leaves "auto". Empty: the one that was measured on this
+  // machine for these paths (docs/planner.md), which is measured first where there are choices to make and there is none.
+  std::string machine{};
   // Told what the constructor does, whenever that changes or goes on, and how far it is in bytes where that is known (else 0 of 0). What it
   // throws ends the construction: a new run leaves nothing behind, an earlier one stays at its last commit.
-  std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total)> progress;
+  std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total)> progress{};
+  // Of a config whose choices were made before: what was chosen, for the report.
+  std::vector<std::string> choices{};
   // What the batches are made of, as JSON, kept in every commit: a resume that says something else is refused unless allow_change names data.train. Any JSON will do;
   // run_training() says what its files hold. Empty: the paths of data.train stand for it.
-  std::string data;
+  std::string data{};
   // Of tests: another device or another backend than the config's (src/train/parts.h).
-  std::shared_ptr<const train::Parts> parts;
+  std::shared_ptr<const train::Parts> parts{};
 };
 
 // One thread drives a trainer. Everything that can be refused is refused by the constructor, with nothing left behind: Error(usage),

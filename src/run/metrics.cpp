@@ -37,6 +37,17 @@ Json lanes_of(const Traffic& traffic) {
   return lanes;
 }
 
+Json prediction_of(const RunReport& report) {
+  const Prediction& prediction = report.prediction;
+  if (prediction.machine.empty()) return nullptr;
+  Json lanes = Json::object();
+  for (int lane = 0; lane < kLanes; ++lane) {
+    const auto i = static_cast<std::size_t>(lane);
+    if (prediction.busy_ms[i] > 0.0) lanes[lane_name(lane)] = {{"busy_ms", nine_digits(prediction.busy_ms[i])}, {"limit_ms", nine_digits(prediction.limit_ms[i])}};
+  }
+  return {{"machine", prediction.machine}, {"first_steps_ms", prediction.step_ms}, {"step_ms", prediction.step_ms.back()}, {"lanes", std::move(lanes)}};
+}
+
 bool ends_with_newline(int fd, off_t size, const std::string& path) {
   char last = 0;
   if (::pread(fd, &last, 1, size - 1) != 1) core::throw_storage("read the end of", path, core::errno_code(), "check the drive");
@@ -77,6 +88,8 @@ Json describe_run(const Config& config, const RunReport& report) {
       {"device_bytes", report.device_bytes},
       {"base_bytes", report.base_bytes},
       {"in_memory_bytes", report.in_memory_bytes},
+      {"prediction", prediction_of(report)},
+      {"choices", report.choices},
       {"formula_ssd_read_bytes", report.formula_ssd_read_bytes},
       {"formula_ssd_write_bytes", report.formula_ssd_write_bytes},
   };
@@ -99,7 +112,7 @@ Json step_line(const StepResult& result, const Traffic& traffic, const RunReport
       {"h2d_bytes", traffic.h2d_bytes},
       {"d2h_bytes", traffic.d2h_bytes},
       {"lanes", lanes_of(traffic)},
-      {"predicted_ms", nullptr},
+      {"predicted_ms", result.predicted_ms > 0.0 ? nine_digits(result.predicted_ms) : Json()},
       {"host_peak_bytes", report.host_bytes},
       {"device_peak_bytes", report.device_bytes},
       {"rss_peak_bytes", context.rss_peak_bytes},

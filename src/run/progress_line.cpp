@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "greedysnake/config.h"
 #include "greedysnake/results.h"
+#include "run/pace_watch.h"
 
 namespace gsnake::run {
 namespace {
@@ -84,24 +85,28 @@ std::vector<std::string> start_text(const Config& config, const RunReport& repor
   append_tier(lines, "host", report.host_bytes, config.memory.host_budget, report);
   append_tier(lines, "device", report.device_bytes, config.memory.device_budget, report);
   lines.push_back(fmt::format("libraries and code beside the budgets: {}", core::format_bytes(report.base_bytes)));
+  for (const std::string& choice : report.choices) lines.push_back(fmt::format("chosen: {}", choice));
+  const Prediction& prediction = report.prediction;
+  if (!prediction.machine.empty()) lines.push_back(fmt::format("predicted on \"{}\": {:.1f} ms a step", prediction.machine, prediction.step_ms.back()));
   if (report.resumed_step > 0) lines.push_back(fmt::format("going on from step {}", report.resumed_step));
   lines.push_back(commits_text(config.run));
   return lines;
 }
 
 std::string progress_text(const StepResult& result, const Traffic& traffic, std::int64_t steps, std::optional<double> validation_loss,
-                          double seconds_left) {
+                          double seconds_left, const Prediction& prediction) {
+  const std::string binding = binding_text(prediction, result.step_ms);
   const auto loss_text = [](double loss) { return std::isnan(loss) ? std::string("none") : fmt::format("{:.4f}", loss); };
   const std::string validation = validation_loss ? fmt::format(" (validation {})", loss_text(*validation_loss)) : "";
-  return fmt::format("step {}/{}  loss {}{}  {} tokens/s  {}  {} left", result.step, steps, loss_text(result.loss), validation,
-                     format_count(result.tokens_per_second), lane_shares(result, traffic), format_duration(seconds_left));
+  return fmt::format("step {}/{}  loss {}{}  {} tokens/s  {}{}{}  {} left", result.step, steps, loss_text(result.loss), validation,
+                     format_count(result.tokens_per_second), lane_shares(result, traffic), binding.empty() ? "" : "; ", binding, format_duration(seconds_left));
 }
 
 std::string advance_text(const std::string& what, std::int64_t done, std::int64_t all, std::optional<double> seconds_left) {
   return fmt::format("{}: {} of {} tasks{}", what, done, all, seconds_left ? ", " + format_duration(*seconds_left) + " left" : "");
 }
 
-ProgressLine::ProgressLine(std::int64_t steps) : steps_(steps), terminal_(::isatty(STDERR_FILENO) == 1) {}
+ProgressLine::ProgressLine(std::int64_t steps, const Prediction& prediction) : steps_(steps), prediction_(prediction), terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 double ProgressLine::seconds_left(const StepResult& result) {
   mean_step_ms_ = mean_step_ms_ == 0.0 ? result.step_ms : mean_step_ms_ + kNewStepWeight * (result.step_ms - mean_step_ms_);
@@ -112,10 +117,10 @@ void ProgressLine::step(const StepResult& result, const Traffic& traffic, std::o
   if (validation_loss) last_validation_ = validation_loss;
   const double left = seconds_left(result);
   if (!terminal_) {
-    spdlog::info("{}", progress_text(result, traffic, steps_, validation_loss, left));
+    spdlog::info("{}", progress_text(result, traffic, steps_, validation_loss, left, prediction_));
     return;
   }
-  rewrite(progress_text(result, traffic, steps_, last_validation_, left));
+  rewrite(progress_text(result, traffic, steps_, last_validation_, left, prediction_));
 }
 
 void ProgressLine::show(const std::string& text) {

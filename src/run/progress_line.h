@@ -8,6 +8,7 @@
 
 namespace gsnake {
 struct Config;
+struct Prediction;
 struct RunReport;
 struct StepResult;
 struct Traffic;
@@ -26,14 +27,15 @@ std::vector<std::string> start_text(const Config& config, const RunReport& repor
 // "step 3/100: 1230 of 2720 tasks, 0:45 left": of what is waited for; the time where it is known.
 std::string advance_text(const std::string& what, std::int64_t done, std::int64_t all, std::optional<double> seconds_left);
 
-// Text of a step: number, loss, tokens/s, share of the step in which each lane had work (lanes without any are left out), time left.
+// Text of a step: number, loss, tokens/s, share of the step in which each lane had work (lanes without any are left out), the lane that binds
+// where that was predicted, time left.
 std::string progress_text(const StepResult& result, const Traffic& traffic, std::int64_t steps, std::optional<double> validation_loss,
-                          double seconds_left);
+                          double seconds_left, const Prediction& prediction);
 
 // A terminal on stderr gets one line that is rewritten; anything else gets one log line a step. One thread.
 class ProgressLine {
  public:
-  explicit ProgressLine(std::int64_t steps);
+  ProgressLine(std::int64_t steps, const Prediction& prediction);  // borrowed
   ~ProgressLine() { end_line(); }
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
@@ -50,6 +52,7 @@ class ProgressLine {
   void rewrite(const std::string& text);
 
   std::int64_t steps_;
+  const Prediction& prediction_;
   bool terminal_;
   bool shown_ = false;
   double mean_step_ms_ = 0.0;              // over the last steps, more recent ones weighing more

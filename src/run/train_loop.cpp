@@ -22,11 +22,13 @@
 #include "run/long_wait.h"
 #include "run/machine.h"
 #include "run/outputs.h"
+#include "run/pace_watch.h"
 #include "run/phase_watch.h"
 #include "run/progress_line.h"
 #include "run/run_log.h"
 #include "run/signals.h"
 #include "run/transfer_progress.h"
+#include "train/planning.h"
 
 namespace gsnake {
 namespace run {
@@ -43,7 +45,11 @@ struct Inputs {
 
 RunOutcome outcome_of(const Json& end) {
   const auto number = [&](const char* key) { return end[key].is_number() ? std::optional(end[key].get<double>()) : std::nullopt; };
-  RunOutcome outcome{.exit_status = end["exit_status"], .steps = end["steps"], .loss = number("loss"), .validation_loss = number("validation_loss")};
+  RunOutcome outcome;
+  outcome.exit_status = end["exit_status"];
+  outcome.steps = end["steps"];
+  outcome.loss = number("loss");
+  outcome.validation_loss = number("validation_loss");
   if (end["step"].is_number()) outcome.step = end["step"].get<std::int64_t>();
   outcome.end_line = end.dump(-1, ' ', false, Json::error_handler_t::replace);
   return outcome;
@@ -60,7 +66,8 @@ class TrainLoop {
         trainer_(trainer),
         signals_(signals),
         log_(config, trainer.report()),
-        progress_(config.train.steps),
+        progress_(config.train.steps, trainer.report().prediction),
+        pace_(trainer.report().prediction),
         long_wait_({.tell_after = progress_.on_terminal() ? 0.0 : WaitPace().tell_after}),
         heartbeat_([this](double waited_seconds) { look_at_wait(waited_seconds); }, {kLookEvery, kLookEvery}) {}
 
@@ -162,6 +169,11 @@ class TrainLoop {
     if (result.tokens == 0) warn_once(says_no_tokens_, fmt::format("step {} counts no token: it has no loss, and a gradient of 0", result.step));
     log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes()});
     progress_.step(result, traffic, validation_loss);
+    // The pipeline fills in the first steps.
+    if (const auto slow = result.step - trainer_.report().resumed_step > 2 ? pace_.look(result) : std::nullopt) {
+      progress_.end_line();
+      spdlog::warn("{}", *slow);
+    }
     long_wait_.told(LongWait::Time::clock::now());
     if (request_.on_step) request_.on_step(result, validation_loss);
   }
@@ -242,6 +254,7 @@ class TrainLoop {
   const StopSignals& signals_;
   RunLog log_;
   ProgressLine progress_;
+  PaceWatch pace_;
   std::int64_t submitted_ = 0;  // steps, in the run's numbering
   bool recording_ = false;
   bool says_no_validation_ = false;
@@ -261,9 +274,9 @@ void check_request(const Config& config, const RunRequest& request) {
                                             word_of(request.resume)));
 }
 
-RunOutcome run_trainer(const Config& config, const RunRequest& request, Inputs& inputs, const TrainerOptions& options, const StopSignals& signals,
+RunOutcome run_trainer(Model model, const Config& config, const RunRequest& request, Inputs& inputs, const TrainerOptions& options, const StopSignals& signals,
                        PhaseWatch& watch) {
-  auto trainer = std::make_unique<Trainer>(request.make_model ? request.make_model() : models::make(config.model), config, options);
+  auto trainer = std::make_unique<Trainer>(std::move(model), config, options);
   watch.leave();
   std::exception_ptr failure;
   RunOutcome outcome;
@@ -279,20 +292,27 @@ RunOutcome run_trainer(const Config& config, const RunRequest& request, Inputs& 
   return outcome;
 }
 
+// What the files of data are looked at with before the planner has said how many micro-batches there are.
+Config with_some_micro_batches(Config config) {
+  if (config.train.micro_batches < 0) config.train.micro_batches = 1;
+  return config;
+}
+
 }  // namespace
 }  // namespace run
 
-RunOutcome run_training(const Config& config, const RunRequest& request) {
+RunOutcome run_training(const Config& given, const RunRequest& request) {
   using namespace run;
   TrainerOptions options;
   options.resume = request.resume;
   options.overwrite = request.overwrite;
   options.allow_change = request.allow_change;
   options.from_step = request.from_step;
-  check_request(config, request);
-  device::require_device(config.memory.device);  // opens CUDA before LibTorch asks itself whether it has it, and remembers
-  io::require_engine(config.ssd.engine);
-  check_outputs(config);
+  options.machine = request.machine;
+  check_request(given, request);
+  device::require_device(given.memory.device);  // opens CUDA before LibTorch asks itself whether it has it, and remembers
+  io::require_engine(given.ssd.engine);
+  check_outputs(given);
   const StopSignals signals;
   PhaseWatch watch(signals);
   TransferProgress progress;
@@ -306,10 +326,14 @@ RunOutcome run_training(const Config& config, const RunRequest& request) {
   };
   try {
     watch.enter("opening the data");
-    Inputs inputs(config);
-    options.data = data::identity_of(inputs.training).dump();
+    std::optional<Inputs> inputs(std::in_place, with_some_micro_batches(given));
     watch.enter("making the model");
-    return run_trainer(config, request, inputs, options, signals, watch);
+    Model model = request.make_model ? request.make_model() : models::make(given.model);
+    const train::Resolved resolved = train::resolve(model, given, options);
+    options.choices = resolved.choices;
+    if (resolved.config.train.micro_batches != given.train.micro_batches) inputs.emplace(resolved.config);
+    options.data = data::identity_of(inputs->training).dump();
+    return run_trainer(std::move(model), resolved.config, request, *inputs, options, signals, watch);
   } catch (const Stopped& stopped) {
     spdlog::info("{}", stopped.what());
     const int status = exit_status_of(signals.requested());

@@ -7,7 +7,7 @@
 #include "model/unit_ops.h"
 #include "schedule/problem.h"
 #include "torch/gpu_settings.h"
-#include "torch/zero_call.h"
+#include "torch/trial_call.h"
 
 namespace gsnake::backend {
 
@@ -142,8 +142,8 @@ void TorchBackend::head(const Work& work) {
 
 // One unit forward and, in training, backward, on zeros that the meter does not count.
 void TorchBackend::run_on_zeros(device::Device& device, int unit, bool training) {
-  const ZeroCall zeros(device, layout_, shape_, unit, training);
-  ZeroCall::run(device, [&](const device::ComputeScope& scope) {
+  const TrialCall zeros(device, layout_, shape_, unit, training);
+  TrialCall::run(device, [&](const device::ComputeScope& scope) {
     run(scope, zeros.forward());
     if (zeros.has_backward()) run(scope, zeros.backward());
   });

@@ -15,33 +15,20 @@
 #include "model/layout.h"
 #include "plan/compute_dtype.h"
 #include "plan/run_plan.h"
-#include "torch/dtype.h"
-#include "torch/memory.h"
+#include "plan/workload.h"
+#include "train/compute_shape.h"
 #include "train/rehearsal.h"
 
 namespace gsnake::train {
 namespace {
 
-int compute_threads(const Config& config) {
-  if (config.train.compute_threads > 0) return static_cast<int>(config.train.compute_threads);
-  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-}
-
 Model checked(Model model, const Config& config) {
-  backend::install_torch_allocator();
-  at::set_num_threads(compute_threads(config));
+  set_up_torch(config);
   if (config.train.sequence_length > model.max_context) {
     throw Error(ErrorKind::usage, "train.sequence_length = " + std::to_string(config.train.sequence_length) + ": the model takes at most " +
                                       std::to_string(model.max_context) + " tokens; lower it or raise model.context");
   }
   return model;
-}
-
-backend::ComputeShape compute_shape(const Config& config, Purpose purpose, backend::DeviceSupport* accelerator) {
-  return {plan::rows_of(config, purpose), config.train.sequence_length, config.train.head_chunk, config.train.seed,
-          backend::scalar_type(config.train.dtype),
-          backend::scalar_type(plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::native_dtypes(config))),
-          config.train.deterministic, accelerator};
 }
 
 // What can be refused before a unit is computed, is.
@@ -113,7 +100,7 @@ unsigned optimizer_threads() { return std::max(1U, std::thread::hardware_concurr
 
 std::optional<core::CoreSplit> cores_apart(const Config& config) {
   if (config.train.pin_threads == ThreadPinning::never) return std::nullopt;
-  const auto computing = static_cast<unsigned>(compute_threads(config));
+  const auto computing = static_cast<unsigned>(plan::compute_threads(config));
   std::optional<core::CoreSplit> split = core::Topology::machine().split(computing, optimizer_threads());
   if (!split) {
     spdlog::warn("train.pin_threads = \"apart\": {} compute threads and {} of the optimizer's want a core each, and there are {}; nothing is pinned (lower "

@@ -11,17 +11,21 @@
 #include "checkpoint/store_options.h"
 #include "core/bytes.h"
 #include "core/log.h"
+#include "core/threads.h"
 #include "greedysnake/error.h"
 #include "model/layout.h"
 #include "schedule/traffic.h"
 #include "train/open_run.h"
+#include "train/planning.h"
 #include "train/run_report.h"
 #include "train/session.h"
+#include "train/session_prediction.h"
 
 namespace gsnake {
 namespace {
 
 using schedule::Lane;
+
 std::int64_t counted(const std::vector<std::int64_t>& labels) {
   std::int64_t count = 0;
   for (std::int64_t label : labels) count += label == kIgnoredLabel ? 0 : 1;
@@ -36,7 +40,8 @@ const char* lane_name(int lane) { return schedule::kLaneNames.at(static_cast<std
 
 class Trainer::Impl {
  public:
-  Impl(Model model, const Config& config, const TrainerOptions& options);
+  struct Start;
+  Impl(Start start, const TrainerOptions& options);
   // The lanes may still be at work on a step that nobody waited for: they end before its batch does.
   ~Impl() {
     if (run) run->end();
@@ -90,8 +95,31 @@ class Trainer::Impl {
   runtime::LaneTotals seen_at_results_;  // by wait()
 };
 
-Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& options)
-    : session((config.validate(), std::move(model)), config, train::Purpose::train, options.parts ? *options.parts : train::Parts(), options.progress) {
+namespace {
+
+// A trainer on parts of a test's is nothing that was measured.
+std::optional<sim::MachineProfile> profile_for(Model& model, const Config& config, const TrainerOptions& options) {
+  if (options.parts) return std::nullopt;
+  train::MachineRequest request;
+  request.file = options.machine;
+  if (options.progress) request.told = [&options](const std::string& what) { options.progress(what, 0, 0); };
+  std::optional<train::KnownMachine> machine = train::known_machine(model, config, model::layout_of(model, config.optimizer.decay_1d), request);
+  return machine ? std::optional(std::move(machine->profile)) : std::nullopt;
+}
+
+}  // namespace
+
+// In order: what precedes the session looks at the model, which then is the session's.
+struct Trainer::Impl::Start {
+  Start(Model made, const Config& config, const TrainerOptions& options)
+      : model((config.validate(), std::move(made))), resolved(train::resolve(model, config, options)), profile(profile_for(model, resolved.config, options)) {}
+  Model model;
+  train::Resolved resolved;
+  std::optional<sim::MachineProfile> profile;
+};
+
+Trainer::Impl::Impl(Start start, const TrainerOptions& options)
+    : session(std::move(start.model), start.resolved.config, train::Purpose::train, options.parts ? *options.parts : train::Parts(), options.progress) {
   run = train::open_run(session, options);
   first_step_ = completed = run->started();
   session.progress = options.progress;
@@ -99,6 +127,8 @@ Trainer::Impl::Impl(Model model, const Config& config, const TrainerOptions& opt
   run->attach(*session.executor);
   report = train::report_of(session);
   report.resumed_step = first_step_;
+  report.choices = start.resolved.choices.empty() ? options.choices : start.resolved.choices;
+  if (start.profile) report.prediction = train::prediction_of(session, *start.profile);
   count(traffic_of(session.load_ticket));
   results_at_ = std::chrono::steady_clock::now();
 }
@@ -174,6 +204,8 @@ StepResult Trainer::Impl::wait() {
   result.tokens_per_second = result.step_ms > 0.0 ? static_cast<double>(result.tokens) / result.step_ms * 1e3 : 0.0;
   results_at_ = now;
   result.lanes = busy_since(seen_at_results_);
+  const std::vector<double>& predicted = report.prediction.step_ms;
+  if (!predicted.empty()) result.predicted_ms = predicted[std::min(static_cast<std::size_t>(waited_), predicted.size() - 1)];
   ++waited_;
   completed = result.step;
   count(traffic_of(step.ticket));
@@ -292,7 +324,8 @@ void Trainer::Impl::write_trace(const std::string& path) {
   trace.write(path);
 }
 
-Trainer::Trainer(Model model, const Config& config, const TrainerOptions& options) : impl_(std::make_unique<Impl>(std::move(model), config, options)) {}
+Trainer::Trainer(Model model, const Config& config, const TrainerOptions& options) 
+    : impl_(core::on_own_thread([&] { return std::make_unique<Impl>(Impl::Start(std::move(model), config, options), options); })) {}
 Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 

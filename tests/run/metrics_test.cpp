@@ -119,12 +119,12 @@ TEST(MachineFacts, AreRead) {
 }
 
 TEST(ProgressText, ShowsTheStepItsLossRateAndTheLanesThatHadWork) {
-  EXPECT_EQ(progress_text(example_step(), example_traffic(), 400, std::nullopt, 98.0),
+  EXPECT_EQ(progress_text(example_step(), example_traffic(), 400, std::nullopt, 98.0, {}),
             "step 7/400  loss 2.7183  16.4k tokens/s  compute 90% ssd_read 20% ssd_write 100%  1:38 left");
 }
 
 TEST(ProgressText, ShowsAValidationLossBesideTheLoss) {
-  EXPECT_NE(progress_text(example_step(), {}, 400, 1.5, 0.0).find("loss 2.7183 (validation 1.5000)"), std::string::npos);
+  EXPECT_NE(progress_text(example_step(), {}, 400, 1.5, 0.0, {}).find("loss 2.7183 (validation 1.5000)"), std::string::npos);
 }
 
 TEST(ProgressText, WritesDurationsAndCountsShort) {

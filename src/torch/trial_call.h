@@ -1,4 +1,4 @@
-// A unit's tasks on memory of their own, with zeros for everything: to see what it takes.
+// A unit's tasks on memory of their own: to see what it takes.
 #pragma once
 
 #include <functional>
@@ -11,12 +11,15 @@
 
 namespace gsnake::backend {
 
-class ZeroCall {
+class TrialCall {
  public:
-  // One micro-batch of the shape's rows and tokens.
-  ZeroCall(device::Device& device, const plan::ModelLayout& layout, const ComputeShape& shape, int unit, bool training);
-  ZeroCall(const ZeroCall&) = delete;
-  ZeroCall& operator=(const ZeroCall&) = delete;
+  // One micro-batch of the shape's rows and tokens, on zeros.
+  TrialCall(device::Device& device, const plan::ModelLayout& layout, const ComputeShape& shape, int unit, bool training);
+  TrialCall(const TrialCall&) = delete;
+  TrialCall& operator=(const TrialCall&) = delete;
+
+  // Small random weights and states, random ids and labels: processors are faster on zeros.
+  void fill_with_noise(device::Device& device, const ComputeShape& shape, std::int64_t vocab);
 
   // Of the last unit in training, what computes forward and backward.
   [[nodiscard]] const runtime::ComputeCall& forward() const { return forward_; }
@@ -27,7 +30,12 @@ class ZeroCall {
   static void run(device::Device& device, const std::function<void(const device::ComputeScope&)>& work);
 
  private:
-  std::vector<device::DeviceMemory> slots_;
+  struct Slot {
+    device::DeviceMemory memory;
+    std::int64_t elements = 0;
+    at::ScalarType dtype = torch::kFloat32;
+  };
+  std::vector<Slot> slots_;
   std::vector<runtime::UsedObject> uses_;
   runtime::ComputeCall forward_;
   runtime::ComputeCall backward_;

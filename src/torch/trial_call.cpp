@@ -1,7 +1,8 @@
-#include "torch/zero_call.h"
+#include "torch/trial_call.h"
 
 #include <exception>
 
+#include "model/binding.h"
 #include "schedule/problem.h"
 
 namespace gsnake::backend {
@@ -18,10 +19,12 @@ int first_trained_unit(const plan::ModelLayout& layout) {
 
 }  // namespace
 
-ZeroCall::ZeroCall(device::Device& device, const plan::ModelLayout& layout, const ComputeShape& shape, int unit, bool training) {
+TrialCall::TrialCall(device::Device& device, const plan::ModelLayout& layout, const ComputeShape& shape, int unit, bool training) {
   const int last = static_cast<int>(layout.units.size()) - 1;
   const auto slot = [&](bool wanted, std::uint64_t elements, at::ScalarType dtype) {
-    return wanted ? slots_.emplace_back(device.device_alloc(elements * c10::elementSize(dtype))).data() : device::DevicePtr();
+    if (!wanted) return device::DevicePtr();
+    slots_.push_back({device.device_alloc(elements * c10::elementSize(dtype)), static_cast<std::int64_t>(elements), dtype});
+    return slots_.back().memory.data();
   };
   for (int object : layout.objects_of(unit)) {
     const auto o = static_cast<std::size_t>(object);
@@ -43,7 +46,21 @@ ZeroCall::ZeroCall(device::Device& device, const plan::ModelLayout& layout, cons
   if (unit == 0) backward_.output = {};
 }
 
-void ZeroCall::run(device::Device& device, const std::function<void(const device::ComputeScope&)>& work) {
+void TrialCall::fill_with_noise(device::Device& device, const ComputeShape& shape, std::int64_t vocab) {
+  constexpr double kSmall = 0.05;
+  run(device, [&](const device::ComputeScope& scope) {
+    for (const Slot& slot : slots_) {
+      torch::Tensor values = model::over(scope.address(slot.memory.data()), {slot.elements}, slot.dtype, shape.device());
+      if (slot.dtype == torch::kInt64) {
+        values.random_(0, vocab);
+      } else {
+        values.uniform_(-kSmall, kSmall);
+      }
+    }
+  });
+}
+
+void TrialCall::run(device::Device& device, const std::function<void(const device::ComputeScope&)>& work) {
   const auto end = device.make_event();
   device::Stream& stream = device.stream(device::StreamKind::compute);
   std::exception_ptr ended;

@@ -1,0 +1,22 @@
+#include "train/compute_shape.h"
+
+#include "plan/compute_dtype.h"
+#include "plan/workload.h"
+#include "torch/dtype.h"
+#include "torch/memory.h"
+
+namespace gsnake::train {
+
+void set_up_torch(const Config& config) {
+  backend::install_torch_allocator();
+  at::set_num_threads(plan::compute_threads(config));
+}
+
+backend::ComputeShape compute_shape(const Config& config, plan::Purpose purpose, backend::DeviceSupport* accelerator) {
+  return {plan::rows_of(config, purpose), config.train.sequence_length, config.train.head_chunk, config.train.seed,
+          backend::scalar_type(config.train.dtype),
+          backend::scalar_type(plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::native_dtypes(config))),
+          config.train.deterministic, accelerator};
+}
+
+}  // namespace gsnake::train

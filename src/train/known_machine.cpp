@@ -1,0 +1,179 @@
+#include "train/known_machine.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/free_memory.h"
+#include "device/cuda_plugin.h"
+#include "greedysnake/error.h"
+#include "measure/crowding.h"
+#include "measure/kept_profiles.h"
+#include "measure/machine_key.h"
+#include "measure/measurement.h"
+#include "plan/workload.h"
+
+namespace gsnake::train {
+namespace {
+
+constexpr double kBusyCores = 0.25;  // of others, beyond which what was measured is theirs as well
+
+// What computes: "cpu", or what the driver calls the GPU.
+struct Computing {
+  std::string name = "cpu";
+  std::uint64_t memory = 0;
+};
+
+Computing computing_of(const Config& config) {
+  if (config.memory.device == "cpu") return {"cpu", core::free_host_bytes()};
+  const device::CudaProbe probe = device::probe_cuda();
+  for (std::size_t i = 0; i < probe.devices.size(); ++i) {
+    if (config.memory.device == fmt::format("cuda:{}", i)) return {probe.devices[i].name, probe.devices[i].memory_bytes};
+  }
+  return {config.memory.device, 0};
+}
+
+class Acquaintance {
+ public:
+  Acquaintance(Model& model, const Config& config, const plan::ModelLayout& layout, const MachineRequest& request)
+      : model_(model), config_(config), layout_(layout), request_(request), computing_(computing_of(config)), key_(measure::machine_key(computing_.name, config.ssd.paths)) {}
+
+  std::optional<KnownMachine> run() {
+    std::optional<sim::MachineProfile> kept;
+    if (request_.measuring != Measuring::anew) kept = measure::find_profile(key_);
+    if (!kept && request_.measuring == Measuring::never) return std::nullopt;
+    KnownMachine machine;
+    if (kept) machine.profile = std::move(*kept);
+    machine.measured = !kept;
+    if (!kept) measure_all(machine);
+    add_units(machine);
+    if (request_.finds_peaks) machine.peaks = bench().peaks();
+    if (changed_) keep(machine.profile);
+    return machine;
+  }
+
+ private:
+  UnitBench& bench() {
+    if (!bench_) {
+      bench_ = std::make_unique<UnitBench>(model_, config_, layout_, [this] { tell("computing the model's units"); });
+    }
+    return *bench_;
+  }
+
+  void tell(const std::string& what) const {
+    if (request_.told) request_.told(what);
+  }
+
+  void measure_all(KnownMachine& machine) {
+    spdlog::info("measuring this machine: {}, {} SSD path(s); kept for other runs", computing_.name, config_.ssd.paths.size());
+    measure::MeasureRequest request;
+    request.ssd_paths = config_.ssd.paths;
+    request.engine = config_.ssd.engine;
+    request.checked = config_.ssd.verify == ReadChecks::always;
+    request.weights = config_.train.dtype;
+    request.device_name = computing_.name;
+    request.device_memory = computing_.memory;
+    request.compute = [this] { bench().compute_block(); };
+    const bool on_cpu = computing_.name == "cpu";
+    request.compute_threads = on_cpu ? static_cast<unsigned>(plan::compute_threads(config_)) : 1;
+    ComputeDevice opened;
+    if (!on_cpu) {
+      opened = open_device(config_);
+      request.device = opened.device.get();
+    }
+    request.seconds = request_.seconds;
+    request.progress = request_.told;
+    measure::Measurement measured = measure::measure_machine(request);
+    machine.profile = std::move(measured.profile);
+    for (const measure::FittedPair& pair : measured.contention) {
+      spdlog::info("computing beside {}: {:.2f} of its speed, and they {:.2f} of theirs; the profile has {:.2f} and {:.2f}", measure::name_of(pair.measured.partner),
+                   pair.measured.compute, pair.measured.other, pair.modelled.compute, pair.modelled.other);
+    }
+    if (measured.others_cores > kBusyCores) {
+      spdlog::warn("other programs kept {:.1f} cores busy while this machine was measured: measure it again when it is idle (gsnake plan --measure)", measured.others_cores);
+    }
+    machine.profile.compute.device = computing_.name;
+    if (on_cpu) measure_computing(machine.profile, measured.contention);
+    changed_ = true;
+  }
+
+  // What is of the CPU's threads alone. Lanes' work is in part long (updates of a large model), in part short: between what the two cost.
+  void measure_computing(sim::MachineProfile& profile, const std::vector<measure::FittedPair>& contention) {
+    constexpr double kSeconds = 2.0;
+    tell("computing beside short work");
+    const double of_short = measure::measure_crowding([this] { bench().compute_block(); }, profile.cpu.cores, kSeconds);
+    double of_long = 1.0;
+    for (const measure::FittedPair& pair : contention) {
+      if (pair.measured.partner != measure::Partner::optimizer) continue;
+      const double taken = pair.measured.other * profile.optimizer.threads;
+      of_long = std::clamp(profile.cpu.cores * (1.0 - pair.measured.compute) / taken, 1.0, of_short);
+      profile.cpu.favour = std::clamp(pair.measured.other / pair.measured.compute, 1.0, 5.0);
+    }
+    profile.cpu.crowding = std::sqrt(of_short * of_long);
+    profile.compute.share.cores = plan::compute_threads(config_);
+    profile.compute.share.dram = 0.0;
+    tell("computing after a rest");
+    profile.compute.rest = bench().rest();
+  }
+
+  // What is not known of this model yet, and a rate for models of which nothing is.
+  void add_units(KnownMachine& machine) {
+    const plan::NativeDtypes native = plan::native_dtypes(config_);
+    const sim::Workload workload = plan::workload_of(config_, layout_, native);
+    const auto is_known = [&](const std::string& key) { return machine.profile.find_unit(key) != nullptr; };
+    if (!machine.measured && std::all_of(workload.unit_keys.begin(), workload.unit_keys.end(), is_known)) return;
+    tell("measuring the model's units");
+    std::vector<sim::UnitTime>& known = machine.profile.compute.units;
+    for (sim::UnitTime& time : bench().times([this] { tell("measuring the model's units"); })) {
+      const auto place = std::find_if(known.begin(), known.end(), [&](const sim::UnitTime& other) { return other.key == time.key; });
+      if (place == known.end()) known.push_back(time);
+      else *place = time;
+    }
+    add_rate(machine.profile, workload);
+    changed_ = true;
+  }
+
+  // FLOP a second of the block, forward and backward, if no rate of its dtype is known: with its tokens, as if more brought no more.
+  void add_rate(sim::MachineProfile& profile, const sim::Workload& workload) const {
+    const std::size_t block = std::min<std::size_t>(1, layout_.units.size() - 1);
+    const sim::UnitSeconds* time = profile.find_unit(workload.unit_keys[block]);
+    std::vector<sim::ComputeRate>& rates = profile.compute.rates;
+    if (time == nullptr || time->forward + time->backward <= 0.0) return;
+    const auto is_of_dtype = [&](const sim::ComputeRate& rate) { return rate.dtype == workload.computes_in; };
+    if (std::any_of(rates.begin(), rates.end(), is_of_dtype)) return;
+    constexpr double kForwards = 4.0;  // forward, recomputation, and twice as much again for backward
+    const double flops = kForwards * layout_.shape(block).forward_flops_per_token * workload.tokens;
+    rates.push_back({workload.computes_in, flops / (time->forward + time->backward), 0.0});
+  }
+
+  static void keep(sim::MachineProfile& profile) {
+    try {
+      measure::keep_profile(profile);
+    } catch (const Error& error) {
+      spdlog::warn("what was measured of this machine is not kept: {}", error.what());
+    }
+  }
+
+  Model& model_;
+  const Config& config_;
+  const plan::ModelLayout& layout_;
+  const MachineRequest& request_;
+  const Computing computing_;
+  const std::string key_;
+  std::unique_ptr<UnitBench> bench_;
+  bool changed_ = false;
+};
+
+}  // namespace
+
+std::optional<KnownMachine> known_machine(Model& model, const Config& config, const plan::ModelLayout& layout, const MachineRequest& request) {
+  if (request.file.empty()) return Acquaintance(model, config, layout, request).run();
+  KnownMachine machine;
+  machine.profile = sim::load_profile(request.file);
+  if (request.finds_peaks) machine.peaks = UnitBench(model, config, layout, [&request] { if (request.told) request.told("computing the model's units"); }).peaks();
+  return machine;
+}
+
+}  // namespace gsnake::train

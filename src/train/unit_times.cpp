@@ -1,0 +1,165 @@
+#include "train/unit_times.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "core/free_memory.h"
+#include "plan/compute_dtype.h"
+#include "plan/numerics.h"
+#include "plan/run_plan.h"
+#include "plan/workload.h"
+#include "torch/memory.h"
+#include "torch/trial_call.h"
+#include "train/compute_shape.h"
+#include "train/rehearsal.h"
+
+namespace gsnake::train {
+namespace {
+
+constexpr int kLeastRepeats = 3;
+constexpr int kMostRepeats = 15;
+constexpr double kEnough = 0.4;  // seconds of repeats
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+// What is left to choose does not change what a unit takes. A device budget that is not known yet is all that is free.
+Config of_units(Config config) {
+  if (config.train.micro_batches < 0) config.train.micro_batches = 1;
+  if (config.optimizer.moments == MomentFormat::automatic) config.optimizer.moments = MomentFormat::fp32;
+  constexpr std::uint64_t kPlenty = 1ULL << 50;
+  if (config.memory.device_budget == kAutomaticBytes) config.memory.device_budget = config.memory.device == "cpu" ? core::free_host_bytes() : kPlenty;
+  config.memory.host_budget = kPlenty;
+  config.placement = {};
+  return config;
+}
+
+}  // namespace
+
+class UnitBench::Impl {
+ public:
+  Impl(Model& model, const Config& given, const plan::ModelLayout& layout, const std::function<void()>& told)
+      : config_(of_units(given)), layout_(layout), computes_on_(open_device(config_)), shape_((set_up_torch(config_), compute_shape(config_, plan::Purpose::train, computes_on_.support.get()))),
+        backend_(model, layout, shape_), setting_{&layout, plan::Purpose::train, plan::native_dtypes(config_)} {
+    measure_temporaries(backend_, *computes_on_.device, config_, setting_, told);
+    backend_.cap_temporaries(plan::overheads_of(config_, setting_).torch_temporaries);
+  }
+
+  [[nodiscard]] const plan::MeasuredPeaks& peaks() const { return setting_.peaks; }
+
+  std::vector<sim::UnitTime> times(const std::function<void()>& told) {
+    std::vector<sim::UnitTime> times;
+    for (const int unit : layout_.one_of_each_shape()) {
+      if (told) told();
+      backend::TrialCall trial(*computes_on_.device, layout_, shape_, unit, true);
+      trial.fill_with_noise(*computes_on_.device, shape_, layout_.vocab);
+      sim::UnitTime time;
+      time.key = plan::unit_key(config_, layout_, static_cast<std::size_t>(unit), setting_.native);
+      const bool is_head = unit + 1 == static_cast<int>(layout_.units.size());
+      const double first = seconds_of(trial.forward(), true);
+      const double later = seconds_of(trial.forward(), false);
+      (is_head ? time.seconds.backward : time.seconds.forward) = later;
+      time.seconds.opening = std::max(0.0, first - later);
+      if (trial.has_backward()) time.seconds.backward = seconds_of(trial.backward(), false);
+      times.push_back(time);
+      backend_.forget_slots(unit);
+    }
+    return times;
+  }
+
+  void compute_block() { block_seconds(); }
+
+  sim::RestProfile rest() {
+    constexpr double kLong = 0.06;
+    constexpr double kMatters = 1.15;
+    constexpr int kRounds = 3;
+    for (int i = 0; i < kRounds; ++i) block_seconds();
+    const double steady = median({block_seconds(), block_seconds(), block_seconds()});
+    if (steady > kLong) return {};  // it warms up by itself
+    // Clocks do not fall at the first pause.
+    const auto after = [&](double pause) {
+      std::vector<double> seconds;
+      for (int i = 0; i < 3 * kRounds; ++i) {
+        std::this_thread::sleep_for(std::chrono::duration<double>(pause));
+        const double again = block_seconds();
+        if (i >= 2 * kRounds) seconds.push_back(again);
+      }
+      return median(std::move(seconds)) / steady;
+    };
+    sim::RestProfile rest;
+    const double factor = after(kLong);
+    if (factor < kMatters) return rest;
+    rest.factor = factor;
+    for (const double pause : {0.001, 0.003, 0.01, 0.03, kLong}) {
+      rest.after = pause;
+      if (after(pause) > (1.0 + factor) / 2.0) break;
+    }
+    std::vector<double> works;
+    for (int i = 0; i < kRounds; ++i) works.push_back(slow_work(kLong, (1.0 + factor) / 2.0, steady));
+    rest.work = median(std::move(works));
+    return rest;
+  }
+
+ private:
+  double once(runtime::ComputeCall call, bool opens) {
+    call.opens = opens;
+    const auto begin = std::chrono::steady_clock::now();
+    backend::TrialCall::run(*computes_on_.device, [&](const device::ComputeScope& scope) { backend_.run(scope, call); });
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+
+  double block_seconds() {
+    const int block = std::min(1, static_cast<int>(layout_.units.size()) - 1);
+    if (!block_) {
+      block_ = std::make_unique<backend::TrialCall>(*computes_on_.device, layout_, shape_, block, true);
+      block_->fill_with_noise(*computes_on_.device, shape_, layout_.vocab);
+    }
+    const double forward = once(block_->forward(), false);
+    return block_->has_backward() ? forward + once(block_->backward(), false) : forward;
+  }
+
+  // Seconds of work, as they are without a rest, until a block is nearly as fast again.
+  double slow_work(double pause, double slow, double steady) {
+    constexpr int kMost = 200;
+    for (int i = 0; i < 6; ++i) {
+      std::this_thread::sleep_for(std::chrono::duration<double>(pause));
+      if (i < 5) block_seconds();
+    }
+    int calls = 0;
+    while (calls < kMost && block_seconds() > slow * steady) ++calls;
+    return calls * steady;
+  }
+
+  double seconds_of(const runtime::ComputeCall& call, bool opens) {
+    once(call, true);  // warm-up
+    std::vector<double> seconds;
+    double all = 0.0;
+    while (seconds.size() < kLeastRepeats || (seconds.size() < kMostRepeats && all < kEnough)) {
+      seconds.push_back(once(call, opens));
+      all += seconds.back();
+    }
+    return median(seconds);
+  }
+
+  const Config config_;
+  const plan::ModelLayout& layout_;
+  ComputeDevice computes_on_;
+  backend::ComputeShape shape_;
+  backend::TorchBackend backend_;
+  plan::Setting setting_;
+  std::unique_ptr<backend::TrialCall> block_;
+};
+
+UnitBench::UnitBench(Model& model, const Config& config, const plan::ModelLayout& layout, const std::function<void()>& told)
+    : impl_(std::make_unique<Impl>(model, config, layout, told)) {}
+UnitBench::~UnitBench() = default;
+const plan::MeasuredPeaks& UnitBench::peaks() const { return impl_->peaks(); }
+std::vector<sim::UnitTime> UnitBench::times(const std::function<void()>& told) { return impl_->times(told); }
+sim::RestProfile UnitBench::rest() { return impl_->rest(); }
+void UnitBench::compute_block() { impl_->compute_block(); }
+
+}  // namespace gsnake::train
