@@ -25,6 +25,7 @@ struct Arguments {
   std::string config;
   std::vector<std::string> overrides;
   RunRequest request;
+  bool automatic = false;
   bool json = false;
 };
 
@@ -58,7 +59,7 @@ int run(const Arguments& arguments) {
   const Resume resume = arguments.request.resume;
   config::ModelOfRun of_run;
   if (resume != Resume::never) of_run = [resume](const Config& config) { return model_of_run(config, resume); };
-  const Config config = config::load(arguments.config, arguments.overrides, of_run);
+  const Config config = config::load(arguments.config, arguments.overrides, of_run, arguments.automatic ? Config::automatic() : Config());
   const RunOutcome outcome = run_training(config, arguments.request);
   try {
     print((arguments.json ? outcome.end_line : describe(outcome, config)) + "\n");
@@ -86,6 +87,8 @@ void add_train(CLI::App& app, Action& action) {
       ->option_text("KEY ...")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_flag("--auto", arguments->automatic, "let the planner choose the placements, the delay and the budgets that the config leaves out (docs/planner.md)");
+  command->add_option("--machine", arguments->request.machine, "predict and plan on this machine profile, not on what was measured here")->option_text("PROFILE");
   command->add_flag("--json", arguments->json, "print the result as JSON");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
 }

@@ -18,6 +18,10 @@ void add_export(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_summary(CLI::App& app, Action& action);
+void add_report(CLI::App& app, Action& action);
+void add_trace(CLI::App& app, Action& action);
+void add_plan(CLI::App& app, Action& action);
+void add_simulate(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 // `gsnake bench`, and what is below it.
 void add_bench(CLI::App& app, Action& action);

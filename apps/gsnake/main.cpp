@@ -62,6 +62,10 @@ int run(int argc, char** argv) {
   gsnake::command::add_generate(app, action);
   gsnake::command::add_inspect(app, action);
   gsnake::command::add_summary(app, action);
+  gsnake::command::add_report(app, action);
+  gsnake::command::add_trace(app, action);
+  gsnake::command::add_plan(app, action);
+  gsnake::command::add_simulate(app, action);
   gsnake::command::add_doctor(app, action);
   gsnake::command::add_bench(app, action);
   try {

@@ -21,7 +21,7 @@ bool computes(char** argv) {
   bool found = false;
   for (char** word = argv; *word != nullptr; ++word) {
     if (std::strcmp(*word, "bench") == 0) return false;
-    found = found || std::strcmp(*word, "train") == 0 || std::strcmp(*word, "generate") == 0;
+    found = found || std::strcmp(*word, "train") == 0 || std::strcmp(*word, "generate") == 0 || std::strcmp(*word, "plan") == 0;
   }
   return found;
 }
@@ -31,7 +31,7 @@ void start_over_passively(int, char** argv, char** environment) {
   if (!computes(argv)) return;
   constexpr std::size_t kMost = 4096;
   static char policy[] = "OMP_WAIT_POLICY=passive";
-  static char spins[] = "GOMP_SPINCOUNT=0";
+  static char spins[] = "GOMP_SPINCOUNT=3000";
   static char* changed[kMost];
   std::size_t count = 0;
   for (; environment[count] != nullptr; ++count) {

@@ -1,0 +1,35 @@
+// What `gsnake plan` and `gsnake simulate` are told of a config and a machine.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "greedysnake/models.h"
+#include "train/planning_basis.h"
+
+namespace gsnake::command {
+
+struct PlanningArguments {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool automatic = false;  // what the config leaves out is left to the planner
+  std::string machine;
+  double seconds = 25.0;  // that measuring should take
+  bool json = false;
+};
+
+void add_planning_options(CLI::App& command, PlanningArguments& arguments);
+
+Config load_config(const PlanningArguments& arguments);
+
+// A config's model, and what it is planned from.
+struct Planning {
+  Model model;
+  std::unique_ptr<train::PlanningBasis> basis;
+};
+// Says on stderr what is measured.
+Planning prepare_planning(const Config& config, const PlanningArguments& arguments, train::Measuring measuring);
+
+}  // namespace gsnake::command

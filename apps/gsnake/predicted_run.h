@@ -1,0 +1,14 @@
+// What `report` and `trace` show beside what was measured.
+#pragma once
+
+#include <string>
+
+#include "report/input.h"
+
+namespace gsnake::command {
+
+// The prediction for a run's config (docs/report.md) with its timeline, on a machine profile or, where `machine` is empty, on what was measured
+// of this machine. Null where there is no profile, or the run is of units of its own; the log says why.
+[[nodiscard]] report::Json predict_run(const report::RunPlace& place, const std::string& machine);
+
+}  // namespace gsnake::command
