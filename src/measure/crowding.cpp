@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstring>
+#include <mutex>
 #include <thread>
 #include <vector>
 
@@ -83,6 +85,26 @@ double measure_crowding(const std::function<void()>& compute, double cores, doub
   if (found.empty()) return 1.0;
   std::sort(found.begin(), found.end());
   return std::clamp(found[found.size() / 2], 1.0, kMost);
+}
+
+double measure_hand_over() {
+  constexpr int kRounds = 2000;
+  std::mutex mutex;
+  std::condition_variable changed;
+  int turn = 0;
+  const auto take_turns = [&](int own) {
+    std::unique_lock lock(mutex);
+    for (int i = 0; i < kRounds; ++i) {
+      changed.wait(lock, [&] { return turn % 2 == own; });
+      ++turn;
+      changed.notify_one();
+    }
+  };
+  const auto begin = Clock::now();
+  std::thread other([&] { take_turns(1); });
+  take_turns(0);
+  other.join();
+  return since(begin) / (2.0 * kRounds);
 }
 
 }  // namespace gsnake::measure

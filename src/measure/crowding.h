@@ -10,4 +10,7 @@ namespace gsnake::measure {
 // what uses so many cores, some milliseconds of it; takes about so many seconds.
 double measure_crowding(const std::function<void()>& compute, double cores, double seconds);
 
+// Seconds that one thread takes to wake another that sleeps, as lanes do.
+double measure_hand_over();
+
 }  // namespace gsnake::measure

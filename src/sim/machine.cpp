@@ -14,6 +14,8 @@ namespace {
 using schedule::Op;
 using schedule::Task;
 
+constexpr double kHandOvers = 1.0;  // a task: on to what waits for it
+
 constexpr std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
 constexpr std::size_t index(Resource resource) { return static_cast<std::size_t>(resource); }
 
@@ -58,7 +60,7 @@ double update_rate(const OptimizerProfile& optimizer, const std::string& dtype) 
 double Machine::seconds(const Task& task) const {
   if (task.lane == Lane::commit) return commit_seconds;
   const double rate = rates[index(task.lane)];
-  if (task.lane != Lane::compute) return rate > 0.0 ? static_cast<double>(task.bytes) / rate : 0.0;
+  if (task.lane != Lane::compute) return lane(task.lane).overhead + (rate > 0.0 ? static_cast<double>(task.bytes) / rate : 0.0);
   if (static_cast<std::size_t>(task.unit) < units.size()) {
     const UnitSeconds& unit = units[static_cast<std::size_t>(task.unit)];
     const double known = task.op == Op::forward || task.op == Op::head_forward ? unit.forward : unit.backward;
@@ -123,6 +125,12 @@ Machine machine_of(const MachineProfile& profile, const Workload& workload) {
     throw Error(ErrorKind::usage, fmt::format("the machine profile \"{}\" says nothing of how fast {} is computed; add it to compute.rates, or measure this model with "
                                               "`gsnake plan`",
                                               profile.name, workload.computes_in));
+  }
+  // Where a task uses a part of a core, what it takes of one takes that much longer.
+  for (const Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer}) {
+    LaneModel& model = machine.lanes[index(lane)];
+    const double cores = model.uses[index(Resource::cores)];
+    if (cores > 0.0) model.overhead = kHandOvers * profile.cpu.hand_over / std::min(1.0, cores);
   }
   machine.commit_seconds = profile.commit_latency;
   machine.crowding = profile.cpu.crowding;

@@ -24,6 +24,7 @@ struct LaneModel {
   double latency = 0.0;
   int at_once = 1;        // tasks in hand
   PerResource uses{};     // by one task at full speed
+  double overhead = 0.0;  // seconds of work more that each task is, of whatever size
   double emulated = 0.0;  // amount a second ([emulate]): tasks end no sooner than one after another at this rate; 0: not capped
 };
 

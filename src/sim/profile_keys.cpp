@@ -247,7 +247,7 @@ Fields fields_of(MachineProfile& profile) {
           text("key", profile.key),
           table("cpu", {text("name", profile.cpu.name), number("cores", profile.cpu.cores), byte_rate("dram", profile.cpu.dram),
                         bytes("memory", profile.cpu.memory), number("crowding", profile.cpu.crowding, {.least = 1.0, .most = 10.0}),
-                        number("favour", profile.cpu.favour, {.least = 1.0, .most = 10.0})}),
+                        number("hand_over", profile.cpu.hand_over), number("favour", profile.cpu.favour, {.least = 1.0, .most = 10.0})}),
           table("compute", compute(profile.compute)),
           table("h2d", copy(profile.h2d)),
           table("d2h", copy(profile.d2h)),

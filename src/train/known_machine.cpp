@@ -4,7 +4,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/free_memory.h"
 #include "device/cuda_plugin.h"
@@ -99,19 +98,16 @@ class Acquaintance {
     changed_ = true;
   }
 
-  // What is of the CPU's threads alone. Lanes' work is in part long (updates of a large model), in part short: between what the two cost.
+  // What is of the CPU's threads alone. Lanes' tasks are short: chunks have at most plan::kLargestChunk elements.
   void measure_computing(sim::MachineProfile& profile, const std::vector<measure::FittedPair>& contention) {
     constexpr double kSeconds = 2.0;
+    constexpr double kMostFavour = 5.0;
     tell("computing beside short work");
-    const double of_short = measure::measure_crowding([this] { bench().compute_block(); }, profile.cpu.cores, kSeconds);
-    double of_long = 1.0;
+    profile.cpu.crowding = measure::measure_crowding([this] { bench().compute_block(); }, profile.cpu.cores, kSeconds);
     for (const measure::FittedPair& pair : contention) {
-      if (pair.measured.partner != measure::Partner::optimizer) continue;
-      const double taken = pair.measured.other * profile.optimizer.threads;
-      of_long = std::clamp(profile.cpu.cores * (1.0 - pair.measured.compute) / taken, 1.0, of_short);
-      profile.cpu.favour = std::clamp(pair.measured.other / pair.measured.compute, 1.0, 5.0);
+      if (pair.measured.partner == measure::Partner::optimizer) profile.cpu.favour = std::clamp(pair.measured.other / pair.measured.compute, 1.0, kMostFavour);
     }
-    profile.cpu.crowding = std::sqrt(of_short * of_long);
+    profile.cpu.hand_over = measure::measure_hand_over();
     profile.compute.share.cores = plan::compute_threads(config_);
     profile.compute.share.dram = 0.0;
     tell("computing after a rest");

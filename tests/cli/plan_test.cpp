@@ -123,6 +123,28 @@ TEST_F(PlanTest, ChoosesByWhatItMeasuresAndKeepsThat) {
   EXPECT_GT(metrics()[3]["predicted_ms"], 0.0);
 }
 
+// SmolLM2's shape: a step's checkpoints alone are more than the host budget, where nothing says that they go elsewhere.
+TEST_F(PlanTest, FindsAWayWhereTheDefaultsDoNotFit) {
+  std::ofstream(folder_ / "config.toml") << R"(
+model = { family = "llama", layers = 30, hidden = 576, heads = 9, kv_heads = 3, intermediate = 1536, vocab = 49152, context = 2048, tie_embeddings = true }
+data.train = ["corpus.txt"]
+train = { sequence_length = 2048, micro_batches = 8 }
+memory = { host_budget = "512 MiB", device_budget = "1 GiB" }
+)";
+  const Outcome refused = simulate({}, {"--alone"});
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_THAT(refused.err, HasSubstr("host memory:"));
+  const Outcome found = plan({}, {"--auto", "--json"});
+  ASSERT_EQ(found.status, 0) << found.err;
+  const Json json = Json::parse(found.out);
+  std::uint64_t host = 0;
+  std::uint64_t device = 0;
+  for (const Json& item : json["prediction"]["memory"]) (item["tier"] == "host" ? host : device) += item["bytes"].get<std::uint64_t>();
+  EXPECT_LE(host, 512ULL << 20);
+  EXPECT_LE(device, 1ULL << 30);
+  EXPECT_EQ(json["config"]["train"]["micro_batches"], 8);
+}
+
 TEST_F(PlanTest, RefusesWhatItCannotUse) {
   expect_one_error_line(run({"simulate", "config.toml"}), 2, "this machine was never measured for these SSD paths: run `gsnake plan`");
   std::ofstream(folder_ / "machine.toml") << "name = \"x\"\n[cpu]\ncoars = 2\n";

@@ -23,12 +23,13 @@ MachineProfile full_profile() {
   profile.name = "two \"big\" machines\\\n";
   profile.source = "data sheets";
   profile.key = "0123abcd";
-  profile.cpu = {.name = "some CPU", .cores = 31.5, .dram = 1.9e11, .memory = 137'438'953'472};
+  profile.cpu = {.name = "some CPU", .cores = 31.5, .dram = 1.9e11, .memory = 137'438'953'472, .crowding = 2.5, .hand_over = 1.5e-5, .favour = 1.25};
+  profile.compute.rest = {.after = 0.03, .factor = 3.25, .work = 0.015};
   profile.compute.device = "some GPU";
   profile.compute.memory = 85'899'345'920;
   profile.compute.latency = 1.25e-5;
   profile.compute.rates = {{"bf16", 3.12e14, 1234.5}, {"fp32", 1.95e13, 0.0}};
-  profile.compute.units = {{"block 0011", {0.1, 0.3}}, {"head 22", {0.7, 0.0}}};
+  profile.compute.units = {{"block 0011", {0.1, 0.3, 0.05}}, {"head 22", {0.7, 0.0, 0.0}}};
   profile.compute.share = {.cores = 1.0, .dram = 3.3e9};
   profile.h2d = {2.4e10, 1e-5, {0.25, 2.0}};
   profile.d2h = {2.2e10, 2e-5, {0.125, 3.0}};
@@ -77,6 +78,7 @@ void expect_equal(const ComputeProfile& a, const ComputeProfile& b) {
   for (std::size_t i = 0; i < a.units.size(); ++i) {
     EXPECT_EQ(a.units[i].key, b.units[i].key);
     EXPECT_EQ(a.units[i].seconds.forward, b.units[i].seconds.forward);
+    EXPECT_EQ(a.units[i].seconds.opening, b.units[i].seconds.opening);
     EXPECT_EQ(a.units[i].seconds.backward, b.units[i].seconds.backward);
   }
 }
@@ -100,6 +102,12 @@ void expect_equal(const MachineProfile& a, const MachineProfile& b) {
   EXPECT_EQ(a.cpu.cores, b.cpu.cores);
   EXPECT_EQ(a.cpu.dram, b.cpu.dram);
   EXPECT_EQ(a.cpu.memory, b.cpu.memory);
+  EXPECT_EQ(a.cpu.crowding, b.cpu.crowding);
+  EXPECT_EQ(a.cpu.hand_over, b.cpu.hand_over);
+  EXPECT_EQ(a.cpu.favour, b.cpu.favour);
+  EXPECT_EQ(a.compute.rest.after, b.compute.rest.after);
+  EXPECT_EQ(a.compute.rest.factor, b.compute.rest.factor);
+  EXPECT_EQ(a.compute.rest.work, b.compute.rest.work);
   expect_equal(a.compute, b.compute);
   expect_equal(a.h2d, b.h2d);
   expect_equal(a.d2h, b.d2h);
