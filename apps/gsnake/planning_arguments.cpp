@@ -37,11 +37,12 @@ Config load_config(const PlanningArguments& arguments) {
 }
 
 Planning prepare_planning(const Config& config, const PlanningArguments& arguments, train::Measuring measuring) {
-  if (arguments.machine.empty()) device::require_device(config.memory.device);
+  if (arguments.machine.empty() && arguments.computes) device::require_device(config.memory.device);
   train::MachineRequest request;
   request.file = arguments.machine;
   request.measuring = measuring;
-  request.finds_peaks = arguments.machine.empty();
+  request.computes = arguments.computes;
+  request.finds_peaks = arguments.computes && arguments.machine.empty();
   request.seconds = arguments.seconds;
   request.told = say_changes();
   Planning planning{models::make(config.model), nullptr};

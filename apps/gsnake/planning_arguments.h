@@ -17,6 +17,7 @@ struct PlanningArguments {
   bool automatic = false;  // what the config leaves out is left to the planner
   std::string machine;
   double seconds = 25.0;  // that measuring should take
+  bool computes = true;   // units of the model, to measure them and what LibTorch takes
   bool json = false;
 };
 

@@ -17,6 +17,7 @@ report::Json predict_run(const report::RunPlace& place, const std::string& machi
     const Config config = checkpoint::parse_config(nlohmann::json(start.at("config")));
     PlanningArguments arguments;
     arguments.machine = machine;
+    arguments.computes = false;  // the run may be at work
     const Planning planning = prepare_planning(config, arguments, train::Measuring::never);
     sim::PredictionOptions options;
     options.commit_every = static_cast<int>(config.run.commit_every);

@@ -29,7 +29,7 @@ struct TrainerOptions {
   // machine for these paths (docs/planner.md), which is measured first where there are choices to make and there is none.
   std::string machine{};
   // Told what the constructor does, whenever that changes or goes on, and how far it is in bytes where that is known (else 0 of 0). What it
-  // throws ends the construction: a new run leaves nothing behind, an earlier one stays at its last commit.
+  // throws ends the construction (it is called on other threads than the constructor's caller, which waits meanwhile): a new run leaves nothing behind, an earlier one stays at its last commit.
   std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total)> progress{};
   // Of a config whose choices were made before: what was chosen, for the report.
   std::vector<std::string> choices{};

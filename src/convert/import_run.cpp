@@ -49,6 +49,10 @@ void commit_import(const Config& config, const plan::Numerics& numerics, const s
 TransferReport import_model(const Model& model, const Config& config, const ImportOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
   config.validate();
+  if (config.leaves_choices()) {
+    throw Error(ErrorKind::usage, "an import plans nothing: give train.micro_batches, optimizer.moments, placements and budgets values instead of \"auto\", or leave "
+                                  "them out; `gsnake train` may choose them later, but for the moments, which the files are laid out for");
+  }
   if (config.model.from.empty()) throw Error(ErrorKind::usage, "model.from = \"\": name the Hugging Face folder to import");
   const plan::ModelLayout layout = model::layout_of(model, config.optimizer.decay_1d);
   const hf::WeightsFolder folder(config.model.from);

@@ -16,6 +16,7 @@ namespace gsnake::measure {
 MachineParts machine_parts(const std::string& device, const std::vector<std::string>& ssd_paths) {
   MachineParts parts;
   parts.cpu = core::field_of("/proc/cpuinfo", "model name").value_or("");
+  if (parts.cpu.empty()) parts.cpu = core::field_of("/proc/cpuinfo", "CPU part").value_or("a processor without a name");  // as on Arm
   parts.cores = std::max(1U, std::thread::hardware_concurrency());
   parts.memory = core::kilobytes_of("/proc/meminfo", "MemTotal").value_or(0);
   parts.device = device;

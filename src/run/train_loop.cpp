@@ -169,8 +169,10 @@ class TrainLoop {
     if (result.tokens == 0) warn_once(says_no_tokens_, fmt::format("step {} counts no token: it has no loss, and a gradient of 0", result.step));
     log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes()});
     progress_.step(result, traffic, validation_loss);
-    // The pipeline fills in the first steps.
-    if (const auto slow = result.step - trainer_.report().resumed_step > 2 ? pace_.look(result) : std::nullopt) {
+    // The pipeline fills in the first steps, and again after a validation.
+    const bool after_validation = std::exchange(after_validation_, validation_loss.has_value());
+    const bool steady = result.step - trainer_.report().resumed_step > 2 && !validation_loss && !after_validation;
+    if (const auto slow = steady ? pace_.look(result) : std::nullopt) {
       progress_.end_line();
       spdlog::warn("{}", *slow);
     }
@@ -257,6 +259,7 @@ class TrainLoop {
   PaceWatch pace_;
   std::int64_t submitted_ = 0;  // steps, in the run's numbering
   bool recording_ = false;
+  bool after_validation_ = false;
   bool says_no_validation_ = false;
   bool says_no_tokens_ = false;
   Batch batch_;

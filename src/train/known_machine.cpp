@@ -34,10 +34,16 @@ Computing computing_of(const Config& config) {
   return {config.memory.device, 0};
 }
 
+// Beside the hardware: what of a config changes what is measured of its drives.
+std::string key_of(const std::string& device, const Config& config) {
+  return fmt::format("{}{}{}", measure::machine_key(device, config.ssd.paths), config.ssd.verify == ReadChecks::always ? "" : "-unchecked",
+                     config.ssd.engine == EngineChoice::automatic ? "" : fmt::format("-{}", word_of(config.ssd.engine)));
+}
+
 class Acquaintance {
  public:
   Acquaintance(Model& model, const Config& config, const plan::ModelLayout& layout, const MachineRequest& request)
-      : model_(model), config_(config), layout_(layout), request_(request), computing_(computing_of(config)), key_(measure::machine_key(computing_.name, config.ssd.paths)) {}
+      : model_(model), config_(config), layout_(layout), request_(request), computing_(computing_of(config)), key_(key_of(computing_.name, config)) {}
 
   std::optional<KnownMachine> run() {
     std::optional<sim::MachineProfile> kept;
@@ -47,7 +53,8 @@ class Acquaintance {
     if (kept) machine.profile = std::move(*kept);
     machine.measured = !kept;
     if (!kept) measure_all(machine);
-    add_units(machine);
+    if (computing_.name == "cpu") machine.profile.compute.share.cores = plan::compute_threads(config_);
+    if (request_.computes) add_units(machine);
     if (request_.finds_peaks) machine.peaks = bench().peaks();
     if (changed_) keep(machine.profile);
     return machine;
@@ -74,7 +81,12 @@ class Acquaintance {
     request.weights = config_.train.dtype;
     request.device_name = computing_.name;
     request.device_memory = computing_.memory;
-    request.compute = [this] { bench().compute_block(); };
+    // The first takes what it takes to begin; blocks that take long tell too little in the time that there is.
+    tell("computing the model's units");
+    bench().compute_block();
+    const double block = bench().compute_block();
+    const bool tells = 4.0 * block <= std::max(1.0, request_.seconds / 3.0);
+    if (tells) request.compute = [this] { bench().compute_block(); };
     const bool on_cpu = computing_.name == "cpu";
     request.compute_threads = on_cpu ? static_cast<unsigned>(plan::compute_threads(config_)) : 1;
     ComputeDevice opened;
@@ -94,7 +106,8 @@ class Acquaintance {
       spdlog::warn("other programs kept {:.1f} cores busy while this machine was measured: measure it again when it is idle (gsnake plan --measure)", measured.others_cores);
     }
     machine.profile.compute.device = computing_.name;
-    if (on_cpu) measure_computing(machine.profile, measured.contention);
+    machine.profile.key = key_;
+    if (on_cpu && tells) measure_computing(machine.profile, measured.contention);
     changed_ = true;
   }
 

@@ -16,6 +16,7 @@ enum class Measuring : std::uint8_t { never, if_missing, anew };
 struct MachineRequest {
   std::string file;  // a profile; empty: this machine's own
   Measuring measuring = Measuring::never;
+  bool computes = true;      // units that the profile does not know are measured and kept; false: nothing is computed
   bool finds_peaks = false;  // dry runs of the model's units tell what LibTorch takes, on this machine, whatever the profile is of
   double seconds = 25.0;     // that measuring should take
   std::function<void(const std::string& what)> told = {};  // of what is measured; may throw to end it
@@ -28,7 +29,7 @@ struct KnownMachine {
 };
 
 // Of a file: as it is. Of this machine: what was kept for this hardware and these paths, with the times of this model's units, which are
-// measured (seconds) and kept where they are not there yet. Nothing where there is none and none is to be measured. What can't be kept is a
+// measured (seconds) and kept where they are not there yet and the request lets units be computed. Nothing where there is none and none is to be measured. What can't be kept is a
 // warning.
 std::optional<KnownMachine> known_machine(Model& model, const Config& config, const plan::ModelLayout& layout, const MachineRequest& request);
 

@@ -16,8 +16,8 @@ void set_compute(const Session& session, checkpoint::RunState& state) {
   state.compute_dtype = backend::dtype_name(session.shape.compute);
 }
 
-// Whether there is a commit to go on from. Which of several copies counts, and whether one is whole, is the store's to say. A run whose run.dir
-// was lost lives on in its SSD paths: to go on with it must be asked for, as they may be another run's.
+}  // namespace
+
 bool resumes(const Config& config, const TrainerOptions& options) {
   bool exists = store::holds_manifest(config.run.dir);
   for (const std::string& path : config.ssd.paths) exists = exists || (options.resume == Resume::must && store::holds_manifest(path));
@@ -30,6 +30,8 @@ bool resumes(const Config& config, const TrainerOptions& options) {
   }
   return exists && options.resume != Resume::never;
 }
+
+namespace {
 
 std::shared_ptr<const nlohmann::json> data_of(const TrainerOptions& options) {
   if (options.data.empty()) return nullptr;

@@ -14,4 +14,9 @@ namespace gsnake::train {
 // forbid, Error(storage); then a new run leaves nothing behind and an earlier one is as it was.
 std::unique_ptr<checkpoint::DurableRun> open_run(Session& session, const TrainerOptions& options);
 
+// Whether there is a commit to go on from. Which of several copies counts, and whether one is whole, is the store's to say. A run whose run.dir
+// was lost lives on in its SSD paths: to go on with it must be asked for, as they may be another run's. Throws Error(usage) where the options ask for
+// a commit and there is none.
+bool resumes(const Config& config, const TrainerOptions& options);
+
 }  // namespace gsnake::train

@@ -7,8 +7,10 @@
 #include "core/log.h"
 #include "device/cuda_plugin.h"
 #include "greedysnake/error.h"
-#include "greedysnake/hugging_face.h"
+#include "checkpoint/run_state.h"
 #include "store/manifest/manifest.h"
+#include "store/opening/locate.h"
+#include "train/open_run.h"
 #include "train/planning.h"
 
 namespace gsnake::train {
@@ -43,16 +45,27 @@ void set_free_memory(plan::PlannerInput& input, const sim::MachineProfile& profi
 
 // What is part of the maths stays as the run has it.
 void keep_maths(Config& config, const TrainerOptions& options) {
-  if (options.resume == Resume::never || (config.train.micro_batches > 0 && config.optimizer.moments != MomentFormat::automatic)) return;
-  if (!store::holds_manifest(config.run.dir)) return;
-  const Config before = run_config(config.run.dir, config.ssd.paths);
-  if (config.train.micro_batches < 0) config.train.micro_batches = before.train.micro_batches;
+  if ((config.train.micro_batches > 0 && config.optimizer.moments != MomentFormat::automatic)) return;
+  if (!resumes(config, options)) return;
+  std::vector<std::string> folders{config.run.dir};
+  folders.insert(folders.end(), config.ssd.paths.begin(), config.ssd.paths.end());
+  const auto folder = std::find_if(folders.begin(), folders.end(), [](const std::string& path) { return store::holds_manifest(path); });
+  const store::Place place = store::locate(*folder, config.ssd.paths);
+  const Config before = checkpoint::parse_config(checkpoint::config_from(place.manifest.training));
+  // An imported run has no steps yet, but its files are laid out for its moments.
+  const bool imported = place.manifest.training.value("imported", false);
+  if (config.train.micro_batches < 0 && !imported) config.train.micro_batches = before.train.micro_batches;
   if (config.optimizer.moments == MomentFormat::automatic) config.optimizer.moments = before.optimizer.moments;
 }
 
 }  // namespace
 
 plan::Plan plan_of(const PlanningBasis& basis, const Config& config, const PlanWish& wish) {
+  constexpr std::int64_t kMostMicroBatches = 4096;
+  const std::int64_t of_one = plan::tokens_of(config, plan::Purpose::train);
+  if (config.train.micro_batches < 0 && wish.tokens_a_step / of_one > kMostMicroBatches) {
+    throw Error(ErrorKind::usage, fmt::format("{} tokens a step would be more than {} micro-batches of {}: raise train.micro_batch_size", wish.tokens_a_step, kMostMicroBatches, of_one));
+  }
   plan::PlannerInput input;
   input.config = config;
   input.setting = basis.setting;
@@ -67,6 +80,7 @@ plan::Plan plan_of(const PlanningBasis& basis, const Config& config, const PlanW
 Resolved resolve(Model& model, const Config& given, const TrainerOptions& options) {
   Resolved resolved{given, {}};
   if (!given.leaves_choices()) return resolved;
+  resumes(given, options);  // refuses what can be refused before anything is measured
   keep_maths(resolved.config, options);
   if (!resolved.config.leaves_choices()) return resolved;
   MachineRequest request;

@@ -14,7 +14,7 @@ Prediction prediction_of(const Session& session, const sim::MachineProfile& prof
     sim::PredictionOptions options;
     options.commit_every = static_cast<int>(session.config.run.commit_every);
     const sim::Prediction prediction = sim::predict(session.program, machine, options);
-    told.machine = profile.name;
+    told.machine = profile.name.empty() ? "a machine without a name" : profile.name;
     for (const double seconds : prediction.step_seconds) told.step_ms.push_back(1e3 * seconds);
     for (std::size_t lane = 0; lane < prediction.lanes.size(); ++lane) {
       told.busy_ms[lane] = 1e3 * prediction.lanes[lane].busy;

@@ -97,14 +97,20 @@ class Trainer::Impl {
 
 namespace {
 
-// A trainer on parts of a test's is nothing that was measured.
-std::optional<sim::MachineProfile> profile_for(Model& model, const Config& config, const TrainerOptions& options) {
+// Of a session whose lanes have not started. A trainer on parts of a test's is nothing that was measured. No run ends for want of a prediction.
+std::optional<sim::MachineProfile> profile_for(train::Session& session, const TrainerOptions& options) {
   if (options.parts) return std::nullopt;
   train::MachineRequest request;
   request.file = options.machine;
   if (options.progress) request.told = [&options](const std::string& what) { options.progress(what, 0, 0); };
-  std::optional<train::KnownMachine> machine = train::known_machine(model, config, model::layout_of(model, config.optimizer.decay_1d), request);
-  return machine ? std::optional(std::move(machine->profile)) : std::nullopt;
+  try {
+    std::optional<train::KnownMachine> machine = train::known_machine(session.model, session.config, session.layout, request);
+    return machine ? std::optional(std::move(machine->profile)) : std::nullopt;
+  } catch (const Error& error) {
+    if (!options.machine.empty()) throw;  // a file that was named has to be one
+    spdlog::warn("steps are not predicted: {}", error.what());
+    return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -112,23 +118,23 @@ std::optional<sim::MachineProfile> profile_for(Model& model, const Config& confi
 // In order: what precedes the session looks at the model, which then is the session's.
 struct Trainer::Impl::Start {
   Start(Model made, const Config& config, const TrainerOptions& options)
-      : model((config.validate(), std::move(made))), resolved(train::resolve(model, config, options)), profile(profile_for(model, resolved.config, options)) {}
+      : model((config.validate(), std::move(made))), resolved(train::resolve(model, config, options)) {}
   Model model;
   train::Resolved resolved;
-  std::optional<sim::MachineProfile> profile;
 };
 
 Trainer::Impl::Impl(Start start, const TrainerOptions& options)
     : session(std::move(start.model), start.resolved.config, train::Purpose::train, options.parts ? *options.parts : train::Parts(), options.progress) {
   run = train::open_run(session, options);
   first_step_ = completed = run->started();
+  const std::optional<sim::MachineProfile> profile = profile_for(session, options);
   session.progress = options.progress;
   session.start(run->committed() >= 0 ? checkpoint::StartState::checked : checkpoint::StartState::fresh, &run->committer());
   run->attach(*session.executor);
   report = train::report_of(session);
   report.resumed_step = first_step_;
   report.choices = start.resolved.choices.empty() ? options.choices : start.resolved.choices;
-  if (start.profile) report.prediction = train::prediction_of(session, *start.profile);
+  if (profile) report.prediction = train::prediction_of(session, *profile);
   count(traffic_of(session.load_ticket));
   results_at_ = std::chrono::steady_clock::now();
 }

@@ -25,8 +25,8 @@ class UnitBench {
   std::vector<sim::UnitTime> times(const std::function<void()>& told = {});
   // How much slower a block is after a pause. Takes a second or two.
   sim::RestProfile rest();
-  // A block's forward and backward, once.
-  void compute_block();
+  // A block's forward and backward, once: the seconds that they took.
+  double compute_block();
 
  private:
   class Impl;
