@@ -74,7 +74,7 @@ std::vector<Point> grid_of(const Space& space, Random& random) {
 }
 
 TEST(Planner, FindsWhatFitsAndIsAboutAsFastAsTheBestOfAGrid) {
-  const int runs = schedule::test::sweep(24);
+  const int runs = schedule::test::sweep(8);
   int beyond = 0;  // of small models on odd machines, single cuts and slots count: there is no telling all of them
   for (int seed = 0; seed < runs; ++seed) {
     SCOPED_TRACE(seed);
@@ -120,7 +120,7 @@ TEST(Estimator, OfAModelOfFewUnitsIsTheForecast) {
 }
 
 TEST(Planner, IsHardlySlowerWithMoreMemoryOrAFasterDrive) {
-  const int runs = schedule::test::sweep(12);
+  const int runs = schedule::test::sweep(4);
   for (int seed = 100; seed < 100 + runs; ++seed) {
     SCOPED_TRACE(seed);
     Case made;
@@ -312,7 +312,7 @@ TEST(Planner, WritesTheLeastOfPlansThatAreEqual) {
 }
 
 TEST(Planner, ForLeastWearWritesNoMoreThanForThroughput) {
-  const int runs = schedule::test::sweep(8);
+  const int runs = schedule::test::sweep(4);
   for (int seed = 200; seed < 200 + runs; ++seed) {
     SCOPED_TRACE(seed);
     Case made;
