@@ -49,8 +49,8 @@ void check(const MeasureRequest& request) {
 std::uint64_t memory_to_use(const MeasureRequest& request) {
   if (request.memory_bytes > 0) return request.memory_bytes;
   const auto cache = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_LEVEL3_CACHE_SIZE)));
-  const std::uint64_t free = core::free_host_bytes() > 0 ? core::free_host_bytes() : 4 * kLeastMemory;
-  return std::max<std::uint64_t>(kTestFileMultiple, std::min(std::max(kLeastMemory, 2 * cache), free / 4));
+  const std::uint64_t free = core::free_host_bytes();
+  return std::max<std::uint64_t>(kTestFileMultiple, std::min(std::max(kLeastMemory, 2 * cache), free > 0 ? free / 4 : kLeastMemory));
 }
 
 // Four digits: the others would be noise.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/log.h"
+#include "core/threads.h"
 #include "data/identity.h"
 #include "data/open.h"
 #include "device/named_device.h"
@@ -332,7 +333,7 @@ RunOutcome run_training(const Config& given, const RunRequest& request) {
     std::optional<Inputs> inputs(std::in_place, with_some_micro_batches(given));
     watch.enter("making the model");
     Model model = request.make_model ? request.make_model() : models::make(given.model);
-    const train::Resolved resolved = train::resolve(model, given, options);
+    const train::Resolved resolved = core::on_own_thread([&] { return train::resolve(model, given, options); });  // it may compute
     options.choices = resolved.choices;
     if (resolved.config.train.micro_batches != given.train.micro_batches) inputs.emplace(resolved.config);
     options.data = data::identity_of(inputs->training).dump();

@@ -330,7 +330,7 @@ void Trainer::Impl::write_trace(const std::string& path) {
   trace.write(path);
 }
 
-Trainer::Trainer(Model model, const Config& config, const TrainerOptions& options) 
+Trainer::Trainer(Model model, const Config& config, const TrainerOptions& options)
     : impl_(core::on_own_thread([&] { return std::make_unique<Impl>(Impl::Start(std::move(model), config, options), options); })) {}
 Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;

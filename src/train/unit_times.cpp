@@ -50,6 +50,13 @@ class UnitBench::Impl {
     backend_.cap_temporaries(plan::overheads_of(config_, setting_).torch_temporaries);
   }
 
+  // The model goes on, without the memory that it computed on.
+  ~Impl() {
+    if (block_) backend_.forget_slots(block());
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
   [[nodiscard]] const plan::MeasuredPeaks& peaks() const { return setting_.peaks; }
 
   std::vector<sim::UnitTime> times(const std::function<void()>& told) {
@@ -113,10 +120,11 @@ class UnitBench::Impl {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
 
+  [[nodiscard]] int block() const { return std::min(1, static_cast<int>(layout_.units.size()) - 1); }
+
   double block_seconds() {
-    const int block = std::min(1, static_cast<int>(layout_.units.size()) - 1);
     if (!block_) {
-      block_ = std::make_unique<backend::TrialCall>(*computes_on_.device, layout_, shape_, block, true);
+      block_ = std::make_unique<backend::TrialCall>(*computes_on_.device, layout_, shape_, block(), true);
       block_->fill_with_noise(*computes_on_.device, shape_, layout_.vocab);
     }
     const double forward = once(block_->forward(), false);
