@@ -29,31 +29,19 @@ struct Arguments {
   std::int64_t tokens = 0;
 };
 
-double per_second(const plan::BatchPoint& point) { return point.step_seconds > 0.0 ? point.tokens / point.step_seconds : 0.0; }
-
-Json json_of(const plan::BatchPoint& point) {
-  Json limits = Json::object();
-  for (std::size_t lane = 0; lane < point.limit_seconds.size(); ++lane) {
-    if (point.limit_seconds[lane] > 0.0) limits[schedule::kLaneNames[lane]] = point.tokens / point.limit_seconds[lane];
-  }
-  return {{"micro_batches", point.micro_batches}, {"tokens", point.tokens}, {"step_ms", 1e3 * point.step_seconds}, {"tokens_per_second", per_second(point)}, {"limits", std::move(limits)}};
-}
-
 Json json_of(const plan::Plan& plan, const sim::MachineProfile& profile) {
   Json choices = Json::array();
   for (const plan::Choice& choice : plan.choices) choices.push_back({{"key", choice.key}, {"value", choice.value}, {"changes_maths", choice.maths}});
   Json buys = Json::array();
   for (const plan::Purchase& purchase : plan.purchases) buys.push_back({{"what", purchase.what}, {"step_ms", 1e3 * purchase.step_seconds}, {"gain_percent", 100.0 * purchase.gain}});
-  Json batches = Json::array();
-  for (const plan::BatchPoint& point : plan.batches) batches.push_back(json_of(point));
   return {{"what", "plan"},
           {"config", Json::parse(plan.config.to_json())},
           {"choices", std::move(choices)},
           {"prediction", plan::json_of(plan.forecast, plan.config, profile)},
           {"binds", schedule::kLaneNames[static_cast<std::size_t>(plan.binds)]},
           {"buys", std::move(buys)},
-          {"saturation", plan.saturation ? json_of(*plan.saturation) : Json()},
-          {"batches", std::move(batches)},
+          {"saturation", plan.saturation ? plan::json_of(*plan.saturation) : Json()},
+          {"batches", plan::json_of(plan.batches)},
           {"considered", plan.considered}};
 }
 
@@ -65,7 +53,7 @@ std::string text_of(const plan::Plan& plan, const sim::MachineProfile& profile) 
   if (!plan.purchases.empty()) text += "\nwhat more would buy:\n";
   for (const plan::Purchase& purchase : plan.purchases) text += fmt::format("  {:<40} {:+.1f}% tokens/s\n", purchase.what, 100.0 * purchase.gain);
   if (!plan.batches.empty()) text += "\nmicro-batches and tokens/s:";
-  for (const plan::BatchPoint& point : plan.batches) text += fmt::format("  {}: {:.0f}", point.micro_batches, per_second(point));
+  for (const plan::BatchPoint& point : plan.batches) text += fmt::format("  {}: {:.0f}", point.micro_batches, point.tokens_per_second());
   if (!plan.batches.empty()) text += "\n";
   if (plan.saturation) {
     text += fmt::format("saturation: {} micro-batches ({:.0f} tokens a step) come to within 5% of the best of these\n", plan.saturation->micro_batches, plan.saturation->tokens);
@@ -88,10 +76,7 @@ int run(const Arguments& arguments) {
   wish.goal = arguments.least_wear ? plan::Goal::least_wear : plan::Goal::throughput;
   plan::Plan plan = train::plan_of(basis, config, wish);
   if (arguments.timeline) {
-    sim::PredictionOptions options;
-    options.commit_every = static_cast<int>(plan.config.run.commit_every);
-    options.timeline = true;
-    plan.forecast = plan::forecast(plan.config, basis.setting, basis.profile, options);
+    plan.forecast = plan::forecast(plan.config, basis.setting, basis.profile, plan::prediction_options(plan.config, true));
   }
   if (!arguments.write.empty()) {
     io::replace_file(arguments.write, "# Made by `gsnake plan`.\n" + config::to_toml(plan.config));

@@ -27,9 +27,8 @@ std::string default_out(const std::string& path) {
 int run(const Arguments& arguments) {
   report::ReportInput input = report::load(arguments.path);
   if (input.source == report::Source::run && input.predicted.empty()) {
-    const report::RunPlace place = report::run_place(arguments.path);
-    if (report::Json prediction = predict_run(place, arguments.machine); !prediction.is_null()) {
-      input.predicted = report::predicted_tasks(prediction.at("timeline"), place.directory);
+    if (report::Json prediction = predict_run(input.config, arguments.machine); !prediction.is_null()) {
+      input.predicted = report::predicted_tasks(prediction.at("timeline"), arguments.path);
       prediction.erase("timeline");
       input.prediction = std::move(prediction);
     }

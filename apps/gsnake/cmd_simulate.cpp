@@ -36,12 +36,10 @@ int run(const Arguments& arguments) {
   const Planning planning = prepare_planning(given, arguments.common, train::Measuring::never);
   const train::PlanningBasis& basis = *planning.basis;
   const Config config = given.leaves_choices() ? train::plan_of(basis, given, wish_of(arguments)).config : given;
-  sim::PredictionOptions options;
-  options.commit_every = static_cast<int>(config.run.commit_every);
-  options.timeline = arguments.timeline || !arguments.trace.empty();
+  const sim::PredictionOptions options = plan::prediction_options(config, arguments.timeline || !arguments.trace.empty());
   const plan::Forecast forecast = plan::forecast(config, basis.setting, basis.profile, options);
   std::vector<plan::Contender> contenders;
-  std::vector<plan::BatchOutcome> batches;
+  std::vector<plan::BatchPoint> batches;
   if (!arguments.alone) {
     contenders = plan::side_by_side(config, basis.setting, basis.profile);
     batches = plan::over_micro_batches(config, basis.setting, basis.profile, kMostMicroBatches);

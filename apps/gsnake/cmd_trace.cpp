@@ -20,9 +20,8 @@ struct Arguments {
   std::string machine;
 };
 
-std::string trace_of(const report::RunPlace& place) {
-  const report::Json start = report::read_metrics(place.metrics).start;
-  const std::string trace = report::trace_path(place.directory, start.value("config", report::Json()));
+std::string trace_of(const report::RunPlace& place, const report::Json& config) {
+  const std::string trace = report::trace_path(place.directory, config);
   if (trace.empty())
     report::refuse(place.directory, "the run was not traced (run.trace is empty)", "train some steps with --set run.trace=trace.json");
   return trace;
@@ -30,8 +29,9 @@ std::string trace_of(const report::RunPlace& place) {
 
 int run(const Arguments& arguments) {
   const report::RunPlace place = report::run_place(arguments.run);
-  const std::string measured = trace_of(place);
-  const report::Json prediction = predict_run(place, arguments.machine);
+  const report::Json config = report::read_metrics(place.metrics).start.value("config", report::Json());
+  const std::string measured = trace_of(place, config);
+  const report::Json prediction = predict_run(config, arguments.machine);
   const report::Json trace = report::merged_trace(measured, prediction.is_null() ? prediction : prediction.at("timeline"));
   const std::string out = arguments.out.empty() ? (std::filesystem::path(place.directory) / "trace_merged.json").string() : arguments.out;
   io::replace_file(out, trace.dump(-1, ' ', false, report::Json::error_handler_t::replace) + '\n');

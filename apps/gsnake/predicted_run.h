@@ -3,12 +3,12 @@
 
 #include <string>
 
-#include "report/input.h"
+#include "report/files.h"
 
 namespace gsnake::command {
 
-// The prediction for a run's config (docs/report.md) with its timeline, on a machine profile or, where `machine` is empty, on what was measured
+// The prediction for a run's config, as its metrics' first line has it (docs/report.md) with its timeline, on a machine profile or, where `machine` is empty, on what was measured
 // of this machine. Null where there is no profile, or the run is of units of its own; the log says why.
-[[nodiscard]] report::Json predict_run(const report::RunPlace& place, const std::string& machine);
+[[nodiscard]] report::Json predict_run(const report::Json& config, const std::string& machine);
 
 }  // namespace gsnake::command

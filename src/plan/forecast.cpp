@@ -28,6 +28,13 @@ double Forecast::tokens_per_second(const Config& config) const {
   return prediction.step() > 0.0 ? tokens / prediction.step() : 0.0;
 }
 
+sim::PredictionOptions prediction_options(const Config& config, bool timeline) {
+  sim::PredictionOptions options;
+  options.commit_every = static_cast<int>(config.run.commit_every);
+  options.timeline = timeline;
+  return options;
+}
+
 Forecast forecast(const Config& config, const Setting& setting, const sim::MachineProfile& profile, const sim::PredictionOptions& options) {
   Forecast forecast;
   const ModelLayout& layout = *setting.layout;

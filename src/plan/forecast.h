@@ -1,6 +1,9 @@
 // What a config's steps take on a machine, without running them.
 #pragma once
 
+#include <array>
+#include <cstdint>
+
 #include "plan/memory_plan.h"
 #include "plan/requirements.h"
 #include "sim/prediction.h"
@@ -16,6 +19,19 @@ struct Forecast {
 
   [[nodiscard]] double tokens_per_second(const Config& config) const;
 };
+
+// What a number of micro-batches comes to.
+struct BatchPoint {
+  std::int64_t micro_batches = 0;
+  double tokens = 0.0;  // a step
+  double step_seconds = 0.0;
+  std::array<double, schedule::kLaneCount> limit_seconds{};  // as sim::LaneTime
+
+  [[nodiscard]] double tokens_per_second() const { return step_seconds > 0.0 ? tokens / step_seconds : 0.0; }
+};
+
+// As the config commits.
+sim::PredictionOptions prediction_options(const Config& config, bool timeline = false);
 
 // Whether a step has too many tasks to be simulated as it would run; and the chunks of the objects that are moved instead, at most.
 bool is_coarse(const Config& config, const ModelLayout& layout);

@@ -86,20 +86,21 @@ Json json_of(const std::vector<Contender>& contenders) {
   return list;
 }
 
-Json json_of(const std::vector<BatchOutcome>& outcomes) {
-  Json list = Json::array();
-  for (const BatchOutcome& outcome : outcomes) {
-    Json limits = Json::object();
-    for (std::size_t lane = 0; lane < outcome.prediction.lanes.size(); ++lane) {
-      const double limit = outcome.prediction.lanes[lane].limit;
-      if (limit > 0.0) limits[schedule::kLaneNames[lane]] = outcome.tokens / limit;
-    }
-    list.push_back({{"micro_batches", outcome.micro_batches},
-                    {"tokens", outcome.tokens},
-                    {"step_ms", ms(outcome.prediction.step())},
-                    {"tokens_per_second", outcome.tokens / outcome.prediction.step()},
-                    {"limits", std::move(limits)}});
+Json json_of(const BatchPoint& point) {
+  Json limits = Json::object();
+  for (std::size_t lane = 0; lane < point.limit_seconds.size(); ++lane) {
+    if (point.limit_seconds[lane] > 0.0) limits[schedule::kLaneNames[lane]] = point.tokens / point.limit_seconds[lane];
   }
+  return {{"micro_batches", point.micro_batches},
+          {"tokens", point.tokens},
+          {"step_ms", ms(point.step_seconds)},
+          {"tokens_per_second", point.tokens_per_second()},
+          {"limits", std::move(limits)}};
+}
+
+Json json_of(const std::vector<BatchPoint>& points) {
+  Json list = Json::array();
+  for (const BatchPoint& point : points) list.push_back(json_of(point));
   return list;
 }
 

@@ -11,7 +11,8 @@ using Json = nlohmann::ordered_json;
 
 Json json_of(const Forecast& forecast, const Config& config, const sim::MachineProfile& profile);
 Json json_of(const std::vector<Contender>& contenders);
-Json json_of(const std::vector<BatchOutcome>& outcomes);
+Json json_of(const BatchPoint& point);
+Json json_of(const std::vector<BatchPoint>& points);
 // {"compute": {"busy_ms", "limit_ms"}, ...}: of the lanes that have work.
 Json json_of_lanes(const sim::Prediction& prediction);
 

@@ -86,7 +86,9 @@ class Comparison {
   Contender simulated(Contender contender, const sim::Rules& rules) const {
     contender.delay = schedule::effective_delay(contender.problem);
     contender.tokens = micro_batch_tokens_ * contender.problem.micro_batches;
-    contender.prediction = forecast(contender.problem, machine_, {static_cast<int>(config_.run.commit_every), false, rules});
+    sim::PredictionOptions options = prediction_options(config_);
+    options.rules = rules;
+    contender.prediction = forecast(contender.problem, machine_, options);
     return contender;
   }
 
@@ -108,17 +110,18 @@ std::vector<Contender> side_by_side(const Config& config, const Setting& setting
   return contenders;
 }
 
-std::vector<BatchOutcome> over_micro_batches(const Config& config, const Setting& setting, const sim::MachineProfile& profile, std::int64_t most) {
-  std::vector<BatchOutcome> outcomes;
+std::vector<BatchPoint> over_micro_batches(const Config& config, const Setting& setting, const sim::MachineProfile& profile, std::int64_t most) {
+  std::vector<BatchPoint> points;
   const sim::Machine machine = sim::machine_of(profile, workload_of(config, *setting.layout, setting.native));
   for (std::int64_t micro_batches = 1;; micro_batches *= 2) {
     Config with = config;
     with.train.micro_batches = micro_batches;
     schedule::Problem problem = make_problem(with, numerics_of(with), *setting.layout, Purpose::train);
     problem.chunk_elements = std::max(problem.chunk_elements, core::round_up(core::ceil_div(setting.layout->largest_object(), kChunksPerObject), schedule::kGrain));
-    outcomes.push_back({micro_batches, static_cast<double>(micro_batches * tokens_of(config, Purpose::train)),
-                        forecast(problem, machine, {static_cast<int>(config.run.commit_every), false, {}})});
-    if (micro_batches >= most) return outcomes;
+    const sim::Prediction prediction = forecast(problem, machine, prediction_options(config));
+    BatchPoint& point = points.emplace_back(BatchPoint{micro_batches, static_cast<double>(micro_batches * tokens_of(config, Purpose::train)), prediction.step()});
+    for (std::size_t lane = 0; lane < point.limit_seconds.size(); ++lane) point.limit_seconds[lane] = prediction.lanes[lane].limit;
+    if (micro_batches >= most) return points;
   }
 }
 

@@ -26,11 +26,6 @@ struct Contender {
 std::vector<Contender> side_by_side(const Config& config, const Setting& setting, const sim::MachineProfile& profile);
 
 // What throughput comes to with other numbers of micro-batches: 1, 2, 4, ... to at least `most`.
-struct BatchOutcome {
-  std::int64_t micro_batches = 1;
-  double tokens = 0.0;
-  sim::Prediction prediction = {};
-};
-std::vector<BatchOutcome> over_micro_batches(const Config& config, const Setting& setting, const sim::MachineProfile& profile, std::int64_t most);
+std::vector<BatchPoint> over_micro_batches(const Config& config, const Setting& setting, const sim::MachineProfile& profile, std::int64_t most);
 
 }  // namespace gsnake::plan

@@ -2,8 +2,8 @@
 
 #include "core/log.h"
 #include "greedysnake/error.h"
+#include "plan/forecast.h"
 #include "plan/workload.h"
-#include "sim/prediction.h"
 
 namespace gsnake::train {
 
@@ -11,9 +11,7 @@ Prediction prediction_of(const Session& session, const sim::MachineProfile& prof
   Prediction told;
   try {
     const sim::Machine machine = sim::machine_of(profile, plan::workload_of(session.config, session.layout, session.setting.native));
-    sim::PredictionOptions options;
-    options.commit_every = static_cast<int>(session.config.run.commit_every);
-    const sim::Prediction prediction = sim::predict(session.program, machine, options);
+    const sim::Prediction prediction = sim::predict(session.program, machine, plan::prediction_options(session.config));
     told.machine = profile.name.empty() ? "a machine without a name" : profile.name;
     for (const double seconds : prediction.step_seconds) told.step_ms.push_back(1e3 * seconds);
     for (std::size_t lane = 0; lane < prediction.lanes.size(); ++lane) {

@@ -147,8 +147,7 @@ void Estimator::simulate(Estimate& estimate, const Config& config, const std::ve
   for (const Sample& sample : samples) {
     const sim::Machine machine = sim::machine_of(profile_, workload_of(config, *sample.layout, setting_.native));
     const schedule::PoolSizes pools = pools_between(sample.fewest, sample.most(), eighths);
-    sim::PredictionOptions options;
-    options.commit_every = static_cast<int>(config.run.commit_every);
+    sim::PredictionOptions options = prediction_options(config);
     options.tasks_walked = kTasksWalked;
     const bool is_built = pools == sample.fewest;
     const sim::Prediction prediction =

@@ -94,9 +94,7 @@ class Planner {
       share_memory(plan.config);
     }
     if (!fits(plan.config)) refuse(plan.config, input_.setting);
-    sim::PredictionOptions options;
-    options.commit_every = static_cast<int>(plan.config.run.commit_every);
-    plan.forecast = forecast(plan.config, input_.setting, input_.profile, options);
+    plan.forecast = forecast(plan.config, input_.setting, input_.profile, prediction_options(plan.config));
     plan.binds = plan.forecast.prediction.binds();
     return plan;
   }

@@ -1,7 +1,6 @@
 // Makes the choices that a config leaves open: micro-batches, moments, the delay, placements and budgets.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,15 +34,6 @@ struct Purchase {
   std::string what;
   double step_seconds = 0.0;
   double gain = 0.0;  // of throughput: 0.12 is 12%
-};
-
-struct BatchPoint {
-  std::int64_t micro_batches = 0;
-  double tokens = 0.0;  // a step
-  double step_seconds = 0.0;
-  std::array<double, schedule::kLaneCount> limit_seconds{};  // as sim::LaneTime
-
-  [[nodiscard]] double tokens_per_second() const { return tokens / step_seconds; }
 };
 
 struct Plan {
