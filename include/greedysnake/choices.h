@@ -33,9 +33,10 @@ enum class Documents : std::uint8_t {
   joined,     // nothing: documents lie end to end, a row goes on with the next one
   masked,     // the same rows, but no label is counted that is the first token of a document
   separate,   // no row holds tokens of two documents
+  packed,     // a row holds several whole documents, none of which sees another
 };
 template <>
-inline constexpr auto kWords<Documents> = std::array{"auto", "joined", "masked", "separate"};
+inline constexpr auto kWords<Documents> = std::array{"auto", "joined", "masked", "separate", "packed"};
 
 // Of the ids in a file of tokens that does not say.
 enum class TokenDtype : std::uint8_t { automatic, uint8, uint16, int32, uint32, int64, uint64 };
@@ -70,6 +71,18 @@ inline constexpr auto kWords<OnNonfinite> = std::array{"auto", "stop", "skip"};
 enum class UpdateRule : std::uint8_t { adamw, adam, lion, sgd };
 template <>
 inline constexpr auto kWords<UpdateRule> = std::array{"adamw", "adam", "lion", "sgd"};
+
+// What a step minimises: the mean loss of its tokens; or, of pairs of answers, that the preferred one gains less than the other (Rafailov et
+// al., 2023).
+enum class Objective : std::uint8_t { tokens, dpo };
+template <>
+inline constexpr auto kWords<Objective> = std::array{"tokens", "dpo"};
+
+// Of adapters: W + alpha / rank B A (Hu et al., 2021); alpha / sqrt(rank) in its place (Kalajdzievski, 2023); the sum's rows scaled to trained
+// lengths (Liu et al., 2024).
+enum class AdapterVariant : std::uint8_t { lora, rslora, dora };
+template <>
+inline constexpr auto kWords<AdapterVariant> = std::array{"lora", "rslora", "dora"};
 
 enum class ClippingMode : std::uint8_t { automatic, deferred, speculative };
 template <>

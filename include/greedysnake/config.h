@@ -54,6 +54,8 @@ struct TrainConfig {
   bool deterministic = true;
   double loss_scale = -1.0;       // -1: dynamic
   std::int64_t head_chunk = 256;  // tokens whose logits exist at once; part of the maths (the head's gradient sums)
+  Objective objective = Objective::tokens;
+  double dpo_beta = 0.1;
 };
 
 struct OptimizerConfig {
@@ -114,6 +116,21 @@ struct RunConfig {
   std::int64_t trace_last = 4;
 };
 
+inline constexpr std::int64_t kUsualAdapterRank = 16;
+
+// Small trained matrices beside a model whose own weights stay as they are.
+struct AdapterConfig {
+  std::int64_t rank = 0;  // 0: there is none, the whole model is trained
+  double alpha = 32.0;
+  double dropout = 0.0;
+  std::vector<std::string> targets{"linear"};  // Hugging Face's names of modules; "linear": every matrix of the blocks
+  std::vector<std::string> train_whole;        // modules that are trained beside the adapters
+  AdapterVariant variant = AdapterVariant::lora;
+  std::string base;  // a folder that `gsnake quantize` made; "": model.from, as train.dtype
+
+  [[nodiscard]] bool present() const { return rank > 0; }
+};
+
 // Bytes a second (compute: FLOP/s); 0: not capped.
 struct EmulateConfig {
   double ssd_read = 0.0;
@@ -134,6 +151,7 @@ struct Config {
   PlacementConfig placement;
   SsdConfig ssd;
   RunConfig run;
+  AdapterConfig adapter;
   EmulateConfig emulate;
 
   // The defaults with everything "auto" that is no part of the maths: placements, delay, budgets.

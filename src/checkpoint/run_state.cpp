@@ -11,12 +11,13 @@ namespace gsnake::checkpoint {
 namespace {
 
 // Keys of [train] that are part of the maths; of [model], [data] and [optimizer], all are.
-constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequence_length", "dtype", "compute_threads", "seed", "head_chunk", "loss_scale", "on_nonfinite"};
+constexpr std::array kMathsOfTrain{"micro_batches", "micro_batch_size", "sequence_length", "dtype", "compute_threads", "seed", "head_chunk", "loss_scale", "on_nonfinite", "objective", "dpo_beta"};
 
 bool part_of_maths(const std::string& section, const std::string& key) {
   if (section == "optimizer") return key != "clipping_mode";
   if (section == "model") return key != "from";  // only a new run's weights come from there
   if (section == "data") return key != "validation" && key != "tokenizer";
+  if (section == "adapter") return key != "base";  // whose content the run knows
   return section == "train" && std::find(kMathsOfTrain.begin(), kMathsOfTrain.end(), key) != kMathsOfTrain.end();
 }
 

@@ -117,11 +117,21 @@ struct Sources {
   const std::vector<std::string>& overrides;
 };
 
+// A table [adapter] asks for one, whatever it says.
+void complete_adapter(Config& config, const Sources& sources) {
+  const auto says = [&](std::string_view key) {
+    return std::any_of(sources.overrides.begin(), sources.overrides.end(), [&](const std::string& text) { return text.starts_with(key); });
+  };
+  const bool asked_for = sources.table.contains("adapter") || says("adapter.");
+  if (asked_for && !sources.table.at_path("adapter.rank") && !says("adapter.rank")) config.adapter.rank = kUsualAdapterRank;
+}
+
 void apply(Config& config, const Sources& sources) {
   apply_table(config, "", sources.table, Origin{sources.name});
   rebase(config, sources.base);
   for (const auto& text : sources.overrides) apply_override(config, text);
   rebase(config, ".");  // what is still relative came with an override
+  complete_adapter(config, sources);
   // Theirs whether or not the config says so.
   if (config.model.family == ModelFamily::qwen2) config.model.qkv_bias = true;
   if (config.model.family == ModelFamily::qwen3) config.model.qk_norm = true;

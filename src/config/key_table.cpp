@@ -78,7 +78,7 @@ void data_keys(std::vector<Key>& keys) {
                "token id put between files, and with which documents end inside them; -1: none");
   data.choice("documents", &DataConfig::documents,
               "joined: rows go on over their ends; masked: so they do, but the first token of a document is no label; separate: a row holds one "
-              "document; auto: separate for .jsonl, else joined");
+              "document; packed: several, none of which sees another; auto: separate for .jsonl, else joined");
   data.choice("dtype", &DataConfig::dtype, "of ids alone: a .bin without a header, unless its own entry says; auto: uint16, where the vocabulary fits");
 }
 
@@ -113,6 +113,9 @@ void train_keys(std::vector<Key>& keys) {
   train.real_or("loss_scale", &TrainConfig::loss_scale, above(0), "dynamic", "factor on the loss before backward; fp16 only");
   train.integer("head_chunk", &TrainConfig::head_chunk, count(1),
                 "tokens whose logits exist at once; part of the maths (the order of sums in the head's gradient and the loss)");
+  train.choice("objective", &TrainConfig::objective,
+               "tokens: the mean loss of the step's tokens; dpo: preference pairs, rows of {prompt, chosen, rejected} (docs/fine-tune.md)");
+  train.real("dpo_beta", &TrainConfig::dpo_beta, above(0), "dpo: how strongly the model is held to the reference, its base without the adapter");
 }
 
 void optimizer_keys(std::vector<Key>& keys) {
@@ -183,6 +186,20 @@ void run_keys(std::vector<Key>& keys) {
   run.pair("trace_steps", &RunConfig::trace_first, &RunConfig::trace_last, count(1), true, "first and last step in the trace");
 }
 
+void adapter_keys(std::vector<Key>& keys) {
+  SectionKeys adapter(
+      keys, "adapter.", [](auto& config) -> auto& { return config.adapter; });
+  adapter.integer("rank", &AdapterConfig::rank, between(0, 65536),
+                  "of each adapter's two matrices; 0: there is no adapter, the whole model is trained; 16 where the table is there and does not say");
+  adapter.real("alpha", &AdapterConfig::alpha, above(0), "an adapter's output is multiplied by alpha / rank; rslora: by alpha / sqrt(rank)");
+  adapter.real("dropout", &AdapterConfig::dropout, Range{.low = 0, .high = 1, .open_high = true}, "probability of dropping an element of an adapter's input");
+  adapter.texts("targets", &AdapterConfig::targets, "modules that get one, by Hugging Face's names such as `q_proj`; `linear`: every matrix of the blocks");
+  adapter.texts("train_whole", &AdapterConfig::train_whole, "modules trained whole beside the adapters, by Hugging Face's names: `embed_tokens`, `lm_head`, `norm` and the like");
+  adapter.choice("variant", &AdapterConfig::variant, "rslora: scaled by alpha / sqrt(rank); dora: with the length of each row trained by itself");
+  adapter.path("base", &AdapterConfig::base, "", "text: a folder, or \"\" for none", true,
+               "a folder that `gsnake quantize` made, read and never written; \"\": the weights of `model.from`, kept in the run as `train.dtype`");
+}
+
 void emulate_keys(std::vector<Key>& keys) {
   SectionKeys emulate(
       keys, "emulate.", [](auto& config) -> auto& { return config.emulate; });
@@ -208,6 +225,7 @@ std::vector<Key> build_keys() {
   placement_keys(keys);
   ssd_keys(keys);
   run_keys(keys);
+  adapter_keys(keys);
   emulate_keys(keys);
   return keys;
 }

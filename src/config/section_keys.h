@@ -120,6 +120,11 @@ class SectionKeys {
   }
 
   template <typename Section>
+  void texts(const char* name, std::vector<std::string> Section::*field, const char* meaning) {
+    add(name, field, "a list of names, none of them empty", meaning, texts_of, to_json_as_is<std::vector<std::string>>, none_empty);
+  }
+
+  template <typename Section>
   void paths(const char* name, std::vector<std::string> Section::*field, const char* meaning) {
     add(name, field, "a list of paths, none of them empty", meaning, texts_of, to_json_as_is<std::vector<std::string>>, none_empty);
     keys_.back().rebase = [get = member(field)](Config& config, const std::filesystem::path& base) {

@@ -156,6 +156,7 @@ void check_names(const Config& config) {
   check("run.dir", config.run.dir);
   for (const std::string& path : config.ssd.paths) check("ssd.paths", path);
   check("model.from", config.model.from);
+  check("adapter.base", config.adapter.base);
   check("data.tokenizer", config.data.tokenizer);
   check("run.metrics", config.run.metrics);
   check("run.trace", config.run.trace);
@@ -181,6 +182,15 @@ void check_folders(const Config& config) {
           fmt::format("run.trace = \"{}\": is run.metrics as well; give each a file of its own", config.run.trace));
 }
 
+void check_objective(const Config& config) {
+  if (config.train.objective != Objective::dpo) return;
+  require(config.adapter.present(), "train.objective = \"dpo\": its reference is the base without the adapter; add a table [adapter]");
+  require(config.adapter.train_whole.empty(),
+          "adapter.train_whole: with train.objective = \"dpo\" the reference is the base without the adapter, which modules trained whole are part of; leave it empty");
+  require(config.data.documents == Documents::automatic || config.data.documents == Documents::separate,
+          "data.documents: a row of train.objective = \"dpo\" is one answer; leave it at \"auto\"");
+}
+
 }  // namespace
 
 bool Config::leaves_choices() const {
@@ -201,6 +211,7 @@ void Config::validate() const {
   check_model(model);
   check_data(*this);
   check_train(*this);
+  check_objective(*this);
   check_optimizer(optimizer);
   check_floats(*this);
   check_placement(placement);
