@@ -23,6 +23,7 @@ struct Arguments {
   std::string to;
   std::optional<Dtype> dtype;
   std::string shard_size = "5 GB";
+  bool merge = false;
   bool json = false;
 };
 
@@ -30,6 +31,7 @@ int run(const Arguments& arguments) {
   return transfer("exporting", [&](const TransferProgress& progress) {
     ExportOptions options;
     options.dtype = arguments.dtype;
+    options.merge = arguments.merge;
     options.ssd_paths = arguments.ssd_paths;
     options.shard_bytes = core::parse_bytes(arguments.shard_size);
     options.progress = progress;
@@ -53,7 +55,8 @@ void add_export(CLI::App& app, Action& action) {
   command->add_option("--run", arguments->run_dir, "run directory, also of a run that is being trained")->required();
   add_ssd_paths(*command, arguments->ssd_paths);
   command->add_option("--to", arguments->to, "folder to make")->required();
-  add_choice(*command, "--dtype", arguments->dtype, "of the weights: fp32 (the master weights), bf16, fp16; without it, the run's train.dtype");
+  add_choice(*command, "--dtype", arguments->dtype, "of the weights: fp32 (the master weights), bf16, fp16; without it, the run's train.dtype, of an adapter fp32");
+  command->add_flag("--merge", arguments->merge, "of a run with an adapter: the whole model with what the adapter does to it; without it, PEFT's folder of the adapter");
   command->add_option("--shard-size", arguments->shard_size, "of one file at most: bytes, or text such as \"5 GB\"")->capture_default_str();
   command->add_flag("--json", arguments->json, "print the result as JSON");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });

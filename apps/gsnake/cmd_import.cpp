@@ -50,7 +50,7 @@ int run(const Arguments& arguments) {
   if (arguments.from.empty()) throw Error(ErrorKind::usage, "--from is empty: name a Hugging Face folder");
   const Config config = config_of(arguments);
   return transfer("importing", [&](const TransferProgress& progress) {
-    const TransferReport report = import_model(models::make(config.model), config, {arguments.overwrite, progress});
+    const TransferReport report = import_model(models::make(config), config, {arguments.overwrite, progress});
     if (arguments.json) {
       nlohmann::ordered_json result = to_json(report);
       result.update({{"from", config.model.from}, {"run", config.run.dir}});

@@ -45,7 +45,7 @@ Planning prepare_planning(const Config& config, const PlanningArguments& argumen
   request.finds_peaks = arguments.computes && arguments.machine.empty();
   request.seconds = arguments.seconds;
   request.told = say_changes();
-  Planning planning{models::make(config.model), nullptr};
+  Planning planning{models::make(config), nullptr};
   planning.basis = train::planning_basis(planning.model, config, request);
   return planning;
 }

@@ -127,6 +127,7 @@ struct AdapterConfig {
   std::vector<std::string> train_whole;        // modules that are trained beside the adapters
   AdapterVariant variant = AdapterVariant::lora;
   std::string base;  // a folder that `gsnake quantize` made; "": model.from, as train.dtype
+  std::string from;  // a PEFT folder that a new run's adapters start from; "": they change nothing yet
 
   [[nodiscard]] bool present() const { return rank > 0; }
 };

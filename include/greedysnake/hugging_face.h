@@ -21,7 +21,8 @@ struct ImportOptions {
 };
 
 struct ExportOptions {
-  std::optional<Dtype> dtype;                 // fp32: the master weights; none: the run's train.dtype
+  std::optional<Dtype> dtype;                 // fp32: the master weights; none: the run's train.dtype, of an adapter fp32
+  bool merge = false;                         // of a run with an adapter: the whole model, with what the adapter does to it
   std::uint64_t shard_bytes = 5'000'000'000;  // of one file at most, but for a tensor that is larger
   std::string config_json;                    // of a model that is no built-in family: what config.json says, but for the dtype
   std::vector<std::string> ssd_paths;         // where the run's are now; empty: as run_config() finds them
@@ -43,7 +44,7 @@ struct TransferReport {
 TransferReport import_model(const Model& model, const Config& config, const ImportOptions& options = {});
 
 // The weights of the last commit of the run in `run_dir`, which may be trained meanwhile, as a folder that appears at `to` when it is
-// complete. Throws Error(usage) when there is something at `to` already, Error(storage).
+// complete; of a run with an adapter, unless merged, PEFT's folder. Throws Error(usage) when there is something at `to` already, Error(storage).
 TransferReport export_model(const Model& model, const std::string& run_dir, const std::string& to, const ExportOptions& options = {});
 // The same of a run of a built-in family.
 TransferReport export_run(const std::string& run_dir, const std::string& to, const ExportOptions& options = {});

@@ -63,6 +63,7 @@ struct TensorName {
   std::string parameter;     // as in named_parameters()
   std::string name;          // there; {} stands for the block's number: unit u is block u - 1
   bool transposed = false;   // a matrix (out, in) that is stored as (in, out)
+  bool adapter = false;      // it stands in an adapter's folder, not in the model's
 };
 
 struct NameMap {
@@ -75,6 +76,7 @@ struct Model {
   std::vector<UnitKind> kinds;
   std::vector<int> units;  // kind of each unit: embedding, blocks..., head
   Initializer initialize;
+  Initializer initialize_adapter;  // of adapters' parameters alone, seeded by (seed, unit) likewise; empty: there are none
   std::vector<TiedParameter> tied;  // at most one
   std::int64_t hidden = 0;          // last dimension of the hidden states
   std::int64_t vocab = 0;

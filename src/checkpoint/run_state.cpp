@@ -17,7 +17,7 @@ bool part_of_maths(const std::string& section, const std::string& key) {
   if (section == "optimizer") return key != "clipping_mode";
   if (section == "model") return key != "from";  // only a new run's weights come from there
   if (section == "data") return key != "validation" && key != "tokenizer";
-  if (section == "adapter") return key != "base";  // whose content the run knows
+  if (section == "adapter") return key != "base" && key != "from";  // the one is known by its content; of the other the run has what it needs
   return section == "train" && std::find(kMathsOfTrain.begin(), kMathsOfTrain.end(), key) != kMathsOfTrain.end();
 }
 

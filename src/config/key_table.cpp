@@ -198,6 +198,7 @@ void adapter_keys(std::vector<Key>& keys) {
   adapter.choice("variant", &AdapterConfig::variant, "rslora: scaled by alpha / sqrt(rank); dora: with the length of each row trained by itself");
   adapter.path("base", &AdapterConfig::base, "", "text: a folder, or \"\" for none", true,
                "a folder that `gsnake quantize` made, read and never written; \"\": the weights of `model.from`, kept in the run as `train.dtype`");
+  adapter.path("from", &AdapterConfig::from, "", "text: a folder, or \"\" for none", true, "a PEFT folder whose adapter a new run goes on from; \"\": one that changes nothing yet");
 }
 
 void emulate_keys(std::vector<Key>& keys) {

@@ -157,6 +157,7 @@ void check_names(const Config& config) {
   for (const std::string& path : config.ssd.paths) check("ssd.paths", path);
   check("model.from", config.model.from);
   check("adapter.base", config.adapter.base);
+  check("adapter.from", config.adapter.from);
   check("data.tokenizer", config.data.tokenizer);
   check("run.metrics", config.run.metrics);
   check("run.trace", config.run.trace);

@@ -29,9 +29,10 @@ std::uint64_t width_of(WeightFormat format, Kind kind) {
 }
 
 // By object, then by element, so that what belongs together comes together.
-std::vector<store::Checksum> pieces_of(const store::Store& store, WeightFormat format, const std::vector<Kind>& kinds) {
+std::vector<store::Checksum> pieces_of(const store::Store& store, WeightFormat format, const std::vector<Kind>& kinds, const std::vector<std::uint32_t>& objects) {
   std::vector<store::Checksum> pieces;
   for (const store::Checksum& checksum : store.checksums()) {
+    if (!objects.empty() && std::find(objects.begin(), objects.end(), checksum.extent.object) == objects.end()) continue;
     const bool stands_for_master = checksum.extent.kind == Kind::weights && !checkpoint::has_master(store, checksum.extent.object);
     if (stands_for_master || std::find(kinds.begin(), kinds.end(), checksum.extent.kind) != kinds.end()) pieces.push_back(checksum);
   }
@@ -71,8 +72,8 @@ class Reader {
   Reader(store::Store& store, WeightFormat format, Dtype dtype, const ElementVisitor& visit)
       : store_(store), format_(format), dtype_(dtype), visit_(visit), kinds_(kinds_of(format, dtype)) {}
 
-  void run() {
-    const std::vector<store::Checksum> pieces = pieces_of(store_, format_, kinds_);
+  void run(const std::vector<std::uint32_t>& objects) {
+    const std::vector<store::Checksum> pieces = pieces_of(store_, format_, kinds_, objects);
     store_.read_committed(pieces, [&](std::size_t piece, std::span<const std::byte> bytes) { take(pieces[piece].extent, bytes); });
   }
 
@@ -146,8 +147,8 @@ class Reader {
 
 }  // namespace
 
-void visit_committed_elements(store::Store& store, WeightFormat format, Dtype dtype, const ElementVisitor& visit) {
-  Reader(store, format, dtype, visit).run();
+void visit_committed_elements(store::Store& store, WeightFormat format, Dtype dtype, const ElementVisitor& visit, const std::vector<std::uint32_t>& objects) {
+  Reader(store, format, dtype, visit).run(objects);
 }
 
 }  // namespace gsnake::convert

@@ -18,6 +18,8 @@ using ElementVisitor = std::function<void(std::uint32_t object, std::uint64_t fi
 // Streams every object of the store's commit, whose weights are stored as `format`, in order and in pieces of at most 1 Mi elements,
 // checked against the commit's checksums by the time this returns. bf16 and fp16 values are the stored weights where `format` is that, else
 // the masters' rounding (optim/formats.h). Throws Error(storage); Error(usage) for a master that fp16 can't hold.
-void visit_committed_elements(store::Store& store, optim::WeightFormat format, hf::Dtype dtype, const ElementVisitor& visit);
+// Of `objects` alone, if any are named.
+void visit_committed_elements(store::Store& store, optim::WeightFormat format, hf::Dtype dtype, const ElementVisitor& visit,
+                              const std::vector<std::uint32_t>& objects = {});
 
 }  // namespace gsnake::convert

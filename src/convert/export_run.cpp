@@ -2,129 +2,42 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
+#include <set>
 
 #include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
 #include "convert/carried_files.h"
 #include "convert/committed_elements.h"
+#include "convert/destinations.h"
+#include "convert/merge.h"
 #include "convert/import_plan.h"
 #include "core/errors.h"
 #include "greedysnake/error.h"
 #include "greedysnake/hugging_face.h"
 #include "greedysnake/models.h"
+#include "hf/adapter_config.h"
 #include "hf/model_config.h"
 #include "hf/shard_writer.h"
 #include "io/durable.h"
+#include "model/adapters.h"
 #include "model/layout.h"
 #include "plan/numerics.h"
 
 namespace gsnake {
 namespace {
 
-
-// A parameter of a unit's flat vector on its way to its tensor.
-struct Destination {
-  std::uint64_t offset = 0;  // in elements of the object
-  std::uint64_t elements = 0;
-  std::size_t tensor = 0;  // of the writer's
-  std::uint64_t rows = 0;  // ours, where it is transposed; else 0
-  std::uint64_t columns = 0;
-};
-
-struct Destinations {
-  std::vector<std::vector<Destination>> by_object;
-  std::vector<hf::Tensor> tensors;
-};
-
-Destinations destinations_of(const Model& model, const plan::ModelLayout& layout, Dtype dtype) {
-  Destinations all;
-  for (std::size_t object = 0; object < layout.object_count(); ++object) {
-    std::vector<Destination>& own = all.by_object.emplace_back();
-    const std::size_t unit = layout.unit_of(object);
-    for (const optim::FlatParameter& parameter : layout.flat(object).parameters) {
-      const TensorName& name = convert::name_of_parameter(model, unit, parameter.info.name);
-      hf::Tensor tensor;
-      tensor.name = convert::tensor_name(name, unit);
-      tensor.dtype = hf::name_of(dtype);
-      tensor.shape = convert::tensor_shape(name, parameter.info.sizes);
-      own.push_back({parameter.offset, parameter.info.numel, all.tensors.size(), name.transposed ? tensor.shape[1] : 0,
-                     name.transposed ? tensor.shape[0] : 0});
-      all.tensors.push_back(std::move(tensor));
-    }
-  }
-  return all;
-}
-
-// Collects rows of a matrix and writes them as columns: all at once where they take at most 64 MiB, else panel by panel.
-class Transposer {
- public:
-  Transposer(hf::ShardWriter& writer, std::uint64_t element_bytes) : writer_(writer), width_(element_bytes) {}
-
-  // Row-major elements, in order from the first on.
-  void add(const Destination& matrix, std::span<const std::byte> part) {
-    const std::uint64_t row_bytes = matrix.columns * width_;
-    while (!part.empty()) {
-      const std::uint64_t most_rows = std::clamp<std::uint64_t>(kPanelBytes / row_bytes, 1, matrix.rows - row_);
-      const std::size_t take = std::min<std::size_t>(part.size(), most_rows * row_bytes - panel_.size());
-      panel_.insert(panel_.end(), part.begin(), part.begin() + static_cast<std::ptrdiff_t>(take));
-      part = part.subspan(take);
-      if (panel_.size() == most_rows * row_bytes) flush(matrix, most_rows);
-    }
-  }
-
- private:
-  static constexpr std::uint64_t kPanelBytes = 64ULL << 20;
-
-  void flush(const Destination& matrix, std::uint64_t rows) {
-    turned_.resize(panel_.size());
-    if (width_ == 4) {
-      turn<std::uint32_t>(rows, matrix.columns);
-    } else {
-      turn<std::uint16_t>(rows, matrix.columns);
-    }
-    if (rows == matrix.rows) {
-      writer_.write(matrix.tensor, 0, turned_);
-    } else {
-      for (std::uint64_t column = 0; column < matrix.columns; ++column) {
-        writer_.write(matrix.tensor, (column * matrix.rows + row_) * width_,
-                      std::span(turned_).subspan(column * rows * width_, rows * width_));
-      }
-    }
-    row_ = row_ + rows == matrix.rows ? 0 : row_ + rows;
-    panel_.clear();
-  }
-
-  template <typename T>
-  void turn(std::uint64_t rows, std::uint64_t columns) {
-    constexpr std::uint64_t kTile = 32;
-    const T* from = reinterpret_cast<const T*>(panel_.data());
-    T* to = reinterpret_cast<T*>(turned_.data());
-    for (std::uint64_t row = 0; row < rows; row += kTile) {
-      for (std::uint64_t column = 0; column < columns; column += kTile) {
-        for (std::uint64_t c = column; c < std::min(columns, column + kTile); ++c) {
-          for (std::uint64_t r = row; r < std::min(rows, row + kTile); ++r) to[c * rows + r] = from[r * columns + c];
-        }
-      }
-    }
-  }
-
-  hf::ShardWriter& writer_;
-  const std::uint64_t width_;
-  std::uint64_t row_ = 0;  // of the matrix, at which the panel begins
-  std::vector<std::byte> panel_;
-  std::vector<std::byte> turned_;
-};
+using nlohmann::literals::operator""_json_pointer;
 
 class Exporter {
  public:
-  Exporter(const Destinations& destinations, hf::ShardWriter& writer, Dtype dtype, const TransferProgress& progress)
+  Exporter(const convert::Destinations& destinations, hf::ShardWriter& writer, Dtype dtype, const TransferProgress& progress)
       : destinations_(destinations), writer_(writer), width_(hf::size_of(dtype)), transposer_(writer, width_), progress_(progress) {}
 
   void take(std::uint32_t object, std::uint64_t first, std::span<const std::byte> values) {
     const std::uint64_t last = first + values.size() / width_;
-    for (const Destination& each : destinations_.by_object.at(object)) {
+    for (const convert::Destination& each : destinations_.by_object.at(object)) {
+      if (!each.wanted) continue;
       const std::uint64_t begin = std::max(first, each.offset);
       const std::uint64_t end = std::min(last, each.offset + each.elements);
       if (begin >= end) continue;
@@ -140,10 +53,10 @@ class Exporter {
   }
 
  private:
-  const Destinations& destinations_;
+  const convert::Destinations& destinations_;
   hf::ShardWriter& writer_;
   const std::uint64_t width_;
-  Transposer transposer_;
+  convert::Transposer transposer_;
   const TransferProgress& progress_;
   std::uint64_t done_ = 0;
 };
@@ -178,34 +91,96 @@ void refuse_other_model(const plan::ModelLayout& layout, const nlohmann::json& t
     throw Error(ErrorKind::usage, "model: its units have other parameters, or others that take gradients, than those of the run in " + run_dir);
 }
 
+// The names of the modules that have adapters, or are trained whole; each once, by their last part.
+std::vector<std::string> module_names(const Model& model, const plan::ModelLayout& layout, bool adapters) {
+  std::set<std::string> names;
+  for (std::size_t object = 0; object < layout.object_count(); ++object) {
+    for (const optim::FlatParameter& parameter : layout.flat(object).parameters) {
+      const TensorName& name = convert::name_of_parameter(model, layout.unit_of(object), parameter.info.name);
+      if (!parameter.info.trained || name.adapter != adapters) continue;
+      // An adapter's tensor is MODULE.lora_A.weight, or MODULE.lora_magnitude_vector.
+      const std::string module = adapters && name.name.ends_with(".weight") ? model::module_of(model::module_of(name.name)) : model::module_of(name.name);
+      names.insert(module.substr(module.rfind('.') + 1));
+    }
+  }
+  return {names.begin(), names.end()};
+}
+
+bool has_transposed(const Model& model) {
+  return std::any_of(model.names.tensors.begin(), model.names.tensors.end(), [](const TensorName& name) { return name.transposed; });
+}
+
+// What a run says of itself, and its commit.
+struct Exported {
+  Config config;
+  plan::ModelLayout layout;
+  std::unique_ptr<store::Store> store;
+
+  [[nodiscard]] optim::WeightFormat format() const { return plan::numerics_of(config).optimizer.weights; }
+  [[nodiscard]] const nlohmann::json& training() const { return store->manifest()->training; }
+};
+
+TransferReport report_of(const Exported& run, const hf::ShardWriter& writer, Dtype dtype) {
+  return {checkpoint::run_state_from(run.training()).step, run.layout.parameters(), writer.bytes(), writer.files(), dtype, 0.0};
+}
+
+TransferReport export_adapter(const Model& model, const Exported& run, const std::string& to, const ExportOptions& options) {
+  const Dtype dtype = options.dtype.value_or(Dtype::fp32);
+  const convert::Destinations destinations = convert::destinations_of(model, run.layout, dtype, convert::Contents::adapter);
+  const std::string from = checkpoint::config_from(run.training()).value("/model/from"_json_pointer, "");
+  const hf::Json json = hf::make_adapter_config(run.config.adapter, from, module_names(model, run.layout, true), module_names(model, run.layout, false), has_transposed(model));
+  hf::ShardWriter writer(to, destinations.tensors, ~std::uint64_t{0}, hf::kAdapterName);
+  Exporter exporter(destinations, writer, dtype, options.progress);
+  std::vector<std::uint32_t> trained;
+  for (std::size_t object = 0; object < run.layout.object_count(); ++object) {
+    if (run.layout.is_trained(object)) trained.push_back(static_cast<std::uint32_t>(object));
+  }
+  convert::visit_committed_elements(
+      *run.store, run.format(), dtype,
+      [&](std::uint32_t object, std::uint64_t first, std::span<const std::byte> values) { exporter.take(object, first, values); }, trained);
+  writer.write_file(hf::kAdapterConfigName, json.dump(2) + "\n");
+  write_carried(run.config.run.dir, writer);
+  writer.finish();
+  return report_of(run, writer, dtype);
+}
+
+TransferReport export_whole(const Model& model, const Exported& run, const std::string& to, const ExportOptions& options) {
+  const Dtype dtype = options.dtype.value_or(run.config.train.dtype);
+  const convert::Destinations destinations = convert::destinations_of(model, run.layout, dtype);
+  const std::string config_json = config_text(run.config, run.config.run.dir, dtype, options.config_json);
+  hf::ShardWriter writer(to, destinations.tensors, options.shard_bytes);
+  if (run.config.adapter.present()) {
+    convert::write_merged(model, run.layout, *run.store, run.config, destinations, writer, dtype, options.progress);
+  } else {
+    Exporter exporter(destinations, writer, dtype, options.progress);
+    convert::visit_committed_elements(
+        *run.store, run.format(), dtype,
+        [&](std::uint32_t object, std::uint64_t first, std::span<const std::byte> values) { exporter.take(object, first, values); });
+  }
+  writer.write_file(hf::kConfigName, config_json);
+  write_carried(run.config.run.dir, writer);
+  writer.finish();
+  return report_of(run, writer, dtype);
+}
+
 }  // namespace
 
 TransferReport export_model(const Model& model, const std::string& run_dir, const std::string& to, const ExportOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
-  const Config config = run_config(run_dir, options.ssd_paths);
-  const Dtype dtype = options.dtype.value_or(config.train.dtype);
+  Exported run{run_config(run_dir, options.ssd_paths), {}, nullptr};
   if (options.shard_bytes == 0) throw Error(ErrorKind::usage, "--shard-size 0: must be at least a byte");
-  const plan::ModelLayout layout = model::layout_of(model, config.optimizer.decay_1d);
-  Destinations destinations = destinations_of(model, layout, dtype);
-  const std::string config_json = config_text(config, config.run.dir, dtype, options.config_json);
-
-  const auto store = store::Store::open_reader(checkpoint::store_options(config));
-  const nlohmann::json& training = store->manifest()->training;
-  refuse_other_model(layout, training, run_dir);
-  hf::ShardWriter writer(to, destinations.tensors, options.shard_bytes);
-  Exporter exporter(destinations, writer, dtype, options.progress);
-  convert::visit_committed_elements(
-      *store, plan::numerics_of(config).optimizer.weights, dtype,
-      [&](std::uint32_t object, std::uint64_t first, std::span<const std::byte> values) { exporter.take(object, first, values); });
-  writer.write_file(hf::kConfigName, config_json);
-  write_carried(config.run.dir, writer);
-  writer.finish();
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  return {checkpoint::run_state_from(training).step, layout.parameters(), writer.bytes(), writer.files(), dtype, seconds.count()};
+  const bool has_adapter = run.config.adapter.present();
+  if (options.merge && !has_adapter) throw Error(ErrorKind::usage, "--merge: the run in " + run_dir + " trained no adapter but the whole model; leave it out");
+  run.layout = model::layout_of(model, run.config.optimizer.decay_1d);
+  run.store = store::Store::open_reader(checkpoint::store_options(run.config));
+  refuse_other_model(run.layout, run.training(), run_dir);
+  TransferReport report = has_adapter && !options.merge ? export_adapter(model, run, to, options) : export_whole(model, run, to, options);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return report;
 }
 
 TransferReport export_run(const std::string& run_dir, const std::string& to, const ExportOptions& options) {
-  return export_model(models::make(run_config(run_dir, options.ssd_paths).model), run_dir, to, options);
+  return export_model(models::make(run_config(run_dir, options.ssd_paths)), run_dir, to, options);
 }
 
 }  // namespace gsnake

@@ -19,8 +19,8 @@ namespace {
 
 class Planner {
  public:
-  Planner(const Model& model, const plan::ModelLayout& layout, const hf::WeightsFolder& folder)
-      : model_(model), layout_(layout), folder_(folder) {
+  Planner(const Model& model, const plan::ModelLayout& layout, const hf::WeightsFolder& folder, const AdapterSources& adapters)
+      : model_(model), layout_(layout), folder_(folder), adapters_(adapters) {
     find_prefixes();
   }
 
@@ -28,7 +28,10 @@ class Planner {
     ImportPlan plan;
     for (std::size_t object = 0; object < layout_.object_count(); ++object) {
       std::vector<ParameterSource>& sources = plan.emplace_back();
-      for (const optim::FlatParameter& parameter : layout_.flat(object).parameters) sources.push_back(source_of(layout_.unit_of(object), parameter.info));
+      for (const optim::FlatParameter& parameter : layout_.flat(object).parameters) {
+        const TensorName& name = name_of_parameter(model_, layout_.unit_of(object), parameter.info.name);
+        sources.push_back(name.adapter ? adapters_(object, parameter, name) : source_of(layout_.unit_of(object), parameter.info));
+      }
     }
     if (layout_.tied) check_tied_head();
     refuse_left_over();
@@ -103,8 +106,10 @@ class Planner {
     if (source == nullptr) refuse_missing(tensor, unit + 1 == layout_.units.size() && tensor.ends_with("head.weight"));
     used_.insert(source->tensor.name);
     check(*source, tensor_shape(name, info.sizes));
-    return {source, *source->tensor.known_dtype(), name.transposed};
+    return {source, *source->tensor.known_dtype(), name.transposed, nullptr};
   }
+
+ public:
 
   static void check(const hf::TensorSource& source, const std::vector<std::uint64_t>& shape) {
     const hf::Tensor& tensor = source.tensor;
@@ -117,6 +122,7 @@ class Planner {
       hf::refuse(source.file->path(), fmt::format("{}: its dtype is {}; F32, F16 and BF16 can be read", what, tensor.dtype));
   }
 
+ private:
   // transformers unties a head that differs, whatever config.json says; one of another dtype may hold the same values.
   void check_tied_head() {
     const TensorName& head_name = name_of_parameter(model_, layout_.units.size() - 1, model_.tied[0].head_name);
@@ -135,8 +141,8 @@ class Planner {
   static bool same_values(const hf::TensorSource& a, const hf::TensorSource& b) {
     constexpr std::uint64_t kPiece = 1ULL << 20;
     const auto elements = [](const hf::TensorSource& source) { return source.tensor.bytes / hf::size_of(*source.tensor.known_dtype()); };
-    TensorReader one({&a, *a.tensor.known_dtype(), false});
-    TensorReader other({&b, *b.tensor.known_dtype(), false});
+    TensorReader one({&a, *a.tensor.known_dtype(), false, nullptr});
+    TensorReader other({&b, *b.tensor.known_dtype(), false, nullptr});
     std::vector<float> values(std::min(kPiece, elements(a)));
     std::vector<float> others(values.size());
     for (std::uint64_t done = 0; done < elements(a); done += kPiece) {
@@ -161,6 +167,7 @@ class Planner {
   const Model& model_;
   const plan::ModelLayout& layout_;
   const hf::WeightsFolder& folder_;
+  const AdapterSources& adapters_;
   std::string outer_;     // in front of every name in the folder
   std::string left_out_;  // of the names that the model has
   std::set<std::string> used_;
@@ -193,8 +200,18 @@ std::vector<std::uint64_t> tensor_shape(const TensorName& name, const std::vecto
   return shape;
 }
 
-ImportPlan make_import_plan(const Model& model, const plan::ModelLayout& layout, const hf::WeightsFolder& folder) {
-  ImportPlan plan = Planner(model, layout, folder).plan();
+ParameterSource source_in(const hf::WeightsFolder& folder, const std::string& tensor, const TensorName& name, const std::vector<std::int64_t>& sizes) {
+  const hf::TensorSource* source = folder.find(tensor);
+  if (source == nullptr) {
+    const std::string there = folder.tensors().empty() ? "none" : hf::shown(folder.tensors().begin()->first) + " and others";
+    hf::refuse(folder.folder(), fmt::format("tensor {} is missing, which the model needs; there: {}", tensor, there));
+  }
+  Planner::check(*source, tensor_shape(name, sizes));
+  return {source, *source->tensor.known_dtype(), name.transposed, nullptr};
+}
+
+ImportPlan make_import_plan(const Model& model, const plan::ModelLayout& layout, const hf::WeightsFolder& folder, const AdapterSources& adapters) {
+  ImportPlan plan = Planner(model, layout, folder, adapters).plan();
   hf::tell_unread_keys(folder.folder());
   return plan;
 }
@@ -202,7 +219,7 @@ ImportPlan make_import_plan(const Model& model, const plan::ModelLayout& layout,
 std::uint64_t source_bytes(const ImportPlan& plan) {
   std::uint64_t bytes = 0;
   for (const auto& unit : plan) {
-    for (const ParameterSource& parameter : unit) bytes += parameter.source->tensor.bytes;
+    for (const ParameterSource& parameter : unit) bytes += parameter.source != nullptr ? parameter.source->tensor.bytes : 0;
   }
   return bytes;
 }

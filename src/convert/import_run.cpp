@@ -1,9 +1,9 @@
 #include <chrono>
-#include <set>
 
 #include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
 #include "convert/carried_files.h"
+#include "convert/import_sources.h"
 #include "convert/import_weights.h"
 #include "greedysnake/error.h"
 #include "greedysnake/hugging_face.h"
@@ -16,12 +16,6 @@
 
 namespace gsnake {
 namespace {
-
-int files_of(const hf::WeightsFolder& folder) {
-  std::set<const hf::MappedFile*> files;
-  for (const auto& [name, source] : folder.tensors()) files.insert(source.file);
-  return static_cast<int>(files.size());
-}
 
 // State alone: what a run's steps need besides is laid out when it is trained.
 store::Layout state_layout(store::Layout layout) {
@@ -55,8 +49,7 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
   }
   if (config.model.from.empty()) throw Error(ErrorKind::usage, "model.from = \"\": name the Hugging Face folder to import");
   const plan::ModelLayout layout = model::layout_of(model, config.optimizer.decay_1d);
-  const hf::WeightsFolder folder(config.model.from);
-  const convert::ImportPlan plan = convert::make_import_plan(model, layout, folder);
+  const convert::ImportSources sources(model, layout, config);
   const plan::Numerics numerics = plan::numerics_of(config);
   const schedule::Problem problem = plan::make_problem(config, numerics, layout, plan::Purpose::train);
   const schedule::Map map = schedule::make_map(problem, {});
@@ -69,12 +62,12 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
   const auto told = [&](std::uint64_t done, std::uint64_t total) {
     if (options.progress) options.progress(done, total);
   };
-  convert::import_weights(plan, layout, numerics.optimizer.weights, map, *store, hashes, told);
+  convert::import_weights(sources.plan(), layout, numerics.optimizer.weights, map, *store, hashes, told);
   hashes.rest_is_zero();
   convert::carry_files(config.model.from, *store, config.run.dir);
   commit_import(config, numerics, map, hashes, layout, *store);
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  return {0, layout.parameters(), convert::source_bytes(plan), files_of(folder), config.train.dtype, seconds.count()};
+  return {0, layout.parameters(), convert::source_bytes(sources.plan()), sources.files(), config.train.dtype, seconds.count()};
 }
 
 Config run_config(const std::string& run_dir, const std::vector<std::string>& ssd_paths) {

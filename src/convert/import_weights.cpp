@@ -88,7 +88,7 @@ class Importer {
     bool as_it_is = format_ == WeightFormat::bf16;
     for_each_part(chunk, [&](std::size_t parameter, std::uint64_t, std::uint64_t, std::uint64_t) {
       const ParameterSource& source = plan_[static_cast<std::size_t>(chunk.object)][parameter];
-      as_it_is = as_it_is && source.dtype == hf::Dtype::bf16 && !source.transposed;
+      as_it_is = as_it_is && source.source != nullptr && source.dtype == hf::Dtype::bf16 && !source.transposed;
     });
     return as_it_is;
   }
@@ -126,7 +126,7 @@ class Importer {
       pad_to(place);
       reader_of(chunk, parameter).read(first, master.subspan(place, count));
       filled = place + count;
-      done_ += count * hf::size_of(reading_->dtype);
+      if (reading_->source != nullptr) done_ += count * hf::size_of(reading_->dtype);
     });
     pad_to(chunk.cells);
     if (!optim::storable(format_, master)) refuse_value(chunk, master);
@@ -169,6 +169,7 @@ class Importer {
   }
 
   [[noreturn]] static void refuse_element(const ParameterSource& source, std::uint64_t element, float value) {
+    if (source.source == nullptr) hf::refuse(source.values->name(), fmt::format("its value {} (number {}) is not finite, or too large for train.dtype", value, element));
     const hf::Tensor& tensor = source.source->tensor;
     if (source.transposed) element = element % tensor.shape[0] * tensor.shape[1] + element / tensor.shape[0];
     hf::refuse(source.source->file->path(),

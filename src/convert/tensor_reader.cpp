@@ -15,14 +15,17 @@ constexpr std::uint64_t kTile = 32;  // rows of the file that are turned at once
 }  // namespace
 
 TensorReader::TensorReader(const ParameterSource& source) : source_(source), element_bytes_(hf::size_of(source.dtype)) {
-  if (!source.transposed) return;
+  if (!source.transposed || source.values) return;
   columns_ = source.source->tensor.shape[0];
   rows_ = source.source->tensor.shape[1];
 }
 
-TensorReader::~TensorReader() { source_.source->file->done_with(source_.source->tensor.offset, source_.source->tensor.bytes); }
+TensorReader::~TensorReader() {
+  if (source_.source != nullptr) source_.source->file->done_with(source_.source->tensor.offset, source_.source->tensor.bytes);
+}
 
 void TensorReader::read(std::uint64_t first, std::span<float> out) {
+  if (source_.values) return source_.values->read(first, out);
   if (!source_.transposed) {
     look_ahead(first * element_bytes_, (first + out.size()) * element_bytes_);
     return widen(first, out);

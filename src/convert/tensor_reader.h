@@ -1,4 +1,4 @@
-// A tensor of a mapped file as fp32 elements, in the order of our parameter.
+// A parameter's values as fp32 elements, in our order: a tensor of a mapped file, or what a ValueSource has.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ class TensorReader {
   ~TensorReader();
   // Elements [first, first + out.size()), row-major in our shape; `first` never decreases by more than what one panel holds.
   void read(std::uint64_t first, std::span<float> out);
-  // The same as bytes of the file; not of what is transposed.
+  // The same as bytes of the file; not of what is transposed or comes from elsewhere.
   void copy(std::uint64_t first, std::span<std::byte> out);
 
  private:

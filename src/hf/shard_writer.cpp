@@ -13,7 +13,6 @@
 #include "core/errors.h"
 #include "hf/json.h"
 #include "hf/refusal.h"
-#include "hf/weights_folder.h"
 #include "io/durable.h"
 #include "io/write_all.h"
 
@@ -51,7 +50,7 @@ core::UniqueFd create(const std::string& path) {
 
 }  // namespace
 
-ShardWriter::ShardWriter(const std::string& to, std::vector<Tensor> tensors, std::uint64_t shard_bytes)
+ShardWriter::ShardWriter(const std::string& to, std::vector<Tensor> tensors, std::uint64_t shard_bytes, const char* single_name)
     : to_(target_of(to)), partial_(to_ + ".gsnake-partial") {
   std::error_code error;
   if (fs::exists(fs::symlink_status(to_, error)) && !(fs::is_directory(to_, error) && fs::is_empty(to_, error))) {
@@ -59,7 +58,7 @@ ShardWriter::ShardWriter(const std::string& to, std::vector<Tensor> tensors, std
   }
   claim_folder();
   try {
-    deal(std::move(tensors), shard_bytes);
+    deal(std::move(tensors), shard_bytes, single_name);
     create_files();
   } catch (...) {
     remove_partial();
@@ -84,7 +83,7 @@ void ShardWriter::claim_folder() {
   for (const auto& entry : fs::directory_iterator(partial_, error)) fs::remove_all(entry.path(), error);
 }
 
-void ShardWriter::deal(std::vector<Tensor> tensors, std::uint64_t shard_bytes) {
+void ShardWriter::deal(std::vector<Tensor> tensors, std::uint64_t shard_bytes, const char* single_name) {
   std::uint64_t filled = 0;
   for (Tensor& tensor : tensors) {
     std::uint64_t size = size_of(*tensor.known_dtype());
@@ -99,7 +98,7 @@ void ShardWriter::deal(std::vector<Tensor> tensors, std::uint64_t shard_bytes) {
     bytes_ += size;
   }
   for (std::size_t i = 0; i < shards_.size(); ++i) {
-    const std::string name = shards_.size() == 1 ? kSingleName : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards_.size());
+    const std::string name = shards_.size() == 1 ? single_name : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards_.size());
     shards_[i].path = (fs::path(partial_) / name).string();
   }
 }

@@ -9,6 +9,7 @@
 
 #include "core/unique_fd.h"
 #include "hf/safetensors.h"
+#include "hf/weights_folder.h"
 
 namespace gsnake::hf {
 
@@ -18,7 +19,8 @@ class ShardWriter {
  public:
   // `tensors` (name, dtype, shape) in the order in which they are stored, cut into files of at most `shard_bytes` where no tensor is
   // larger.
-  ShardWriter(const std::string& to, std::vector<Tensor> tensors, std::uint64_t shard_bytes);
+  // A single file is called `single_name`.
+  ShardWriter(const std::string& to, std::vector<Tensor> tensors, std::uint64_t shard_bytes, const char* single_name = kSingleName);
   // Without finish(), nothing is left.
   ~ShardWriter();
   ShardWriter(const ShardWriter&) = delete;
@@ -48,7 +50,7 @@ class ShardWriter {
   };
 
   void claim_folder();
-  void deal(std::vector<Tensor> tensors, std::uint64_t shard_bytes);
+  void deal(std::vector<Tensor> tensors, std::uint64_t shard_bytes, const char* single_name);
   void create_files();
   void write_index();
   void remove_partial() noexcept;

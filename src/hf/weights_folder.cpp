@@ -78,6 +78,13 @@ WeightsFolder::WeightsFolder(const std::string& folder) : folder_(folder) {
   tell_what_is_not_read();
 }
 
+WeightsFolder WeightsFolder::of_adapter(const std::string& folder) {
+  if (!is_file((fs::path(folder) / kAdapterName).string())) refuse(folder, fmt::format("{}{}; name a folder that PEFT or `gsnake export` wrote", kAdapterName, absence((fs::path(folder) / kAdapterName).string())));
+  return {folder, kAdapterName};
+}
+
+WeightsFolder::WeightsFolder(const std::string& folder, const char* only_file) : folder_(folder) { add_file(only_file); }
+
 void WeightsFolder::add_indexed() {
   const std::string index = (fs::path(folder_) / kIndexName).string();
   const std::map<std::string, std::string> places = parse_index(index, read_text(index, kMostIndexBytes));

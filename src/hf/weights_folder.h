@@ -25,8 +25,12 @@ struct TensorSource {
   Tensor tensor;
 };
 
+inline constexpr const char* kAdapterName = "adapter_model.safetensors";
+
 class WeightsFolder {
  public:
+  // A PEFT folder's: adapter_model.safetensors.
+  static WeightsFolder of_adapter(const std::string& folder);
   // Opens model.safetensors, or the index's files where there is none, and checks them all. What else holds weights there is named in one
   // line of the log. Throws Error(input): a file or a tensor that is missing, named twice or not in the index; an adapter.
   explicit WeightsFolder(const std::string& folder);
@@ -36,6 +40,7 @@ class WeightsFolder {
   [[nodiscard]] const std::map<std::string, TensorSource>& tensors() const noexcept { return tensors_; }
 
  private:
+  WeightsFolder(const std::string& folder, const char* only_file);
   void add_file(const std::string& name);
   void add_indexed();
   void tell_what_is_not_read() const;

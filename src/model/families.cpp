@@ -4,6 +4,7 @@
 
 #include "greedysnake/error.h"
 #include "greedysnake/models.h"
+#include "model/adapters.h"
 
 namespace gsnake::model {
 namespace {
@@ -69,6 +70,12 @@ Model make(const ModelConfig& config) {
       return mistral(config);
   }
   model::refuse("family", word_of(config.family), "must be one of " + listed_words<ModelFamily>());
+}
+
+Model make(const Config& config) {
+  Model model = make(config.model);
+  model::add_adapters(model, config.adapter);
+  return model;
 }
 
 }  // namespace gsnake::models

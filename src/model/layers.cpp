@@ -10,25 +10,14 @@
 namespace gsnake::model {
 namespace {
 
-namespace F = torch::nn::functional;
-
 torch::Tensor meta(torch::IntArrayRef sizes) { return torch::empty(sizes, torch::dtype(torch::kFloat32).device(torch::kMeta)); }
 
 }  // namespace
 
-Linear::Linear(std::int64_t in, std::int64_t out, bool bias) {
-  weight_ = register_parameter("weight", meta({out, in}));
-  if (bias) bias_ = register_parameter("bias", meta({out}));
-}
-
-torch::Tensor Linear::forward(const torch::Tensor& x) const {
-  if (const FusedOps* ops = fused_ops(x)) return ops->linear(x, weight_, bias_);
-  return F::linear(x, weight_, bias_);
-}
-
 Embedding::Embedding(std::int64_t count, std::int64_t hidden) { weight_ = register_parameter("weight", meta({count, hidden})); }
 
 torch::Tensor Embedding::forward(const torch::Tensor& ids) const {
+  if (rows_ != nullptr) return rows_->gather(ids);
   if (const FusedOps* ops = fused_ops(ids)) return ops->embedding(weight_, ids);
   return torch::embedding(weight_, ids);
 }
@@ -129,7 +118,7 @@ void initialize_parameters(torch::nn::Module& module, double std, const std::str
   const torch::NoGradGuard no_grad;
   for (auto& item : module.named_parameters()) {
     torch::Tensor& parameter = item.value();
-    if (!skip.empty() && item.key() == skip) continue;
+    if ((!skip.empty() && item.key() == skip) || is_adapter_parameter(item.key())) continue;
     if (parameter.dim() >= 2) {
       parameter.normal_(0.0, std);
     } else {

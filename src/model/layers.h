@@ -7,27 +7,20 @@
 
 #include "greedysnake/model_config.h"
 #include "greedysnake/unit.h"
+#include "model/linear.h"
 
 namespace gsnake::model {
-
-// y = x W^T + b; weight (out, in), bias (out) if `bias`.
-class Linear : public torch::nn::Module {
- public:
-  Linear(std::int64_t in, std::int64_t out, bool bias);
-  torch::Tensor forward(const torch::Tensor& x) const;
-
- private:
-  torch::Tensor weight_;
-  torch::Tensor bias_;
-};
 
 // weight (count, hidden); ids of any shape in, one more dimension out.
 class Embedding : public torch::nn::Module {
  public:
   Embedding(std::int64_t count, std::int64_t hidden);
   torch::Tensor forward(const torch::Tensor& ids) const;
+  // In place of the parameter's values from now on; null: these again. Borrowed.
+  void set_rows(const FrozenRows* rows) { rows_ = rows; }
 
  private:
+  const FrozenRows* rows_ = nullptr;
   torch::Tensor weight_;
 };
 

@@ -30,5 +30,6 @@ void seed_unit(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::
 }
 
 void seed_initialization(std::uint64_t seed, std::uint64_t unit) { seed_unit(seed, 0, unit, 0); }
+void seed_adapters(std::uint64_t seed, std::uint64_t unit) { seed_unit(seed, 0, unit, 1); }
 
 }  // namespace gsnake::model

@@ -16,5 +16,7 @@ void seed_unit(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::
 
 // As seed_unit() on the CPU with step 0 and micro-batch 0, which no training step uses: before a unit's parameters are initialized.
 void seed_initialization(std::uint64_t seed, std::uint64_t unit);
+// Likewise before its adapters are: their start does not depend on where the rest comes from.
+void seed_adapters(std::uint64_t seed, std::uint64_t unit);
 
 }  // namespace gsnake::model

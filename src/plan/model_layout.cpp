@@ -12,6 +12,11 @@
 
 namespace gsnake::plan {
 
+double UnitShape::trained_share() const {
+  if (!trained) return 0.0;
+  return static_cast<double>(flat.elements) / static_cast<double>(std::max<std::uint64_t>(flat.elements + frozen.elements, 1));
+}
+
 void ModelLayout::find_split_units() {
   split_units.clear();
   for (std::size_t unit = 0; unit < units.size(); ++unit) {

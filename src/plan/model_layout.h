@@ -17,6 +17,8 @@ struct UnitShape {
   bool trained = true;
   optim::FlatLayout frozen;  // of the rest; without parameters: there is none
   double forward_flops_per_token = 0.0;
+
+  [[nodiscard]] double trained_share() const;  // of its parameters
 };
 
 struct ModelLayout {

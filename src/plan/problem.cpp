@@ -61,7 +61,7 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
   }
   if (training && !problem.trains()) throw Error(ErrorKind::usage, "model: none of its parameters takes gradients; there is nothing to train");
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
-    problem.units.push_back({layout.objects_of(static_cast<int>(unit)), layout.shape(unit).forward_flops_per_token * static_cast<double>(tokens)});
+    problem.units.push_back({layout.objects_of(static_cast<int>(unit)), layout.shape(unit).forward_flops_per_token * static_cast<double>(tokens), layout.shape(unit).trained_share()});
   }
   if (training) {
     set_training(problem, config, numerics);

@@ -332,7 +332,7 @@ RunOutcome run_training(const Config& given, const RunRequest& request) {
     watch.enter("opening the data");
     std::optional<Inputs> inputs(std::in_place, with_some_micro_batches(given));
     watch.enter("making the model");
-    Model model = request.make_model ? request.make_model() : models::make(given.model);
+    Model model = request.make_model ? request.make_model() : models::make(given);
     const train::Resolved resolved = core::on_own_thread([&] { return train::resolve(model, given, options); });  // it may compute
     options.choices = resolved.choices;
     if (resolved.config.train.micro_batches != given.train.micro_batches) inputs.emplace(resolved.config);

@@ -72,6 +72,10 @@ struct Object {
 struct Unit {
   std::vector<int> objects;    // that it computes with: one use each, in the order of its uses
   double forward_flops = 0.0;  // of one micro-batch; 0: not known
+  double trained_share = 1.0;  // of its parameters: the rest costs no gradient of weights
+
+  // What a backward and its recomputation, or the head's forward and backward, is as much as.
+  [[nodiscard]] double forwards_of_backward() const { return 2.0 + trained_share; }
 };
 
 // Units 0..U-1: embedding, blocks, head.

@@ -220,9 +220,8 @@ Task StepEmitter::compute_task(const Visit& visit, std::size_t i) const {
   task.opens = i == 0;
   task.last = i + 1 == visit.micro_batches.size();
   task.op = visit.pass == Pass::forward ? Op::forward : visit.pass == Pass::backward ? Op::backward : training_ ? Op::head : Op::head_forward;
-  const double forward = map_.problem.units[visit.unit].forward_flops;
-  // A backward is as much as two forwards, and recomputes one; the head recomputes nothing.
-  task.flops = forward * (visit.pass == Pass::backward || task.op == Op::head ? 3.0 : 1.0);
+  const Unit& unit = map_.problem.units[visit.unit];
+  task.flops = unit.forward_flops * (visit.pass == Pass::backward || task.op == Op::head ? unit.forwards_of_backward() : 1.0);
   return task;
 }
 

@@ -13,7 +13,7 @@
 namespace gsnake {
 class Generator::Impl {
  public:
-  Impl(const std::string& run_dir, const std::vector<std::string>& ssd_paths, const std::string& device) : config(config_of(run_dir, ssd_paths, device)), session_(models::make(config.model), config, train::Purpose::sample, parts()) {
+  Impl(const std::string& run_dir, const std::vector<std::string>& ssd_paths, const std::string& device) : config(config_of(run_dir, ssd_paths, device)), session_(models::make(config), config, train::Purpose::sample, parts()) {
     session_.store = store::Store::open_reader(checkpoint::store_options(config));
     session_.start(checkpoint::StartState::sampled, nullptr);
     backend_->set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {

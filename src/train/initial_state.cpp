@@ -1,6 +1,7 @@
 #include "train/initial_state.h"
 
 #include "memory/anonymous.h"
+#include "model/adapters.h"
 #include "model/binding.h"
 #include "model/layout.h"
 #include "model/seeding.h"
@@ -34,6 +35,11 @@ void write_initial_weights(Model& model, const plan::ModelLayout& layout, optim:
     }
     model::seed_initialization(seed, unit);
     model.initialize(module, static_cast<std::int64_t>(unit));
+    if (model.initialize_adapter) {
+      model::seed_adapters(seed, unit);
+      model.initialize_adapter(module, static_cast<std::int64_t>(unit));
+      model::reset_magnitudes(module);
+    }
     for (std::size_t i = 0; i < objects.size(); ++i) {
       const std::span master(reinterpret_cast<const float*>(weights[i].data()), schedule::padded_elements(layout.flat(static_cast<std::size_t>(objects[i])).elements));
       checkpoint::write_master(store, format, static_cast<std::uint32_t>(objects[i]), master, model::name_of_unit(model, static_cast<int>(unit)), hashes);

@@ -152,8 +152,8 @@ class Acquaintance {
     if (time == nullptr || time->forward + time->backward <= 0.0) return;
     const auto is_of_dtype = [&](const sim::ComputeRate& rate) { return rate.dtype == workload.computes_in; };
     if (std::any_of(rates.begin(), rates.end(), is_of_dtype)) return;
-    constexpr double kForwards = 4.0;  // forward, recomputation, and twice as much again for backward
-    const double flops = kForwards * layout_.shape(block).forward_flops_per_token * workload.tokens;
+    const double forwards = 3.0 + layout_.shape(block).trained_share();  // forward, recomputation, and the gradients of input and weights
+    const double flops = forwards * layout_.shape(block).forward_flops_per_token * workload.tokens;
     rates.push_back({workload.computes_in, flops / (time->forward + time->backward), 0.0});
   }
 

@@ -9,8 +9,7 @@
 namespace gsnake::train {
 
 NewState::NewState(const Session& session) {
-  const std::string& from = session.config.model.from;
-  if (!from.empty()) plan_ = convert::make_import_plan(session.model, session.layout, folder_.emplace(from));
+  if (convert::has_sources(session.config)) sources_.emplace(session.model, session.layout, session.config);
 }
 
 void NewState::write(Session& session, const store::SetUpProgress& progress) const {
@@ -20,8 +19,8 @@ void NewState::write(Session& session, const store::SetUpProgress& progress) con
   const auto told = [&](const std::string& what, std::uint64_t done, std::uint64_t total) {
     if (progress) progress(what, done, total);
   };
-  if (folder_) {
-    convert::import_weights(plan_, session.layout, format, session.program.map, *session.store, hashes,
+  if (sources_) {
+    convert::import_weights(sources_->plan(), session.layout, format, session.program.map, *session.store, hashes,
                    [&](std::uint64_t done, std::uint64_t total) { told("importing the weights of " + config.model.from, done, total); });
   } else {
     write_initial_weights(session.model, session.layout, format, config.train.seed, *session.store, hashes,

@@ -55,9 +55,9 @@ Compute compute_of(const Problem& problem, const sim::Machine& machine) {
   const int head = problem.unit_count() - 1;
   for (int unit = 0; unit < head; ++unit) {
     add(Phase::forward, unit, schedule::Op::forward, 1.0);
-    if (unit >= first_backward) add(Phase::backward, unit, schedule::Op::backward, 3.0);
+    if (unit >= first_backward) add(Phase::backward, unit, schedule::Op::backward, problem.units[static_cast<std::size_t>(unit)].forwards_of_backward());
   }
-  add(Phase::backward, head, schedule::Op::head, 3.0);
+  add(Phase::backward, head, schedule::Op::head, problem.units.back().forwards_of_backward());
   return compute;
 }
 

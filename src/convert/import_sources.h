@@ -1,0 +1,36 @@
+// All that a new run's values come from: a Hugging Face folder, an adapter's.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "convert/import_plan.h"
+#include "convert/initial_adapters.h"
+#include "greedysnake/config.h"
+
+namespace gsnake::convert {
+
+// Whether a config says where values come from; else they are the model's initial ones.
+bool has_sources(const Config& config);
+
+class ImportSources {
+ public:
+  // Opens and checks them all. Borrows model and layout. Throws Error(input) as make_import_plan(); Error(usage) for an adapter of another kind.
+  ImportSources(const Model& model, const plan::ModelLayout& layout, const Config& config);
+  ImportSources(const ImportSources&) = delete;
+  ImportSources& operator=(const ImportSources&) = delete;
+
+  [[nodiscard]] const ImportPlan& plan() const noexcept { return plan_; }
+  [[nodiscard]] int files() const;  // of weights
+
+ private:
+  void read_base(std::size_t unit, const std::string& parameter, std::uint64_t first, std::span<float> out) const;
+
+  const plan::ModelLayout& layout_;
+  std::optional<hf::WeightsFolder> folder_;
+  std::optional<hf::WeightsFolder> adapter_folder_;
+  std::shared_ptr<InitialAdapters> initial_;
+  ImportPlan plan_;
+};
+
+}  // namespace gsnake::convert

@@ -1,0 +1,16 @@
+// The whole model that a base and its adapters come to.
+#pragma once
+
+#include "convert/destinations.h"
+#include "greedysnake/config.h"
+#include "greedysnake/hugging_face.h"
+#include "store/store.h"
+
+namespace gsnake::convert {
+
+// Every parameter of the model, unit by unit and in pieces of some MiB: W + scaling B A, computed in fp32 and rounded to `dtype`. Throws
+// Error(storage) where what is read is not what was committed.
+void write_merged(const Model& model, const plan::ModelLayout& layout, store::Store& store, const Config& config, const Destinations& destinations,
+                  hf::ShardWriter& writer, Dtype dtype, const TransferProgress& progress);
+
+}  // namespace gsnake::convert

@@ -1,0 +1,63 @@
+#include "model/frozen_rows.h"
+
+#include <algorithm>
+
+namespace gsnake::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// 64 MiB in fp32.
+constexpr std::int64_t kElementsAtOnce = std::int64_t{1} << 24;
+
+template <typename Body>
+void for_each_part(const FrozenRows& weight, Body&& body) {
+  const std::int64_t most = weight.rows_at_once();
+  for (std::int64_t first = 0; first < weight.rows(); first += most) body(first, std::min(most, weight.rows() - first));
+}
+
+struct Product : torch::autograd::Function<Product> {
+  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const FrozenRows* weight, const torch::Tensor& bias) {
+    context->saved_data["weight"] = reinterpret_cast<std::int64_t>(weight);
+    const torch::Tensor flat = x.reshape({-1, weight->columns()});
+    torch::Tensor y = torch::empty({flat.size(0), weight->rows()}, x.options());
+    for_each_part(*weight, [&](std::int64_t first, std::int64_t count) {
+      torch::Tensor part = y.narrow(1, first, count);
+      const torch::Tensor rows = weight->take(first, count);
+      if (bias.defined()) {
+        at::addmm_out(part, bias.narrow(0, first, count), flat, rows.t());
+      } else {
+        at::mm_out(part, flat, rows.t());
+      }
+    });
+    std::vector<std::int64_t> sizes = x.sizes().vec();
+    sizes.back() = weight->rows();
+    return y.view(sizes);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto* weight = reinterpret_cast<const FrozenRows*>(context->saved_data["weight"].toInt());
+    const torch::Tensor flat = gradients[0].reshape({-1, weight->rows()});
+    torch::Tensor sum = torch::empty({flat.size(0), weight->columns()}, flat.options());
+    for_each_part(*weight, [&](std::int64_t first, std::int64_t count) {
+      const torch::Tensor part = flat.narrow(1, first, count);
+      if (first == 0) {
+        at::mm_out(sum, part, weight->take(first, count));
+      } else {
+        sum.addmm_(part, weight->take(first, count));
+      }
+    });
+    std::vector<std::int64_t> sizes = gradients[0].sizes().vec();
+    sizes.back() = weight->columns();
+    return {sum.view(sizes), torch::Tensor(), torch::Tensor()};
+  }
+};
+
+}  // namespace
+
+std::int64_t FrozenRows::rows_at_once() const { return std::clamp<std::int64_t>(kElementsAtOnce / columns(), 1, rows()); }
+
+torch::Tensor frozen_linear(const torch::Tensor& x, const FrozenRows& weight, const torch::Tensor& bias) { return Product::apply(x, &weight, bias); }
+
+}  // namespace gsnake::model
