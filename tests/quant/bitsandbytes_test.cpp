@@ -1,0 +1,148 @@
+// nf4 beside bitsandbytes: fixtures/nf4.bin holds what its CPU path packed and read back (make_fixtures.py).
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+
+#include "quant/codes.h"
+#include "quant/nf4.h"
+#include "quant/support.h"
+
+namespace gsnake::quant::test {
+namespace {
+
+struct Case {
+  std::string name;
+  std::vector<float> values;
+  std::vector<std::byte> codes;
+  std::vector<float> absmax;
+  std::vector<std::byte> absmax_codes;
+  float offset;
+  std::vector<float> groups;
+  std::vector<float> fp32;
+  std::vector<std::uint16_t> bf16;
+};
+
+struct Fixtures {
+  std::vector<float> map;
+  std::vector<Case> cases;
+};
+
+class Reader {
+ public:
+  explicit Reader(const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    bytes_.assign(std::istreambuf_iterator<char>(file), {});
+  }
+  template <class T>
+  std::vector<T> array(std::size_t count) {
+    if (count * sizeof(T) > bytes_.size() - at_) throw std::runtime_error("fixtures/nf4.bin ends early");
+    std::vector<T> values(count);
+    if (count > 0) std::memcpy(values.data(), bytes_.data() + at_, count * sizeof(T));
+    at_ += count * sizeof(T);
+    return values;
+  }
+  std::uint32_t number() { return array<std::uint32_t>(1)[0]; }
+  std::string text(std::size_t size) {
+    const auto letters = array<char>(size);
+    return {letters.begin(), letters.end()};
+  }
+
+ private:
+  std::vector<char> bytes_;
+  std::size_t at_ = 0;
+};
+
+const Fixtures& fixtures() {
+  static const Fixtures all = [] {
+    Reader reader(GSNAKE_QUANT_FIXTURES "/nf4.bin");
+    if (reader.text(8) != "NF4FIX01") throw std::runtime_error("fixtures/nf4.bin is of another kind");
+    Fixtures read;
+    read.map = reader.array<float>(256);
+    for (std::uint32_t left = reader.number(); left > 0; --left) {
+      Case one;
+      one.name = reader.text(reader.number());
+      const std::uint32_t elements = reader.number();
+      const std::uint32_t blocks = reader.number();
+      const std::uint32_t groups = reader.number();
+      one.values = reader.array<float>(elements);
+      one.codes = reader.array<std::byte>((elements + 1) / 2);
+      one.absmax = reader.array<float>(blocks);
+      one.absmax_codes = reader.array<std::byte>(blocks);
+      one.offset = reader.array<float>(1)[0];
+      one.groups = reader.array<float>(groups);
+      one.fp32 = reader.array<float>(elements);
+      one.bf16 = reader.array<std::uint16_t>(elements);
+      read.cases.push_back(std::move(one));
+    }
+    return read;
+  }();
+  return all;
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+std::uint64_t aligned(std::uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+// bitsandbytes' state in our sections.
+std::vector<std::byte> packed_of(const Case& one) {
+  std::vector<std::byte> packed(packed_bytes(Format::nf4, one.values.size()));
+  const std::uint64_t scales = aligned(one.codes.size());
+  const std::uint64_t second = scales + aligned(one.absmax_codes.size());
+  std::memcpy(packed.data(), one.codes.data(), one.codes.size());
+  std::memcpy(packed.data() + scales, one.absmax_codes.data(), one.absmax_codes.size());
+  std::memcpy(packed.data() + second, &one.offset, 4);
+  std::memcpy(packed.data() + second + 4, one.groups.data(), 4 * one.groups.size());
+  return packed;
+}
+
+class Bitsandbytes : public EveryTarget {};
+
+TEST(BitsandbytesTables, TheDynamicMapIsItsOwn) {
+  EXPECT_TRUE(same_bits(fixtures().map, std::vector<float>(kDynamicMap.begin(), kDynamicMap.end())));
+  EXPECT_EQ(fixtures().cases.size(), 18U);
+}
+
+TEST(BitsandbytesTables, BlocksScalesAreQuantisedAlikeForTheSameOffset) {
+  for (const Case& one : fixtures().cases) {
+    std::vector<std::byte> codes(one.absmax.size());
+    std::vector<float> groups;
+    for (std::size_t at = 0; at < one.absmax.size(); at += 256) {
+      const auto some = std::span(one.absmax).subspan(at, std::min<std::size_t>(256, one.absmax.size() - at));
+      groups.push_back(quantise_absmax(some, one.offset, reinterpret_cast<std::uint8_t*>(codes.data()) + at));
+    }
+    EXPECT_TRUE(same_bits(groups, one.groups)) << one.name;
+    EXPECT_TRUE(same_bits(codes, one.absmax_codes)) << one.name;
+  }
+}
+
+TEST_P(Bitsandbytes, ItsPackedTensorsReadBackToItsValues) {
+  for (const Case& one : fixtures().cases) {
+    const std::vector<std::byte> packed = packed_of(one);
+    EXPECT_TRUE(same_bits(unpack<float>(Format::nf4, packed, one.values.size()), one.fp32)) << one.name;
+    EXPECT_TRUE(same_bits(unpack<std::uint16_t>(Format::nf4, packed, one.values.size()), one.bf16)) << one.name;
+  }
+}
+
+// The offset is a mean, whose last bit depends on the order of the sum; where it comes out the same, so does every byte.
+TEST_P(Bitsandbytes, TensorsArePackedToItsCodes) {
+  std::size_t equal_offsets = 0;
+  for (const Case& one : fixtures().cases) {
+    const std::vector<std::byte> packed = pack(Format::nf4, one.values);
+    const std::vector<std::byte> expected = packed_of(one);
+    EXPECT_EQ(std::memcmp(packed.data(), one.codes.data(), one.codes.size()), 0) << one.name;
+    const auto offset = number_at<float>(packed, aligned(one.codes.size()) + aligned(one.absmax_codes.size()));
+    EXPECT_NEAR(offset, one.offset, one.offset * 1e-6F) << one.name;
+    if (offset != one.offset) continue;
+    ++equal_offsets;
+    EXPECT_TRUE(same_bits(packed, expected)) << one.name;
+  }
+  EXPECT_GE(equal_offsets, 12U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, Bitsandbytes, ::testing::ValuesIn(supported_targets()), target_name);
+
+}  // namespace
+}  // namespace gsnake::quant::test
