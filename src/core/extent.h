@@ -19,6 +19,9 @@ inline constexpr std::array<const char*, kExtentKindCount> kExtentKindNames{"wei
 // Every extent starts and ends on a multiple of this many bytes, whatever the file system asks for (at most this).
 inline constexpr std::uint64_t kExtentAlignment = 4096;
 
+// A base is hashed, moved and placed in blocks of this many bytes.
+inline constexpr std::uint64_t kBaseBlockBytes = 64 * 1024;
+
 // Part of one object of a kind.
 struct Extent {
   ExtentKind kind = ExtentKind::weights;

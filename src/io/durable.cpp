@@ -1,6 +1,7 @@
 #include "io/durable.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,6 +70,15 @@ SyncOps& kernel_sync() noexcept {
 void sync_data(SyncOps& sync, int fd, const std::string& path) {
   if (retry_interrupted([&] { return sync.fdatasync(fd); }) != 0) {
     core::throw_storage("sync", path, core::errno_code(), "look at the drive; what was written last may be lost");
+  }
+}
+
+void write_at(int fd, const std::string& path, std::span<const std::byte> bytes, std::uint64_t offset) {
+  const auto write = [&](std::span<const std::byte> rest, std::size_t done) {
+    return ::pwrite(fd, rest.data(), rest.size(), static_cast<off_t>(offset + done));
+  };
+  if (const std::error_code error = write_all(bytes, write)) {
+    core::throw_storage(fmt::format("write {} B at offset {} of", bytes.size(), offset), path, error, "free space, or look at the drive");
   }
 }
 

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -35,6 +36,8 @@ SyncOps& kernel_sync() noexcept;
 
 // All of these throw Error(storage) that names the path.
 void sync_data(SyncOps& sync, int fd, const std::string& path);
+// All of the bytes at that place of a file that is not direct.
+void write_at(int fd, const std::string& path, std::span<const std::byte> bytes, std::uint64_t offset);
 // The entries of the folder: after files were created, renamed or removed in it.
 void sync_directory(SyncOps& sync, const std::string& directory);
 void remove_file(SyncOps& sync, const std::string& path);  // absent is fine

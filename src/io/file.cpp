@@ -52,6 +52,8 @@ int write_blocks(int fd, off_t length) noexcept {
   return result == 0 ? 0 : errno;
 }
 
+}  // namespace
+
 // Looks at the free space first: fallocate would take all of a shared drive before it fails.
 void preallocate(int fd, const std::string& path, std::uint64_t size_bytes) {
   if (size_bytes == 0) return;
@@ -66,8 +68,6 @@ void preallocate(int fd, const std::string& path, std::uint64_t size_bytes) {
   if (error != 0)
     throw_storage(fmt::format("preallocate {} for", core::format_bytes(size_bytes)), path, errno_code(error), "choose another path");
 }
-
-}  // namespace
 
 File File::create(const std::string& path, std::uint64_t size_bytes, DirectIo direct) {
   File file;

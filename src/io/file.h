@@ -43,4 +43,7 @@ class File {
   std::string buffered_reason_;
 };
 
+// Takes the blocks of an empty file, having looked at the free space first. Throws Error(storage) with path, need and free.
+void preallocate(int fd, const std::string& path, std::uint64_t size_bytes);
+
 }  // namespace gsnake::io
