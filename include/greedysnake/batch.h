@@ -13,6 +13,9 @@ inline constexpr std::int64_t kIgnoredLabel = -100;  // of a token that the loss
 struct Batch {
   std::vector<std::int64_t> inputs;
   std::vector<std::int64_t> labels;
+  // Of packed documents: by row, (micro_batches x micro_batch_size) of them, the positions in the row where a document begins, ascending, the first
+  // of them 0; a filled-up tail counts as one more. Empty: every row is one.
+  std::vector<std::vector<std::int32_t>> starts;
 };
 
 }  // namespace gsnake

@@ -109,6 +109,7 @@ std::vector<std::string> describe(const BatchStream& stream, std::uint64_t rows)
     if (stream.parts() > 1) line += fmt::format(", {:.3g}% of the batches", 100.0 * stream.share(index));
     const double passes = static_cast<double>(rows) * stream.share(index) / static_cast<double>(part.count);
     line += fmt::format(", {:.3g} passes", passes);
+    if (part.windows.documents() == Documents::packed) line += fmt::format(", filled to {:.4g}%", 100.0 * part.windows.filled());
     if (part.windows.longer_documents() > 0)
       line += fmt::format("; {} documents are longer than a row and are cut", part.windows.longer_documents());
     lines.push_back(std::move(line));

@@ -43,22 +43,46 @@ Windows::Windows(TokenSource tokens, std::int64_t length, Documents documents)
     : tokens_(std::move(tokens)),
       length_(length),
       documents_(documents) {
-  if (documents_ == Documents::separate) {
-    count_documents();
-  } else if (tokens_.size() > length_) {
-    count_ = static_cast<std::uint64_t>((tokens_.size() - 1) / length_);
-  }
+  count_windows();
   if (count_ > 0) {
     ids_.resize(static_cast<std::size_t>(length) + 1);
     counted_.resize(static_cast<std::size_t>(length) + 1);
     return;
   }
-  if (documents_ == Documents::separate) {
+  if (documents_ == Documents::separate || documents_ == Documents::packed) {
     throw Error(ErrorKind::input,
                 fmt::format("{}: no document has the two tokens that a row needs at least; add others", tokens_.describe()));
   }
   throw Error(ErrorKind::input, fmt::format("{}: {} tokens do not fill one row; train.sequence_length = {} needs {}: add text or lower it",
                                             tokens_.describe(), tokens_.size(), length_, length_ + 1));
+}
+
+void Windows::count_windows() {
+  if (documents_ == Documents::separate) {
+    require_documents();
+    count_documents();
+  } else if (documents_ == Documents::packed) {
+    require_documents();
+    packing_.emplace(tokens_, length_);
+    count_ = packing_->rows();
+    longer_ = packing_->longer_documents();
+  } else if (tokens_.size() > length_) {
+    count_ = static_cast<std::uint64_t>((tokens_.size() - 1) / length_);
+  }
+}
+
+double Windows::filled() const noexcept {
+  return packing_ ? static_cast<double>(packing_->places()) / (static_cast<double>(count_) * static_cast<double>(length_)) : 1.0;
+}
+
+void Windows::require_documents() const {
+  for (std::size_t f = 0; f < tokens_.files(); ++f) {
+    const auto& file = tokens_.file(f);
+    if (file.lists_documents()) continue;
+    throw Error(ErrorKind::usage, fmt::format("data.documents = \"{}\": {} ({}) does not say where its documents begin; set it to "
+                                              "\"masked\" with data.separator, or write Megatron's .bin and .idx",
+                                              word_of(documents_), file.path(), file.format()));
+  }
 }
 
 std::uint64_t Windows::windows_of(const Document& document) const {
@@ -68,11 +92,6 @@ std::uint64_t Windows::windows_of(const Document& document) const {
 void Windows::count_documents() {
   for (std::size_t f = 0; f < tokens_.files(); ++f) {
     const auto& file = tokens_.file(f);
-    if (!file.lists_documents()) {
-      throw Error(ErrorKind::usage, fmt::format("data.documents = \"separate\": {} ({}) does not say where its documents begin; set it to "
-                                                "\"masked\" with data.separator, or write Megatron's .bin and .idx",
-                                                file.path(), file.format()));
-    }
     for (std::int64_t first = 0; first < file.documents(); first += kBlock) {
       blocks_.push_back({f, first, count_});
       for (const auto& document : block_of(file, first)) {
@@ -121,7 +140,29 @@ void Windows::mark_starts(std::int64_t first) {
   }
 }
 
-void Windows::read(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels) {
+void Windows::read_packed(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels, std::vector<std::int32_t>* starts) {
+  if (starts != nullptr) starts->clear();
+  std::size_t place = 0;
+  const auto begin = [&] {
+    if (starts != nullptr) starts->push_back(static_cast<std::int32_t>(place));
+  };
+  for (const auto& piece : packing_->row(tokens_, window)) {
+    const auto size = static_cast<std::size_t>(piece.tokens);
+    tokens_.file(piece.file).read(piece.first, std::span(ids_).first(size), std::span(counted_).first(size));
+    begin();
+    for (std::size_t i = 0; i + 1 < size; ++i, ++place) {
+      inputs[place] = ids_[i];
+      labels[place] = counted_[i + 1] != 0 ? ids_[i + 1] : kIgnoredLabel;
+    }
+  }
+  if (place == inputs.size()) return;
+  begin();
+  std::fill(inputs.begin() + static_cast<std::ptrdiff_t>(place), inputs.end(), std::max<std::int64_t>(tokens_.separator(), 0));
+  std::fill(labels.begin() + static_cast<std::ptrdiff_t>(place), labels.end(), kIgnoredLabel);
+}
+
+void Windows::read(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels, std::vector<std::int32_t>* starts) {
+  if (packing_) return read_packed(window, inputs, labels, starts);
   auto valid = ids_.size();
   if (documents_ == Documents::separate) {
     const auto piece = piece_of(window);
