@@ -53,7 +53,7 @@ std::uint64_t BatchStream::window_at(Source& source, std::uint64_t index) {
 
 void BatchStream::next(Batch& batch) {
   const auto rows = static_cast<std::uint64_t>(shape_.micro_batches * shape_.rows);
-  const auto length = static_cast<std::size_t>(shape_.sequence_length);
+  const auto length = static_cast<std::size_t>(shape_.sequence_length * sources_.front().part.windows.rows());  // of a window
   batch.inputs.resize(rows * length);
   batch.labels.resize(rows * length);
   const bool packed = sources_.front().part.windows.documents() == Documents::packed;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "greedysnake/error.h"
@@ -42,7 +43,8 @@ std::int64_t document_from(const TokenFile& file, std::int64_t token) {
 Windows::Windows(TokenSource tokens, std::int64_t length, Documents documents)
     : tokens_(std::move(tokens)),
       length_(length),
-      documents_(documents) {
+      documents_(documents),
+      pairs_(tokens_.file(0).holds_pairs()) {
   count_windows();
   if (count_ > 0) {
     ids_.resize(static_cast<std::size_t>(length) + 1);
@@ -58,7 +60,9 @@ Windows::Windows(TokenSource tokens, std::int64_t length, Documents documents)
 }
 
 void Windows::count_windows() {
-  if (documents_ == Documents::separate) {
+  if (pairs_) {
+    count_pairs();
+  } else if (documents_ == Documents::separate) {
     require_documents();
     count_documents();
   } else if (documents_ == Documents::packed) {
@@ -68,6 +72,20 @@ void Windows::count_windows() {
     longer_ = packing_->longer_documents();
   } else if (tokens_.size() > length_) {
     count_ = static_cast<std::uint64_t>((tokens_.size() - 1) / length_);
+  }
+}
+
+void Windows::count_pairs() {
+  for (std::size_t f = 0; f < tokens_.files(); ++f) {
+    const auto& file = tokens_.file(f);
+    blocks_.push_back({f, 0, count_});
+    for (std::int64_t first = 0; first < file.documents(); first += kBlock) {
+      const auto documents = block_of(file, first);
+      for (std::size_t d = 0; d < documents.size(); d += 2) {
+        cut_prompts_ += std::max(documents[d].tokens, documents[d + 1].tokens) > length_ + 1 ? 1 : 0;
+      }
+    }
+    count_ += static_cast<std::uint64_t>(file.documents() / 2);
   }
 }
 
@@ -115,7 +133,7 @@ Windows::Piece Windows::piece_of(std::uint64_t window) const {
 }
 
 std::uint64_t Windows::boundary_from(std::uint64_t window) const {
-  if (documents_ != Documents::separate || window >= count_) return window;
+  if (pairs_ || documents_ != Documents::separate || window >= count_) return window;
   const auto piece = piece_of(window);
   return piece.index == 0 ? window : window - piece.index + windows_of(piece.document);
 }
@@ -138,6 +156,33 @@ void Windows::mark_starts(std::int64_t first) {
   for (std::size_t i = 0; i + 1 < ids_.size(); ++i) {
     if (tokens_.separator() >= 0 && ids_[i] == tokens_.separator()) counted_[i + 1] = 0;
   }
+}
+
+void Windows::read_pair(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels) {
+  auto block = std::upper_bound(blocks_.begin(), blocks_.end(), window, [](std::uint64_t w, const Block& b) { return w < b.windows; });
+  --block;
+  const auto& file = tokens_.file(block->file);
+  std::array<Document, 2> documents;
+  file.read_documents(2 * static_cast<std::int64_t>(window - block->windows), documents);
+  const auto cut = std::max<std::int64_t>(std::max(documents[0].tokens, documents[1].tokens) - (length_ + 1), 0);
+  const auto row = static_cast<std::size_t>(length_);
+  for (std::size_t answer = 0; answer < documents.size(); ++answer) {
+    const auto valid = static_cast<std::size_t>(documents[answer].tokens - cut);
+    fill_up(valid);
+    file.read(documents[answer].first + cut, std::span(ids_).first(valid), std::span(counted_).first(valid));
+    shift(inputs.subspan(answer * row, row), labels.subspan(answer * row, row));
+  }
+}
+
+// What the first `valid` tokens of a row leave: inputs that no label counts.
+void Windows::fill_up(std::size_t valid) {
+  std::fill(ids_.begin() + static_cast<std::ptrdiff_t>(valid), ids_.end(), std::max<std::int64_t>(tokens_.separator(), 0));
+  std::fill(counted_.begin() + static_cast<std::ptrdiff_t>(valid), counted_.end(), std::uint8_t{0});
+}
+
+void Windows::shift(std::span<std::int64_t> inputs, std::span<std::int64_t> labels) const {
+  std::copy(ids_.begin(), ids_.end() - 1, inputs.begin());
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = counted_[i + 1] != 0 ? ids_[i + 1] : kIgnoredLabel;
 }
 
 void Windows::read_packed(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels, std::vector<std::int32_t>* starts) {
@@ -163,21 +208,19 @@ void Windows::read_packed(std::uint64_t window, std::span<std::int64_t> inputs, 
 
 void Windows::read(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels, std::vector<std::int32_t>* starts) {
   if (packing_) return read_packed(window, inputs, labels, starts);
-  auto valid = ids_.size();
+  if (pairs_) return read_pair(window, inputs, labels);
   if (documents_ == Documents::separate) {
     const auto piece = piece_of(window);
     const auto begin = static_cast<std::int64_t>(piece.index) * length_;
-    valid = static_cast<std::size_t>(std::min(length_ + 1, piece.document.tokens - begin));
-    std::fill(ids_.begin(), ids_.end(), std::max<std::int64_t>(tokens_.separator(), 0));
-    std::fill(counted_.begin(), counted_.end(), std::uint8_t{0});
+    const auto valid = static_cast<std::size_t>(std::min(length_ + 1, piece.document.tokens - begin));
+    fill_up(valid);
     tokens_.file(piece.file).read(piece.document.first + begin, std::span(ids_).first(valid), std::span(counted_).first(valid));
   } else {
     const auto first = static_cast<std::int64_t>(window) * length_;
     tokens_.read(first, ids_, counted_);
     if (documents_ == Documents::masked) mark_starts(first);
   }
-  std::copy(ids_.begin(), ids_.end() - 1, inputs.begin());
-  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = counted_[i + 1] != 0 ? ids_[i + 1] : kIgnoredLabel;
+  shift(inputs, labels);
 }
 
 }  // namespace gsnake::data

@@ -17,6 +17,8 @@ namespace gsnake::data {
 // window w + 1. What is left at the end and fills no window is not used. Separate documents are cut alike, each by itself, and their last
 // windows are filled up with labels that do not count; a document of one token has none. Where a window lies is found from a count that is
 // kept of every 1024th document alone. Packed documents lie as Packing says, and no label of a window is another document's.
+// Of a file of preference pairs a window is a pair, two rows: prompt and answer each, filled up; where one has more than length + 1 tokens, both
+// prompts lose the same number on their left.
 class Windows {
  public:
   // `documents` is not automatic. Throws Error(input) when there is no window; Error(usage) when documents are to be separate or packed and a
@@ -30,7 +32,10 @@ class Windows {
   // The share of the windows' places that documents take; 1 unless they are packed.
   [[nodiscard]] double filled() const noexcept;
 
-  // Inputs and labels of a window, `length` each; of packed documents also where each begins, as Batch::starts has it, into `starts` if it is given.
+  [[nodiscard]] std::int64_t rows() const noexcept { return pairs_ ? 2 : 1; }  // of a window
+  [[nodiscard]] std::int64_t cut_prompts() const noexcept { return cut_prompts_; }  // pairs
+
+  // Inputs and labels of a window, rows() x `length` each; of packed documents also where each begins, as Batch::starts has it, into `starts` if it is given.
   // Blocks; not safe from several threads at once. Throws what TokenSource::read throws.
   void read(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels, std::vector<std::int32_t>* starts = nullptr);
 
@@ -54,16 +59,22 @@ class Windows {
   void count_windows();
   void count_documents();
   void require_documents() const;
+  void count_pairs();
+  void read_pair(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels);
   void read_packed(std::uint64_t window, std::span<std::int64_t> inputs, std::span<std::int64_t> labels, std::vector<std::int32_t>* starts);
+  void fill_up(std::size_t valid);
+  void shift(std::span<std::int64_t> inputs, std::span<std::int64_t> labels) const;
   [[nodiscard]] Piece piece_of(std::uint64_t window) const;
   void mark_starts(std::int64_t first);
 
   TokenSource tokens_;
   std::int64_t length_;
   Documents documents_;
+  bool pairs_;
   std::uint64_t count_ = 0;
   std::int64_t longer_ = 0;
-  std::vector<Block> blocks_;      // of separate documents
+  std::int64_t cut_prompts_ = 0;
+  std::vector<Block> blocks_;  // of separate documents; of pairs, one a file
   std::optional<Packing> packing_;
   std::vector<std::int64_t> ids_;  // of the window that is read, and the token behind it
   std::vector<std::uint8_t> counted_;
