@@ -53,14 +53,16 @@ std::uint64_t BatchStream::window_at(Source& source, std::uint64_t index) {
 
 void BatchStream::next(Batch& batch) {
   const auto rows = static_cast<std::uint64_t>(shape_.micro_batches * shape_.rows);
-  const auto length = static_cast<std::size_t>(shape_.sequence_length);
+  const auto length = static_cast<std::size_t>(shape_.sequence_length * sources_.front().part.windows.rows());  // of a window
   batch.inputs.resize(rows * length);
   batch.labels.resize(rows * length);
+  const bool packed = sources_.front().part.windows.documents() == Documents::packed;
+  batch.starts.resize(packed ? rows : 0);
   for (std::uint64_t row = 0; row < rows; ++row) {
     const auto draw = mixture_(cursor_ + row);
     auto& source = sources_[draw.source];
     source.part.windows.read(window_at(source, draw.index), std::span(batch.inputs).subspan(row * length, length),
-                             std::span(batch.labels).subspan(row * length, length));
+                             std::span(batch.labels).subspan(row * length, length), packed ? &batch.starts[row] : nullptr);
   }
   cursor_ += rows;
 }

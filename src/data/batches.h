@@ -13,7 +13,7 @@ namespace gsnake::data {
 
 struct BatchShape {
   std::int64_t micro_batches = 1;
-  std::int64_t rows = 1;             // a micro-batch
+  std::int64_t rows = 1;             // a micro-batch; of preference pairs, pairs
   std::int64_t sequence_length = 1;  // tokens a row
 };
 

@@ -4,10 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
-#include <limits>
-#include <nlohmann/json.hpp>
-#include <set>
 
 namespace gsnake::data {
 namespace {
@@ -22,17 +18,9 @@ constexpr const char* kPositions = "position_ids";
 // Tokenizers write it: which tokens are special, whether or not the loss counts them.
 constexpr const char* kSpecialTokens = "special_tokens_mask";
 
-// As int64; true and false are a mask's 1 and 0.
-bool is_integer(const Json& value) {
-  if (value.is_number_unsigned()) return value.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  return value.is_number_integer() || value.is_boolean();
-}
-
-std::int64_t integer(const Json& value) { return value.is_boolean() ? static_cast<std::int64_t>(value.get<bool>()) : value.get<std::int64_t>(); }
-
 class Parser {
  public:
-  Parser(const std::string& line, std::int64_t vocab, const BadLine& bad) : vocab_(vocab), bad_(bad) { parse(line); }
+  Parser(const std::string& line, std::int64_t vocab, const BadLine& bad) : vocab_(vocab), bad_(bad), json_(parse_object(line, "{\"tokens\": [1, 2], \"mask\": [0, 1]}", bad)) {}
 
   Example run() {
     refuse_lookalikes();
@@ -45,24 +33,6 @@ class Parser {
   }
 
  private:
-  void parse(const std::string& line) {
-    std::set<std::string> keys;
-    std::string twice;
-    const auto note = [&](int depth, Json::parse_event_t event, Json& parsed) {
-      if (depth == 1 && event == Json::parse_event_t::key && !keys.insert(parsed.get<std::string>()).second) twice = parsed.get<std::string>();
-      return true;
-    };
-    try {
-      json_ = Json::parse(line, note);
-    } catch (const Json::parse_error& error) {
-      bad_(std::max<std::int64_t>(static_cast<std::int64_t>(error.byte) - 1, 0), "it is not JSON; write one object a line");
-    } catch (const Json::exception& error) {  // a number that no double holds
-      bad_(0, fmt::format("it cannot be taken as JSON: {}", error.what()));
-    }
-    if (!twice.empty()) bad_(0, fmt::format("\"{}\" stands there twice", twice));
-    if (!json_.is_object()) bad_(0, "it is no JSON object, such as {\"tokens\": [1, 2], \"mask\": [0, 1]}");
-  }
-
   // A list of integers, or nullptr where there is none.
   const Json* list(const char* key) const {
     const auto found = json_.find(key);
@@ -83,18 +53,11 @@ class Parser {
   }
 
   void refuse_lookalikes() const {
-    for (const auto& [key, value] : json_.items()) {
-      if (is_known(key)) continue;
-      std::string lower = key;
-      std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      const auto has = [&](const char* part) { return lower.find(part) != std::string::npos; };
-      const bool looks = has("weight") || (value.is_array() && (has("mask") || has("label")));  // a label that is one number is a class
-      if (looks) {
-        bad_(0, fmt::format("\"{}\" looks as if it said what the loss counts, and would be passed over; write it as \"mask\" (0 or 1 a token) or \"labels\" (the id, "
-                            "or -100), or take it out",
-                            key));
-      }
-    }
+    const auto key = lookalike(json_, is_known);
+    if (key.empty()) return;
+    bad_(0, fmt::format("\"{}\" looks as if it said what the loss counts, and would be passed over; write it as \"mask\" (0 or 1 a token) or \"labels\" (the id, "
+                        "or -100), or take it out",
+                        key));
   }
 
   void take_ids() {
@@ -102,14 +65,10 @@ class Parser {
     const Json* input_ids = list("input_ids");
     if (tokens != nullptr && input_ids != nullptr && *tokens != *input_ids) bad_(0, "\"tokens\" and \"input_ids\" differ; take one of them out");
     const Json* ids = tokens != nullptr ? tokens : input_ids;
+    if (ids == nullptr && json_.contains("chosen") && json_.contains("rejected"))
+      bad_(0, "it is a preference pair: set train.objective = \"dpo\", or write the answer to learn as \"tokens\" and \"mask\"");
     if (ids == nullptr || ids->empty()) bad_(0, "it has no \"tokens\" (nor \"input_ids\"); text is turned into them by scripts/tokenize");
-    for (const auto& id : *ids) {
-      if (!id.is_number() || id < 0 || id >= vocab_) {
-        bad_(0, fmt::format("token id {} (number {} of its line) is not below model.vocab = {}; raise model.vocab or use the data's own tokenizer",
-                            id.dump(), example_.ids.size(), vocab_));
-      }
-      example_.ids.push_back(id.get<std::int64_t>());
-    }
+    example_.ids = ids_of(*ids, vocab_, bad_);
     example_.counted.assign(example_.ids.size(), 1);
   }
 
@@ -197,7 +156,7 @@ class Parser {
 
   const std::int64_t vocab_;
   const BadLine& bad_;
-  Json json_;
+  const Json json_;
   Example example_;
 };
 

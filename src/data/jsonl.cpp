@@ -8,12 +8,13 @@
 #include <utility>
 
 #include "core/log.h"
+#include "data/pair.h"
 
 namespace gsnake::data {
 
 namespace {
 
-constexpr std::size_t kBlock = 16;               // examples between two places that are kept
+constexpr std::size_t kBlock = 16;               // documents between two places that are kept
 constexpr std::size_t kMostLineBytes = 1 << 24;  // millions of tokens: whatever is longer has no line ends
 constexpr std::int64_t kReadBytes = 1 << 16;
 
@@ -50,7 +51,8 @@ void for_each_line(const InputFile& file, std::int64_t offset, std::int64_t end,
 
 }  // namespace
 
-JsonlFile::JsonlFile(const std::string& path, std::int64_t vocab, Access access) : file_(path, access), vocab_(vocab) {
+JsonlFile::JsonlFile(const std::string& path, std::int64_t vocab, Access access, std::int64_t answer)
+    : file_(path, access), vocab_(vocab), answer_(answer) {
   for_each_line(file_, byte_order_mark(file_), file_.size(), 1, [this](const std::string& text, std::int64_t offset, std::int64_t number) {
     add(text, {offset, number});
     return true;
@@ -61,18 +63,22 @@ JsonlFile::JsonlFile(const std::string& path, std::int64_t vocab, Access access)
 
 void JsonlFile::add(const std::string& text, const Place& place) {
   if (is_blank(text)) return;
-  const auto example = parse(text, place);
-  if (sizes_.size() % kBlock == 0) blocks_.push_back({place, tokens_});
-  sizes_.push_back(static_cast<std::uint32_t>(example.ids.size()));
-  tokens_ += static_cast<std::int64_t>(example.ids.size());
-  // The first token follows nothing that could foretell it.
-  counts_ = counts_ || std::find(example.counted.begin() + 1, example.counted.end(), 1) != example.counted.end();
+  for (const auto& example : parse(text, place)) {
+    if (sizes_.size() % kBlock == 0) blocks_.push_back({place, tokens_});
+    sizes_.push_back(static_cast<std::uint32_t>(example.ids.size()));
+    tokens_ += static_cast<std::int64_t>(example.ids.size());
+    // The first token follows nothing that could foretell it.
+    counts_ = counts_ || std::find(example.counted.begin() + 1, example.counted.end(), 1) != example.counted.end();
+  }
 }
 
-Example JsonlFile::parse(const std::string& text, const Place& place) const {
-  return parse_example(text, vocab_, [&](std::int64_t at, const std::string& why) {
+std::vector<Example> JsonlFile::parse(const std::string& text, const Place& place) const {
+  const BadLine bad = [&](std::int64_t at, const std::string& why) {
     refuse(path(), fmt::format("line {}, offset {}: {}", place.line, place.offset + at, why));
-  });
+  };
+  if (!holds_pairs()) return {parse_example(text, vocab_, bad)};
+  auto pair = parse_pair(text, vocab_, answer_, bad);
+  return {std::move(pair[0]), std::move(pair[1])};
 }
 
 std::size_t JsonlFile::example_of(std::int64_t token, std::int64_t& first) const {
@@ -93,7 +99,7 @@ std::vector<std::pair<std::string, JsonlFile::Place>> JsonlFile::lines_of(std::s
     if (!is_blank(text)) lines.emplace_back(text, Place{offset, number});
     return true;
   });
-  const auto expected = std::min(kBlock, sizes_.size() - block * kBlock);
+  const auto expected = std::min(kBlock, sizes_.size() - block * kBlock) / per_line();
   if (lines.size() != expected) {
     refuse(path(), fmt::format("offset {}: its lines are not those of before; do not change it during a run", place.offset));
   }
@@ -118,8 +124,8 @@ void JsonlFile::read(std::int64_t first, std::span<std::int64_t> ids, std::span<
     auto example = example_of(first, begin);
     const auto lines = lines_of(block);
     for (; example / kBlock == block && example < sizes_.size() && !ids.empty(); ++example) {
-      const auto& [text, place] = lines[example % kBlock];
-      const auto parsed = parse(text, place);
+      const auto& [text, place] = lines[example % kBlock / per_line()];
+      const auto parsed = parse(text, place)[example % per_line()];
       if (parsed.ids.size() != sizes_[example]) {
         refuse(path(), fmt::format("line {}, offset {}: it is not what it was; do not change it during a run", place.line, place.offset));
       }

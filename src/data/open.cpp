@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "core/log.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::data {
@@ -34,7 +35,8 @@ void refuse_text(const Config& config, const TokenSource& tokens) {
 }
 
 Part open_part(const Config& config, const std::vector<DataFile>& files, Access access) {
-  TokenSource tokens(files, config.model.vocab, config.data.separator, access, config.data.dtype);
+  const auto answer = config.train.objective == Objective::dpo ? config.train.sequence_length : 0;
+  TokenSource tokens(files, config.model.vocab, config.data.separator, access, config.data.dtype, answer);
   refuse_text(config, tokens);
   const auto documents = documents_of(config, tokens);
   Part part{Windows(std::move(tokens), config.train.sequence_length, documents), 0, 0, 1.0};
@@ -56,6 +58,15 @@ std::vector<Part> open_parts(const Config& config, const std::vector<DataFile>& 
   return parts;
 }
 
+void warn_of_cuts(const std::vector<Part>& parts) {
+  for (const auto& part : parts) {
+    const auto& windows = part.windows;
+    if (windows.cut_prompts() == 0) continue;
+    spdlog::warn("{}: the prompts of {} of {} pairs lose their beginnings, so that the answers fit a row; raise train.sequence_length to keep them",
+                 windows.tokens().describe(), windows.cut_prompts(), windows.count());
+  }
+}
+
 // Where the windows that are held out begin.
 std::uint64_t split_of(const Config& config, const Part& part) {
   const auto windows = part.windows.count();
@@ -75,6 +86,7 @@ std::uint64_t split_of(const Config& config, const Part& part) {
 BatchStream open_training(const Config& config) {
   const auto access = config.data.order == WindowOrder::shuffled ? Access::random : Access::sequential;
   auto parts = open_parts(config, config.data.train, access);
+  warn_of_cuts(parts);
   if (config.data.validation_split > 0.0) {
     for (auto& part : parts) part.count = split_of(config, part);
   }
@@ -87,7 +99,9 @@ BatchStream open_training(const Config& config) {
 Validation open_validation(const Config& config) {
   const bool splits = config.data.validation.empty();
   auto parts = open_parts(config, splits ? config.data.train : config.data.validation, Access::sequential);
-  if (splits) {
+  if (!splits) {
+    warn_of_cuts(parts);
+  } else {
     for (auto& part : parts) {
       part.first = split_of(config, part);
       part.count -= part.first;
@@ -105,10 +119,12 @@ std::vector<std::string> describe(const BatchStream& stream, std::uint64_t rows)
   for (std::size_t index = 0; index < stream.parts(); ++index) {
     const auto& part = stream.part(index);
     const auto& tokens = part.windows.tokens();
-    auto line = fmt::format("{} ({}): {} tokens, {} rows", tokens.describe(), tokens.file(0).format(), tokens.size(), part.count);
+    auto line = fmt::format("{} ({}): {} tokens, {} {}", tokens.describe(), tokens.file(0).format(), tokens.size(), part.count,
+                            part.windows.rows() == 2 ? "pairs" : "rows");
     if (stream.parts() > 1) line += fmt::format(", {:.3g}% of the batches", 100.0 * stream.share(index));
     const double passes = static_cast<double>(rows) * stream.share(index) / static_cast<double>(part.count);
     line += fmt::format(", {:.3g} passes", passes);
+    if (part.windows.documents() == Documents::packed) line += fmt::format(", filled to {:.4g}%", 100.0 * part.windows.filled());
     if (part.windows.longer_documents() > 0)
       line += fmt::format("; {} documents are longer than a row and are cut", part.windows.longer_documents());
     lines.push_back(std::move(line));

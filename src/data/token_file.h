@@ -29,6 +29,7 @@ class TokenFile {
   [[nodiscard]] virtual bool is_text() const { return false; }  // bytes that a tokenizer could read
   [[nodiscard]] virtual bool lists_documents() const = 0;       // false: it is a stream whose documents nobody told
   [[nodiscard]] virtual bool holds_examples() const = 0;        // documents that belong in rows of their own
+  [[nodiscard]] virtual bool holds_pairs() const { return false; }  // documents 2 i and 2 i + 1 are a prompt with its preferred and its other answer
   [[nodiscard]] virtual std::int64_t documents() const = 0;     // at least 1; 1 where it lists none
   // Documents first, first + 1, ..., which follow one another in the file and may be empty. first + out.size() <= documents().
   virtual void read_documents(std::int64_t first, std::span<Document> out) const = 0;
@@ -39,7 +40,8 @@ class TokenFile {
   virtual void read(std::int64_t first, std::span<std::int64_t> ids, std::span<std::uint8_t> counted) const = 0;
 };
 
-// By its name, and what its first bytes say. Throws Error(input) when it is missing, empty, malformed or something else than its name says.
-std::unique_ptr<TokenFile> open_token_file(const DataFile& file, std::int64_t vocab, Access access, TokenDtype bare = TokenDtype::automatic);
+// By its name, and what its first bytes say. answer: 0, or the file must hold preference pairs, whose answers have so many tokens at most. Throws Error(input) when it is missing, empty, malformed or something else than its name says.
+std::unique_ptr<TokenFile> open_token_file(const DataFile& file, std::int64_t vocab, Access access, TokenDtype bare = TokenDtype::automatic,
+                                           std::int64_t answer = 0);
 
 }  // namespace gsnake::data

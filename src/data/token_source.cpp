@@ -8,13 +8,14 @@
 
 namespace gsnake::data {
 
-TokenSource::TokenSource(const std::vector<DataFile>& files, std::int64_t vocab, std::int64_t separator, Access access, TokenDtype bare)
+TokenSource::TokenSource(const std::vector<DataFile>& files, std::int64_t vocab, std::int64_t separator, Access access, TokenDtype bare,
+                         std::int64_t answer)
     : separator_(separator) {
   if (files.empty()) throw Error(ErrorKind::input, "no files of tokens are named; name one in data.train");
   files_.reserve(files.size());
   for (const auto& file : files) {
     if (separator_ >= 0 && !files_.empty()) ++size_;
-    files_.push_back({open_token_file(file, vocab, access, bare), size_});
+    files_.push_back({open_token_file(file, vocab, access, bare, answer), size_});
     size_ += files_.back().tokens->tokens();
   }
 }

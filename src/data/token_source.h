@@ -17,8 +17,9 @@ namespace gsnake::data {
 // and its neighbours say of each format.
 class TokenSource {
  public:
-  // bare: of ids in a .bin without a header whose entry says nothing. Throws Error(input) when a file is missing, empty, not a regular file, or malformed.
-  TokenSource(const std::vector<DataFile>& files, std::int64_t vocab, std::int64_t separator, Access access, TokenDtype bare = TokenDtype::automatic);
+  // bare: of ids in a .bin without a header whose entry says nothing. answer: as open_token_file() has it. Throws Error(input) when a file is missing, empty, not a regular file, or malformed.
+  TokenSource(const std::vector<DataFile>& files, std::int64_t vocab, std::int64_t separator, Access access, TokenDtype bare = TokenDtype::automatic,
+              std::int64_t answer = 0);
 
   // Tokens, separators included.
   [[nodiscard]] std::int64_t size() const noexcept { return size_; }

@@ -190,6 +190,7 @@ class TrainLoop {
       validation.stream.next(one);
       all.inputs.insert(all.inputs.end(), one.inputs.begin(), one.inputs.end());
       all.labels.insert(all.labels.end(), one.labels.begin(), one.labels.end());
+      all.starts.insert(all.starts.end(), one.starts.begin(), one.starts.end());
     }
     const bool counts = std::any_of(all.labels.begin(), all.labels.end(), [](std::int64_t label) { return label != kIgnoredLabel; });
     if (!counts) warn_once(says_no_validation_, "the loss counts no token of the validation's: it has none");

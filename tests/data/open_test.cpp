@@ -118,6 +118,35 @@ TEST_F(OpenTest, AValidationSplitCutsNoSeparateDocument) {
   EXPECT_THAT(first_tokens(validation.stream, 6), ElementsAre(8, 8, 8, 9, 9, 9));
 }
 
+TEST_F(OpenTest, AValidationSplitHoldsOutPackedRows) {
+  std::vector<std::vector<std::int64_t>> documents;
+  for (std::int64_t d = 0; d < 40; ++d) documents.push_back({d, d, d});  // 3 a row, and a place that is not filled
+  auto settings = single(megatron("m", documents));
+  settings.data.documents = Documents::packed;
+  settings.train.sequence_length = 7;
+  settings.data.validation_split = 0.25;
+  auto training = open_training(settings);
+  auto validation = open_validation(settings);
+  EXPECT_EQ(training.windows(), 10U) << "of 14";
+  EXPECT_THAT(first_tokens(training, 11), ElementsAre(0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 0));
+  EXPECT_EQ(validation.batches, 4);
+  EXPECT_THAT(first_tokens(validation.stream, 4), ElementsAre(30, 33, 36, 39));
+  EXPECT_THAT(describe(training, 10), ElementsAre(HasSubstr("120 tokens, 10 rows, 1 passes, filled to 81.63%")));
+}
+
+TEST_F(OpenTest, PackedFilesAreDrawnByWeight) {
+  auto settings = single("");
+  settings.data.documents = Documents::packed;
+  DataFile a(megatron("a", std::vector<std::vector<std::int64_t>>(50, {1, 1, 1})));
+  DataFile b(megatron("b", std::vector<std::vector<std::int64_t>>(20, {2, 2})));
+  a.weight = 1;
+  b.weight = 3;
+  settings.data.train = {a, b};
+  auto stream = open_training(settings);
+  const auto drawn = first_tokens(stream, 400);
+  EXPECT_EQ(std::ranges::count(drawn, 2), 300);
+}
+
 TEST_F(OpenTest, RefusesASplitThatLeavesNothing) {
   auto settings = single(text("short.txt", "abcdefgh"));  // 2 rows
   settings.data.validation_split = 0.9;
