@@ -1,6 +1,5 @@
 """check.py GSNAKE: every family, imported, trained and exported by the command, beside transformers."""
 import io
-import json
 import logging
 import pathlib
 import subprocess
