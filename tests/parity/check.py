@@ -1,6 +1,5 @@
 """check.py GSNAKE: every family, imported, trained and exported by the command, beside transformers."""
 import io
-import json
 import logging
 import pathlib
 import subprocess
@@ -13,24 +12,12 @@ import transformers
 
 import folders
 import reference
+from driver import Driver, by_step
 
-gsnake = sys.argv[1]
 torch.set_num_threads(1)
 transformers.logging.disable_progress_bar()
-failures = []
-
-
-def run(*arguments, folder):
-    result = subprocess.run([gsnake, *map(str, arguments)], cwd=folder, capture_output=True, text=True)
-    if result.returncode != 0:
-        raise SystemExit(f"gsnake {' '.join(map(str, arguments))}: status {result.returncode}\n{result.stderr}")
-    return result
-
-
-def expect(condition, message):
-    print(("ok    " if condition else "FAILED ") + message, flush=True)
-    if not condition:
-        failures.append(message)
+driver = Driver(sys.argv[1])
+run, expect = driver.run, driver.expect
 
 
 def logits_and_warnings(folder):
@@ -52,14 +39,13 @@ def logits_and_warnings(folder):
 
 
 def losses_of(folder):
-    lines = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
-    return [line["loss"] for line in lines if "loss" in line and "event" not in line]
+    return by_step(folder, "loss")
 
 
 def attempt(folder, source, more):
     """The first step of a run from a folder: status, loss, what gsnake said."""
     (folder / "run.toml").write_text(reference.config_text(source, "fp32"))
-    call = [gsnake, "train", "run.toml", "--resume", "never", "--overwrite", "--set", "train.steps=1", *more]
+    call = [driver.gsnake, "train", "run.toml", "--resume", "never", "--overwrite", "--set", "train.steps=1", *more]
     result = subprocess.run(call, cwd=folder, capture_output=True, text=True)
     return result.returncode, losses_of(folder)[0] if result.returncode == 0 else None, result.stderr
 
@@ -112,4 +98,4 @@ for seed, (name, spec) in enumerate({**reference.FIXTURES, **reference.OTHERS}.i
 for family in ("gpt2", "llama", "mistral", "qwen2", "qwen3"):
     with tempfile.TemporaryDirectory() as folder:
         from_scratch(family, pathlib.Path(folder))
-sys.exit(f"{len(failures)} comparisons failed" if failures else 0)
+sys.exit(f"{len(driver.failures)} comparisons failed" if driver.failures else 0)

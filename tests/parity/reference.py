@@ -28,8 +28,9 @@ def decoder(**more):
 
 
 def gpt2(**more):
-    return dict(vocab_size=VOCAB, n_embd=16, n_layer=2, n_head=2, n_positions=CONTEXT, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0, bos_token_id=None,
-                eos_token_id=None, **more)
+    shape = dict(vocab_size=VOCAB, n_embd=16, n_layer=2, n_head=2, n_positions=CONTEXT, attn_pdrop=0.0, embd_pdrop=0.0, resid_pdrop=0.0,
+                 bos_token_id=None, eos_token_id=None)
+    return {**shape, **more}
 
 
 # name: class of the config, its values, dtype of the file, size of a shard ("" for one file)
@@ -75,12 +76,12 @@ def save(config, folder, seed, dtype=torch.bfloat16, **how):
         extra.unlink()
 
 
-def tokens(count):
+def tokens(count, vocab=VOCAB):
     """A sequence with something to learn in it, the same on every machine."""
     state, sequence = 1, []
     for i in range(count):
         state = (state * 1103515245 + 12345) % 2**31
-        sequence.append((sequence[-1] * 5 + 3) % VOCAB if i % 3 and sequence else state // 65536 % VOCAB)
+        sequence.append((sequence[-1] * 5 + 3) % vocab if i % 3 and sequence else state // 65536 % vocab)
     return sequence
 
 
