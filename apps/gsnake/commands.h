@@ -14,6 +14,7 @@ struct Action {
 // Adds the command to `app`. When the command line names it, `action` is set; the arguments live as long as `action.run`.
 void add_train(CLI::App& app, Action& action);
 void add_import(CLI::App& app, Action& action);
+void add_quantize(CLI::App& app, Action& action);
 void add_export(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);

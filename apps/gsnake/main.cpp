@@ -58,7 +58,8 @@ int run(int argc, char** argv) {
   app.fallthrough();
   gsnake::command::add_train(app, action);
   gsnake::command::add_import(app, action);
-  gsnake::command::add_export(app, action);
+  gsnake::command::add_quantize(app, action);
+  add_export(app, action);
   gsnake::command::add_generate(app, action);
   gsnake::command::add_inspect(app, action);
   gsnake::command::add_summary(app, action);

@@ -49,6 +49,25 @@ TransferReport export_model(const Model& model, const std::string& run_dir, cons
 // The same of a run of a built-in family.
 TransferReport export_run(const std::string& run_dir, const std::string& to, const ExportOptions& options = {});
 
+struct QuantizeOptions {
+  std::string format = "nf4";  // of the blocks' matrices: bf16, int8, nf4, mxfp4
+  std::string embeddings;      // of embeddings and the head; "": bf16
+  std::uint64_t seed = 1;      // of random numbers
+  TransferProgress progress;   // of the base's bytes
+};
+
+struct BaseReport {
+  std::string id;  // of its content
+  std::uint64_t parameters = 0;
+  std::uint64_t bytes = 0;
+  double seconds = 0.0;
+};
+
+// A frozen base for adapters (AdapterConfig::base), which appears at `to` when it is complete: of the weights in the Hugging Face folder `from`, which
+// `shape` is read of, or, where that is "", of random numbers. In some 100 MiB and 4 bytes for every 64 elements of a matrix. Throws as
+// import_model(); Error(usage) when there is something at `to` already; Error(storage), also where the drive has no room.
+BaseReport quantize(const std::string& from, const ModelConfig& shape, const std::string& to, const QuantizeOptions& options = {});
+
 // The config that a run was last committed with, with run.dir and ssd.paths where they are now: what lay in the run directory is taken to lie in
 // `run_dir`, which may be a moved or copied one, or an SSD path; ssd_paths, if there are any, are taken as given. Throws Error(storage).
 Config run_config(const std::string& run_dir, const std::vector<std::string>& ssd_paths = {});

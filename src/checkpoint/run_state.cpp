@@ -77,13 +77,13 @@ void refuse_changed_data(const std::string& difference, const std::vector<std::s
 
 nlohmann::json to_json(const RunState& state, const Config& config) {
   return {{"step", state.step},  {"updates", state.updates},   {"loss_scale", state.loss_scale}, {"good_steps", state.good_steps},
-          {"data_cursor", state.data_cursor}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"frozen_parameters", state.frozen_parameters}, {"data", state.data ? *state.data : nlohmann::json()}, {"config", nlohmann::json::parse(config.to_json())}};
+          {"data_cursor", state.data_cursor}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"frozen_parameters", state.frozen_parameters}, {"base", to_json(state.base)}, {"data", state.data ? *state.data : nlohmann::json()}, {"config", nlohmann::json::parse(config.to_json())}};
 }
 
 RunState run_state_from(const nlohmann::json& training) {
   try {
     return {training.at("step"), training.at("updates"), training.value("loss_scale", 1.0), training.value("good_steps", std::int64_t{0}), training.at("data_cursor"),
-            training.at("compute_threads"), training.value("compute_dtype", "fp32"), training.at("elements"), training.value("frozen_parameters", ""),
+            training.at("compute_threads"), training.value("compute_dtype", "fp32"), training.at("elements"), training.value("frozen_parameters", ""), base_from(training),
             data_of(training)};
   } catch (const nlohmann::json::exception& error) {
     throw Error(ErrorKind::storage, std::string("the manifest does not describe a training run: ") + error.what());
@@ -113,7 +113,8 @@ Config parse_config(const nlohmann::json& config) {
   // Every leaf is a TOML value as it stands; keys are dotted.
   std::vector<std::string> settings;
   const std::function<void(const std::string&, const nlohmann::json&)> collect = [&](const std::string& name, const nlohmann::json& value) {
-    if (value.is_null() || name == "model.from") return;  // the rest of [model] has the shape; the folder may be gone
+    // The rest of [model] has the shape; folders may be gone.
+    if (value.is_null() || name == "model.from" || name == "adapter.base" || name == "adapter.from") return;
     if (!value.is_object()) {
       settings.push_back(name + "=" + toml_of(value));
       return;
@@ -121,7 +122,9 @@ Config parse_config(const nlohmann::json& config) {
     for (const auto& [key, inner] : value.items()) collect(name.empty() ? key : name + "." + key, inner);
   };
   collect("", config);
-  return Config::parse("", ".", settings);
+  Config parsed = Config::parse("", ".", settings);
+  if (const auto adapter = config.find("adapter"); adapter != config.end()) parsed.adapter.base = adapter->value("base", "");
+  return parsed;
 }
 
 namespace {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "checkpoint/base_folder.h"
 #include "greedysnake/config.h"
 
 namespace gsnake::checkpoint {
@@ -22,6 +23,7 @@ struct RunState {
   std::string compute_dtype;    // likewise
   std::vector<std::uint64_t> elements;  // of each object
   std::string frozen_parameters;        // of units that are trained in part: a hash of the names of what is frozen; empty: there is none
+  BaseOfRun base;                       // of frozen weights that are packed
   std::shared_ptr<const nlohmann::json> data;  // of data.train, as data::identity_of(); nullptr: not known
 };
 

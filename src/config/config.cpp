@@ -142,10 +142,13 @@ bool may_differ(const std::string& key, const ModelConfig& model) {
   return key == "model.from" || key == "model.dropout" || (key == "model.context" && model.family != ModelFamily::gpt2);
 }
 
+// A folder whose config.json says what the model is; "": there is none.
+std::string folder_of_shape(const Config& config) { return config.model.from.empty() ? config.adapter.base : config.model.from; }
+
 void refuse_other_shape(const Config& config, const Config& folder) {
   for (const auto& key : config::keys()) {
     if (!key.name.starts_with("model.") || may_differ(key.name, config.model) || key.read(config) == key.read(folder)) continue;
-    refuse(fmt::format("{} = {}: {} of model.from says {}; leave it out", key.name, config::to_text(key.read(config)), hf::kConfigName,
+    refuse(fmt::format("{} = {}: {} of {} says {}; leave it out", key.name, config::to_text(key.read(config)), hf::kConfigName, config.model.from.empty() ? "adapter.base" : "model.from",
                        config::to_text(key.read(folder))));
   }
 }
@@ -156,9 +159,10 @@ Config from_toml(const std::string& text, const std::string& name, const std::fi
   const Sources sources{table, name, base, overrides};
   Config config = initial;
   apply(config, sources);
-  if (!config.model.from.empty()) {
+  if (const std::string from = folder_of_shape(config); !from.empty()) {
     Config folder = initial;
-    folder.model = hf::read_model_config(config.model.from);
+    folder.model = hf::read_model_config(from);
+    folder.model.from.clear();
     config = folder;
     apply(config, sources);
     refuse_other_shape(config, folder);

@@ -194,7 +194,7 @@ void adapter_keys(std::vector<Key>& keys) {
   adapter.real("alpha", &AdapterConfig::alpha, above(0), "an adapter's output is multiplied by alpha / rank; rslora: by alpha / sqrt(rank)");
   adapter.real("dropout", &AdapterConfig::dropout, Range{.low = 0, .high = 1, .open_high = true}, "probability of dropping an element of an adapter's input");
   adapter.texts("targets", &AdapterConfig::targets, "modules that get one, by Hugging Face's names such as `q_proj`; `linear`: every matrix of the blocks");
-  adapter.texts("train_whole", &AdapterConfig::train_whole, "modules trained whole beside the adapters, by Hugging Face's names: `embed_tokens`, `lm_head`, `norm` and the like");
+  adapter.texts("train_whole", &AdapterConfig::train_whole, "modules trained whole beside the adapters, by how Hugging Face's names end: `embed_tokens`, `lm_head`, `norm` (every norm) and the like");
   adapter.choice("variant", &AdapterConfig::variant, "rslora: scaled by alpha / sqrt(rank); dora: with the length of each row trained by itself");
   adapter.path("base", &AdapterConfig::base, "", "text: a folder, or \"\" for none", true,
                "a folder that `gsnake quantize` made, read and never written; \"\": the weights of `model.from`, kept in the run as `train.dtype`");

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "core/errors.h"
+#include "hf/model_config.h"
 #include "io/durable.h"
 
 namespace gsnake::convert {
@@ -49,14 +50,29 @@ void carry_files(const std::string& from, store::Store& store, const std::string
   }
   if (from.empty()) return;
   store.add_folder(folder);
-  for (const std::string& path : carried_in(from)) {
-    const std::optional<std::string> bytes = io::read_whole_file(path);
-    if (!bytes) throw Error(ErrorKind::input, "cannot read " + path + ": it is gone; leave the folder alone while it is imported");
-    const std::string copy = (fs::path(folder) / fs::path(path).filename()).string();
+  for (const auto& [name, bytes] : files_to_carry(from)) {
+    const std::string copy = (fs::path(folder) / name).string();
     store.add_file(copy);
-    io::write_file(io::kernel_sync(), copy, std::as_bytes(std::span(*bytes)));
+    io::write_file(io::kernel_sync(), copy, std::as_bytes(std::span(bytes)));
   }
   io::sync_directory(io::kernel_sync(), folder);
+}
+
+std::vector<std::pair<std::string, std::string>> files_to_carry(const std::string& from) {
+  std::vector<std::pair<std::string, std::string>> files;
+  if (from.empty()) return files;
+  for (const std::string& path : carried_in(from)) {
+    std::optional<std::string> bytes = io::read_whole_file(path);
+    if (!bytes) throw Error(ErrorKind::input, "cannot read " + path + ": it is gone; leave the folder alone while it is read");
+    files.emplace_back(fs::path(path).filename().string(), *std::move(bytes));
+  }
+  return files;
+}
+
+hf::Json config_of_folder(const std::string& from) {
+  const std::string path = (fs::path(from) / hf::kConfigName).string();
+  const std::optional<std::string> text = from.empty() ? std::nullopt : io::read_whole_file(path);
+  return text ? hf::parse_object(path, *text) : hf::Json();
 }
 
 std::vector<std::string> carried_files(const std::string& run_dir) { return carried_in(carried_folder(run_dir)); }

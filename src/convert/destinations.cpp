@@ -14,6 +14,23 @@ bool belongs(const TensorName& name, const optim::FlatParameter& parameter, Cont
   return contents == Contents::model ? !name.adapter : parameter.info.trained;
 }
 
+// PEFT keeps a head that is trained whole beside the embedding that it is tied to.
+void add_tied_head(Destinations& all, const Model& model, const plan::ModelLayout& layout, Dtype dtype) {
+  if (!layout.tied || !layout.is_trained(static_cast<std::size_t>(layout.tied_object))) return;
+  const std::size_t head = layout.units.size() - 1;
+  const TensorName& name = name_of_parameter(model, head, model.tied.front().head_name);
+  std::vector<Destination>& own = all.by_object[static_cast<std::size_t>(layout.tied_object)];
+  const auto embedding = std::find_if(own.begin(), own.end(), [&](const Destination& each) { return each.offset == layout.tied_offset; });
+  Destination copy = *embedding;
+  copy.tensor = all.tensors.size();
+  own.push_back(copy);
+  hf::Tensor tensor;
+  tensor.name = model::kAdapterPrefix + tensor_name(name, head);
+  tensor.dtype = hf::name_of(dtype);
+  tensor.shape = tensor_shape(name, layout.tied_sizes);
+  all.tensors.push_back(std::move(tensor));
+}
+
 // PEFT's folder names what is trained whole as it does adapters.
 std::string name_in(const TensorName& name, std::size_t unit, Contents contents) {
   return (contents == Contents::adapter && !name.adapter ? model::kAdapterPrefix : "") + tensor_name(name, unit);
@@ -41,6 +58,7 @@ Destinations destinations_of(const Model& model, const plan::ModelLayout& layout
       all.tensors.push_back(std::move(tensor));
     }
   }
+  if (contents == Contents::adapter) add_tied_head(all, model, layout, dtype);
   return all;
 }
 

@@ -22,6 +22,7 @@
 #include "io/durable.h"
 #include "model/adapters.h"
 #include "model/layout.h"
+#include "plan/base_layout.h"
 #include "plan/numerics.h"
 
 namespace gsnake {
@@ -61,12 +62,6 @@ class Exporter {
   std::uint64_t done_ = 0;
 };
 
-hf::Json carried_config(const std::string& run_dir) {
-  const std::string path = (std::filesystem::path(convert::carried_folder(run_dir)) / hf::kConfigName).string();
-  const std::optional<std::string> text = io::read_whole_file(path);
-  return text ? hf::parse_object(path, *text) : hf::Json();
-}
-
 void write_carried(const std::string& run_dir, hf::ShardWriter& writer) {
   for (const std::string& path : convert::carried_files(run_dir)) {
     const std::string name = std::filesystem::path(path).filename().string();
@@ -77,7 +72,7 @@ void write_carried(const std::string& run_dir, hf::ShardWriter& writer) {
 
 // Of the built-in families; of others, what the caller says.
 std::string config_text(const Config& config, const std::string& run_dir, Dtype dtype, const std::string& given) {
-  if (given.empty()) return hf::make_model_config(config.model, dtype, carried_config(run_dir)).dump(2) + "\n";
+  if (given.empty()) return hf::make_model_config(config.model, dtype, convert::config_of_folder(convert::carried_folder(run_dir))).dump(2) + "\n";
   hf::Json json = hf::parse_object("ExportOptions::config_json", given);
   json["torch_dtype"] = hf::torch_name_of(dtype);
   return json.dump(2) + "\n";
@@ -91,15 +86,15 @@ void refuse_other_model(const plan::ModelLayout& layout, const nlohmann::json& t
     throw Error(ErrorKind::usage, "model: its units have other parameters, or others that take gradients, than those of the run in " + run_dir);
 }
 
-// The names of the modules that have adapters, or are trained whole; each once, by their last part.
-std::vector<std::string> module_names(const Model& model, const plan::ModelLayout& layout, bool adapters) {
+// Each once, by the last part of its name.
+std::vector<std::string> adapted_modules(const Model& model, const plan::ModelLayout& layout) {
   std::set<std::string> names;
   for (std::size_t object = 0; object < layout.object_count(); ++object) {
     for (const optim::FlatParameter& parameter : layout.flat(object).parameters) {
       const TensorName& name = convert::name_of_parameter(model, layout.unit_of(object), parameter.info.name);
-      if (!parameter.info.trained || name.adapter != adapters) continue;
-      // An adapter's tensor is MODULE.lora_A.weight, or MODULE.lora_magnitude_vector.
-      const std::string module = adapters && name.name.ends_with(".weight") ? model::module_of(model::module_of(name.name)) : model::module_of(name.name);
+      if (!name.adapter) continue;
+      // MODULE.lora_A.weight, or MODULE.lora_magnitude_vector
+      const std::string module = model::module_of(name.name.ends_with(".weight") ? model::module_of(name.name) : name.name);
       names.insert(module.substr(module.rfind('.') + 1));
     }
   }
@@ -114,6 +109,7 @@ bool has_transposed(const Model& model) {
 struct Exported {
   Config config;
   plan::ModelLayout layout;
+  std::optional<base::Base> base;
   std::unique_ptr<store::Store> store;
 
   [[nodiscard]] optim::WeightFormat format() const { return plan::numerics_of(config).optimizer.weights; }
@@ -128,7 +124,7 @@ TransferReport export_adapter(const Model& model, const Exported& run, const std
   const Dtype dtype = options.dtype.value_or(Dtype::fp32);
   const convert::Destinations destinations = convert::destinations_of(model, run.layout, dtype, convert::Contents::adapter);
   const std::string from = checkpoint::config_from(run.training()).value("/model/from"_json_pointer, "");
-  const hf::Json json = hf::make_adapter_config(run.config.adapter, from, module_names(model, run.layout, true), module_names(model, run.layout, false), has_transposed(model));
+  const hf::Json json = hf::make_adapter_config(run.config.adapter, from, adapted_modules(model, run.layout), has_transposed(model), run.layout.tied && run.layout.is_trained(static_cast<std::size_t>(run.layout.tied_object)));
   hf::ShardWriter writer(to, destinations.tensors, ~std::uint64_t{0}, hf::kAdapterName);
   Exporter exporter(destinations, writer, dtype, options.progress);
   std::vector<std::uint32_t> trained;
@@ -150,7 +146,7 @@ TransferReport export_whole(const Model& model, const Exported& run, const std::
   const std::string config_json = config_text(run.config, run.config.run.dir, dtype, options.config_json);
   hf::ShardWriter writer(to, destinations.tensors, options.shard_bytes);
   if (run.config.adapter.present()) {
-    convert::write_merged(model, run.layout, *run.store, run.config, destinations, writer, dtype, options.progress);
+    convert::write_merged(model, run.layout, *run.store, run.base ? &*run.base : nullptr, run.config, destinations, writer, dtype, options.progress);
   } else {
     Exporter exporter(destinations, writer, dtype, options.progress);
     convert::visit_committed_elements(
@@ -167,11 +163,13 @@ TransferReport export_whole(const Model& model, const Exported& run, const std::
 
 TransferReport export_model(const Model& model, const std::string& run_dir, const std::string& to, const ExportOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
-  Exported run{run_config(run_dir, options.ssd_paths), {}, nullptr};
+  Exported run{run_config(run_dir, options.ssd_paths), {}, {}, nullptr};
   if (options.shard_bytes == 0) throw Error(ErrorKind::usage, "--shard-size 0: must be at least a byte");
   const bool has_adapter = run.config.adapter.present();
   if (options.merge && !has_adapter) throw Error(ErrorKind::usage, "--merge: the run in " + run_dir + " trained no adapter but the whole model; leave it out");
   run.layout = model::layout_of(model, run.config.optimizer.decay_1d);
+  run.base = options.merge ? plan::open_base(run.config) : std::nullopt;
+  if (run.base) plan::pack(run.layout, run.base->manifest(), run.config.adapter.base);
   run.store = store::Store::open_reader(checkpoint::store_options(run.config));
   refuse_other_model(run.layout, run.training(), run_dir);
   TransferReport report = has_adapter && !options.merge ? export_adapter(model, run, to, options) : export_whole(model, run, to, options);

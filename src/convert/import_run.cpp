@@ -47,9 +47,10 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
     throw Error(ErrorKind::usage, "an import plans nothing: give train.micro_batches, optimizer.moments, placements and budgets values instead of \"auto\", or leave "
                                   "them out; `gsnake train` may choose them later, but for the moments, which the files are laid out for");
   }
+  if (!config.adapter.base.empty()) throw Error(ErrorKind::usage, "adapter.base: a run beside a base starts with `gsnake train` alone; leave the import out");
   if (config.model.from.empty()) throw Error(ErrorKind::usage, "model.from = \"\": name the Hugging Face folder to import");
   const plan::ModelLayout layout = model::layout_of(model, config.optimizer.decay_1d);
-  const convert::ImportSources sources(model, layout, config);
+  const convert::ImportSources sources(model, layout, config, nullptr);
   const plan::Numerics numerics = plan::numerics_of(config);
   const schedule::Problem problem = plan::make_problem(config, numerics, layout, plan::Purpose::train);
   const schedule::Map map = schedule::make_map(problem, {});
@@ -75,6 +76,7 @@ Config run_config(const std::string& run_dir, const std::vector<std::string>& ss
   Config config = checkpoint::parse_config(checkpoint::config_from(place.manifest.training));
   config.run.dir = place.run_dir;
   config.ssd.paths = place.ssd_paths;
+  config.adapter.base = checkpoint::base_folder(config, place.manifest.training);
   return config;
 }
 

@@ -1,9 +1,10 @@
-// All that a new run's values come from: a Hugging Face folder, an adapter's.
+// All that a new run's values come from: a Hugging Face folder or a base, an adapter's folder.
 #pragma once
 
 #include <memory>
 #include <optional>
 
+#include "base/base.h"
 #include "convert/import_plan.h"
 #include "convert/initial_adapters.h"
 #include "greedysnake/config.h"
@@ -16,7 +17,8 @@ bool has_sources(const Config& config);
 class ImportSources {
  public:
   // Opens and checks them all. Borrows model and layout. Throws Error(input) as make_import_plan(); Error(usage) for an adapter of another kind.
-  ImportSources(const Model& model, const plan::ModelLayout& layout, const Config& config);
+  // `base`, which may be null, is borrowed: of packed objects nothing is imported.
+  ImportSources(const Model& model, const plan::ModelLayout& layout, const Config& config, const base::Base* base);
   ImportSources(const ImportSources&) = delete;
   ImportSources& operator=(const ImportSources&) = delete;
 
@@ -27,6 +29,7 @@ class ImportSources {
   void read_base(std::size_t unit, const std::string& parameter, std::uint64_t first, std::span<float> out) const;
 
   const plan::ModelLayout& layout_;
+  const base::Base* base_;
   std::optional<hf::WeightsFolder> folder_;
   std::optional<hf::WeightsFolder> adapter_folder_;
   std::shared_ptr<InitialAdapters> initial_;

@@ -21,7 +21,7 @@ constexpr std::uint16_t kExponent = 0x7F80;  // of a bf16 number
 
 std::uint64_t largest_chunk(const schedule::Map& map) {
   std::uint64_t elements = 0;
-  for (const schedule::Chunk& chunk : map.chunks) elements = std::max(elements, chunk.cells);
+  for (const schedule::Chunk& chunk : map.chunks) elements = std::max(elements, map.object_of(chunk).packed() ? 0 : chunk.cells);
   return elements;
 }
 
@@ -52,6 +52,7 @@ class Importer {
   void run(const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
     const std::uint64_t total = source_bytes(plan_);
     for (const schedule::Chunk& chunk : map_.chunks) {
+      if (map_.object_of(chunk).packed()) continue;
       progress(done_, total);
       if (is_stored_as_it_is(chunk)) {
         copy(chunk);

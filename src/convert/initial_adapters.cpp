@@ -29,7 +29,7 @@ class Values final : public ValueSource {
 
 }  // namespace
 
-InitialAdapters::InitialAdapters(const Model& model, const plan::ModelLayout& layout, std::uint64_t seed, BaseValues base)
+InitialAdapters::InitialAdapters(const Model& model, const plan::ModelLayout& layout, std::uint64_t seed, ReadBase base)
     : model_(model), layout_(layout), seed_(seed), base_(std::move(base)) {}
 
 ParameterSource InitialAdapters::source(std::size_t object, const optim::FlatParameter& parameter) {

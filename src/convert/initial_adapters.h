@@ -10,12 +10,12 @@
 namespace gsnake::convert {
 
 // Reads elements [first, first + out.size()) of a parameter of a unit: of what an adapter stands beside.
-using BaseValues = std::function<void(std::size_t unit, const std::string& parameter, std::uint64_t first, std::span<float> out)>;
+using ReadBase = std::function<void(std::size_t unit, const std::string& parameter, std::uint64_t first, std::span<float> out)>;
 
 // Borrows model (whose adapters' parameters are rebound) and layout. Holds the values of one unit at a time.
 class InitialAdapters : public std::enable_shared_from_this<InitialAdapters> {
  public:
-  InitialAdapters(const Model& model, const plan::ModelLayout& layout, std::uint64_t seed, BaseValues base);
+  InitialAdapters(const Model& model, const plan::ModelLayout& layout, std::uint64_t seed, ReadBase base);
   // As long as this lives.
   ParameterSource source(std::size_t object, const optim::FlatParameter& parameter);
   // The object's flat vector, zero but for adapters' parameters; valid until the next call.
@@ -27,7 +27,7 @@ class InitialAdapters : public std::enable_shared_from_this<InitialAdapters> {
   const Model& model_;
   const plan::ModelLayout& layout_;
   const std::uint64_t seed_;
-  const BaseValues base_;
+  const ReadBase base_;
   std::size_t object_ = static_cast<std::size_t>(-1);
   std::vector<float> values_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "convert/base_values.h"
 #include "convert/committed_elements.h"
 #include "convert/unit_adapters.h"
 #include "model/adapters.h"
@@ -16,9 +17,9 @@ at::ScalarType rounded_to(Dtype dtype) { return dtype == Dtype::fp32 ? torch::kF
 
 class Merger {
  public:
-  Merger(const plan::ModelLayout& layout, store::Store& store, const Config& config, const Destinations& destinations, hf::ShardWriter& writer, Dtype dtype,
+  Merger(const plan::ModelLayout& layout, store::Store& store, const base::Base* base, const Config& config, const Destinations& destinations, hf::ShardWriter& writer, Dtype dtype,
          const TransferProgress& progress)
-      : layout_(layout), store_(store), config_(config), destinations_(destinations), writer_(writer), dtype_(rounded_to(dtype)), width_(hf::size_of(dtype)),
+      : layout_(layout), store_(store), base_(base), config_(config), destinations_(destinations), writer_(writer), dtype_(rounded_to(dtype)), width_(hf::size_of(dtype)),
         transposer_(writer, width_), progress_(progress) {}
 
   void unit(std::size_t unit) {
@@ -46,8 +47,22 @@ class Merger {
     return all;
   }
 
+  void add_packed(std::size_t object) {
+    std::vector<float> piece;
+    for (std::size_t i = 0; i < layout_.flat(object).parameters.size(); ++i) {
+      const optim::FlatParameter& parameter = layout_.flat(object).parameters[i];
+      BaseValues values(*base_, static_cast<int>(layout_.unit_of(object)), parameter.info.name);
+      for (std::uint64_t first = 0; first < parameter.info.numel; first += kElementsAtOnce) {
+        piece.resize(std::min(kElementsAtOnce, parameter.info.numel - first));
+        values.read(first, piece);
+        collect(parameter, destinations_.by_object[object][i], piece);
+      }
+    }
+  }
+
   void add(int object) {
     const auto o = static_cast<std::size_t>(object);
+    if (layout_.is_packed(o)) return add_packed(o);
     visit(object, [&](std::uint64_t first, std::span<const float> values) {
       const std::uint64_t last = first + values.size();
       for (std::size_t i = 0; i < layout_.flat(o).parameters.size(); ++i) {
@@ -88,6 +103,7 @@ class Merger {
 
   const plan::ModelLayout& layout_;
   store::Store& store_;
+  const base::Base* base_;
   const Config& config_;
   const Destinations& destinations_;
   hf::ShardWriter& writer_;
@@ -103,9 +119,9 @@ class Merger {
 
 }  // namespace
 
-void write_merged(const Model& model, const plan::ModelLayout& layout, store::Store& store, const Config& config, const Destinations& destinations,
-                  hf::ShardWriter& writer, Dtype dtype, const TransferProgress& progress) {
-  Merger merger(layout, store, config, destinations, writer, dtype, progress);
+void write_merged(const Model& model, const plan::ModelLayout& layout, store::Store& store, const base::Base* base, const Config& config,
+                  const Destinations& destinations, hf::ShardWriter& writer, Dtype dtype, const TransferProgress& progress) {
+  Merger merger(layout, store, base, config, destinations, writer, dtype, progress);
   for (std::size_t unit = 0; unit < model.units.size(); ++unit) merger.unit(unit);
 }
 

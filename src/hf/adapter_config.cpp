@@ -18,7 +18,7 @@ void require(bool holds, const std::string& key, const std::string& value, const
 
 }  // namespace
 
-Json make_adapter_config(const AdapterConfig& adapter, const std::string& base, const std::vector<std::string>& targets, const std::vector<std::string>& whole, bool transposed) {
+Json make_adapter_config(const AdapterConfig& adapter, const std::string& base, const std::vector<std::string>& targets, bool transposed, bool tied) {
   Json json;
   json["peft_type"] = "LORA";
   json["task_type"] = "CAUSAL_LM";
@@ -28,7 +28,8 @@ Json make_adapter_config(const AdapterConfig& adapter, const std::string& base, 
   json["lora_alpha"] = adapter.alpha;
   json["lora_dropout"] = adapter.dropout;
   json["target_modules"] = targets;
-  json["modules_to_save"] = whole.empty() ? Json() : Json(whole);
+  json["modules_to_save"] = adapter.train_whole.empty() ? Json() : Json(adapter.train_whole);
+  if (tied) json["ensure_weight_tying"] = true;
   json["use_rslora"] = adapter.variant == AdapterVariant::rslora;
   json["use_dora"] = adapter.variant == AdapterVariant::dora;
   json["fan_in_fan_out"] = transposed;

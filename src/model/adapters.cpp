@@ -15,6 +15,7 @@ namespace {
 
 constexpr const char* kEveryMatrix = "linear";
 
+// As PEFT matches target_modules.
 bool names(const std::string& wanted, const std::string& module) { return module == wanted || module.ends_with("." + wanted); }
 
 class Adder {
@@ -42,7 +43,7 @@ class Adder {
   void train_whole(const std::string& wanted) {
     bool found = false;
     for (const TensorName& name : names_) {
-      if (!names(wanted, module_of(name.name))) continue;
+      if (!is_whole(wanted, name.name)) continue;
       found = true;
       set_trained(name.kind, name.parameter);
       // A tied head's is the embedding's, whatever it says itself.
@@ -116,6 +117,8 @@ class Adder {
 };
 
 }  // namespace
+
+bool is_whole(const std::string& wanted, const std::string& tensor) { return !wanted.empty() && module_of(tensor).ends_with(wanted); }
 
 std::string module_of(const std::string& tensor) { return tensor.substr(0, tensor.rfind('.')); }
 

@@ -8,7 +8,7 @@
 
 namespace gsnake::model {
 
-// Every target of `config` gets one; what is neither one's nor of a module that is trained whole takes no gradient any more. Modules are named
+// Every target of `config` gets one; what is neither one's nor of a module that is trained whole takes no gradient any more. Targets are named
 // as in a Hugging Face folder, by their last part or more of it. Throws Error(usage) for a name that no module has, with those there are.
 void add_adapters(Model& model, const AdapterConfig& config);
 
@@ -19,6 +19,9 @@ double adapter_scaling(const AdapterConfig& config);
 
 // The name in a Hugging Face folder of the module that a parameter belongs to: "model.layers.{}.self_attn.q_proj" of "...q_proj.weight".
 std::string module_of(const std::string& tensor);
+
+// Whether a name of AdapterConfig::train_whole is the tensor's module's: as PEFT matches modules_to_save, the end of it, so that "norm" is every norm.
+bool is_whole(const std::string& wanted, const std::string& tensor);
 
 // In front of every name in an adapter's folder.
 inline constexpr const char* kAdapterPrefix = "base_model.model.";

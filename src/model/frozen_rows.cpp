@@ -1,6 +1,9 @@
 #include "model/frozen_rows.h"
 
 #include <algorithm>
+#include <optional>
+
+#include "plan/model_layout.h"
 
 namespace gsnake::model {
 namespace {
@@ -8,8 +11,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// 64 MiB in fp32.
-constexpr std::int64_t kElementsAtOnce = std::int64_t{1} << 24;
+constexpr auto kElementsAtOnce = static_cast<std::int64_t>(plan::kDequantisedAtOnce);
 
 template <typename Body>
 void for_each_part(const FrozenRows& weight, Body&& body) {
@@ -18,15 +20,15 @@ void for_each_part(const FrozenRows& weight, Body&& body) {
 }
 
 struct Product : torch::autograd::Function<Product> {
-  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const FrozenRows* weight, const torch::Tensor& bias) {
+  static torch::Tensor forward(AutogradContext* context, const torch::Tensor& x, const FrozenRows* weight, const std::optional<torch::Tensor>& bias) {
     context->saved_data["weight"] = reinterpret_cast<std::int64_t>(weight);
     const torch::Tensor flat = x.reshape({-1, weight->columns()});
     torch::Tensor y = torch::empty({flat.size(0), weight->rows()}, x.options());
     for_each_part(*weight, [&](std::int64_t first, std::int64_t count) {
       torch::Tensor part = y.narrow(1, first, count);
       const torch::Tensor rows = weight->take(first, count);
-      if (bias.defined()) {
-        at::addmm_out(part, bias.narrow(0, first, count), flat, rows.t());
+      if (bias) {
+        at::addmm_out(part, bias->narrow(0, first, count), flat, rows.t());
       } else {
         at::mm_out(part, flat, rows.t());
       }
@@ -58,6 +60,8 @@ struct Product : torch::autograd::Function<Product> {
 
 std::int64_t FrozenRows::rows_at_once() const { return std::clamp<std::int64_t>(kElementsAtOnce / columns(), 1, rows()); }
 
-torch::Tensor frozen_linear(const torch::Tensor& x, const FrozenRows& weight, const torch::Tensor& bias) { return Product::apply(x, &weight, bias); }
+torch::Tensor frozen_linear(const torch::Tensor& x, const FrozenRows& weight, const torch::Tensor& bias) {
+  return Product::apply(x, &weight, bias.defined() ? std::optional(bias) : std::nullopt);
+}
 
 }  // namespace gsnake::model

@@ -6,6 +6,7 @@
 #include "greedysnake/models.h"
 #include "model/families.h"
 #include "model/layers.h"
+#include "model/unit_context.h"
 
 namespace gsnake::models {
 namespace {
@@ -23,7 +24,8 @@ class Gpt2Embedding : public EmbeddingUnit {
   }
 
   torch::Tensor forward(const torch::Tensor& ids) override {
-    const torch::Tensor positions = torch::arange(ids.size(1), ids.options());
+    const bool packed = !model::unit_context().starts.empty();
+    const torch::Tensor positions = packed ? model::document_positions(ids.size(0), ids.size(1), ids.device()) : torch::arange(ids.size(1), ids.options());
     return torch::dropout(wte_->forward(ids) + wpe_->forward(positions), dropout_, is_training());
   }
 

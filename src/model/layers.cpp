@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "model/fused.h"
+#include "model/unit_context.h"
 
 namespace gsnake::model {
 namespace {
@@ -77,26 +78,63 @@ void RotaryEmbedding::make_tables(std::int64_t tokens, const torch::Device& devi
 torch::Tensor RotaryEmbedding::apply(const torch::Tensor& x) {
   const std::int64_t tokens = x.size(2);
   if (!cos_.defined() || cos_.size(0) < tokens || cos_.device() != x.device()) make_tables(tokens, x.device());
-  if (const FusedOps* ops = fused_ops(x)) return ops->rotary(x, cos_.narrow(0, 0, tokens), sin_.narrow(0, 0, tokens));
-  const torch::Tensor cos = cos_.narrow(0, 0, tokens).to(x.scalar_type());
-  const torch::Tensor sin = sin_.narrow(0, 0, tokens).to(x.scalar_type());
+  const bool packed = !unit_context().starts.empty();
+  if (const FusedOps* ops = packed ? nullptr : fused_ops(x)) return ops->rotary(x, cos_.narrow(0, 0, tokens), sin_.narrow(0, 0, tokens));
+  const torch::Tensor positions = packed ? document_positions(x.size(0), tokens, x.device()).unsqueeze(1) : torch::Tensor();
+  const torch::Tensor cos = (packed ? cos_.index({positions}) : cos_.narrow(0, 0, tokens)).to(x.scalar_type());
+  const torch::Tensor sin = (packed ? sin_.index({positions}) : sin_.narrow(0, 0, tokens)).to(x.scalar_type());
   const auto halves = x.chunk(2, -1);
   return torch::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
 }
 
+torch::Tensor document_positions(std::int64_t rows, std::int64_t tokens, const torch::Device& device) {
+  const torch::Tensor positions = torch::empty({rows, tokens}, torch::kInt64);
+  auto* data = positions.mutable_data_ptr<std::int64_t>();
+  const auto starts = unit_context().starts;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::vector<std::int32_t>& begins = starts[static_cast<std::size_t>(row)];
+    std::size_t next = 0;
+    std::int64_t begin = 0;
+    for (std::int64_t i = 0; i < tokens; ++i) {
+      if (next < begins.size() && begins[next] == i) begin = begins[next++];
+      data[row * tokens + i] = i - begin;
+    }
+  }
+  return positions.to(device);
+}
+
 torch::Tensor CausalAttention::apply(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout) {
+  if (!unit_context().starts.empty()) return apply_to_each(q, k, v, dropout);
+  return joined(attend(q, k, v, dropout));
+}
+
+torch::Tensor CausalAttention::apply_to_each(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout) {
+  std::vector<torch::Tensor> rows;
+  for (std::int64_t row = 0; row < q.size(0); ++row) {
+    const std::vector<std::int32_t>& begins = unit_context().starts[static_cast<std::size_t>(row)];
+    std::vector<torch::Tensor> documents;
+    for (std::size_t i = 0; i < begins.size(); ++i) {
+      const std::int64_t end = i + 1 < begins.size() ? begins[i + 1] : q.size(2);
+      const auto part = [&](const torch::Tensor& x) { return x.narrow(0, row, 1).narrow(2, begins[i], end - begins[i]); };
+      documents.push_back(attend(part(q), part(k), part(v), dropout));
+    }
+    rows.push_back(documents.size() == 1 ? documents[0] : torch::cat(documents, 2));
+  }
+  return joined(rows.size() == 1 ? rows[0] : torch::cat(rows, 0));
+}
+
+torch::Tensor CausalAttention::attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout) {
   const bool slides = window_ > 0 && window_ < q.size(2);
   const std::int64_t group = q.size(1) / k.size(1);
   const FusedOps* ops = group > 1 && !slides && q.scalar_type() != torch::kFloat32 ? fused_ops(q) : nullptr;
   if (ops != nullptr && ops->attends_in_groups(q.size(3))) {
-    return joined(at::scaled_dot_product_attention(q, k, v, {}, dropout, /*is_causal=*/true, /*scale=*/std::nullopt, /*enable_gqa=*/true));
+    return at::scaled_dot_product_attention(q, k, v, {}, dropout, /*is_causal=*/true, /*scale=*/std::nullopt, /*enable_gqa=*/true);
   }
   // Repeating keys and values gives the bits of enable_gqa, and its backward is a quarter faster on the CPU.
   const torch::Tensor keys = group == 1 ? k : k.repeat_interleave(group, 1);
   const torch::Tensor values = group == 1 ? v : v.repeat_interleave(group, 1);
-  const torch::Tensor out = slides ? at::scaled_dot_product_attention(q, keys, values, mask(q), dropout, /*is_causal=*/false)
-                                   : at::scaled_dot_product_attention(q, keys, values, {}, dropout, /*is_causal=*/true);
-  return joined(out);
+  return slides ? at::scaled_dot_product_attention(q, keys, values, mask(q), dropout, /*is_causal=*/false)
+                : at::scaled_dot_product_attention(q, keys, values, {}, dropout, /*is_causal=*/true);
 }
 
 torch::Tensor CausalAttention::joined(const torch::Tensor& heads) {

@@ -54,7 +54,7 @@ class RmsNorm : public torch::nn::Module {
 class RotaryEmbedding {
  public:
   RotaryEmbedding(std::int64_t head_dim, double theta, RopeScaling scaling) : head_dim_(head_dim), theta_(theta), scaling_(std::move(scaling)) {}
-  // (rows, heads, tokens, head_dim) in and out.
+  // (rows, heads, tokens, head_dim) in and out. Of packed documents (unit_context()) each has positions from 0.
   torch::Tensor apply(const torch::Tensor& x);
 
  private:
@@ -77,9 +77,12 @@ class CausalAttention {
  public:
   // window: tokens that a position attends to, itself included; 0: all before it.
   explicit CausalAttention(std::int64_t window = 0) : window_(window) {}
+  // Of packed documents (unit_context()) each attends to itself.
   torch::Tensor apply(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout);
 
  private:
+  torch::Tensor attend(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout);  // (rows, heads, tokens, head_dim)
+  torch::Tensor apply_to_each(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout);
   const torch::Tensor& mask(const torch::Tensor& q);
   static torch::Tensor joined(const torch::Tensor& heads);  // (rows, heads, tokens, head_dim) -> (rows, tokens, heads * head_dim)
 
@@ -92,6 +95,9 @@ class LanguageHead : public HeadUnit {
  public:
   torch::Tensor loss_sum(const torch::Tensor& hidden, const torch::Tensor& labels) final { return HeadUnit::loss_sum(hidden, labels); }
 };
+
+// (rows, tokens) int64: each token's place in its document, as unit_context() has them.
+torch::Tensor document_positions(std::int64_t rows, std::int64_t tokens, const torch::Device& device);
 
 // Normal(0, std) for every parameter of two dimensions and more, 1 for one-dimensional ones called weight, 0 for the rest. Draws in
 // registration order. The parameter called `skip` (a tied one) is left alone.

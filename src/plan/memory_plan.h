@@ -17,6 +17,7 @@ struct Overheads {
   std::uint64_t torch_temporaries = 0;  // device
   std::string temporaries_detail;
   std::uint64_t widened_weights = 0;    // device
+  std::uint64_t dequantised_weights = 0;  // likewise
   std::uint64_t snapshot_buffers = 0;   // host
 };
 

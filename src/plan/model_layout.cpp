@@ -77,14 +77,62 @@ std::uint64_t ModelLayout::largest_object() const {
   return largest;
 }
 
+namespace {
+
+constexpr std::uint64_t kPage = 4096;
+
+bool is_matrix(const optim::FlatParameter& parameter) { return parameter.info.dims == 2; }
+
+std::uint64_t matrix_elements(const optim::FlatLayout& flat) {
+  std::uint64_t elements = 0;
+  for (const optim::FlatParameter& parameter : flat.parameters) elements += is_matrix(parameter) ? core::round_up(parameter.info.numel, optim::kParameterAlignment) : 0;
+  return elements;
+}
+
+// Whole rows.
+std::uint64_t part_of(const optim::FlatParameter& matrix) {
+  const auto columns = static_cast<std::uint64_t>(matrix.info.sizes[1]);
+  return std::min(matrix.info.numel, std::max(columns, kDequantisedAtOnce / columns * columns));
+}
+
+}  // namespace
+
+bool dequantised_whole(const ModelLayout& layout, std::size_t shape, std::uint64_t most_bytes, std::uint64_t width) {
+  const bool is_embedding = static_cast<int>(shape) == layout.units.front();
+  return !is_embedding && matrix_elements(layout.shapes[shape].what_is_frozen()) * width <= most_bytes;
+}
+
+DequantisedElements dequantised_elements(const ModelLayout& layout, std::uint64_t most_bytes, std::uint64_t width) {
+  DequantisedElements all;
+  for (const int used : layout.units) {
+    const auto index = static_cast<std::size_t>(used);
+    const UnitShape& shape = layout.shapes[index];
+    if (!shape.is_packed()) continue;
+    const optim::FlatLayout& flat = shape.what_is_frozen();
+    const bool whole = dequantised_whole(layout, index, most_bytes, width);
+    if (whole) all.whole = std::max(all.whole, matrix_elements(flat));
+    std::uint64_t vectors = 0;
+    for (const optim::FlatParameter& parameter : flat.parameters) {
+      if (!is_matrix(parameter)) vectors += core::round_up(parameter.info.numel, optim::kParameterAlignment);
+      if (is_matrix(parameter) && !whole) all.part = std::max(all.part, part_of(parameter));
+    }
+    all.vectors = std::max(all.vectors, vectors);
+  }
+  return all;
+}
+
+std::uint64_t DequantisedElements::bytes(std::uint64_t width) const {
+  return core::round_up(whole * width, kPage) + core::round_up(part * width, kPage) + core::round_up(vectors * width, kPage);
+}
+
 std::uint64_t WidenedElements::bytes(std::uint64_t width) const {
-  constexpr std::uint64_t kPage = 4096;
   return core::round_up(alone * width, kPage) + core::round_up(beside * width, kPage) + core::round_up(shared * width, kPage);
 }
 
 WidenedElements widened_elements(const ModelLayout& layout) {
   WidenedElements widened;
   for (std::size_t object = 0; object < layout.object_count(); ++object) {
+    if (layout.is_packed(object)) continue;
     std::uint64_t& most = layout.is_shared(object) ? widened.shared : object < layout.units.size() ? widened.alone : widened.beside;
     most = std::max(most, layout.flat(object).elements);
   }

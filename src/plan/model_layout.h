@@ -8,16 +8,27 @@
 #include <vector>
 
 #include "optim/flat_layout.h"
+#include "quant/format.h"
 
 namespace gsnake::plan {
+
+// A frozen parameter as a base holds it.
+struct PackedParameter {
+  quant::Format format = quant::Format::fp32;
+  std::uint64_t offset = 0;  // in bytes of the object
+};
 
 // What all units of a kind have in common.
 struct UnitShape {
   optim::FlatLayout flat;    // of what is trained, or of everything where nothing is; a tied head's shared parameter is left out
   bool trained = true;
   optim::FlatLayout frozen;  // of the rest; without parameters: there is none
+  std::vector<PackedParameter> packed;  // of what is frozen, in the order of its flat layout; empty: it is stored in the run, unpacked
+  std::uint64_t packed_bytes = 0;       // of the unit in the base
   double forward_flops_per_token = 0.0;
 
+  [[nodiscard]] bool is_packed() const { return !packed.empty(); }
+  [[nodiscard]] const optim::FlatLayout& what_is_frozen() const { return trained ? frozen : flat; }
   [[nodiscard]] double trained_share() const;  // of its parameters
 };
 
@@ -39,6 +50,7 @@ struct ModelLayout {
   [[nodiscard]] std::size_t unit_of(std::size_t object) const { return object < units.size() ? object : static_cast<std::size_t>(split_units.at(object - units.size())); }
   [[nodiscard]] bool is_trained(std::size_t object) const { return object < units.size() && shape(object).trained; }
   [[nodiscard]] const optim::FlatLayout& flat(std::size_t object) const { return object < units.size() ? shape(object).flat : shape(unit_of(object)).frozen; }
+  [[nodiscard]] bool is_packed(std::size_t object) const { return !is_trained(object) && shape(unit_of(object)).is_packed(); }
   [[nodiscard]] bool is_shared(std::size_t object) const { return tied && object == static_cast<std::size_t>(tied_object); }
   [[nodiscard]] std::vector<int> own_objects_of(int unit) const;  // without the embedding's that a tied head uses
   [[nodiscard]] std::vector<int> objects_of(int unit) const;  // as schedule::Unit::objects
@@ -58,6 +70,22 @@ struct WidenedElements {
   [[nodiscard]] std::uint64_t bytes(std::uint64_t width) const;  // of all, in whole pages each
 };
 WidenedElements widened_elements(const ModelLayout& layout);
+
+// Frozen weights that are packed are computed with in the dtype of the rest: a unit's matrices as a whole, for all its micro-batches, where they
+// take at most so much of the device budget; else in parts, whenever one is multiplied with. Both give the same bits. Of an embedding, rows.
+inline constexpr double kMostDequantised = 0.25;
+bool dequantised_whole(const ModelLayout& layout, std::size_t shape, std::uint64_t most_bytes, std::uint64_t width);
+// Elements of the matrices that are dequantised at once: part of the maths (model/frozen_rows.h).
+inline constexpr std::uint64_t kDequantisedAtOnce = 1ULL << 24;
+
+struct DequantisedElements {
+  std::uint64_t whole = 0;    // of the widest unit that is dequantised as a whole
+  std::uint64_t part = 0;     // of the widest part of one that is not
+  std::uint64_t vectors = 0;  // parameters of one dimension
+
+  [[nodiscard]] std::uint64_t bytes(std::uint64_t width) const;
+};
+DequantisedElements dequantised_elements(const ModelLayout& layout, std::uint64_t most_bytes, std::uint64_t width);
 
 // For the optimizer: sorted runs that cover each object's padded elements.
 std::vector<std::vector<optim::DecayRun>> decay_runs(const ModelLayout& layout);

@@ -46,22 +46,24 @@ std::uint64_t chunk_elements(const ModelLayout& layout) {
   return std::clamp(even, kSmallestChunk, kLargestChunk);
 }
 
-std::int64_t rows_of(const Config& config, Purpose purpose) { return purpose == Purpose::train ? config.train.micro_batch_size : 1; }
+std::int64_t passes_of(const Config& config, Purpose purpose) { return purpose == Purpose::train && config.train.objective == Objective::dpo ? 2 : 1; }
+std::int64_t rows_of(const Config& config, Purpose purpose) { return purpose == Purpose::train ? config.train.micro_batch_size * passes_of(config, purpose) : 1; }
 std::int64_t tokens_of(const Config& config, Purpose purpose) { return rows_of(config, purpose) * config.train.sequence_length; }
 
 schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose) {
   const bool training = purpose == Purpose::train;
   schedule::Problem problem;
   const std::int64_t tokens = tokens_of(config, purpose);
-  problem.activation_bytes = static_cast<std::uint64_t>(tokens * layout.hidden) * optim::weight_bytes(numerics.optimizer.weights);
+  problem.activation_bytes = static_cast<std::uint64_t>(passes_of(config, purpose) * tokens * layout.hidden) * optim::weight_bytes(numerics.optimizer.weights);
   problem.ids_bytes = static_cast<std::uint64_t>(tokens) * sizeof(std::int64_t);
   problem.chunk_elements = chunk_elements(layout);
   for (std::size_t object = 0; object < layout.object_count(); ++object) {
     problem.objects.push_back(make_object(layout.flat(object).elements, numerics.optimizer, training && layout.is_trained(object)));
+    if (layout.is_packed(object)) problem.objects.back().packed_bytes = layout.shape(layout.unit_of(object)).packed_bytes;
   }
   if (training && !problem.trains()) throw Error(ErrorKind::usage, "model: none of its parameters takes gradients; there is nothing to train");
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
-    problem.units.push_back({layout.objects_of(static_cast<int>(unit)), layout.shape(unit).forward_flops_per_token * static_cast<double>(tokens), layout.shape(unit).trained_share()});
+    problem.units.push_back({layout.objects_of(static_cast<int>(unit)), layout.shape(unit).forward_flops_per_token * static_cast<double>(passes_of(config, purpose) * tokens), layout.shape(unit).trained_share()});
   }
   if (training) {
     set_training(problem, config, numerics);

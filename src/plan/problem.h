@@ -15,8 +15,10 @@ enum class Purpose : std::uint8_t {
   sample,  // forward passes only: no optimizer state, one row, one micro-batch, nothing placed off the SSD
 };
 
-// Of a micro-batch.
+// Of a micro-batch. A row of preferences is two: the preferred answer and the other.
 std::int64_t rows_of(const Config& config, Purpose purpose);
+// Of each in the hidden states: preferences are computed by the model and by the reference.
+std::int64_t passes_of(const Config& config, Purpose purpose);
 std::int64_t tokens_of(const Config& config, Purpose purpose);
 
 inline constexpr std::uint64_t kLargestChunk = 1ULL << 20;  // elements

@@ -56,8 +56,13 @@ Overheads overheads_of(const Config& config, const Setting& setting) {
   overheads.torch_temporaries = temporaries(config, setting);
   overheads.temporaries_detail = detail(setting.peaks.of);
   if (compute != config.train.dtype) overheads.widened_weights = widened_elements(*setting.layout).bytes(dtype_bytes(compute));
+  overheads.dequantised_weights = dequantised_elements(*setting.layout, most_dequantised(config), dtype_bytes(compute)).bytes(dtype_bytes(compute));
   if (setting.purpose == Purpose::train && snapshot_places(config) > 0) overheads.snapshot_buffers = stream_bytes(config);
   return overheads;
+}
+
+std::uint64_t most_dequantised(const Config& config) {
+  return static_cast<std::uint64_t>(kMostDequantised * static_cast<double>(config.memory.device_budget));
 }
 
 bool is_extrapolated(const Config& config, const Setting& setting) {

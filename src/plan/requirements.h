@@ -20,6 +20,8 @@ struct Setting {
   std::function<void()> told = {};  // whenever a plan is made on trial; what it throws ends that; may be empty
 };
 
+// A unit's packed weights are dequantised as a whole where they take at most so much.
+std::uint64_t most_dequantised(const Config& config);
 Overheads overheads_of(const Config& config, const Setting& setting);
 
 // With the fewest slots. Exact for a moderate number of units and micro-batches; else extrapolated, so that neither a graph of a million

@@ -52,6 +52,7 @@ std::uint64_t dry_run_bytes(const Config& config, const Setting& setting) {
   const auto bytes_of_object = [&](int object) {
     const auto o = static_cast<std::size_t>(object);
     const bool has_gradient = setting.purpose == Purpose::train && layout.is_trained(o);
+    if (layout.is_packed(o)) return layout.shape(layout.unit_of(o)).packed_bytes;
     return layout.flat(o).elements * (dtype_bytes(config.train.dtype) + (has_gradient ? sizeof(float) : 0));
   };
   std::uint64_t largest = 0;
@@ -60,7 +61,8 @@ std::uint64_t dry_run_bytes(const Config& config, const Setting& setting) {
     for (const int object : layout.objects_of(unit)) bytes += bytes_of_object(object);
     largest = std::max(largest, bytes);
   }
-  return largest + overheads_of(config, setting).widened_weights;
+  const Overheads overheads = overheads_of(config, setting);
+  return largest + overheads.widened_weights + overheads.dequantised_weights;
 }
 
 }  // namespace

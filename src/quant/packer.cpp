@@ -27,8 +27,10 @@ struct Packer::State {
   Layout layout;
   std::uint64_t packed = 0;    // elements that have been packed
   std::vector<float> waiting;  // fewer than a chunk
-  std::vector<std::byte> codes, scales;
+  std::vector<std::byte> codes;
+  std::vector<std::byte> scales;  // of every block so far
   std::vector<float> absmax;  // nf4: of every block so far
+  std::vector<float> second;
 
   State(Format f, std::uint64_t n, Sink s) : format(f), elements(n), sink(std::move(s)), layout(layout_of(f, n)) {
     if (format == Format::nf4) absmax.reserve(layout.blocks);
@@ -80,16 +82,17 @@ void Packer::State::pack_blocks(std::span<const float> chunk) {
   const std::size_t blocks = whole + (rest.empty() ? 0 : 1);
   const std::uint64_t scale_bytes = layout.scale_bytes / layout.blocks;
   codes.resize(layout.codes_of(blocks * layout.block));
-  scales.resize(blocks * scale_bytes);
+  const std::size_t first_block = packed / layout.block;
+  if (format != Format::nf4) scales.resize((first_block + blocks) * scale_bytes);
   if (format == Format::nf4) absmax.resize(absmax.size() + blocks);
   const auto pack_some = [&](const float* values, std::size_t first, std::size_t count) {
     std::byte* to = codes.data() + layout.codes_of(first * layout.block);
     if (format == Format::int8) {
-      kernels().pack_int8(values, count, to, reinterpret_cast<float*>(scales.data()) + first);
+      kernels().pack_int8(values, count, to, reinterpret_cast<float*>(scales.data()) + first_block + first);
     } else if (format == Format::nf4) {
-      kernels().pack_nf4(values, count, to, absmax.data() + packed / kBlock + first);
+      kernels().pack_nf4(values, count, to, absmax.data() + first_block + first);
     } else {
-      kernels().pack_mxfp4(values, count, to, scales.data() + first);
+      kernels().pack_mxfp4(values, count, to, scales.data() + first_block + first);
     }
   };
   pack_some(chunk.data(), 0, whole);
@@ -101,19 +104,16 @@ void Packer::State::pack_blocks(std::span<const float> chunk) {
     pack_some(filled.data(), whole, 1);
   }
   send(layout.codes_of(packed), std::span(codes).first(layout.codes_of(chunk.size())));
-  if (format != Format::nf4) send(layout.scales + packed / layout.block * scale_bytes, scales);
 }
 
 // The sections behind the codes.
 void Packer::State::finish_nf4() {
-  std::vector<float> second{mean_of(absmax)};
-  codes.resize(absmax.size());
+  second = {mean_of(absmax)};
+  scales.resize(absmax.size());
   for (std::size_t at = 0; at < absmax.size(); at += kSecondBlock) {
     const auto some = std::span(absmax).subspan(at, std::min(kSecondBlock, absmax.size() - at));
-    second.push_back(quantise_absmax(some, second.front(), reinterpret_cast<std::uint8_t*>(codes.data()) + at));
+    second.push_back(quantise_absmax(some, second.front(), reinterpret_cast<std::uint8_t*>(scales.data()) + at));
   }
-  send(layout.scales, codes);
-  send(layout.second, std::as_bytes(std::span(second)));
 }
 
 Packer::Packer(Format format, std::uint64_t elements, Sink sink) : state_(std::make_unique<State>(format, elements, std::move(sink))) {}
@@ -151,9 +151,11 @@ void Packer::finish() {
   }
   if (!s.waiting.empty()) s.pack(s.waiting);
   s.waiting.clear();
-  if (s.format == Format::nf4 && s.elements > 0) s.finish_nf4();
   s.pad(s.layout.code_bytes, s.layout.scales);
+  if (s.format == Format::nf4 && s.elements > 0) s.finish_nf4();
+  s.send(s.layout.scales, s.scales);
   s.pad(s.layout.scales + s.layout.scale_bytes, s.layout.second);
+  s.send(s.layout.second, std::as_bytes(std::span(s.second)));
   s.pad(s.layout.second + s.layout.second_bytes, s.layout.bytes);
 }
 

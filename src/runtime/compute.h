@@ -19,6 +19,7 @@ struct StepBatch {
   std::span<const std::int64_t> inputs;  // (micro_batches, rows, tokens), or the beginning of that
   std::span<const std::int64_t> labels;  // likewise
   float loss_factor = 1.0F;              // 1 / counted tokens of the step
+  std::span<const std::vector<std::int32_t>> starts;  // by row: where packed documents begin in it, the first at 0; empty: a row is one
   std::vector<double> losses;            // by micro-batch: sums of token losses times loss_factor; there once the results are
 };
 
@@ -35,9 +36,10 @@ struct ComputeCall {
   schedule::Op op = schedule::Op::forward;
   int unit = 0;
   int micro_batch = 0;
-  std::int64_t step = 0;             // of the batch, as the next two
+  std::int64_t step = 0;             // of the batch, as the next three
   bool training = true;
   float loss_factor = 1.0F;
+  std::span<const std::vector<std::int32_t>> starts;  // of the micro-batch, by row
   bool opens = true;                 // the first task of a visit: the weights are new; when in doubt true, which costs time alone
   std::span<const UsedObject> uses;  // in the order of schedule::Unit::objects
   device::DevicePtr ids;             // int64 (rows, tokens): token ids for unit 0, labels for the head

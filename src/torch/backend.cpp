@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <exception>
 
+#include "model/preference.h"
 #include "model/seeding.h"
+#include "model/unit_context.h"
 #include "model/unit_ops.h"
 #include "schedule/problem.h"
 #include "torch/gpu_settings.h"
@@ -14,7 +16,7 @@ namespace gsnake::backend {
 using schedule::Op;
 
 TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape)
-    : model_(model), layout_(layout), shape_(shape), device_(shape.device()), widened_(layout, shape.storage, shape.compute) {
+    : model_(model), layout_(layout), shape_(shape), device_(shape.device()), widened_(layout, shape.storage, shape.compute), packed_(model, layout, shape.compute, shape.most_dequantised) {
   for (const UnitKind& kind : model.kinds) parameters_.emplace_back(*kind.module);
   const int head = static_cast<int>(model.units.size()) - 1;
   // Whatever the head's own copy says.
@@ -46,7 +48,7 @@ std::byte* TorchBackend::computable(int object, std::byte* weights, bool opens) 
 }
 
 torch::Tensor TorchBackend::hidden(std::byte* data) const {
-  return model::over(data, {shape_.rows, shape_.tokens, model_.hidden}, shape_.storage, device_);
+  return model::over(data, {shape_.passes * shape_.rows, shape_.tokens, model_.hidden}, shape_.storage, device_);
 }
 
 struct TorchBackend::Work {
@@ -68,6 +70,7 @@ void TorchBackend::bind(const Work& work) {
 void TorchBackend::bind_own(const Work& work, const runtime::UsedObject& own) {
   const runtime::ComputeCall& call = work.call;
   model::ParameterSet& parameters = parameters_of(call.unit);
+  if (layout_.is_packed(static_cast<std::size_t>(own.object))) return packed_.bind(call.unit, own.object, work.at(own.weights), call.opens, parameters);
   const Views& weights = views(own.object, computable(own.object, work.at(own.weights), call.opens), shape_.compute);
   Views* gradients = own.gradients ? &views(own.object, work.at(own.gradients), torch::kFloat32) : nullptr;
   if (gradients != nullptr && own.first) gradients->flat.zero_();
@@ -79,6 +82,7 @@ void TorchBackend::bind_own(const Work& work, const runtime::UsedObject& own) {
 }
 
 void TorchBackend::bind_tied(const Work& work, const runtime::UsedObject& shared) {
+  if (layout_.is_packed(static_cast<std::size_t>(shared.object))) return packed_.bind_tied(work.at(shared.weights));
   model::ParameterSet& parameters = parameters_of(work.call.unit);
   parameters.bind(layout_.tied_head_index, tied_view(computable(shared.object, work.at(shared.weights), work.call.opens), shape_.compute));
   if (!shared.gradients) {
@@ -90,11 +94,24 @@ void TorchBackend::bind_tied(const Work& work, const runtime::UsedObject& shared
   parameters.set_gradient(layout_.tied_head_index, tied_view(gradients, torch::kFloat32));
 }
 
+namespace {
+
+class ContextScope {
+ public:
+  explicit ContextScope(std::span<const std::vector<std::int32_t>> starts) { model::unit_context() = {true, starts}; }
+  ~ContextScope() { model::unit_context() = {}; }
+  ContextScope(const ContextScope&) = delete;
+  ContextScope& operator=(const ContextScope&) = delete;
+};
+
+}  // namespace
+
 void TorchBackend::run(const device::ComputeScope& scope, const runtime::ComputeCall& call) {
   const MeteredScope metered(meter_);
   const GpuSettings settings(shape_.accelerator != nullptr, shape_.deterministic);
   const Work work{scope, call, shape_};
   bind(work);
+  const ContextScope context(call.starts);
   module_of(call.unit).train(call.training);
   if (call.training) {
     model::seed_unit(shape_.seed, static_cast<std::uint64_t>(call.step), static_cast<std::uint64_t>(call.unit),
@@ -111,9 +128,17 @@ void TorchBackend::run(const device::ComputeScope& scope, const runtime::Compute
 
 void TorchBackend::forward(const Work& work) {
   const runtime::ComputeCall& call = work.call;
-  torch::Tensor output = hidden(work.at(call.output));
+  const torch::Tensor output = hidden(work.at(call.output));
   const torch::Tensor input = call.unit == 0 ? work.ids() : hidden(work.at(call.input));
-  model::forward(module_of(call.unit), input, output, shape_.compute);
+  torch::nn::Module& module = module_of(call.unit);
+  torch::Tensor own = own_rows(output);
+  model::forward(module, call.unit == 0 ? input : own_rows(input), own, shape_.compute);
+  if (shape_.passes == 1) return;
+  // The reference: what the model is without its adapters, and without dropout.
+  model::unit_context().adapters = false;
+  module.eval();
+  torch::Tensor reference = output.narrow(0, shape_.rows, shape_.rows);
+  model::forward(module, call.unit == 0 ? input : input.narrow(0, shape_.rows, shape_.rows), reference, shape_.compute);
 }
 
 void TorchBackend::backward(const Work& work) {
@@ -121,7 +146,9 @@ void TorchBackend::backward(const Work& work) {
   const torch::Tensor gradient = hidden(work.at(call.output_gradient));
   const torch::Tensor input = call.unit == 0 ? work.ids() : hidden(work.at(call.input));
   torch::Tensor input_gradient = call.output ? hidden(work.at(call.output)) : torch::Tensor();
-  model::backward(module_of(call.unit), input, gradient, call.output ? &input_gradient : nullptr, shape_.compute);
+  if (call.output && shape_.passes > 1) input_gradient.narrow(0, shape_.rows, shape_.rows).zero_();
+  torch::Tensor own = call.output ? own_rows(input_gradient) : torch::Tensor();
+  model::backward(module_of(call.unit), call.unit == 0 ? input : own_rows(input), own_rows(gradient), call.output ? &own : nullptr, shape_.compute);
 }
 
 void TorchBackend::head(const Work& work) {
@@ -135,6 +162,12 @@ void TorchBackend::head(const Work& work) {
   const model::HeadPass pass{call.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
   const torch::Tensor labels = work.ids();
   torch::Tensor loss = model::over(work.at(call.loss), {}, torch::kFloat64, device_);
+  if (shape_.passes > 1) {
+    const model::Preference preference{shape_.dpo_beta, pass};
+    if (call.op == Op::head_forward) return model::preference_loss(head, input, labels, preference, loss);
+    torch::Tensor gradient = call.output ? hidden(work.at(call.output)) : torch::Tensor();
+    return model::preference_forward_backward(head, input, labels, preference, call.output ? &gradient : nullptr, loss);
+  }
   if (call.op == Op::head_forward) return model::head_loss(head, input, labels, pass, loss);
   torch::Tensor input_gradient = call.output ? hidden(work.at(call.output)) : torch::Tensor();
   model::head_forward_backward(head, input, labels, pass, call.output ? &input_gradient : nullptr, loss);
@@ -157,7 +190,7 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
   if (dry.training && unit + 1 == static_cast<int>(model_.units.size())) {
     // What the head needs does not depend on how many chunks there are: two, and what is left over, stand for all.
     const std::int64_t tokens = dry.rows * dry.tokens;
-    shape_.rows = 1;
+    shape_.rows = shape_.passes;
     shape_.tokens = std::min(tokens, 2 * dry.head_chunk + tokens % dry.head_chunk);
   }
   RehearsedRoom room(dry.most_bytes);
@@ -202,6 +235,7 @@ void TorchBackend::forget_slots(int unit) {
   views_.clear();
   tied_views_.clear();
   widened_.forget();
+  packed_.forget();
 }
 
 void TorchBackend::cap_temporaries(std::uint64_t bytes) {

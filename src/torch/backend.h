@@ -15,6 +15,7 @@
 #include "plan/model_layout.h"
 #include "torch/device_support.h"
 #include "torch/memory.h"
+#include "torch/packed_weights.h"
 #include "torch/unit_backend.h"
 #include "torch/widened_weights.h"
 
@@ -23,6 +24,8 @@ namespace gsnake::backend {
 // Shapes and dtypes of one run; part of the maths.
 struct ComputeShape {
   std::int64_t rows = 1;    // a micro-batch
+  std::int64_t passes = 1;  // of each row in the hidden states: 2 for preferences, the model's rows and then the reference's
+  double dpo_beta = 0.1;    // for preferences
   std::int64_t tokens = 1;  // a row
   std::int64_t head_chunk = 256;
   std::uint64_t seed = 1;
@@ -30,6 +33,7 @@ struct ComputeShape {
   at::ScalarType compute = torch::kFloat32;  // of what modules run in: `storage`, or fp32 on widened weights (on the CPU alone)
   bool deterministic = true;                 // on a GPU
   DeviceSupport* accelerator = nullptr;      // what computes; null: the CPU. Borrowed
+  std::uint64_t most_dequantised = 0;        // bytes that a unit's packed weights are dequantised into as a whole, at most
 
   [[nodiscard]] c10::Device device() const { return accelerator == nullptr ? c10::Device(c10::kCPU) : accelerator->device(); }
 };
@@ -56,6 +60,8 @@ class TorchBackend final : public UnitBackend {
   [[nodiscard]] std::uint64_t resident_bytes() const override { return arena_ ? arena_->bytes() : 0; }
   // The slots that run() was given so far, `unit` last, are gone.
   void forget_slots(int unit);
+  // Elements of packed weights that were dequantised so far, each as often as it was.
+  [[nodiscard]] std::uint64_t dequantised() const override { return packed_.dequantised(); }
   // Of temporaries that found no room in what cap_temporaries() set aside, so far.
   [[nodiscard]] std::uint64_t outside_bytes() const { return meter_.outside_bytes; }
 
@@ -84,6 +90,8 @@ class TorchBackend final : public UnitBackend {
   void forward(const Work& work);
   void backward(const Work& work);
   void head(const Work& work);
+  // Rows of hidden states that gradients belong to.
+  [[nodiscard]] torch::Tensor own_rows(const torch::Tensor& hidden) const { return shape_.passes == 1 ? hidden : hidden.narrow(0, 0, shape_.rows); }
   void run_on_zeros(device::Device& device, int unit, bool training);
 
   Model& model_;
@@ -95,6 +103,7 @@ class TorchBackend final : public UnitBackend {
   TorchMemoryMeter meter_;
   memory::BlockArena::Owner arena_;
   WidenedWeights widened_;
+  PackedWeights packed_;
   std::vector<model::ParameterSet> parameters_;                                // by kind
   std::map<std::tuple<int, bool, std::byte*, at::ScalarType>, Views> views_;   // by the unit's shape, whether it is what is frozen beside, and slot
   std::map<std::pair<std::byte*, at::ScalarType>, torch::Tensor> tied_views_;  // of the shared parameter

@@ -28,10 +28,14 @@ TrialCall::TrialCall(device::Device& device, const plan::ModelLayout& layout, co
   };
   for (int object : layout.objects_of(unit)) {
     const auto o = static_cast<std::size_t>(object);
+    if (layout.is_packed(o)) {
+      uses_.push_back({object, slot(true, layout.shape(layout.unit_of(o)).packed_bytes, torch::kUInt8), {}, true});
+      continue;
+    }
     const std::uint64_t elements = schedule::padded_elements(layout.flat(o).elements);
     uses_.push_back({object, slot(true, elements, shape.storage), slot(training && layout.is_trained(o), elements, torch::kFloat32), true});
   }
-  const auto state = static_cast<std::uint64_t>(shape.rows * shape.tokens * layout.hidden);
+  const auto state = static_cast<std::uint64_t>(shape.passes * shape.rows * shape.tokens * layout.hidden);
   forward_.op = unit != last ? Op::forward : training ? Op::head : Op::head_forward;
   forward_.unit = unit;
   forward_.uses = uses_;
@@ -51,7 +55,9 @@ void TrialCall::fill_with_noise(device::Device& device, const ComputeShape& shap
   run(device, [&](const device::ComputeScope& scope) {
     for (const Slot& slot : slots_) {
       torch::Tensor values = model::over(scope.address(slot.memory.data()), {slot.elements}, slot.dtype, shape.device());
-      if (slot.dtype == torch::kInt64) {
+      if (slot.dtype == torch::kUInt8) {
+        values.zero_();  // packed: any bits are weights, but not of a sensible size
+      } else if (slot.dtype == torch::kInt64) {
         values.random_(0, vocab);
       } else {
         values.uniform_(-kSmall, kSmall);

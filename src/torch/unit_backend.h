@@ -27,6 +27,7 @@ class UnitBackend : public runtime::ComputeBackend {
   [[nodiscard]] virtual std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) = 0;
   // From now on run() throws Error(budget) rather than let temporaries take more. The bytes are set aside for them.
   virtual void cap_temporaries(std::uint64_t bytes) = 0;
+  [[nodiscard]] virtual std::uint64_t dequantised() const { return 0; }
   // Of what is set aside, what the process holds in memory already.
   [[nodiscard]] virtual std::uint64_t resident_bytes() const = 0;
 };

@@ -7,6 +7,7 @@
 #include "greedysnake/error.h"
 #include "greedysnake/hugging_face.h"
 #include "greedysnake/models.h"
+#include "plan/base_layout.h"
 #include "train/sampling.h"
 #include "train/session.h"
 
@@ -14,7 +15,9 @@ namespace gsnake {
 class Generator::Impl {
  public:
   Impl(const std::string& run_dir, const std::vector<std::string>& ssd_paths, const std::string& device) : config(config_of(run_dir, ssd_paths, device)), session_(models::make(config), config, train::Purpose::sample, parts()) {
-    session_.store = store::Store::open_reader(checkpoint::store_options(config));
+    store::StoreOptions storage = checkpoint::store_options(config);
+    storage.base = plan::base_file(session_.base, session_.layout);
+    session_.store = store::Store::open_reader(storage);
     session_.start(checkpoint::StartState::sampled, nullptr);
     backend_->set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
       const torch::NoGradGuard no_grad;

@@ -9,11 +9,12 @@
 namespace gsnake::train {
 
 NewState::NewState(const Session& session) {
-  if (convert::has_sources(session.config)) sources_.emplace(session.model, session.layout, session.config);
+  if (convert::has_sources(session.config)) sources_.emplace(session.model, session.layout, session.config, session.base ? &*session.base : nullptr);
 }
 
 void NewState::write(Session& session, const store::SetUpProgress& progress) const {
   const Config& config = session.config;
+  const std::string& folder = session.base ? config.adapter.base : config.model.from;
   const optim::WeightFormat format = session.numerics.optimizer.weights;
   checkpoint::StateHashes& hashes = session.written.emplace(session.program.map);
   const auto told = [&](const std::string& what, std::uint64_t done, std::uint64_t total) {
@@ -21,7 +22,7 @@ void NewState::write(Session& session, const store::SetUpProgress& progress) con
   };
   if (sources_) {
     convert::import_weights(sources_->plan(), session.layout, format, session.program.map, *session.store, hashes,
-                   [&](std::uint64_t done, std::uint64_t total) { told("importing the weights of " + config.model.from, done, total); });
+                   [&](std::uint64_t done, std::uint64_t total) { told("importing the weights of " + folder, done, total); });
   } else {
     write_initial_weights(session.model, session.layout, format, config.train.seed, *session.store, hashes,
                           [&](std::size_t unit, std::size_t units) {
@@ -29,7 +30,7 @@ void NewState::write(Session& session, const store::SetUpProgress& progress) con
                           });
   }
   hashes.rest_is_zero();
-  convert::carry_files(config.model.from, *session.store, config.run.dir);
+  convert::carry_files(folder, *session.store, config.run.dir);
 }
 
 }  // namespace gsnake::train

@@ -4,6 +4,7 @@
 #include "checkpoint/store_options.h"
 #include "convert/carried_files.h"
 #include "greedysnake/error.h"
+#include "plan/base_layout.h"
 #include "torch/dtype.h"
 #include "train/new_state.h"
 
@@ -33,6 +34,11 @@ bool resumes(const Config& config, const TrainerOptions& options) {
 
 namespace {
 
+// For runs whose commits name it.
+checkpoint::BaseOfRun base_of(const Session& session) {
+  return session.base ? checkpoint::base_of_run(session.base->manifest().id, session.config) : checkpoint::BaseOfRun();
+}
+
 std::shared_ptr<const nlohmann::json> data_of(const TrainerOptions& options) {
   if (options.data.empty()) return nullptr;
   nlohmann::json data = nlohmann::json::parse(options.data, nullptr, false);
@@ -44,7 +50,7 @@ std::shared_ptr<const nlohmann::json> data_of(const TrainerOptions& options) {
 checkpoint::RunState resume(Session& session, const store::StoreOptions& storage, const TrainerOptions& options) {
   const std::vector<std::uint32_t>& frozen = session.store_layout.kinds[core::index_of(store::Kind::weights)].frozen;
   checkpoint::ResumedRun run = checkpoint::resume({session.config, storage, plan::scratch_layout(session.store_layout), session.problem.elements(), frozen,
-                                                   session.layout.frozen_parameters(), data_of(options), session.problem.commits, at::get_num_threads(), backend::dtype_name(session.shape.compute),
+                                                   session.layout.frozen_parameters(), data_of(options), base_of(session), session.problem.commits, at::get_num_threads(), backend::dtype_name(session.shape.compute),
                                                    options.allow_change});
   session.store = std::move(run.store);
   if (!run.imported) {
@@ -58,6 +64,7 @@ checkpoint::RunState create(Session& session, const store::StoreOptions& store_o
   const NewState fresh(session);
   session.store = store::Store::create(store_options, session.store_layout);
   checkpoint::RunState state;
+  state.base = base_of(session);
   state.elements = session.problem.elements();
   state.frozen_parameters = session.layout.frozen_parameters();
   state.data = data_of(options);
@@ -75,6 +82,7 @@ std::unique_ptr<checkpoint::DurableRun> open_run(Session& session, const Trainer
   store_options.progress = options.progress;
   store_options.snapshot_places = plan::snapshot_places(session.config);
   store_options.overwrite = options.overwrite;
+  store_options.base = plan::base_file(session.base, session.layout);
   const bool goes_on = resumes(session.config, options);
   checkpoint::RunState state = goes_on ? resume(session, store_options, options) : create(session, store_options, options);
   checkpoint::CommitSettings commits;

@@ -1,13 +1,14 @@
 #include "train/planning_basis.h"
 
 #include "greedysnake/error.h"
-#include "model/layout.h"
+#include "plan/base_layout.h"
+#include "train/session.h"
 
 namespace gsnake::train {
 
 std::unique_ptr<PlanningBasis> planning_basis(Model& model, const Config& config, const MachineRequest& request) {
   auto basis = std::make_unique<PlanningBasis>();
-  basis->layout = model::layout_of(model, config.optimizer.decay_1d);
+  basis->layout = layout_of(model, config, plan::open_base(config));
   std::optional<KnownMachine> machine = known_machine(model, config, basis->layout, request);
   if (!machine) throw Error(ErrorKind::usage, "this machine was never measured for these SSD paths: run `gsnake plan` with this config, or name a profile with --machine (docs/planner.md)");
   basis->profile = std::move(machine->profile);

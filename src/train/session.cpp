@@ -8,11 +8,13 @@
 #include <fstream>
 #include <thread>
 
+#include "checkpoint/base_folder.h"
 #include "checkpoint/store_options.h"
 #include "core/log.h"
 #include "core/topology.h"
 #include "greedysnake/error.h"
 #include "model/layout.h"
+#include "plan/base_layout.h"
 #include "plan/compute_dtype.h"
 #include "plan/run_plan.h"
 #include "plan/workload.h"
@@ -31,6 +33,11 @@ Model checked(Model model, const Config& config) {
   return model;
 }
 
+Config with_base_where_it_is(Config config) {
+  config.adapter.base = checkpoint::base_folder(config);
+  return config;
+}
+
 // What can be refused before a unit is computed, is.
 plan::Setting promising(const Config& config, const plan::ModelLayout& layout, Purpose purpose, const store::SetUpProgress& told) {
   plan::Setting setting{&layout, purpose, plan::native_dtypes(config)};
@@ -41,6 +48,12 @@ plan::Setting promising(const Config& config, const plan::ModelLayout& layout, P
 
 }  // namespace
 
+plan::ModelLayout layout_of(const Model& model, const Config& config, const std::optional<base::Base>& base) {
+  plan::ModelLayout layout = model::layout_of(model, config.optimizer.decay_1d);
+  if (base) plan::pack(layout, base->manifest(), config.adapter.base);
+  return layout;
+}
+
 std::uint64_t resident_bytes() {
   std::ifstream statm("/proc/self/statm");
   std::uint64_t size = 0;
@@ -50,7 +63,7 @@ std::uint64_t resident_bytes() {
 }
 
 Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts, const store::SetUpProgress& told)
-    : config(settings), computes_on(parts.make_device(settings)), device(computes_on.device.get()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), layout(model::layout_of(model, settings.optimizer.decay_1d)),
+    : config(with_base_where_it_is(settings)), computes_on(parts.make_device(settings)), device(computes_on.device.get()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), base(plan::open_base(config)), layout(layout_of(model, config, base)),
       setting(promising(settings, layout, purpose, told)), shape(compute_shape(settings, purpose, computes_on.support.get())), backend(parts.make_backend(model, layout, shape)) {
   measure_temporaries(*backend, *device, config, setting, [&told] {
     if (told) told("rehearsing the model's units", 0, 0);
@@ -84,6 +97,7 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   options.counters = numerics.counters;
   options.verify_reads = config.ssd.verify == ReadChecks::always;
   options.hash_writes = checkpoint::hashes_state();
+  options.base_hashes = plan::base_hashes(base, layout);
   executor = std::make_unique<runtime::Executor>(program, *device, *store, *backend, std::move(options));
   checkpoint::set_up(executor->slots(), *store, checksums);
   // What is resident beside what the budgets were charged with: libraries, code, stacks.

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "checkpoint/start_state.h"
+#include "base/base.h"
 #include "core/topology.h"
 #include "device/device.h"
 #include "optim/optimizer.h"
@@ -36,6 +37,7 @@ struct Session {
   device::Device* device = nullptr;  // computes_on's
   plan::Numerics numerics;
   Model model;
+  std::optional<base::Base> base;  // of frozen weights that are packed
   plan::ModelLayout layout;
   plan::Setting setting;  // what memory depends on beside the config
   backend::ComputeShape shape;
@@ -54,6 +56,8 @@ struct Session {
   runtime::Executor::Ticket load_ticket = -1;
 };
 
+// Of a model whose frozen weights are those of `base`, if there is one.
+plan::ModelLayout layout_of(const Model& model, const Config& config, const std::optional<base::Base>& base);
 // Of the optimizer lane, beside the compute lane's: half of the cores, as updates are bound by memory, not by arithmetic.
 unsigned optimizer_threads();
 // What train.pin_threads asks for; nothing, with a reason in the log, where there are too few cores.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <limits>
@@ -9,6 +10,7 @@
 
 #include "checkpoint/master_weights.h"
 #include "checkpoint/store_options.h"
+#include "convert/base_values.h"
 #include "core/bytes.h"
 #include "core/log.h"
 #include "core/threads.h"
@@ -30,6 +32,19 @@ std::int64_t counted(const std::vector<std::int64_t>& labels) {
   std::int64_t count = 0;
   for (std::int64_t label : labels) count += label == kIgnoredLabel ? 0 : 1;
   return count;
+}
+
+// What a step's loss is the mean over: its counted tokens, or the pairs that have some.
+float loss_factor(const train::Session& session, const Batch& batch) {
+  std::int64_t count = counted(batch.labels);
+  if (session.shape.passes > 1) {
+    const auto pair = static_cast<std::ptrdiff_t>(2 * session.shape.tokens);
+    count = 0;
+    for (auto begin = batch.labels.begin(); begin != batch.labels.end(); begin += pair) {
+      count += std::any_of(begin, begin + pair, [](std::int64_t label) { return label != kIgnoredLabel; }) ? 1 : 0;
+    }
+  }
+  return static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(count, 1)));
 }
 
 }  // namespace
@@ -72,6 +87,7 @@ class Trainer::Impl {
   };
 
   void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
+  void check_starts(const Batch& batch, std::int64_t rows) const;
   double loss_of(const InFlight& step) const;
   [[nodiscard]] Traffic traffic_of(runtime::Executor::Ticket ticket) const;
   void count(const Traffic& bytes);
@@ -167,7 +183,19 @@ void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training, std:
   step.batch.training = training;
   step.batch.inputs = batch.inputs;
   step.batch.labels = batch.labels;
+  check_starts(batch, micro_batches * shape.rows);
+  step.batch.starts = batch.starts;
   step.batch.losses.assign(static_cast<std::size_t>(micro_batches), 0.0);
+}
+
+void Trainer::Impl::check_starts(const Batch& batch, std::int64_t rows) const {
+  if (batch.starts.empty()) return;
+  const auto holds = [&](const std::vector<std::int32_t>& row) {
+    return !row.empty() && row.front() == 0 && row.back() < session.shape.tokens && std::adjacent_find(row.begin(), row.end(), std::greater_equal<>()) == row.end();
+  };
+  if (static_cast<std::int64_t>(batch.starts.size()) == rows && std::all_of(batch.starts.begin(), batch.starts.end(), holds)) return;
+  throw Error(ErrorKind::usage, "Batch::starts: give each of the " + std::to_string(rows) + " rows the ascending places below " + std::to_string(session.shape.tokens) +
+                                    " where a document begins, the first 0, or leave it empty");
 }
 
 double Trainer::Impl::loss_of(const InFlight& step) const {
@@ -187,7 +215,7 @@ void Trainer::Impl::submit(const Batch& batch) {
   fill(step, batch, true, session.config.train.micro_batches);
   step.result = {};
   step.result.tokens = counted(batch.labels);
-  step.batch.loss_factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(step.result.tokens, 1)));
+  step.batch.loss_factor = loss_factor(session, batch);
   step.ticket = run->train(step.batch);
   step.result.step = step.batch.step;
   ++submitted_;
@@ -261,7 +289,7 @@ double Trainer::Impl::validate(const Batch& batch) {
     throw Error(ErrorKind::usage, "a validation batch holds whole micro-batches of micro_batch_size x sequence_length tokens");
   }
   const std::int64_t tokens = counted(batch.labels);
-  const float factor = static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(tokens, 1)));
+  const float factor = loss_factor(session, batch);
   double loss = 0.0;
   for (std::size_t first = 0; first < batch.inputs.size(); first += per_pass) {
     // The last pass is filled up with micro-batches whose labels do not count.
@@ -271,6 +299,12 @@ double Trainer::Impl::validate(const Batch& batch) {
     pass.labels.assign(batch.labels.begin() + static_cast<std::ptrdiff_t>(first), batch.labels.begin() + static_cast<std::ptrdiff_t>(first + size));
     pass.inputs.resize(per_pass, 0);
     pass.labels.resize(per_pass, kIgnoredLabel);
+    if (!batch.starts.empty()) {
+      const auto rows_of = [&](std::size_t elements) { return elements / static_cast<std::size_t>(shape.tokens); };
+      const auto begin = batch.starts.begin() + static_cast<std::ptrdiff_t>(rows_of(first));
+      pass.starts.assign(begin, begin + static_cast<std::ptrdiff_t>(rows_of(size)));
+      pass.starts.resize(rows_of(per_pass), {0});
+    }
     fill(validation_, pass, false, session.config.train.micro_batches);
     validation_.batch.loss_factor = factor;
     validation_.ticket = session.executor->validate(validation_.batch);
@@ -296,6 +330,14 @@ std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
   if (!run->all_committed()) throw std::logic_error("Trainer::weights: call commit() first");
   std::map<std::size_t, std::vector<float>> by_index;  // padded as in the result
   for (const int object : session.layout.own_objects_of(static_cast<int>(unit))) {
+    if (session.layout.is_packed(static_cast<std::size_t>(object))) {
+      for (const optim::FlatParameter& parameter : session.layout.flat(static_cast<std::size_t>(object)).parameters) {
+        std::vector<float>& values = by_index[parameter.index];
+        values.resize(core::round_up(parameter.info.numel, optim::kParameterAlignment));
+        convert::BaseValues(*session.base, static_cast<int>(unit), parameter.info.name).read(0, std::span(values).first(parameter.info.numel));
+      }
+      continue;
+    }
     const std::vector<float> master = checkpoint::read_master(*session.store, session.numerics.optimizer.weights, static_cast<std::uint32_t>(object), session.store->committed_slot());
     for (const optim::FlatParameter& parameter : session.layout.flat(static_cast<std::size_t>(object)).parameters) {
       const auto first = master.begin() + static_cast<std::ptrdiff_t>(parameter.offset);

@@ -265,7 +265,7 @@ TEST(ConfigChoices, AreWrittenAsTheWordsThatTheyWereReadFrom) {
     EXPECT_FALSE(key.assign(untouched, toml::value<std::string>("nothing of the kind"))) << key.name;
     EXPECT_EQ(untouched.to_json(), Config{}.to_json());
   }
-  EXPECT_EQ(choices, 18);
+  EXPECT_EQ(choices, 20);
 }
 
 // As many words as values: the last of each has the last.

@@ -91,7 +91,7 @@ TEST(ConfigRefuses, ValueOutOfRange) {
       {"data.validation = [{ path = \"a\", weight = 0 }]", "or of tables such as"},
       {"data.validation = [{ path = \"a\", weigth = 1 }]", "or of tables such as"},
       {"data.validation_split = 1.0", ">= 0 and < 1"},
-      {"data.documents = \"packed\"", "one of auto, joined, masked, separate"},
+      {"data.documents = \"stacked\"", "one of auto, joined, masked, separate, packed"},
       {"data.order = \"random\"", "one of shuffled, sequential"},
       {"ssd.weights = [0]", "a number > 0"},
       {"placement.weights = { host = 1.1 }", "a number in 0..1"},

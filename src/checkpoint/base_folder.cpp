@@ -1,0 +1,50 @@
+#include "checkpoint/base_folder.h"
+
+#include <filesystem>
+
+#include "base/manifest.h"
+#include "greedysnake/error.h"
+#include "store/opening/locate.h"
+
+namespace gsnake::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool is_base(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::exists(folder / base::kManifestName, ignored);
+}
+
+}  // namespace
+
+BaseOfRun base_of_run(const std::string& id, const Config& config) {
+  const fs::path folder = fs::absolute(config.adapter.base).lexically_normal();
+  return {id, folder.lexically_relative(fs::absolute(config.run.dir).lexically_normal()).string()};
+}
+
+nlohmann::json to_json(const BaseOfRun& base) { return base.id.empty() ? nlohmann::json() : nlohmann::json{{"id", base.id}, {"relative", base.relative}}; }
+
+BaseOfRun base_from(const nlohmann::json& training) {
+  const auto found = training.find("base");
+  if (found == training.end() || !found->is_object()) return {};
+  return {found->value("id", ""), found->value("relative", "")};
+}
+
+std::string base_folder(const Config& config, const nlohmann::json& training) {
+  const BaseOfRun base = base_from(training);
+  if (config.adapter.base.empty() || is_base(config.adapter.base) || base.relative.empty()) return config.adapter.base;
+  const fs::path near = (fs::absolute(config.run.dir) / base.relative).lexically_normal();
+  return is_base(near) ? near.string() : config.adapter.base;
+}
+
+std::string base_folder(const Config& config) {
+  if (config.adapter.base.empty() || is_base(config.adapter.base) || !store::holds_manifest(config.run.dir)) return config.adapter.base;
+  try {
+    return base_folder(config, store::locate(config.run.dir, config.ssd.paths).manifest.training);
+  } catch (const Error&) {  // what is wrong with the run is for whoever opens it to say
+    return config.adapter.base;
+  }
+}
+
+}  // namespace gsnake::checkpoint

@@ -1,0 +1,25 @@
+// Direct preference optimization: what a head does of pairs of answers (Rafailov et al., 2023).
+#pragma once
+
+#include <torch/torch.h>
+
+#include "greedysnake/unit.h"
+#include "model/unit_ops.h"
+
+namespace gsnake::model {
+
+// Hidden states of so many rows as the labels have, and after them the reference's of the same rows: pairs, the preferred answer first. A row's log
+// probability p is that of its counted labels. A pair's loss is -log sigmoid(beta ((p - p') - (r - r'))) of model p and reference r; one without
+// any counted label counts nothing. `loss`, a double, becomes their sum times pass.scale.
+struct Preference {
+  double beta = 0.1;
+  HeadPass pass;
+};
+
+// hidden (2 x rows, tokens, hidden), labels (rows, tokens).
+void preference_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const Preference& preference, torch::Tensor& loss);
+// Gradients of the head's parameters are added to; of the hidden states that of the reference is zero. grad_hidden may be null.
+void preference_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const Preference& preference,
+                                 torch::Tensor* grad_hidden, torch::Tensor& loss);
+
+}  // namespace gsnake::model
