@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -31,6 +33,7 @@ struct Packer::State {
   std::vector<float> absmax;  // nf4: of every block so far
 
   State(Format f, std::uint64_t n, Sink s) : format(f), elements(n), sink(std::move(s)), layout(layout_of(f, n)) {
+    waiting.reserve(std::min<std::uint64_t>(n, kChunk));
     if (format == Format::nf4) absmax.reserve(layout.blocks);
   }
 
@@ -53,10 +56,9 @@ void Packer::State::check(std::span<const float> chunk) const {
   if (kernels().greatest(chunk.data(), chunk.size()) < limit) return;
   const auto bad = std::ranges::find_if(chunk, [&](float value) { return (std::bit_cast<std::uint32_t>(value) & kMagnitude) >= limit; });
   const auto element = packed + static_cast<std::uint64_t>(bad - chunk.begin());
-  throw Error(ErrorKind::input, "cannot pack a tensor as " + std::string(name_of(format)) + ": its element " + std::to_string(element) +
-                                    ", " + std::to_string(*bad) +
-                                    (std::isfinite(*bad) ? ", is beyond what bf16 holds" : ", is not finite") +
-                                    "; check the file or run that it came from");
+  throw Error(ErrorKind::input,
+              fmt::format("cannot pack a tensor as {}: its element {}, {}, {}; check the file or run that it came from", name_of(format),
+                          element, *bad, std::isfinite(*bad) ? "is beyond what bf16 holds" : "is not finite"));
 }
 
 // A whole chunk, or the tensor's last elements.
@@ -107,12 +109,18 @@ void Packer::State::pack_blocks(std::span<const float> chunk) {
 // The sections behind the codes.
 void Packer::State::finish_nf4() {
   std::vector<float> second{mean_of(absmax)};
-  codes.resize(absmax.size());
+  codes.clear();
+  std::uint64_t sent = 0;
   for (std::size_t at = 0; at < absmax.size(); at += kSecondBlock) {
     const auto some = std::span(absmax).subspan(at, std::min(kSecondBlock, absmax.size() - at));
-    second.push_back(quantise_absmax(some, second.front(), reinterpret_cast<std::uint8_t*>(codes.data()) + at));
+    codes.resize(codes.size() + some.size());
+    auto* to = reinterpret_cast<std::uint8_t*>(codes.data()) + (at - sent);
+    second.push_back(quantise_absmax(some, second.front(), to));
+    if (codes.size() < kChunk && at + some.size() < absmax.size()) continue;
+    send(layout.scales + sent, codes);
+    sent += codes.size();
+    codes.clear();
   }
-  send(layout.scales, codes);
   send(layout.second, std::as_bytes(std::span(second)));
 }
 
