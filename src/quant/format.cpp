@@ -72,8 +72,8 @@ void unpack_blocks(Format format, const std::byte* packed, std::uint64_t element
 template <class Out>
 void dequantise_any(Format format, const std::byte* packed, std::uint64_t elements, std::uint64_t first, std::span<Out> out) {
   if (first > elements || out.size() > elements - first) {
-    throw Error(ErrorKind::usage, "cannot dequantise elements " + std::to_string(first) + " to " + std::to_string(first + out.size()) +
-                                      " of a packed tensor: it has " + std::to_string(elements));
+    throw Error(ErrorKind::usage, "cannot dequantise " + std::to_string(out.size()) + " elements from element " + std::to_string(first) +
+                                      " on: the packed tensor has " + std::to_string(elements) + "; ask for less");
   }
   constexpr Format kSame = std::is_same_v<Out, float> ? Format::fp32 : Format::bf16;
   if (out.empty()) return;
