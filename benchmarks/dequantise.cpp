@@ -27,7 +27,7 @@ namespace {
 
 using quant::Format;
 
-constexpr std::size_t kPiece = 256 * 1024;  // elements of one call
+constexpr std::size_t kPiece = std::size_t{256} * 1024;  // elements of one call
 constexpr std::size_t kHugePage = 2U << 20U;
 
 struct Options {

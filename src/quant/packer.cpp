@@ -17,7 +17,7 @@
 namespace gsnake::quant {
 namespace {
 
-constexpr std::size_t kChunk = 128 * 1024;  // elements packed at once
+constexpr std::size_t kChunk = std::size_t{128} * 1024;  // elements packed at once
 static_assert(kChunk % (kBlock * kSecondBlock) == 0);
 
 }  // namespace
