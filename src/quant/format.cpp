@@ -48,7 +48,7 @@ void unpack_blocks(Format format, const std::byte* packed, std::uint64_t element
   const Layout layout = layout_of(format, elements);
   const UnpackBlocks<Out> unpack = unpacker<Out>(format);
   const std::uint64_t code_bytes = layout.codes_of(layout.block);
-  std::array<float, kBatch> scales;
+  std::array<float, kBatch> scales{};
   while (!out.empty()) {
     const std::uint64_t block = first / layout.block;
     const std::uint64_t skipped = first % layout.block;
@@ -59,7 +59,7 @@ void unpack_blocks(Format format, const std::byte* packed, std::uint64_t element
     if (skipped == 0 && whole != 0) {
       unpack(packed + block * code_bytes, scales.data(), blocks, out.data());
     } else {
-      std::array<Out, kBlock> one;
+      std::array<Out, kBlock> one{};
       unpack(packed + block * code_bytes, scales.data(), 1, one.data());
       done = std::min<std::size_t>(out.size(), layout.block - skipped);
       std::copy_n(one.data() + skipped, done, out.data());
@@ -72,8 +72,8 @@ void unpack_blocks(Format format, const std::byte* packed, std::uint64_t element
 template <class Out>
 void dequantise_any(Format format, const std::byte* packed, std::uint64_t elements, std::uint64_t first, std::span<Out> out) {
   if (first > elements || out.size() > elements - first) {
-    throw Error(ErrorKind::usage, "cannot dequantise elements " + std::to_string(first) + " to " + std::to_string(first + out.size()) +
-                                      " of a packed tensor: it has " + std::to_string(elements));
+    throw Error(ErrorKind::usage, "cannot dequantise " + std::to_string(out.size()) + " elements from element " + std::to_string(first) +
+                                      " on: the packed tensor has " + std::to_string(elements) + "; ask for less");
   }
   constexpr Format kSame = std::is_same_v<Out, float> ? Format::fp32 : Format::bf16;
   if (out.empty()) return;

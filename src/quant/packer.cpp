@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -15,7 +17,7 @@
 namespace gsnake::quant {
 namespace {
 
-constexpr std::size_t kChunk = 128 * 1024;  // elements packed at once
+constexpr std::size_t kChunk = std::size_t{128} * 1024;  // elements packed at once
 static_assert(kChunk % (kBlock * kSecondBlock) == 0);
 
 }  // namespace
@@ -33,6 +35,7 @@ struct Packer::State {
   std::vector<float> second;
 
   State(Format f, std::uint64_t n, Sink s) : format(f), elements(n), sink(std::move(s)), layout(layout_of(f, n)) {
+    waiting.reserve(std::min<std::uint64_t>(n, kChunk));
     if (format == Format::nf4) absmax.reserve(layout.blocks);
   }
 
@@ -55,10 +58,9 @@ void Packer::State::check(std::span<const float> chunk) const {
   if (kernels().greatest(chunk.data(), chunk.size()) < limit) return;
   const auto bad = std::ranges::find_if(chunk, [&](float value) { return (std::bit_cast<std::uint32_t>(value) & kMagnitude) >= limit; });
   const auto element = packed + static_cast<std::uint64_t>(bad - chunk.begin());
-  throw Error(ErrorKind::input, "cannot pack a tensor as " + std::string(name_of(format)) + ": its element " + std::to_string(element) +
-                                    ", " + std::to_string(*bad) +
-                                    (std::isfinite(*bad) ? ", is beyond what bf16 holds" : ", is not finite") +
-                                    "; check the file or run that it came from");
+  throw Error(ErrorKind::input,
+              fmt::format("cannot pack a tensor as {}: its element {}, {}, {}; check the file or run that it came from", name_of(format),
+                          element, *bad, std::isfinite(*bad) ? "is beyond what bf16 holds" : "is not finite"));
 }
 
 // A whole chunk, or the tensor's last elements.

@@ -24,6 +24,9 @@ struct Case {
 
 struct Fixtures {
   std::vector<float> map;
+  std::vector<float> numbers;  // in groups of 256
+  std::vector<std::byte> number_codes;
+  std::vector<float> number_groups;
   std::vector<Case> cases;
 };
 
@@ -58,6 +61,10 @@ const Fixtures& fixtures() {
     if (reader.text(8) != "NF4FIX01") throw std::runtime_error("fixtures/nf4.bin is of another kind");
     Fixtures read;
     read.map = reader.array<float>(256);
+    const std::uint32_t number_groups = reader.number();
+    read.numbers = reader.array<float>(std::size_t{256} * number_groups);
+    read.number_codes = reader.array<std::byte>(read.numbers.size());
+    read.number_groups = reader.array<float>(number_groups);
     for (std::uint32_t left = reader.number(); left > 0; --left) {
       Case one;
       one.name = reader.text(reader.number());
@@ -102,20 +109,27 @@ class Bitsandbytes : public EveryTarget {};
 
 TEST(BitsandbytesTables, TheDynamicMapIsItsOwn) {
   EXPECT_TRUE(same_bits(fixtures().map, std::vector<float>(kDynamicMap.begin(), kDynamicMap.end())));
-  EXPECT_EQ(fixtures().cases.size(), 18U);
+  EXPECT_EQ(fixtures().cases.size(), 23U);
+}
+
+void expect_quantised(std::span<const float> absmax, float offset, const std::vector<std::byte>& codes, const std::vector<float>& groups) {
+  std::vector<std::byte> our_codes(absmax.size());
+  std::vector<float> our_groups;
+  for (std::size_t at = 0; at < absmax.size(); at += 256) {
+    const auto some = absmax.subspan(at, std::min<std::size_t>(256, absmax.size() - at));
+    our_groups.push_back(quantise_absmax(some, offset, reinterpret_cast<std::uint8_t*>(our_codes.data()) + at));
+  }
+  EXPECT_TRUE(same_bits(our_groups, groups));
+  for (std::size_t i = 0; i < codes.size(); ++i) EXPECT_EQ(our_codes[i], codes[i]) << i << ": " << absmax[i];
 }
 
 TEST(BitsandbytesTables, BlocksScalesAreQuantisedAlikeForTheSameOffset) {
   for (const Case& one : fixtures().cases) {
-    std::vector<std::byte> codes(one.absmax.size());
-    std::vector<float> groups;
-    for (std::size_t at = 0; at < one.absmax.size(); at += 256) {
-      const auto some = std::span(one.absmax).subspan(at, std::min<std::size_t>(256, one.absmax.size() - at));
-      groups.push_back(quantise_absmax(some, one.offset, reinterpret_cast<std::uint8_t*>(codes.data()) + at));
-    }
-    EXPECT_TRUE(same_bits(groups, one.groups)) << one.name;
-    EXPECT_TRUE(same_bits(codes, one.absmax_codes)) << one.name;
+    SCOPED_TRACE(one.name);
+    expect_quantised(one.absmax, one.offset, one.absmax_codes, one.groups);
   }
+  ASSERT_EQ(fixtures().number_groups.size(), 13U);
+  expect_quantised(fixtures().numbers, 0.0F, fixtures().number_codes, fixtures().number_groups);
 }
 
 TEST_P(Bitsandbytes, ItsPackedTensorsReadBackToItsValues) {

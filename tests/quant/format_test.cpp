@@ -192,6 +192,15 @@ TEST_P(Formats, Mxfp4RoundsToTheNearestE2m1OfAPowerOfTwo) {
   }
 }
 
+TEST_P(Formats, Mxfp4ScalesByThePowerOfTwoOfEveryAbsmax) {
+  for (int exponent = -149; exponent <= 127; ++exponent) {
+    const std::array values{std::ldexp(1.0F, exponent), 0.0F};
+    const auto packed = pack(Format::mxfp4, values);
+    EXPECT_EQ(static_cast<int>(packed[64]), std::max(exponent - 2 + 127, 0)) << exponent;
+    EXPECT_EQ(unpack<float>(Format::mxfp4, packed, 2)[0], exponent >= -128 ? values[0] : 0.0F) << exponent;
+  }
+}
+
 // 2^127 is the greatest scale and 255 stands for no number: what other programs wrote is read by the format's rules.
 TEST_P(Formats, Mxfp4ReadsEveryScale) {
   for (int exponent = 0; exponent < 256; ++exponent) {

@@ -82,6 +82,14 @@ TEST(Packer, KeepsZerosZero) {
   EXPECT_TRUE(pack(Format::nf4, {}).empty());
 }
 
+// More blocks than are held back at once: every one has a scale of its own.
+TEST(Packer, Nf4ScalesOfALongTensorGoToTheirBlocks) {
+  std::vector<float> values(64 * (131072 + 300) + 5);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(1 + i / 64 % 7);
+  const auto read = unpack<float>(Format::nf4, pack(Format::nf4, values), values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(read[i], values[i], 0.03F) << i;
+}
+
 TEST(Packer, RefusesWhatIsNotFiniteAndNamesTheElement) {
   for (const Format format : kFormats) {
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
