@@ -16,8 +16,8 @@ from driver import Driver, by_step
 LOSS = 1e-6  # relative, each step; 2e-7
 DPO_LOSS = 1e-5  # the same; 9e-7: differences of sums over answers
 NORM = 1e-5  # of the gradient, the same; 1e-6
-UPDATE = 5e-4  # of each tensor's change, by the norm; 7e-5
-MERGED = 1e-6  # of each tensor's largest element; 1e-7
+UPDATE = 5e-4  # of each tensor's change, by the norm; 1e-4
+MERGED = 1e-6  # of each tensor's largest element; 2e-7
 SIZE = adapters.FULL
 
 torch.set_num_threads(1)
