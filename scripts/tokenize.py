@@ -2,7 +2,11 @@
 
   tokenize --tokenizer T FILE.txt...                     FILE.bin and FILE.idx: Megatron, a document a file
   tokenize --tokenizer T FILE.jsonl...                   lines {"text": ...}: FILE.bin and FILE.idx, a document a line;
-                                                         {"prompt": ..., "completion": ...}: FILE.tokens.jsonl, completions counted
+                                                         others: FILE.tokens.jsonl, an example a line, of which the answers count:
+                                                         {"prompt": ..., "completion": ...}, text or lists of messages;
+                                                         {"messages": [{"role", "content"}, ...]}, with the model's chat template;
+                                                         {"conversations": [{"from", "value"}, ...]}, ShareGPT's; Alpaca's
+                                                         {"instruction", "input", "output"}; {"prompt", "chosen", "rejected"}, preference pairs
   tokenize --tokenizer T --text "some text"              its ids, for gsnake generate --prompt-tokens
   tokenize --tokenizer T --decode 1,2,3                  the text of ids
 
@@ -32,7 +36,9 @@ from tokenize_text import outputs
 from tokenize_text.convert import Converter
 from tokenize_text.cuts import Cutter
 from tokenize_text.errors import Refusal, printable
+from tokenize_text.lines import KINDS
 from tokenize_text.progress import Progress
+from tokenize_text.templates import Model
 
 
 def load(path):
@@ -119,7 +125,10 @@ def convert(converter, paths):
 def parse():
     parser = argparse.ArgumentParser(prog="tokenize", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokenizer", required=True, help="a tokenizer.json of Hugging Face's")
-    parser.add_argument("--separator", metavar="TOKEN", help="token that ends each document and completion, such as <|endoftext|>")
+    parser.add_argument("--separator", metavar="TOKEN", help="token that ends each document and completion, such as <|endoftext|>; without it, eos_token of a"
+                        " tokenizer_config.json beside the tokenizer ends completions that are text")
+    parser.add_argument("--kind", choices=KINDS, help="what lines of .jsonl are, whatever else they have in them")
+    parser.add_argument("--template", metavar="FILE", help="a chat template, in place of the one beside the tokenizer (chat_template.jinja, tokenizer_config.json)")
     parser.add_argument("--text", help="print the ids of this text")
     parser.add_argument("--decode", metavar="IDS", help="print the text of these ids")
     parser.add_argument("files", nargs="*")
@@ -140,7 +149,8 @@ def main(signals):
     elif arguments.decode is not None:
         say(decoded(tokenizer, arguments))
     if arguments.files:
-        convert(Converter(tokenizer, Cutter(tokenizer, json.loads(tokenizer.to_str())), separator, signals), arguments.files)
+        cutter, model = Cutter(tokenizer, json.loads(tokenizer.to_str())), Model(arguments.tokenizer, arguments.template)
+        convert(Converter(tokenizer, cutter, separator, signals, model, arguments.kind and KINDS[arguments.kind]), arguments.files)
 
 
 def run(signals):

@@ -14,7 +14,7 @@ def batches(pieces):
     batch, size = [], 0
     for piece in pieces:
         batch.append(piece)
-        size += len(piece.text)
+        size += len(piece.text) * (1 if piece.spans is None else 4)  # its places take memory too
         if size >= BATCH or len(batch) >= PIECES:
             yield batch
             batch, size = [], 0
@@ -22,13 +22,27 @@ def batches(pieces):
         yield batch
 
 
+def mask_of(offsets, spans):
+    """1 for each token that has a character of a span; both ascend."""
+    mask, at = [], 0
+    for begin, end in offsets:
+        while at < len(spans) and spans[at][1] <= begin:
+            at += 1
+        mask.append(int(at < len(spans) and spans[at][0] < end))
+    return mask
+
+
 def encode(tokenizer, pieces, width, wake=lambda: None):
     """(piece, its ids as an array of `width`) for each of `pieces`. `wake` is called while it waits."""
 
     def ids_of(batch):
-        encodings = tokenizer.encode_batch_fast([piece.text for piece in batch], add_special_tokens=False)
-        for piece in batch:
+        places = any(piece.spans is not None for piece in batch)
+        call = tokenizer.encode_batch if places else tokenizer.encode_batch_fast
+        encodings = call([piece.text for piece in batch], add_special_tokens=False)
+        for piece, encoding in zip(batch, encodings):
             piece.text = ""
+            if piece.spans is not None:
+                piece.mask = mask_of(encoding.offsets, piece.spans)
         encodings.reverse()
         return [array.array(width, encodings.pop().ids) for _ in batch]
 

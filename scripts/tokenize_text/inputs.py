@@ -5,20 +5,23 @@ import os
 from dataclasses import dataclass
 
 from tokenize_text.errors import Refusal
+from tokenize_text.lines import DOCUMENTS, EXAMPLES, LAST, Reader  # EXAMPLES for others
 
 BLOCK = 1 << 20  # bytes that are read at once
 MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
-DOCUMENTS, EXAMPLES = ("text",), ("prompt", "completion")
 
 
 @dataclass
 class Piece:
-    """Part of a text. `key` says of which; `ends` is set on its last. `read` is how many bytes of the file have been read for it."""
+    """Part of a text. `key` says of which; `ends` is set on its last. `read` is how many bytes of the file have been read for it. `spans`, as a line's part has
+    them: then it is the whole text, and `mask` comes to have a 1 for each token that counts and a 0 for each other."""
     text: str
     key: str
     ends: bool
     read: int
     line: int
+    spans: list = None
+    mask: list = None
 
 
 @dataclass
@@ -126,65 +129,39 @@ def parse(path, number, line, offset):
         raise Refusal(f"{path}, line {number}: {error}") from None
 
 
-def form_of(path, number, value):
-    for form in (DOCUMENTS, EXAMPLES):
-        if all(key in value for key in form):
-            return form
-    raise Refusal(f'{path}, line {number}: it has neither "text" nor "prompt" and "completion"')
-
-
-def checked(path, number, value, key, form, first):
-    if key not in value:
-        raise Refusal(f'{path}, line {number}: it has no "{key}"; all lines must have what line {first} has')
-    text = value[key]
-    if not isinstance(text, str):
-        kind = {type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "an object"}[type(text)]
-        raise Refusal(f'{path}, line {number}: its "{key}" is {kind}, not text')
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise Refusal(f'{path}, line {number}: its "{key}" has half of a surrogate pair (\\u{ord(text[error.start]):04x}) as character'
-                      f" {error.start + 1}, which is no text") from None
-    return text
-
-
-def jsonl_pieces(path, cutter, size, form=None):
-    """A line has a text, or a prompt and a completion; all have what the first one has, or `form`."""
+def jsonl_pieces(path, cutter, size, reader):
     file, offset = open_text(path)
-    first = 1
     with file:
         for number, line in enumerate(file, 1):
             begin, offset = offset, offset + len(line)
             if not line.strip():
                 continue
-            value = parse(path, number, line, begin)
-            if not isinstance(value, dict):
-                raise Refusal(f'{path}, line {number}: it is no JSON object; it must be {{"text": ...}} or {{"prompt": ..., "completion": ...}}')
-            if form is None:
-                form, first = form_of(path, number, value), number
-            texts = [checked(path, number, value, key, form, first) for key in form]
-            for key, text in zip(form, texts):
-                for piece, ends in pieces_of(text, cutter, size):
-                    yield Piece(piece, key, ends, offset, number)
+            for part in reader.parts(number, parse(path, number, line, begin)):
+                if part.spans is not None:
+                    yield Piece(part.text, part.key, True, offset, number, part.spans)
+                    continue
+                for piece, ends in pieces_of(part.text, cutter, size):
+                    yield Piece(piece, part.key, ends, offset, number)
 
 
-def pieces(path, cutter, size, form=None):
-    return jsonl_pieces(path, cutter, size, form) if is_jsonl(path) else text_pieces(path, cutter, size)
+def pieces(path, cutter, size, form=None, template=None):
+    """`form` None: that of the first line. `template` is called for the chat template when a line needs it."""
+    return jsonl_pieces(path, cutter, size, Reader(path, form, template)) if is_jsonl(path) else text_pieces(path, cutter, size)
 
 
-def check(path, cutter, size, has_separator, progress):
-    """Reads the file to its end and refuses what is wrong with it."""
+def check(path, cutter, size, has_ending, progress, form=None, template=None):
+    """Reads the file to its end and refuses what is wrong with it. `has_ending`: a token is put behind each completion."""
     source, has_text = Source(path, DOCUMENTS, os.path.getsize(path)), False
-    for piece in pieces(path, cutter, size):
+    reader = Reader(path, form, template)
+    for piece in jsonl_pieces(path, cutter, size, reader) if is_jsonl(path) else text_pieces(path, cutter, size):
         progress.show(piece.read)
         has_text = has_text or piece.text != ""
         if len(piece.text) * 4 > source.largest:
             source.largest = max(source.largest, len(piece.text.encode()))
-        if piece.key == "completion":
-            source.form = EXAMPLES
-            if piece.text == "" and not has_separator:
-                raise Refusal(f'{path}, line {piece.line}: its "completion" is empty, so that no token of it counts; leave the line out, or give'
-                              " --separator")
+        if piece.text == "" and piece.key in (*LAST, "chosen") and not has_ending:
+            raise Refusal(f'{path}, line {piece.line}: its "{reader.name(piece.key)}" is empty, so that no token of it counts; leave the line out, or give'
+                          " --separator")
     if not has_text:
         raise Refusal(f"{path}: it has no text")
+    source.form = reader.form or DOCUMENTS
     return source
