@@ -39,7 +39,7 @@ class MapAudit {
     for (int object = 0; object < objects; ++object) {
       const Object& o = map_.problem.object(object);
       const Range own = o.range();
-      const std::uint64_t most = o.packed() ? map_.problem.chunk_elements * kGradientBytes : map_.problem.chunk_elements;
+      const std::uint64_t most = o.packed() ? std::max(map_.problem.chunk_elements * kGradientBytes, kPackedGrain) : map_.problem.chunk_elements;
       std::uint64_t next = own.begin;
       require(map_.first_chunk[static_cast<std::size_t>(object)] == static_cast<int>(c),
               "first_chunk is wrong for object " + std::to_string(object));
@@ -59,16 +59,25 @@ class MapAudit {
     const Object& object = map_.object_of(chunk);
     const std::string name = "chunk " + std::to_string(c);
     check_part(chunk, chunk.weight_home, chunk.weight_tier, chunk.weight_extent, object.cell_bytes(), name + "'s weights");
+    check_kind(chunk, chunk.weight_extent, object.packed() ? ExtentKind::base : ExtentKind::weights, name + "'s weights");
     for (std::size_t k = 0; k < object.state_bytes.size(); ++k) {
       check_part(chunk, chunk.state_home[k], chunk.state_tier, chunk.state_extent[k], object.state_bytes[k], name + "'s state");
+      check_kind(chunk, chunk.state_extent[k], object.state_kind(k), name + "'s state");
     }
     check_gradients(chunk, name);
   }
 
-  // Of `width` bytes a cell. Extents hold what is owned of an object and nothing before it.
+  // Of `width` bytes a cell. Extents hold what is owned of an object and nothing before it, but for those of a base, which has all of it.
   void check_part(const Chunk& chunk, int home, Tier tier, int extent, std::uint64_t width, const std::string& what) {
     check_home(home, tier, chunk.cells * width, what);
-    check_extent(extent, (chunk.begin - map_.object_of(chunk).range().begin) * width, chunk.cells * width, what);
+    const std::uint64_t before = map_.object_of(chunk).packed() ? 0 : map_.object_of(chunk).range().begin;
+    check_extent(extent, (chunk.begin - before) * width, chunk.cells * width, what);
+  }
+
+  void check_kind(const Chunk& chunk, int extent, ExtentKind kind, const std::string& what) {
+    if (extent < 0 || extent >= static_cast<int>(map_.extents.size())) return;  // it is said already that there is none
+    const Extent& e = map_.extents[static_cast<std::size_t>(extent)];
+    require(e.kind == kind && e.object == static_cast<std::uint32_t>(chunk.object), what + " has an extent of another kind or object");
   }
 
   void check_gradients(const Chunk& chunk, const std::string& name) {

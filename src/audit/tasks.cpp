@@ -234,7 +234,10 @@ class TaskAudit {
     require(where(access->resource) == expected.where, id, "uses a resource of the wrong space");
     const std::uint64_t size = size_of(access->resource);
     require(access->offset <= size && expected.bytes <= size - access->offset, id, "reaches beyond its buffer");
-    if (expected.where == Where::extent) require(access->offset == 0 && expected.bytes == size, id, "moves a part of an extent");
+    if (expected.where != Where::extent) return;
+    require(access->offset == 0 && expected.bytes == size, id, "moves a part of an extent");
+    const ExtentKind kind = map_.extents[static_cast<std::size_t>(access->resource) - map_.buffers.size()].kind;
+    require(access->mode == Mode::read || kind != ExtentKind::base, id, "writes to a base");
   }
 
   const Map& map_;

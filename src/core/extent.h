@@ -8,12 +8,15 @@
 namespace gsnake::core {
 
 // Weights, what the fp32 master is beside them, and moments are state. Gradients (those that wait for the delayed part) and activations
-// (checkpoints and their gradients) are scratch: no meaning after the run. Tables of checksums hold these numbers.
-enum class ExtentKind : std::uint8_t { weights, moment1, moment2, gradients, activations, master };
-inline constexpr int kExtentKindCount = 6;
-inline constexpr std::array<const char*, kExtentKindCount> kExtentKindNames{"weights", "moment1", "moment2", "gradients", "activations", "master"};
+// (checkpoints and their gradients) are scratch: no meaning after the run. A base is neither: packed weights in a file that many runs read and
+// none writes. Tables of checksums hold these numbers.
+enum class ExtentKind : std::uint8_t { weights, moment1, moment2, gradients, activations, master, base };
+inline constexpr int kExtentKindCount = 7;
+inline constexpr std::array<const char*, kExtentKindCount> kExtentKindNames{"weights",     "moment1", "moment2", "gradients",
+                                                                           "activations", "master",  "base"};
 
-[[nodiscard]] constexpr bool is_state(ExtentKind kind) noexcept { return kind != ExtentKind::gradients && kind != ExtentKind::activations; }
+[[nodiscard]] constexpr bool is_scratch(ExtentKind kind) noexcept { return kind == ExtentKind::gradients || kind == ExtentKind::activations; }
+[[nodiscard]] constexpr bool is_state(ExtentKind kind) noexcept { return !is_scratch(kind) && kind != ExtentKind::base; }
 [[nodiscard]] constexpr std::size_t index_of(ExtentKind kind) noexcept { return static_cast<std::size_t>(kind); }
 
 // Every extent starts and ends on a multiple of this many bytes, whatever the file system asks for (at most this).
@@ -33,5 +36,6 @@ struct Extent {
 };
 
 [[nodiscard]] constexpr bool is_state(const Extent& extent) noexcept { return is_state(extent.kind); }
+[[nodiscard]] constexpr bool is_scratch(const Extent& extent) noexcept { return is_scratch(extent.kind); }
 
 }  // namespace gsnake::core

@@ -8,6 +8,7 @@
 #include "core/topology.h"
 #include "device/device.h"
 #include "greedysnake/results.h"
+#include "runtime/base_hashes.h"
 #include "runtime/commit_lane.h"
 #include "runtime/device_lane.h"
 #include "runtime/lane.h"
@@ -28,7 +29,8 @@ struct ExecutorOptions {
   StepCounters counters;                                 // of the steps before
   Collective* collective = nullptr;                      // borrowed; for programs with tasks on the collective lane
   Committer* committer = nullptr;                        // borrowed; for a problem whose steps can be committed
-  bool verify_reads = true;                              // against the checksums in slots()
+  bool verify_reads = true;                              // against the checksums in slots() and, of what is in a base, base_hashes
+  BaseHashes base_hashes;                                // where objects are packed and reads are verified
   bool hash_writes = true;                               // into slots(), of scratch where reads are verified; false only to measure what it costs
 };
 
@@ -95,6 +97,7 @@ class Executor final : private TaskSink {
   [[nodiscard]] std::optional<InHand> oldest_in_hand() const;
   [[nodiscard]] LaneRunner& lane(Lane lane) { return *lanes_[static_cast<std::size_t>(lane)]; }
   void check_options() const;
+  void check_base(const store::Store& store) const;
   void make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend);
   void make_device_lanes(device::Device& device, ComputeBackend& backend);
   void prepare_graphs();

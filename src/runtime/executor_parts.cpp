@@ -37,6 +37,7 @@ Executor::Executor(const schedule::Program& program, device::Device& device, sto
   outcome_of(-1).verdict.after = options_.counters;
   outcome_of(-1).what.unsaved = false;
   check_options();
+  check_base(store);
   prepare_graphs();
   make_lanes(device, store, backend);
 }
@@ -54,6 +55,22 @@ void Executor::check_options() const {
   }
 }
 
+void Executor::check_base(const store::Store& store) const {
+  const schedule::Problem& problem = program_.map.problem;
+  for (std::size_t i = 0; i < problem.objects.size(); ++i) {
+    if (!problem.objects[i].packed()) continue;
+    if (store.base_bytes(static_cast<std::uint32_t>(i)) != problem.objects[i].cells()) {
+      throw std::logic_error("executor: an object is packed, but the store has no base of it");
+    }
+    if (!options_.verify_reads) continue;
+    const BaseHashes& hashes = options_.base_hashes;
+    const std::uint64_t first = i < hashes.first_block.size() ? hashes.first_block[i] : hashes.blocks.size();
+    if (first > hashes.blocks.size() || hashes.blocks.size() - first < problem.objects[i].cells() / core::kBaseBlockBytes) {
+      throw std::logic_error("executor: a base is verified without all of its hashes");
+    }
+  }
+}
+
 void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBackend& backend) {
   const auto rate = [&](Lane lane) { return options_.emulated_rates[static_cast<std::size_t>(lane)]; };
   const std::size_t most_ready = 2 * most_tasks(program_);
@@ -61,8 +78,9 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
   TaskSink& sink = *this;
   make_device_lanes(device, backend);
   for (Lane lane : {Lane::ssd_read, Lane::ssd_write}) {
-    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(SsdLane::Options{lane, rate(lane), schedule::kSsdTasksInFlight, most_ready, options_.verify_reads && options_.hash_writes, options_.hash_writes}, program_.map, store,
-                                                                       slots_, memory_, sink);
+    const bool verify = options_.verify_reads && options_.hash_writes;
+    const SsdLane::Options own{lane, rate(lane), schedule::kSsdTasksInFlight, most_ready, verify, options_.hash_writes, options_.base_hashes};
+    lanes_[static_cast<std::size_t>(lane)] = std::make_unique<SsdLane>(own, program_.map, store, slots_, memory_, sink);
   }
   if (options_.committer != nullptr) {
     const auto carry_out = [this](Flight& flight, TaskId task) { commit(flight, task); };

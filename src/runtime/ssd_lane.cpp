@@ -139,7 +139,7 @@ void SsdLane::begin(Operation& operation) {
   clock_.enter(now);
   flight.times[static_cast<std::size_t>(operation.task)].begin_ns = now;
   operation.due_ns = throttle_.occupy(now, static_cast<double>(task.bytes));
-  const schedule::Extent& extent = map_.extents[static_cast<std::size_t>(operation.extent)];
+  const schedule::Extent& extent = extent_of(operation);
   if (!reads && hashed(extent)) operation.checksum = store::checksum_of({operation.data, extent.bytes});
   operation.count = store_.plan(reads ? io::Direction::read : io::Direction::write, extent, operation.slot, operation.data, nullptr, operation.requests);
   for (std::size_t i = 0; i < operation.count; ++i) {
@@ -172,7 +172,7 @@ void SsdLane::Part::on_complete(std::error_code error) noexcept {
 }
 
 std::string SsdLane::name_of(const Operation& operation) const {
-  const schedule::Extent& extent = map_.extents[static_cast<std::size_t>(operation.extent)];
+  const schedule::Extent& extent = extent_of(operation);
   return fmt::format("{} of object {}", core::kExtentKindNames[core::index_of(extent.kind)], extent.object);
 }
 
@@ -193,19 +193,39 @@ void SsdLane::report(const Operation& operation, std::size_t part, std::error_co
 bool SsdLane::hashed(const schedule::Extent& extent) const { return options_.hash && (is_state(extent) || options_.verify); }
 
 bool SsdLane::to_be_verified(const Operation& operation) const {
-  return options_.verify && options_.lane == Lane::ssd_read && hashed(map_.extents[static_cast<std::size_t>(operation.extent)]) &&
-         slots_.checksum(operation.extent, operation.slot).known;
+  if (!options_.verify || options_.lane != Lane::ssd_read) return false;
+  const schedule::Extent& extent = extent_of(operation);
+  return extent.kind == core::ExtentKind::base || (hashed(extent) && slots_.checksum(operation.extent, operation.slot).known);
 }
 
 void SsdLane::verify(const Operation& operation) noexcept {
   if (!to_be_verified(operation) || sink_.poisoned()) return;
-  const std::uint64_t expected = slots_.checksum(operation.extent, operation.slot).value;
-  const std::uint64_t found = store::checksum_of({operation.data, map_.extents[static_cast<std::size_t>(operation.extent)].bytes});
-  if (found == expected) return;
   try {
-    fail_verification(operation, expected, found);
+    extent_of(operation).kind == core::ExtentKind::base ? check_base(operation) : check_written(operation);
   } catch (...) {
     sink_.fail(std::current_exception());
+  }
+}
+
+void SsdLane::check_written(const Operation& operation) const {
+  const std::uint64_t expected = slots_.checksum(operation.extent, operation.slot).value;
+  const std::uint64_t found = store::checksum_of({operation.data, extent_of(operation).bytes});
+  if (found != expected) fail_verification(operation, expected, found);
+}
+
+void SsdLane::check_base(const Operation& operation) const {
+  constexpr std::uint64_t kBlock = core::kBaseBlockBytes;
+  const schedule::Extent& extent = extent_of(operation);
+  const std::uint64_t first = options_.base.first_block[extent.object] + extent.offset / kBlock;
+  for (std::uint64_t i = 0; i < extent.bytes / kBlock; ++i) {
+    const std::uint64_t expected = options_.base.blocks[first + i];
+    const std::uint64_t found = store::checksum_of({operation.data + i * kBlock, kBlock});
+    if (found == expected) continue;
+    const io::Request& request = operation.requests.front();
+    throw Error(ErrorKind::storage,
+                fmt::format("cannot use {} B at offset {} of {} ({}): their hash is {:016x} and not {:016x}; the base is damaged: make it again with "
+                            "gsnake quantize, or copy it anew",
+                            kBlock, request.offset + i * kBlock, store_.path_of(request.file), name_of(operation), found, expected));
   }
 }
 

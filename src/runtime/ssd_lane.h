@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "runtime/base_hashes.h"
 #include "runtime/lane.h"
 #include "runtime/places.h"
 #include "runtime/slot_table.h"
@@ -22,6 +23,7 @@ class SsdLane final : public LaneRunner {
     std::size_t most_ready = 0;      // tasks that can be ready at once
     bool verify = true;              // reads against the checksums of what was written
     bool hash = true;                // writes
+    BaseHashes base = {};            // what reads of a base are verified against
   };
   SsdLane(const Options& options, const schedule::Map& map, store::Store& store, SlotTable& slots, const MemoryImage& memory, TaskSink& sink);
   ~SsdLane() override { stop(); }
@@ -63,6 +65,8 @@ class SsdLane final : public LaneRunner {
   [[nodiscard]] bool to_be_verified(const Operation& operation) const;
   [[nodiscard]] bool hashed(const schedule::Extent& extent) const;
   void verify(const Operation& operation) noexcept;
+  void check_written(const Operation& operation) const;
+  void check_base(const Operation& operation) const;
   [[noreturn]] void fail_verification(const Operation& operation, std::uint64_t expected, std::uint64_t found) const;
   void submit(Operation& operation);
   void arrived(Operation& operation) noexcept;
@@ -70,6 +74,9 @@ class SsdLane final : public LaneRunner {
   void report(const Operation& operation, std::size_t part, std::error_code error) noexcept;
   [[nodiscard]] std::string pending_file(const Operation& operation) const;
   [[nodiscard]] std::string name_of(const Operation& operation) const;
+  [[nodiscard]] const schedule::Extent& extent_of(const Operation& operation) const {
+    return map_.extents[static_cast<std::size_t>(operation.extent)];
+  }
 
   const Options options_;
   const schedule::Map& map_;

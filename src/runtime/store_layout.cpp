@@ -12,8 +12,7 @@ store::KindLayout& kind_of(store::Layout& layout, core::ExtentKind kind) { retur
 // Cells of the range that are no padding.
 std::uint64_t logical_cells(const schedule::Object& object) {
   const schedule::Range range = object.range();
-  const std::uint64_t all = object.packed() ? object.packed_bytes : object.elements;
-  return std::min(range.cells, all - std::min(all, range.begin));
+  return std::min(range.cells, object.elements - std::min(object.elements, range.begin));
 }
 
 void put(store::KindLayout& kind, std::size_t object, std::uint64_t logical_bytes, std::uint64_t padded_bytes) {
@@ -25,9 +24,9 @@ void add_object(store::Layout& layout, std::size_t index, const schedule::Object
   const auto add = [&](core::ExtentKind kind, std::uint64_t width) {
     put(kind_of(layout, kind), index, logical_cells(object) * width, object.range().cells * width);
   };
-  add(core::ExtentKind::weights, object.cell_bytes());
+  if (!object.packed()) add(core::ExtentKind::weights, object.cell_bytes());
   for (std::size_t k = 0; k < object.state_bytes.size(); ++k) add(object.state_kind(k), object.state_bytes[k]);
-  if (!object.trained) kind_of(layout, core::ExtentKind::weights).frozen.push_back(static_cast<std::uint32_t>(index));
+  if (!object.trained && !object.packed()) kind_of(layout, core::ExtentKind::weights).frozen.push_back(static_cast<std::uint32_t>(index));
 }
 
 void add_scratch(store::Layout& layout, const core::Extent& extent) {
@@ -59,7 +58,7 @@ store::Layout store_layout(const schedule::Problem& problem, int slots) {
   }
   for (std::size_t object = 0; object < problem.objects.size(); ++object) add_object(layout, object, problem.objects[object]);
   for (const core::Extent& extent : schedule::make_map(problem, {}).extents) {
-    if (!core::is_state(extent)) add_scratch(layout, extent);
+    if (core::is_scratch(extent)) add_scratch(layout, extent);
   }
   return layout;
 }

@@ -50,8 +50,9 @@ class MapBuilder {
   void cut_frozen(int object, const Object& o) {
     const Range own = o.range();
     const Tiers weight = tiers(map_.problem.weights, own, o.grain());
-    // As many bytes as a chunk of gradients at most: whatever a chunk is of, it has room in every slot.
-    const std::uint64_t most = o.packed() ? map_.problem.chunk_elements * kGradientBytes : map_.problem.chunk_elements;
+    // As many bytes as a chunk of gradients at most, but a grain: whatever else a chunk is of, it has room in every slot.
+    const std::uint64_t blocks = std::max<std::uint64_t>(1, map_.problem.chunk_elements * kGradientBytes / kPackedGrain);
+    const std::uint64_t most = o.packed() ? blocks * kPackedGrain : map_.problem.chunk_elements;
     for (const Range& piece : pieces({own.begin, own.begin + own.cells, weight.device, weight.host}, most, o.grain())) {
       Chunk& chunk = add_chunk(object, piece);
       chunk.weight_tier = weight.of(piece.begin);
@@ -192,7 +193,9 @@ class MapBuilder {
   void add_extents(Chunk& chunk) {
     const Object& o = map_.object_of(chunk);
     const auto object = static_cast<std::uint32_t>(chunk.object);
-    chunk.weight_extent = add_part(chunk, ExtentKind::weights, object, o.cell_bytes());
+    // A base holds whole objects, whatever this rank owns of them.
+    chunk.weight_extent = o.packed() ? add_extent(ExtentKind::base, object, map_.weight_offset(chunk), map_.weight_bytes(chunk))
+                                     : add_part(chunk, ExtentKind::weights, object, o.cell_bytes());
     for (std::size_t k = 0; k < o.state_bytes.size(); ++k) chunk.state_extent[k] = add_part(chunk, o.state_kind(k), object, o.state_bytes[k]);
     if (chunk.gradient_tier != Tier::ssd) return;
     if (chunk.gradient_waits) chunk.gradient_extent = add_part(chunk, ExtentKind::gradients, object, kGradientBytes);

@@ -38,7 +38,7 @@ struct Chunk {
   int gradient_home = -1;            // of a gradient that waits in host memory
   int norm_home = -1;                // its norm partials: 8 bytes per kGrain elements
   std::vector<WaitingPlace> partials;  // of the sums that its object's users gather: by user (users_of()); empty where none ever waits
-  int weight_extent = -1;            // state has an extent on SSD whatever its tier
+  int weight_extent = -1;            // state has an extent on SSD whatever its tier; packed weights have one of a base
   int state_extent[kMaxStates] = {-1, -1, -1};
   int gradient_extent = -1;
 };

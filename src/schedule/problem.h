@@ -14,9 +14,9 @@ namespace gsnake::schedule {
 using core::ExtentKind;
 
 // Every cut through an object (delay, tiers, chunks, what a rank owns) falls on a multiple of this many elements, so that O_DIRECT holds in
-// every dtype; of weights that are packed, on a multiple of kPackedGrain bytes.
+// every dtype; of weights that are packed, on a multiple of kPackedGrain bytes: of the blocks that their base has hashes of.
 inline constexpr std::uint64_t kGrain = 2048;
-inline constexpr std::uint64_t kPackedGrain = 4096;
+inline constexpr std::uint64_t kPackedGrain = core::kBaseBlockBytes;
 inline constexpr int kMaxStates = 3;
 inline constexpr int kMaxMoments = 2;  // states of an optimizer, beside the master's
 
@@ -51,7 +51,7 @@ struct Object {
   std::uint64_t elements = 0;       // padding not counted
   bool trained = true;              // else frozen: no gradient, no state, never written
   std::uint64_t weight_bytes = 4;   // per element
-  std::uint64_t packed_bytes = 0;   // of all its weights, where these are packed: frozen objects alone; 0: they are not
+  std::uint64_t packed_bytes = 0;   // of all its weights, where these are packed and in a base: frozen objects alone; 0: they are not
   std::vector<std::uint64_t> state_bytes{4, 4};  // per element and state: the master's part if there is one, then the optimizer's
   bool master = false;              // state 0 is what the weights lack of the master weights, or these as a whole
   bool weights_derived = false;     // the master is whole: an update writes the weights without reading them

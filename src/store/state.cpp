@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "core/errors.h"
 #include "core/log.h"
@@ -22,6 +23,12 @@ std::string absolute(const std::string& path) {
   if (!core::is_utf8(real))
     throw Error(ErrorKind::usage, fmt::format("cannot use {}: its name is not UTF-8, and manifests hold no other; rename it, or choose another folder", core::quoted(real)));
   return real;
+}
+
+// Without O_DIRECT where that asks for more than extents have.
+io::File open_aligned(const std::string& path, io::DirectIo direct, io::Access access) {
+  io::File file = io::File::open_existing(path, direct, access);
+  return file.alignment() > kExtentAlignment ? io::File::open_existing(path, io::DirectIo::off, access) : std::move(file);
 }
 
 }  // namespace
@@ -130,7 +137,7 @@ void StoreState::create_files(Kind kind, io::DirectIo direct) {
     io::File file = io::File::create(name, bytes, direct);
     is_state(kind) ? footprint.add_state_file(name) : footprint.add_scratch_file(name);
     if (file.alignment() > kExtentAlignment) file = io::File::open_existing(name, io::DirectIo::off);
-    adopt(std::move(file), kind, path);
+    file_ids[index_of(kind)][path] = adopt(std::move(file), kind);
   }
 }
 
@@ -140,26 +147,39 @@ void StoreState::open_files(Kind kind, io::DirectIo direct) {
     if (bytes == 0) continue;
     const std::string name = file_path(kind, path);
     const io::Access access = reads_only ? io::Access::read_only : io::Access::read_write;
-    io::File file = io::File::open_existing(name, direct, access);
-    if (file.alignment() > kExtentAlignment) file = io::File::open_existing(name, io::DirectIo::off, access);
+    io::File file = open_aligned(name, direct, access);
     if (file.size_bytes() < bytes) {
       core::throw_storage("use", name, fmt::format("it has {} B where run {} needs {} B", file.size_bytes(), run_id, bytes),
                           "restore the file, or start over with --overwrite");
     }
-    adopt(std::move(file), kind, path);
+    file_ids[index_of(kind)][path] = adopt(std::move(file), kind);
   }
 }
 
-void StoreState::adopt(io::File file, Kind kind, std::size_t path) {
+void StoreState::open_base(const StoreOptions& options) {
+  if (!options.base) return;
+  io::File file = open_aligned(options.base->path, options.direct, io::Access::read_only);
+  for (const BaseFile::Place& place : options.base->objects) {
+    const bool aligned = place.offset % kExtentAlignment == 0 && place.bytes % kExtentAlignment == 0;
+    if (!aligned) throw std::logic_error("store: an object of a base is not aligned");
+    if (place.bytes <= file.size_bytes() && place.offset <= file.size_bytes() - place.bytes) continue;
+    const std::string reason = fmt::format("it has {} B, and an object ends at {}", file.size_bytes(), place.offset + place.bytes);
+    core::throw_storage("use", options.base->path, reason, "the base is damaged: make it again with gsnake quantize, or copy it anew");
+  }
+  base = options.base;
+  base_file = adopt(std::move(file), Kind::base);
+}
+
+int StoreState::adopt(io::File file, Kind kind) {
   OpenFile& entry = files.emplace_back(OpenFile{std::move(file), kind, -1});
   entry.id = engine->add_file(entry.file);
-  file_ids[index_of(kind)][path] = entry.id;
   if (!entry.file.direct() && report.direct) {
     report.direct = false;
     const std::string& reason = entry.file.buffered_reason();
     report.buffered_reason =
         entry.file.path() + ": " + (reason.empty() ? "O_DIRECT needs more than 4096-byte alignment or is off" : reason);
   }
+  return entry.id;
 }
 
 std::string describe(const Extent& extent, int slot) { return fmt::format("object {} of {}, slot {}", extent.object, name_of(extent.kind), slot); }

@@ -64,6 +64,8 @@ struct StoreState {
   std::atomic<bool> poisoned{false};                    // nothing more is committed; never false again
   std::deque<OpenFile> files;                           // a deque: the engine borrows their addresses
   std::array<std::vector<int>, kKindCount> file_ids{};  // the engine's, by kind and path; -1 where the path holds none of the kind
+  std::optional<BaseFile> base;
+  int base_file = -1;  // the engine's
   std::unique_ptr<io::IoEngine> engine;
 
   // run_dir, and the SSD paths that are other folders.
@@ -86,13 +88,16 @@ struct StoreState {
   void start_engine(const StoreOptions& options);
   void create_files(Kind kind, io::DirectIo direct);
   void open_files(Kind kind, io::DirectIo direct);
+  void open_base(const StoreOptions& options);  // if there is one
+  // Throws std::logic_error for what is not in the base, or a write.
+  [[nodiscard]] io::Request base_request(io::Direction op, const Extent& extent, std::byte* data, io::Completion* completion) const;
   // What Pin::exclude_readers() calls.
   [[nodiscard]] std::function<void()> waits_for_readers() const;
   // Throws Error(usage) for a store that open_reader() made.
   void require_writable(const char* operation) const;
 
  private:
-  void adopt(io::File file, Kind kind, std::size_t path);
+  int adopt(io::File file, Kind kind);  // the engine's number
 
   mutable std::mutex committed_mutex_;
   std::shared_ptr<const Committed> committed_;

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <stdexcept>
 
 #include "store/state.h"
 #include "store/transfer/stream.h"
@@ -49,8 +50,26 @@ const std::vector<std::string>& Store::ssd_paths() const noexcept { return impl_
 
 const std::string& Store::path_of(int file) const { return impl_->file_of(file).file.path(); }
 
+std::uint64_t Store::base_bytes(std::uint32_t object) const noexcept {
+  return impl_->base && object < impl_->base->objects.size() ? impl_->base->objects[object].bytes : 0;
+}
+
+io::Request StoreState::base_request(io::Direction op, const Extent& extent, std::byte* data, io::Completion* completion) const {
+  const bool there = base && extent.object < base->objects.size();
+  const BaseFile::Place place = there ? base->objects[extent.object] : BaseFile::Place();
+  if (op != io::Direction::read || extent.offset > place.bytes || extent.bytes > place.bytes - extent.offset) {
+    throw std::logic_error(fmt::format("store: [{}, +{}) of object {} is {} a base, which has {} B of it", extent.offset, extent.bytes, extent.object,
+                                       op == io::Direction::read ? "read from" : "written to", place.bytes));
+  }
+  return {op, base_file, place.offset + extent.offset, data, extent.bytes, completion};
+}
+
 std::size_t Store::plan(io::Direction op, const Extent& extent, int slot, std::byte* data, io::Completion* completion,
                         std::span<io::Request> out) const {
+  if (extent.kind == Kind::base) {
+    out[0] = impl_->base_request(op, extent, data, completion);
+    return 1;
+  }
   const std::size_t kind = index_of(extent.kind);
   const std::uint64_t start = impl_->maps[kind].offset_of(extent, slot);
   std::size_t requests = 0;

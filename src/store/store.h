@@ -51,6 +51,16 @@ using SetUpProgress = std::function<void(const std::string& what, std::uint64_t 
 // The bytes of one of several extents, block by block; valid during the call.
 using BlockVisitor = std::function<void(std::size_t extent, std::span<const std::byte> bytes)>;
 
+// Packed objects of the run, in a file that many runs read at once and none writes.
+struct BaseFile {
+  struct Place {
+    std::uint64_t offset = 0;  // in the file: a multiple of kExtentAlignment, as `bytes`
+    std::uint64_t bytes = 0;   // 0: the base has no such object
+  };
+  std::string path;
+  std::vector<Place> objects;  // by object of the run
+};
+
 struct StoreOptions {
   std::string run_dir;
   std::vector<std::string> ssd_paths;
@@ -63,6 +73,7 @@ struct StoreOptions {
   std::vector<std::string> names_in_run_dir;
   std::optional<std::int64_t> from_step;  // open() makes the snapshot whose training["step"] this is the last commit
   std::optional<std::uint64_t> generation;  // open() takes this commit of those that commits_of() tells of
+  std::optional<BaseFile> base;           // opened for reading alone, never synced, counted or removed
   int snapshot_places = 0;                // open() lengthens the state files where they have room for fewer snapshots
   // Asked by open() about the commit that counts, or the snapshot of from_step, before anything changes; what it throws ends open().
   std::function<void(const nlohmann::json& training, const Layout& layout)> accept;
@@ -124,14 +135,18 @@ class Store {
   void add_file(const std::string& path);
   [[nodiscard]] const std::string& run_id() const noexcept;
   [[nodiscard]] const std::vector<std::string>& ssd_paths() const noexcept;  // absolute, in the run's order
-  // Of a request's file, for messages.
+  // Of a request's file, for messages; a base's as well.
   [[nodiscard]] const std::string& path_of(int file) const;
 
-  // Splits a transfer of `extent` in `slot` from/to `data` into requests, one per stripe piece (adjacent pieces in one file are merged).
-  // Returns how many; at most max_requests(extent.bytes). Never allocates.
+  // Splits a transfer of `extent` in `slot` from/to `data` into requests, one per stripe piece (adjacent pieces in one file are merged); of a
+  // base, which has no slots, it is one request. Returns how many; at most max_requests(extent.bytes). Never allocates. Throws std::logic_error
+  // for a base's extent that is not in the base, or is to be written.
   std::size_t plan(io::Direction op, const Extent& extent, int slot, std::byte* data, io::Completion* completion,
                    std::span<io::Request> out) const;
   [[nodiscard]] std::size_t max_requests(std::uint64_t bytes) const noexcept;
+
+  // Of an object in the base; 0 where there is none.
+  [[nodiscard]] std::uint64_t base_bytes(std::uint32_t object) const noexcept;
 
   // Blocking, for set-up, generate, export, inspect. `data` is kExtentAlignment-aligned. Throws Error(storage).
   void read(const Extent& extent, int slot, std::byte* data);

@@ -79,7 +79,7 @@ std::vector<std::string> earlier_files_of(const nlohmann::json& storage) {
   std::vector<std::string> names;
   if (storage["path_index"] == 0) names.push_back(kEarlierNames.pin());
   for (std::size_t kind = 0; kind < kKindCount; ++kind) {
-    if (!core::is_state(kind_at(kind)) || has_bytes(kind_at(kind))) names.push_back(kEarlierNames.of(kind_at(kind)));
+    if (core::is_scratch(kind_at(kind)) || has_bytes(kind_at(kind))) names.push_back(kEarlierNames.of(kind_at(kind)));
   }
   return names;
 }
@@ -88,7 +88,7 @@ bool is_state_file(const std::string& name) {
   const FileNames names;
   if (name == names.pin()) return true;
   for (std::size_t kind = 0; kind < kKindCount; ++kind) {
-    if (name == names.of(kind_at(kind))) return true;
+    if (kind_at(kind) != Kind::base && name == names.of(kind_at(kind))) return true;
   }
   return false;
 }

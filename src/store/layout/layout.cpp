@@ -28,6 +28,7 @@ void validate_kind(Kind kind, const KindLayout& layout) {
   if (layout.slots < 1 || layout.slots > kMostSlots || (!is_state(kind) && layout.slots != 1)) {
     reject(kind, fmt::format("{} slots", layout.slots));
   }
+  if (kind == Kind::base && has_bytes(layout)) reject(kind, "it is no file of the run's");
   if (layout.logical_bytes.size() != layout.padded_bytes.size()) {
     reject(kind, fmt::format("{} logical and {} padded sizes", layout.logical_bytes.size(), layout.padded_bytes.size()));
   }

@@ -12,7 +12,7 @@
 
 namespace gsnake::store {
 
-// One file per kind and path. State has one or two slots (A, B), scratch one.
+// One file per kind and path, but for a base, which is one file for all runs. State has one or two slots (A, B), scratch one.
 using Kind = core::ExtentKind;
 using core::Extent;
 using core::kExtentAlignment;
@@ -32,7 +32,8 @@ struct KindLayout {
   [[nodiscard]] int slots_of(std::uint32_t object) const noexcept { return is_frozen(object) ? 1 : slots; }
 };
 
-// What is on SSD. A pure function of the model (and, for scratch, of the placement): state's layout does not depend on placement.
+// What a run has on SSD: nothing of a base, which is not its own. A pure function of the model (and, for scratch, of the placement): state's
+// layout does not depend on placement.
 struct Layout {
   std::array<KindLayout, kKindCount> kinds;
 };

@@ -111,6 +111,7 @@ std::unique_ptr<Store> Store::create(const StoreOptions& options, const Layout& 
                                                           : round_to_sixteenths(options.stripe_weights));
   check_space_for(*impl, kAllKinds);
   impl->start_engine(options);
+  impl->open_base(options);
   const std::vector<Pin> pins = exclude_readers_of_earlier_run(*impl);
   discard_earlier_run(*impl);
   for (const Kind kind : kAllKinds) impl->create_files(kind, options.direct);

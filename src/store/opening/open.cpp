@@ -175,6 +175,7 @@ std::unique_ptr<Store> Store::open(const StoreOptions& options, const Layout& sc
 
   claim_directories(*impl);
   impl->start_engine(options);
+  impl->open_base(options);
   const bool layout_changed = make_room_for_snapshots(*impl, options.snapshot_places);
   for (const Kind kind : kStateKinds) impl->open_files(kind, options.direct);
   make_scratch(*impl, options);
@@ -208,6 +209,7 @@ std::unique_ptr<Store> Store::open_reader(const StoreOptions& options) {
   }
   impl->set_snapshots(read_snapshots(*impl));
   start_reading_engine(*impl, options);
+  impl->open_base(options);
   for (const Kind kind : kStateKinds) impl->open_files(kind, options.direct);
   auto store = std::unique_ptr<Store>(new Store(std::move(impl)));
   store->settle(found.choice, found.copies, false);
