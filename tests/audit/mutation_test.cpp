@@ -161,6 +161,19 @@ TEST_P(Mutation, WorkOnWhatIsFrozenIsFound) {
   EXPECT_FALSE(audit_tasks(program_.map, train_).empty());
 }
 
+TEST_P(Mutation, AWriteToABaseIsFound) {
+  if (!has_frozen()) GTEST_SKIP() << "there is no base";
+  const std::vector<Extent>& extents = program_.map.extents;
+  const auto base = std::find_if(extents.begin(), extents.end(), [](const Extent& e) { return e.kind == ExtentKind::base; });
+  ASSERT_NE(base, extents.end());
+  const TaskId id = tasks_of(Op::write).front();
+  task(id).bytes = base->bytes;
+  access(id, Role::destination).resource = program_.map.extent_resource(static_cast<int>(base - extents.begin()));
+  const Findings findings = audit_tasks(program_.map, train_);
+  const auto says_so = [](const std::string& finding) { return finding.find("writes to a base") != std::string::npos; };
+  EXPECT_TRUE(std::any_of(findings.begin(), findings.end(), says_so)) << joined(findings);
+}
+
 TEST_P(Mutation, AUseThatTakesAnotherObjectIsFound) {
   const Graph original = train_;
   for (Op op : {Op::forward, Op::head, Op::backward}) {
@@ -244,6 +257,12 @@ TEST_P(Mutation, AMapThatSharesBytesIsFound) {
   map.extents[1].object = map.extents[0].object;
   map.extents[1].kind = map.extents[0].kind;
   EXPECT_FALSE(audit_map(map).empty());
+
+  map = program_.map;
+  for (Extent& extent : map.extents) {
+    if (extent.kind == ExtentKind::base) extent.kind = ExtentKind::weights;
+  }
+  EXPECT_EQ(audit_map(map).empty(), !has_frozen()) << "packed weights that are no base's";
 
   map = program_.map;
   map.chunks[1].begin += kGrain;

@@ -1,7 +1,6 @@
 #include "runtime/rig.h"
 
 #include "runtime/store_layout.h"
-#include "runtime/toy_store.h"
 
 namespace gsnake::runtime::test {
 namespace {
@@ -148,7 +147,8 @@ std::vector<ReadingCommitter::Commit> ReadingCommitter::take() {
 
 Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const optim::Optimizer* optimizer, Committer* committer)
     : setup_(std::move(setup)), program_(setup_.build(setup_.problem, setup_.pools)), initial_(initial_objects(setup_.problem, setup_.seed)),
-      toy_(setup_.problem, setup_.blows_up), optimizers_(setup_.problem, setup_.optimizer) {
+      toy_(setup_.problem, setup_.blows_up), optimizers_(setup_.problem, setup_.optimizer),
+      base_(setup_.base ? setup_.base : std::make_shared<ToyBase>(folder_ / "base.bin", setup_.problem, initial_)) {
   open_store();
   ExecutorOptions options;
   options.emulated_rates = setup_.rates;
@@ -159,6 +159,8 @@ Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const opt
   options.policy = setup_.policy;
   options.counters = setup_.counters;
   options.collective = setup_.collective;
+  options.base_hashes = base_->hashes();
+  options.verify_reads = setup_.verify_reads;
   if (setup_.problem.commits) options.committer = committer == nullptr ? &committer_ : committer;
   executor_ = std::make_unique<Executor>(program_, device, *store_, backend == nullptr ? toy_ : *backend, std::move(options));
 }
@@ -173,6 +175,7 @@ void Rig::open_store() {
   options.engine = setup_.engine;
   options.engine_options.depth = 128;
   options.wrap_engine = setup_.wrap_engine;
+  options.base = base_->file();
   store_ = store::Store::create(options, store_layout(setup_.problem, setup_.slots));
   write_objects(*store_, setup_.problem, initial_, 0);
 }

@@ -12,6 +12,7 @@
 
 #include "runtime/executor.h"
 #include "runtime/toy_model.h"
+#include "runtime/toy_store.h"
 #include "schedule/support.h"
 #include "store/store_test_support.h"
 
@@ -40,6 +41,8 @@ struct Setup {
   std::uint64_t seed = 20;  // of the initial objects
   std::function<schedule::Program(const schedule::Problem&, const schedule::PoolSizes&)> build = schedule::build_program;
   Collective* collective = nullptr;
+  bool verify_reads = true;
+  std::shared_ptr<const ToyBase> base = {};  // with the packed objects; null: one in the rig's folder
   std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine{};  // faults between store and engine
 };
 
@@ -110,6 +113,7 @@ class Rig {
   // Of the state on SSD that counts after `finish()`.
   [[nodiscard]] std::vector<ToyObject> stored();
   [[nodiscard]] ReadingCommitter& committer() { return committer_; }
+  [[nodiscard]] const ToyBase& base() const { return *base_; }
   // Scratch on SSD, as it stands.
   [[nodiscard]] std::vector<std::byte> scratch(const core::Extent& extent);
   [[nodiscard]] std::string file_of(store::Kind kind) const;
@@ -126,6 +130,7 @@ class Rig {
   const std::vector<ToyObject> initial_;
   ToyBackend toy_;
   const ToyOptimizers optimizers_;
+  const std::shared_ptr<const ToyBase> base_;
   std::unique_ptr<store::Store> store_;
   std::deque<Started> started_;  // a deque: the executor borrows batches
   ReadingCommitter committer_{[this](int slot) { return read_slot(slot); }};

@@ -11,8 +11,8 @@
 namespace gsnake::runtime::test {
 namespace {
 
-constexpr std::uint64_t kBlock = 64;  // elements of packed weights
-constexpr std::uint64_t kBlockBytes = sizeof(float) + kBlock;
+constexpr std::uint64_t kBlock = 64;        // elements of packed weights
+constexpr std::uint64_t kBlockBytes = 512;  // so that objects of few elements have several of a base's blocks
 
 class Values {
  public:
@@ -28,7 +28,7 @@ void fill_packed(ToyObject& object, std::uint64_t elements, Values& values) {
     std::byte* out = object.weights.data() + block * kBlockBytes;
     const float scale = 0.01F * (1.5F + values.next());
     std::memcpy(out, &scale, sizeof(scale));
-    for (std::uint64_t i = 0; i < kBlock; ++i) out[sizeof(scale) + i] = static_cast<std::byte>(static_cast<std::int8_t>(100.0F * values.next()));
+    for (std::uint64_t i = sizeof(scale); i < kBlockBytes; ++i) out[i] = static_cast<std::byte>(static_cast<std::int8_t>(100.0F * values.next()));
   }
 }
 

@@ -24,7 +24,8 @@ struct ToyObject {
 void set_format(schedule::Object& object, const optim::OptimizerSpec& spec);
 // Of weights that are not packed.
 optim::WeightFormat format_of(const schedule::Object& object);
-// The toy's packed format, as quantised weights have it: blocks of 64 elements, an fp32 scale and 64 signed bytes each.
+// The toy's packed format, much as quantised weights have it: blocks of 64 elements, an fp32 scale and 64 signed bytes each, and bytes of no
+// meaning.
 std::uint64_t toy_packed_bytes(std::uint64_t elements);
 // In fp32; `wide` has room for the elements.
 void widen(const schedule::Object& object, const std::byte* weights, float* wide);

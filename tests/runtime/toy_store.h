@@ -2,14 +2,29 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
+#include "runtime/base_hashes.h"
 #include "runtime/toy_model.h"
 #include "store/store.h"
 
 namespace gsnake::runtime::test {
 
-// Told of each kind of each object as it is written, padding included.
+// A file with the packed objects of a problem, and other bytes before them.
+class ToyBase {
+ public:
+  ToyBase(const std::string& path, const schedule::Problem& problem, const std::vector<ToyObject>& objects);
+  [[nodiscard]] const store::BaseFile& file() const { return file_; }
+  [[nodiscard]] BaseHashes hashes() const { return {blocks_, first_block_}; }  // borrowed
+
+ private:
+  store::BaseFile file_;
+  std::vector<std::uint64_t> blocks_;
+  std::vector<std::uint64_t> first_block_;
+};
+
+// Told of each kind of each object as it is written, padding included; but not of packed weights, which are in a base.
 using Written = std::function<void(store::Kind kind, std::uint32_t object, std::span<const std::byte> bytes)>;
 void write_objects(store::Store& store, const schedule::Problem& problem, const std::vector<ToyObject>& objects, int slot, const Written& written = {});
 // Objects of the same sizes as `like`.

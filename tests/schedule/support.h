@@ -132,7 +132,7 @@ inline Problem random_table(std::uint64_t seed) {
     draw_format(object, random);
     object.elements = 1 + random.below((random.coin() ? 3 : 20) * kGrain);
     if (!may_train) object = {.elements = object.elements, .trained = false, .weight_bytes = object.weight_bytes, .state_bytes = {}};
-    if (!object.trained && random.coin()) object.packed_bytes = 1 + random.below(3 * object.elements);
+    if (!object.trained && random.coin()) object.packed_bytes = 1 + random.below((random.coin() ? 2 : 12) * kPackedGrain);
     p.objects.push_back(object);
     return p.object_count() - 1;
   };

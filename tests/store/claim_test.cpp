@@ -163,9 +163,9 @@ TEST_F(ClaimTest, ARunOfAnEarlierVersionGoesOnUnderItsNames) {
 // A run directory that is no SSD path never had state in it, nor had any folder state of a kind that the run does not have.
 TEST_F(ClaimTest, OverwritingARunOfAnEarlierVersionSparesWhatThatRunDidNotMake) {
   make_run_of_an_earlier_version();
-  for (const char* mine : {"run/weights.bin", "run/pin", "a/master.bin"}) std::ofstream(directory_ / mine) << "mine";
+  for (const char* mine : {"run/weights.bin", "run/pin", "a/master.bin", "a/base.bin"}) std::ofstream(directory_ / mine) << "mine";
   { commit_step(*Store::create(options(true), sample_layout()), 1); }
-  for (const char* mine : {"run/weights.bin", "run/pin", "a/master.bin"}) EXPECT_EQ(fs::file_size(directory_ / mine), 4U) << mine;
+  for (const char* mine : {"run/weights.bin", "run/pin", "a/master.bin", "a/base.bin"}) EXPECT_EQ(fs::file_size(directory_ / mine), 4U) << mine;
   EXPECT_FALSE(fs::exists(directory_ / "a/weights.bin"));
 }
 
