@@ -21,11 +21,11 @@ struct ResumeRequest {
   std::vector<std::uint32_t> frozen;             // the objects that are not trained, ascending
   std::string frozen_parameters;                 // as RunState
   std::shared_ptr<const nlohmann::json> data;    // likewise
-  BaseOfRun base;                                // likewise
   bool commits = false;                          // steps are to become durable: state needs two slots
   int compute_threads = 0;                       // what it would compute with, which is part of the maths
   std::string compute_dtype;
   const std::vector<std::string>& allow_change;  // keys whose change is accepted although it changes the maths
+  BaseOfRun base = {};                           // of what is packed
 };
 
 struct ResumedRun {

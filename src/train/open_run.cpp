@@ -50,8 +50,8 @@ std::shared_ptr<const nlohmann::json> data_of(const TrainerOptions& options) {
 checkpoint::RunState resume(Session& session, const store::StoreOptions& storage, const TrainerOptions& options) {
   const std::vector<std::uint32_t>& frozen = session.store_layout.kinds[core::index_of(store::Kind::weights)].frozen;
   checkpoint::ResumedRun run = checkpoint::resume({session.config, storage, plan::scratch_layout(session.store_layout), session.problem.elements(), frozen,
-                                                   session.layout.frozen_parameters(), data_of(options), base_of(session), session.problem.commits, at::get_num_threads(), backend::dtype_name(session.shape.compute),
-                                                   options.allow_change});
+                                                   session.layout.frozen_parameters(), data_of(options), session.problem.commits, at::get_num_threads(), backend::dtype_name(session.shape.compute),
+                                                   options.allow_change, base_of(session)});
   session.store = std::move(run.store);
   if (!run.imported) {
     const double scale = session.numerics.policy.dynamic_scale ? run.state.loss_scale : session.numerics.counters.loss_scale;
