@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "checkpoint/start_state.h"
 #include "runtime/store_layout.h"
 #include "runtime/toy_store.h"
 #include "toy_run.h"
@@ -53,6 +54,35 @@ TEST_F(ResumeTest, ReadsTheStateOnce) {
   train();
   EXPECT_EQ(resumed_step(), 5);
   EXPECT_EQ(seen_.read_bytes, state_bytes(run_));
+}
+
+TEST_F(ResumeTest, NeitherReadsNorCommitsABase) {
+  run_.add_base();
+  run_.problem.weights = {0.0, 0.5};
+  train();
+  const std::uint64_t base = std::filesystem::file_size(run_.base->file().path);
+  EXPECT_EQ(resumed_step(), 5);
+  EXPECT_EQ(seen_.read_bytes, state_bytes(run_));
+  EXPECT_EQ(run_.expect_whole_commit(), 5);
+  run_.problem.weights = {0.5, 0.0};  // pieces of other sizes
+  run_.problem.chunk_elements = 2 * schedule::kGrain;
+  {
+    const schedule::Map map = schedule::make_map(run_.problem, {});
+    const auto store = store::Store::open_reader(run_.storage());
+    for (const KnownChecksum& known : find_checksums(*store, map, nullptr, StartState::checked, {})) {
+      EXPECT_TRUE(core::is_state(map.extents[static_cast<std::size_t>(known.extent)]));
+    }
+  }
+  for (const bool back : {false, true}) {
+    Hooks hooks;
+    hooks.wrap_engine = watching(seen_);
+    if (back) hooks.from_step = 3;
+    ToyTrainer trainer(run_, hooks);
+    for (int i = 0; i < 2; ++i) trainer.step();
+    trainer.commit();
+  }
+  EXPECT_EQ(run_.expect_whole_commit(), 5) << "3 and two more";
+  EXPECT_EQ(std::filesystem::file_size(run_.base->file().path), base);
 }
 
 TEST_F(ResumeTest, ReadsTheStateOnceAfterATornCommit) {

@@ -2,7 +2,6 @@
 
 #include "checkpoint/start_state.h"
 #include "runtime/store_layout.h"
-#include "runtime/toy_store.h"
 #include "schedule/graph.h"
 
 namespace gsnake::checkpoint::test {
@@ -55,6 +54,14 @@ ToyRun::ToyRun(double delay) {
   initial = initial_objects(problem, kSeed);
 }
 
+void ToyRun::add_base() {
+  constexpr std::uint64_t kElements = 3 * schedule::kGrain;
+  problem.units.back().objects.push_back(problem.object_count());
+  problem.objects.push_back({.elements = kElements, .trained = false, .packed_bytes = toy_packed_bytes(kElements), .state_bytes = {}});
+  initial = initial_objects(problem, kSeed);
+  base.emplace(folder / "base.bin", problem, initial);
+}
+
 const std::vector<ToyObject>& ToyRun::after(std::int64_t step) {
   if (!reference_ || reference_step_ > step) {
     reference_ = std::make_unique<ToyReference>(problem, optimizer, policy, runtime::StepCounters{}, initial, false);
@@ -80,6 +87,7 @@ store::StoreOptions ToyRun::storage() const {
   options.engine_options.threads = 2;
   options.engine_options.depth = 64;
   options.stream_bytes = 2ULL << 20;
+  if (base) options.base = base->file();
   return options;
 }
 
@@ -139,6 +147,7 @@ void ToyTrainer::start(const Hooks& hooks) {
   options.decay_runs = decay_runs(run_.problem);
   options.policy = run_.policy;
   options.counters = counters_;
+  if (run_.base) options.base_hashes = run_.base->hashes();
   if (run_.problem.commits) options.committer = wrapped_ ? wrapped_.get() : &durable_->committer();
   executor_ = std::make_unique<runtime::Executor>(program_, *device_, *store_, backend_, std::move(options));
   set_up(executor_->slots(), *store_, checksums);

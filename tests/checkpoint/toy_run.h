@@ -14,6 +14,7 @@
 #include "optim/optimizer.h"
 #include "runtime/executor.h"
 #include "runtime/toy_model.h"
+#include "runtime/toy_store.h"
 #include "store/store_test_support.h"
 
 namespace gsnake::checkpoint::test {
@@ -24,6 +25,8 @@ using runtime::test::ToyObject;
 struct ToyRun {
   // In one folder, which is memory's where the drive does not matter; two slots and two snapshots, fp32, α as given.
   explicit ToyRun(double delay = 0.0);
+  // Before anything else: the last unit uses a packed object as well.
+  void add_base();
 
   // The state after `step` by a loop in memory; and the step's loss. Steps asked for in ascending order cost least.
   const std::vector<ToyObject>& after(std::int64_t step);
@@ -37,6 +40,7 @@ struct ToyRun {
   optim::OptimizerSpec optimizer;
   runtime::Policy policy{runtime::test::learning_rate};
   std::vector<ToyObject> initial;
+  std::optional<runtime::test::ToyBase> base;
 
  private:
   std::unique_ptr<runtime::test::ToyReference> reference_;
