@@ -54,6 +54,7 @@ struct Traffic {
   std::uint64_t ssd_write_bytes = 0;
   std::uint64_t h2d_bytes = 0;
   std::uint64_t d2h_bytes = 0;
+  std::uint64_t dequantised_elements = 0;  // of matrices in a base, each as often as it was dequantised
   std::array<double, kLanes> busy_ms{};  // time with at least one task in hand
 };
 
@@ -95,6 +96,8 @@ struct RunReport {
   double delay = 0.0;            // effective, after rounding
   std::string order;             // snake or ascending
   std::uint64_t parameters = 0;  // tied ones once
+  std::uint64_t trained_parameters = 0;  // of these
+  std::string base;                      // the folder of frozen weights that are packed, and how; empty: there is none
   std::uint64_t host_bytes = 0;  // charged to the budget
   std::uint64_t device_bytes = 0;
   std::uint64_t base_bytes = 0;  // resident beside what the budgets are charged with: libraries, code, stacks

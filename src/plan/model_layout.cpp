@@ -60,6 +60,15 @@ std::uint64_t ModelLayout::parameters() const {
   return all;
 }
 
+std::uint64_t ModelLayout::trained_parameters() const {
+  std::uint64_t all = 0;
+  for (std::size_t object = 0; object < object_count(); ++object) {
+    if (!is_trained(object)) continue;
+    for (const optim::FlatParameter& parameter : flat(object).parameters) all += parameter.info.numel;
+  }
+  return all;
+}
+
 std::vector<int> ModelLayout::one_of_each_shape() const {
   std::vector<int> found;
   std::vector<bool> seen(shapes.size(), false);

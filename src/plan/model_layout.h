@@ -59,6 +59,7 @@ struct ModelLayout {
   [[nodiscard]] std::vector<int> one_of_each_shape() const;  // the last unit of each, as backward may end above the first; the head comes first
   [[nodiscard]] std::uint64_t largest_object() const;  // in elements
   [[nodiscard]] std::uint64_t parameters() const;  // tied ones once, without padding
+  [[nodiscard]] std::uint64_t trained_parameters() const;
 };
 
 // Of the buffers for weights in the dtype that is computed in, where they are stored in another.

@@ -75,6 +75,8 @@ std::vector<std::string> start_text(const Config& config, const RunReport& repor
   lines.push_back(fmt::format("{} parameters; {} x {} x {} tokens a step; training in memory would hold {}",
                               format_count(static_cast<double>(report.parameters)), train.micro_batches, train.micro_batch_size,
                               train.sequence_length, core::format_bytes(report.in_memory_bytes)));
+  if (report.trained_parameters < report.parameters) lines.push_back(fmt::format("{} of them are trained", format_count(static_cast<double>(report.trained_parameters))));
+  if (!report.base.empty()) lines.push_back(fmt::format("base {}: read, never written", report.base));
   lines.push_back(fmt::format("schedule {}, order {}, delay {:.4g}; computes in {} on {} threads", word_of(train.schedule), report.order, report.delay,
                               report.compute_dtype, report.compute_threads));
   lines.push_back(report.formats);

@@ -1,5 +1,6 @@
 #include "train/run_report.h"
 
+#include "core/bytes.h"
 #include "schedule/traffic.h"
 #include "torch/dtype.h"
 
@@ -28,6 +29,8 @@ RunReport report_of(const Session& session) {
   report.delay = schedule::effective_delay(problem);
   report.order = problem.order == schedule::Order::snake ? "snake" : "ascending";
   report.parameters = session.layout.parameters();
+  report.trained_parameters = session.layout.trained_parameters();
+  if (session.base) report.base = session.config.adapter.base + " (" + session.base->manifest().format + ", " + core::format_bytes(session.base->bytes()) + ")";
   report.host_bytes = session.memory.host_bytes;
   report.device_bytes = session.memory.device_bytes;
   report.base_bytes = session.base_bytes;

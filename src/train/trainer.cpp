@@ -107,6 +107,7 @@ class Trainer::Impl {
   std::exception_ptr failure_;  // that the executor does not know of
   std::chrono::steady_clock::time_point results_at_ = std::chrono::steady_clock::now();
   Traffic traffic_;
+  std::uint64_t dequantised_ = 0;  // seen by take_traffic()
   runtime::LaneTotals seen_;             // by take_traffic()
   runtime::LaneTotals seen_at_results_;  // by wait()
 };
@@ -359,6 +360,8 @@ std::array<double, kLanes> Trainer::Impl::busy_since(runtime::LaneTotals& seen) 
 
 Traffic Trainer::Impl::take_traffic() {
   Traffic taken = traffic_;
+  taken.dequantised_elements = session.backend->dequantised() - dequantised_;
+  dequantised_ += taken.dequantised_elements;
   taken.busy_ms = busy_since(seen_);
   traffic_ = {};
   return taken;
