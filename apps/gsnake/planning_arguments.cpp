@@ -17,6 +17,7 @@ void add_planning_options(CLI::App& command, PlanningArguments& arguments) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command.add_flag("--auto", arguments.automatic, "placements, delay and budgets that the config leaves out are chosen as well");
   command.add_option("--machine", arguments.machine, "a machine profile (TOML; docs/planner.md); default: this machine's own")->option_text("PROFILE");
+  command.add_option("--base-format", arguments.base_format, "beside a base in this format that need not exist: nf4, or nf4,bf16 with that of embeddings and head")->option_text("FORMAT");
   command.add_flag("--json", arguments.json, "print JSON");
 }
 
@@ -44,6 +45,7 @@ Planning prepare_planning(const Config& config, const PlanningArguments& argumen
   request.computes = arguments.computes;
   request.finds_peaks = arguments.computes && arguments.machine.empty();
   request.seconds = arguments.seconds;
+  request.base_format = arguments.base_format;
   request.told = say_changes();
   Planning planning{models::make(config), nullptr};
   planning.basis = train::planning_basis(planning.model, config, request);

@@ -16,6 +16,7 @@ struct PlanningArguments {
   std::vector<std::string> overrides;
   bool automatic = false;  // what the config leaves out is left to the planner
   std::string machine;
+  std::string base_format;
   double seconds = 25.0;  // that measuring should take
   bool computes = true;   // units of the model, to measure them and what LibTorch takes
   bool json = false;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "greedysnake/error.h"
 #include "model/layout.h"
 
 namespace gsnake::convert {
@@ -54,6 +55,16 @@ class RandomValues final : public UnitValues {
 };
 
 }  // namespace
+
+BaseFormats base_formats(const std::string& text) {
+  const auto named = [](const std::string& name) {
+    const std::optional<quant::Format> format = quant::format_of(name);
+    if (!format || *format == quant::Format::fp32) throw Error(ErrorKind::usage, "a base's format \"" + name + "\": must be one of bf16, int8, nf4, mxfp4");
+    return *format;
+  };
+  const std::size_t comma = text.find(',');
+  return {named(text.substr(0, comma)), comma == std::string::npos ? quant::Format::bf16 : named(text.substr(comma + 1))};
+}
 
 base::BaseManifest base_manifest(const Model& model, const plan::ModelLayout& layout, const BaseFormats& formats) {
   base::BaseManifest manifest;

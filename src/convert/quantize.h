@@ -16,6 +16,9 @@ struct BaseFormats {
   quant::Format ends = quant::Format::bf16;  // embeddings and the head
 };
 
+// "nf4", or "nf4,bf16" with the ends'; these are bf16 where only one is given. Throws Error(usage).
+BaseFormats base_formats(const std::string& text);
+
 base::BaseManifest base_manifest(const Model& model, const plan::ModelLayout& layout, const BaseFormats& formats);
 
 // Reads a unit's parameters in order, as fp32.

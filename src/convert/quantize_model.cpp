@@ -17,12 +17,6 @@
 namespace gsnake {
 namespace {
 
-quant::Format format_named(const std::string& name, const char* option) {
-  const std::optional<quant::Format> format = quant::format_of(name);
-  if (!format || *format == quant::Format::fp32) throw Error(ErrorKind::usage, std::string(option) + " " + name + ": must be one of bf16, int8, nf4, mxfp4");
-  return *format;
-}
-
 class FolderValues final : public convert::UnitValues {
  public:
   explicit FolderValues(const convert::ImportPlan& plan) : plan_(plan) {}
@@ -42,7 +36,7 @@ class FolderValues final : public convert::UnitValues {
 
 BaseReport quantize(const std::string& from, const ModelConfig& shape, const std::string& to, const QuantizeOptions& options) {
   const auto begin = std::chrono::steady_clock::now();
-  const convert::BaseFormats formats{format_named(options.format, "--format"), options.embeddings.empty() ? quant::Format::bf16 : format_named(options.embeddings, "--embeddings")};
+  const convert::BaseFormats formats = convert::base_formats(options.format + (options.embeddings.empty() ? "" : "," + options.embeddings));
   const Model model = models::make(shape);
   const plan::ModelLayout layout = model::layout_of(model, false);
   base::BaseManifest manifest = convert::base_manifest(model, layout, formats);

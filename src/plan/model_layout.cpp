@@ -111,6 +111,11 @@ bool dequantised_whole(const ModelLayout& layout, std::size_t shape, std::uint64
   return !is_embedding && matrix_elements(layout.shapes[shape].what_is_frozen()) * width <= most_bytes;
 }
 
+std::uint64_t packed_matrix_elements(const ModelLayout& layout, std::size_t shape) {
+  const UnitShape& one = layout.shapes[shape];
+  return one.is_packed() && static_cast<int>(shape) != layout.units.front() ? matrix_elements(one.what_is_frozen()) : 0;
+}
+
 DequantisedElements dequantised_elements(const ModelLayout& layout, std::uint64_t most_bytes, std::uint64_t width) {
   DequantisedElements all;
   for (const int used : layout.units) {

@@ -79,6 +79,9 @@ bool dequantised_whole(const ModelLayout& layout, std::size_t shape, std::uint64
 // Elements of the matrices that are dequantised at once: part of the maths (model/frozen_rows.h).
 inline constexpr std::uint64_t kDequantisedAtOnce = 1ULL << 24;
 
+// Of the matrices of a unit of that shape that are packed; of an embedding, whose rows are looked up, none.
+std::uint64_t packed_matrix_elements(const ModelLayout& layout, std::size_t shape);
+
 struct DequantisedElements {
   std::uint64_t whole = 0;    // of the widest unit that is dequantised as a whole
   std::uint64_t part = 0;     // of the widest part of one that is not

@@ -35,6 +35,7 @@ std::string unit_key(const Config& config, const ModelLayout& layout, std::size_
   std::string text = fmt::format("{} {} {} {} {} {} {} ", model.heads, model.kv_heads, model.head_dim, model.sliding_window, model.dropout, config.train.head_chunk, layout.hidden);
   describe(text, layout.shape(unit).flat);
   describe(text, layout.shape(unit).frozen);
+  for (const PackedParameter& packed : layout.shape(unit).packed) text += quant::name_of(packed.format);
   if (layout.tied && unit + 1 == layout.units.size()) text += fmt::format("tied {}", layout.vocab);
   return fmt::format("{} {}, {} x {} tokens, {} in {}, {} threads{}, {:016x}", word_of(model.family), role_of(layout, unit), rows_of(config, Purpose::train),
                      config.train.sequence_length, word_of(config.train.dtype), compute, compute_threads(config), config.train.deterministic ? "" : ", not deterministic",
@@ -52,6 +53,7 @@ sim::Workload workload_of(const Config& config, const ModelLayout& layout, Nativ
     if (key.empty()) key = unit_key(config, layout, unit, native);
     workload.unit_keys.push_back(key);
   }
+  for (const int shape : layout.units) workload.packed_elements.push_back(static_cast<double>(packed_matrix_elements(layout, static_cast<std::size_t>(shape))));
   const EmulateConfig& caps = config.emulate;
   workload.emulated = {caps.compute, caps.h2d, caps.d2h, caps.ssd_read, caps.ssd_write, caps.optimizer, caps.collective};
   return workload;

@@ -66,7 +66,8 @@ double Machine::seconds(const Task& task) const {
     const double known = task.op == Op::forward || task.op == Op::head_forward ? unit.forward : unit.backward;
     if (known > 0.0) return known + (task.opens ? unit.opening : 0.0);
   }
-  return rate > 0.0 ? task.flops / rate : 0.0;
+  const double opening = task.opens && static_cast<std::size_t>(task.unit) < this->opening.size() ? this->opening[static_cast<std::size_t>(task.unit)] : 0.0;
+  return opening + (rate > 0.0 ? task.flops / rate : 0.0);
 }
 
 double Machine::capacity_of(Resource resource, int in_flight) const {
@@ -125,6 +126,9 @@ Machine machine_of(const MachineProfile& profile, const Workload& workload) {
     throw Error(ErrorKind::usage, fmt::format("the machine profile \"{}\" says nothing of how fast {} is computed; add it to compute.rates, or measure this model with "
                                               "`gsnake plan`",
                                               profile.name, workload.computes_in));
+  }
+  if (profile.compute.dequantise > 0.0) {
+    for (const double elements : workload.packed_elements) machine.opening.push_back(elements / profile.compute.dequantise);
   }
   // Where a task uses a part of a core, what it takes of one takes that much longer.
   for (const Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer}) {

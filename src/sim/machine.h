@@ -35,6 +35,7 @@ struct Machine {
   RateCurve write_curve;
   std::array<double, kLaneCount> rates{};  // bytes a second of a task by itself; 0: it takes no time. Compute: FLOP/s, of units that no time is known of
   std::vector<UnitSeconds> units;          // by unit; may be empty
+  std::vector<double> opening;             // by unit: seconds more of a visit's first task, where no time of the unit is known; may be empty
   double commit_seconds = 0.0;
   double crowding = 1.0;  // computing slows by this less 1, times the part of the cores that other lanes use, beyond what they take from it
   double favour = 1.0;    // how much faster other lanes' speeds grow than the compute lane's
@@ -55,6 +56,7 @@ struct Workload {
   std::string computes_in = "fp32";
   double tokens = 0.0;                   // of a micro-batch
   std::vector<std::string> unit_keys;    // by unit: what its time is looked up by
+  std::vector<double> packed_elements;   // by unit: of matrices that are dequantised for a visit; may be empty
   std::array<double, kLaneCount> emulated{};
 };
 

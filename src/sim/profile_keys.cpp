@@ -220,6 +220,7 @@ Fields compute(ComputeProfile& compute) {
   return {text("device", compute.device),
           bytes("memory", compute.memory),
           number("latency", compute.latency),
+          number("dequantise", compute.dequantise),
           number("cores", compute.share.cores),
           byte_rate("dram", compute.share.dram),
           number("rest_after", compute.rest.after),
