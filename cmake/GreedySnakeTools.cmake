@@ -73,12 +73,15 @@ function(gsnake_precompile_torch target)
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>)  # or ccache would cache none of it
 endfunction()
 
-# gsnake_test(NAME [SERIAL] [PROCESSORS n] [SPLIT regex] [DEPENDS module...] [LINK target...]): one program of every .cpp in the current folder;
-# each of its suites becomes a CTest test NAME.Suite (tsan.NAME.Suite in a ThreadSanitizer build) with the label NAME, whose output names the
+# gsnake_test(NAME [LABEL label] [SERIAL] [PROCESSORS n] [SPLIT regex] [DEPENDS module...] [LINK target...]): one program of every .cpp in the current folder;
+# each of its suites becomes a CTest test NAME.Suite (tsan.NAME.Suite in a ThreadSanitizer build) with the label NAME or LABEL, whose output names the
 # case that failed. SPLIT: suites whose name matches have a test for each case instead, NAME.Suite.Case: those whose cases take seconds, so
 # that they spread over the cores. PROCESSORS: how many cores one test keeps busy. SERIAL: nothing else may run beside it (it compares rates).
 function(gsnake_test name)
-  cmake_parse_arguments(ARG "SERIAL" "PROCESSORS;SPLIT" "DEPENDS;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "LABEL;PROCESSORS;SPLIT" "DEPENDS;LINK" ${ARGN})
+  if(NOT ARG_LABEL)
+    set(ARG_LABEL ${name})
+  endif()
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   if(NOT sources)
     return()
@@ -88,7 +91,7 @@ function(gsnake_test name)
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(test_${name} PRIVATE ${ARG_DEPENDS} ${ARG_LINK} GTest::gtest GTest::gmock GTest::gtest_main gsnake_warnings gsnake_sanitizer)
   # Tests run side by side: threads of OpenMP that spin while they wait would take the cores from one another.
-  set(properties LABELS ${name} ENVIRONMENT OMP_WAIT_POLICY=PASSIVE ENVIRONMENT_MODIFICATION XDG_CACHE_HOME=set:${PROJECT_BINARY_DIR}/no-profiles)
+  set(properties LABELS ${ARG_LABEL} ENVIRONMENT OMP_WAIT_POLICY=PASSIVE ENVIRONMENT_MODIFICATION XDG_CACHE_HOME=set:${PROJECT_BINARY_DIR}/no-profiles)
   if(ARG_SERIAL)
     list(PREPEND properties RUN_SERIAL ON)
   endif()

@@ -37,6 +37,7 @@ inline double __dadd_rn(double a, double b) { return a + b; }
 inline double __fma_rn(double a, double b, double c) { return std::fma(a, b, c); }
 inline std::uint32_t __float_as_uint(float value) { return std::bit_cast<std::uint32_t>(value); }
 inline float __uint_as_float(std::uint32_t bits) { return std::bit_cast<float>(bits); }
+inline void __stwb(uint4* address, uint4 value) { *address = value; }
 inline float rsqrtf(float value) { return 1.0F / std::sqrt(value); }
 
 // Relaxed, as on the GPU: they order nothing else.
