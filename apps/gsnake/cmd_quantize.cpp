@@ -26,7 +26,7 @@ int run(const Arguments& arguments) {
   if (arguments.from.empty() == arguments.random.empty()) {
     throw Error(ErrorKind::usage, "name what the base is made of: --from a Hugging Face folder, or --random a config whose [model] gives a shape");
   }
-  const ModelConfig shape = arguments.from.empty() ? Config::load(arguments.random).model : hf::read_model_config(arguments.from);
+  const ModelConfig shape = arguments.from.empty() ? Config::load(arguments.random, {"train.sequence_length=1"}).model : hf::read_model_config(arguments.from);
   return transfer("quantizing", [&](const TransferProgress& progress) {
     QuantizeOptions options = arguments.options;
     options.progress = progress;

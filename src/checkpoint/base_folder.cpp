@@ -31,6 +31,15 @@ BaseOfRun base_from(const nlohmann::json& training) {
   return {found->value("id", ""), found->value("relative", "")};
 }
 
+void refuse_other_base(const nlohmann::json& training, const std::string& id, const Config& config) {
+  const BaseOfRun before = base_from(training);
+  if (before.id == id) return;
+  const std::string& named = config.adapter.base;
+  throw Error(ErrorKind::usage, (named.empty() ? "adapter.base names none" : "adapter.base = " + named + " has other weights") + ", and the run in " + config.run.dir + " was trained beside " +
+                                    (before.id.empty() ? "weights of its own" : "the base " + before.id + (before.relative.empty() ? "" : ", which lay at " + before.relative + " from there")) +
+                                    "; name that one");
+}
+
 std::string base_folder(const Config& config, const nlohmann::json& training) {
   const BaseOfRun base = base_from(training);
   if (config.adapter.base.empty() || is_base(config.adapter.base) || base.relative.empty()) return config.adapter.base;

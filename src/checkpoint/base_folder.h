@@ -18,6 +18,9 @@ BaseOfRun base_of_run(const std::string& id, const Config& config);
 nlohmann::json to_json(const BaseOfRun& base);
 BaseOfRun base_from(const nlohmann::json& training);
 
+// A path says nothing of what lies there: throws Error(usage) where the base that is open (`id`, "" for none) is not the commit's.
+void refuse_other_base(const nlohmann::json& training, const std::string& id, const Config& config);
+
 // Where config.adapter.base is now: there, or else where it lies relative to run.dir, which may have been moved with it. As the config has it
 // where neither is a base, or none is named.
 std::string base_folder(const Config& config);

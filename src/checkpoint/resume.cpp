@@ -31,16 +31,6 @@ void refuse_changes(const nlohmann::json& training, const ResumeRequest& request
   refuse_changed_compute(before, request.compute_threads, request.compute_dtype, request.allow_change);
 }
 
-// A path says nothing of what lies there.
-void refuse_other_base(const nlohmann::json& training, const ResumeRequest& request) {
-  const BaseOfRun before = base_from(training);
-  if (before.id == request.base.id) return;
-  const std::string& named = request.config.adapter.base;
-  throw Error(ErrorKind::usage, (named.empty() ? "adapter.base names none" : "adapter.base = " + named + " has other weights") + ", and the run in " + request.config.run.dir + " was trained beside " +
-                                    (before.id.empty() ? "weights of its own" : "the base " + before.id + (before.relative.empty() ? "" : ", which lay at " + before.relative + " from there")) +
-                                    "; name that one");
-}
-
 void refuse_other_storage(const nlohmann::json& training, const store::Layout& layout, const ResumeRequest& request) {
   const std::string& folder = request.config.run.dir;
   if (run_state_from(training).elements != request.elements) {
@@ -64,7 +54,7 @@ ResumedRun resume(const ResumeRequest& request) {
   store::StoreOptions storage = request.storage;
   storage.accept = [&](const nlohmann::json& training, const store::Layout& layout) {
     refuse_changes(training, request);
-    refuse_other_base(training, request);
+    refuse_other_base(training, request.base.id, request.config);
     refuse_other_storage(training, layout, request);
   };
   ResumedRun run;

@@ -161,6 +161,10 @@ void refuse_changed_storage(const nlohmann::json& config_before, const Config& c
     const bool stored = key != "context" || config.model.family == ModelFamily::gpt2;  // whose positions are weights
     if (key != "from" && key != "dropout" && stored) check("model", key);
   }
+  // An import of a version without adapters has none.
+  if (before.contains("adapter") || config.adapter.present()) {
+    for (const char* key : {"rank", "alpha", "variant", "targets", "train_whole"}) check("adapter", key);
+  }
   check("train", "dtype");
   check("optimizer", "name");
   check("optimizer", "moments");

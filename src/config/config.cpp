@@ -15,6 +15,7 @@
 #include "config/keys.h"
 #include "config/load.h"
 #include "greedysnake/error.h"
+#include "hf/folder.h"
 #include "hf/model_config.h"
 
 namespace gsnake {
@@ -159,14 +160,20 @@ Config from_toml(const std::string& text, const std::string& name, const std::fi
   const Sources sources{table, name, base, overrides};
   Config config = initial;
   apply(config, sources);
-  if (const std::string from = folder_of_shape(config); !from.empty()) {
+  const std::string from = folder_of_shape(config);
+  // A base that was moved with its run is found by the run, which knows the shape as well.
+  const bool is_gone = config.model.from.empty() && !from.empty() && !hf::is_file((std::filesystem::path(from) / hf::kConfigName).string());
+  std::optional<ModelConfig> model;
+  if (is_gone && model_of_run && !table.contains("model")) model = model_of_run(config);
+  if (is_gone && !model && !table.contains("model")) refuse(fmt::format("adapter.base = {}: there is no base; make one with gsnake quantize, or name where it is", from));
+  if (!from.empty() && !is_gone) {
     Config folder = initial;
     folder.model = hf::read_model_config(from);
     folder.model.from.clear();
     config = folder;
     apply(config, sources);
     refuse_other_shape(config, folder);
-  } else if (std::optional<ModelConfig> model; model_of_run && !table.contains("model") && (model = model_of_run(config))) {
+  } else if (model || (model_of_run && !table.contains("model") && (model = model_of_run(config)))) {
     config = initial;
     config.model = *std::move(model);
     apply(config, sources);

@@ -183,6 +183,16 @@ void check_folders(const Config& config) {
           fmt::format("run.trace = \"{}\": is run.metrics as well; give each a file of its own", config.run.trace));
 }
 
+void check_adapter(const Config& config) {
+  const AdapterConfig& adapter = config.adapter;
+  for (const auto& [key, value] : {std::pair("adapter.base", adapter.base), std::pair("adapter.from", adapter.from)}) {
+    require(value.empty() || adapter.present(), fmt::format("{} = {}: adapter.rank is 0, so there is no adapter; give it a rank, or leave this out", key, core::quoted(value)));
+  }
+  require(adapter.train_whole.empty() || adapter.present(), "adapter.train_whole: adapter.rank is 0, so the whole model is trained; give it a rank, or leave this out");
+  require(adapter.from.empty() || !adapter.base.empty() || !config.model.from.empty(),
+          fmt::format("adapter.from = {}: an adapter is nothing beside random weights; name its model in model.from, or a base of it in adapter.base", core::quoted(adapter.from)));
+}
+
 void check_objective(const Config& config) {
   if (config.train.objective != Objective::dpo) return;
   require(config.adapter.present(), "train.objective = \"dpo\": its reference is the base without the adapter; add a table [adapter]");
@@ -212,6 +222,7 @@ void Config::validate() const {
   check_model(model);
   check_data(*this);
   check_train(*this);
+  check_adapter(*this);
   check_objective(*this);
   check_optimizer(optimizer);
   check_floats(*this);

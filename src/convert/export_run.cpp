@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <set>
 
+#include "checkpoint/base_folder.h"
 #include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
 #include "convert/carried_files.h"
@@ -101,6 +102,22 @@ std::vector<std::string> adapted_modules(const Model& model, const plan::ModelLa
   return {names.begin(), names.end()};
 }
 
+// As the config has them, but for the word that PEFT does not know.
+std::vector<std::string> targets_of(const AdapterConfig& adapter, const Model& model, const plan::ModelLayout& layout) {
+  const bool every = std::find(adapter.targets.begin(), adapter.targets.end(), "linear") != adapter.targets.end();
+  return every ? adapted_modules(model, layout) : adapter.targets;
+}
+
+// What the base was made of, if it is there.
+std::string source_of_base(const Config& config) {
+  try {
+    const std::optional<base::Base> base = plan::open_base(config);
+    return base ? base->manifest().source : "";
+  } catch (const Error&) {
+    return "";
+  }
+}
+
 bool has_transposed(const Model& model) {
   return std::any_of(model.names.tensors.begin(), model.names.tensors.end(), [](const TensorName& name) { return name.transposed; });
 }
@@ -116,15 +133,20 @@ struct Exported {
   [[nodiscard]] const nlohmann::json& training() const { return store->manifest()->training; }
 };
 
-TransferReport report_of(const Exported& run, const hf::ShardWriter& writer, Dtype dtype) {
-  return {checkpoint::run_state_from(run.training()).step, run.layout.parameters(), writer.bytes(), writer.files(), dtype, 0.0};
+TransferReport report_of(const Exported& run, const convert::Destinations& destinations, const hf::ShardWriter& writer, Dtype dtype) {
+  std::uint64_t parameters = 0;
+  for (const auto& object : destinations.by_object) {
+    for (const convert::Destination& each : object) parameters += each.wanted ? each.elements : 0;
+  }
+  return {checkpoint::run_state_from(run.training()).step, parameters, writer.bytes(), writer.files(), dtype, 0.0};
 }
 
 TransferReport export_adapter(const Model& model, const Exported& run, const std::string& to, const ExportOptions& options) {
   const Dtype dtype = options.dtype.value_or(Dtype::fp32);
   const convert::Destinations destinations = convert::destinations_of(model, run.layout, dtype, convert::Contents::adapter);
-  const std::string from = checkpoint::config_from(run.training()).value("/model/from"_json_pointer, "");
-  const hf::Json json = hf::make_adapter_config(run.config.adapter, from, adapted_modules(model, run.layout), has_transposed(model), run.layout.tied && run.layout.is_trained(static_cast<std::size_t>(run.layout.tied_object)));
+  std::string from = checkpoint::config_from(run.training()).value("/model/from"_json_pointer, "");
+  if (from.empty()) from = source_of_base(run.config);
+  const hf::Json json = hf::make_adapter_config(run.config.adapter, from, targets_of(run.config.adapter, model, run.layout), has_transposed(model), run.layout.tied && run.layout.is_trained(static_cast<std::size_t>(run.layout.tied_object)));
   hf::ShardWriter writer(to, destinations.tensors, ~std::uint64_t{0}, hf::kAdapterName);
   Exporter exporter(destinations, writer, dtype, options.progress);
   std::vector<std::uint32_t> trained;
@@ -137,7 +159,7 @@ TransferReport export_adapter(const Model& model, const Exported& run, const std
   writer.write_file(hf::kAdapterConfigName, json.dump(2) + "\n");
   write_carried(run.config.run.dir, writer);
   writer.finish();
-  return report_of(run, writer, dtype);
+  return report_of(run, destinations, writer, dtype);
 }
 
 TransferReport export_whole(const Model& model, const Exported& run, const std::string& to, const ExportOptions& options) {
@@ -156,7 +178,7 @@ TransferReport export_whole(const Model& model, const Exported& run, const std::
   writer.write_file(hf::kConfigName, config_json);
   write_carried(run.config.run.dir, writer);
   writer.finish();
-  return report_of(run, writer, dtype);
+  return report_of(run, destinations, writer, dtype);
 }
 
 }  // namespace
@@ -172,6 +194,7 @@ TransferReport export_model(const Model& model, const std::string& run_dir, cons
   if (run.base) plan::pack(run.layout, run.base->manifest(), run.config.adapter.base);
   run.store = store::Store::open_reader(checkpoint::store_options(run.config));
   refuse_other_model(run.layout, run.training(), run_dir);
+  if (options.merge) checkpoint::refuse_other_base(run.training(), run.base ? run.base->manifest().id : "", run.config);
   TransferReport report = has_adapter && !options.merge ? export_adapter(model, run, to, options) : export_whole(model, run, to, options);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return report;

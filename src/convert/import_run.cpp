@@ -32,6 +32,7 @@ void commit_import(const Config& config, const plan::Numerics& numerics, const s
   checkpoint::RunState state;
   state.loss_scale = numerics.counters.loss_scale;
   state.elements = map.problem.elements();
+  state.frozen_parameters = layout.frozen_parameters();
   nlohmann::json training = checkpoint::to_json(state, config);
   training["parameters"] = layout.parameters();
   training["imported"] = true;

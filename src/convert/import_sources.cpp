@@ -1,10 +1,14 @@
 #include "convert/import_sources.h"
 
+#include <fmt/format.h>
+
 #include <set>
 
 #include "convert/base_values.h"
 #include "convert/tensor_reader.h"
 #include "hf/adapter_config.h"
+#include "hf/refusal.h"
+#include "model/adapters.h"
 
 namespace gsnake::convert {
 
@@ -23,8 +27,38 @@ ImportSources::ImportSources(const Model& model, const plan::ModelLayout& layout
   };
   if (base_ == nullptr) {
     plan_ = make_import_plan(model, layout, folder_.emplace(config.model.from), adapters);
-    return;
+  } else {
+    plan_base(model, adapters);
   }
+  if (adapter_folder_) take_whole_modules(model);
+}
+
+// Modules that were trained whole stand in the adapter's folder. Nothing there may be lost.
+void ImportSources::take_whole_modules(const Model& model) {
+  std::set<std::string> used;
+  for (std::size_t object = 0; object < layout_.object_count(); ++object) {
+    const std::vector<optim::FlatParameter>& parameters = layout_.flat(object).parameters;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const std::size_t unit = layout_.unit_of(object);
+      const TensorName& name = name_of_parameter(model, unit, parameters[i].info.name);
+      if (!parameters[i].info.trained) continue;
+      const std::string tensor = (name.adapter ? "" : model::kAdapterPrefix) + tensor_name(name, unit);
+      used.insert(tensor);
+      if (!name.adapter) plan_[object][i] = source_in(*adapter_folder_, tensor, name, parameters[i].info.sizes);
+    }
+  }
+  if (layout_.tied && layout_.is_trained(static_cast<std::size_t>(layout_.tied_object))) {
+    const std::size_t head = layout_.units.size() - 1;
+    used.insert(model::kAdapterPrefix + tensor_name(name_of_parameter(model, head, model.tied.front().head_name), head));
+  }
+  for (const auto& [name, source] : adapter_folder_->tensors()) {
+    if (used.contains(name)) continue;
+    hf::refuse(source.file->path(), fmt::format("tensor {} would be lost: no module that the config adapts or trains whole has it; set adapter.targets and adapter.train_whole as they were", hf::shown(name)));
+  }
+}
+
+void ImportSources::plan_base(const Model& model, const AdapterSources& adapters) {
+  const plan::ModelLayout& layout = layout_;
   for (std::size_t object = 0; object < layout.object_count(); ++object) {
     std::vector<ParameterSource>& sources = plan_.emplace_back();
     if (layout.is_packed(object)) continue;
@@ -37,8 +71,14 @@ ImportSources::ImportSources(const Model& model, const plan::ModelLayout& layout
   }
 }
 
-void ImportSources::read_base(std::size_t unit, const std::string& parameter, std::uint64_t first, std::span<float> out) const {
-  if (base_ != nullptr) return BaseValues(*base_, static_cast<int>(unit), parameter).read(first, out);
+void ImportSources::read_base(std::size_t unit, const std::string& parameter, std::uint64_t first, std::span<float> out) {
+  if (base_ != nullptr) {
+    // It holds the matrix whose parts are asked for one after another.
+    if (!reading_ || reading_unit_ != unit || reading_parameter_ != parameter) reading_ = std::make_unique<BaseValues>(*base_, static_cast<int>(unit), parameter);
+    reading_unit_ = unit;
+    reading_parameter_ = parameter;
+    return reading_->read(first, out);
+  }
   for (const int object : layout_.own_objects_of(static_cast<int>(unit))) {
     const auto o = static_cast<std::size_t>(object);
     for (std::size_t i = 0; i < layout_.flat(o).parameters.size(); ++i) {

@@ -26,7 +26,9 @@ class ImportSources {
   [[nodiscard]] int files() const;  // of weights
 
  private:
-  void read_base(std::size_t unit, const std::string& parameter, std::uint64_t first, std::span<float> out) const;
+  void plan_base(const Model& model, const AdapterSources& adapters);
+  void take_whole_modules(const Model& model);
+  void read_base(std::size_t unit, const std::string& parameter, std::uint64_t first, std::span<float> out);
 
   const plan::ModelLayout& layout_;
   const base::Base* base_;
@@ -34,6 +36,9 @@ class ImportSources {
   std::optional<hf::WeightsFolder> adapter_folder_;
   std::shared_ptr<InitialAdapters> initial_;
   ImportPlan plan_;
+  std::unique_ptr<ValueSource> reading_;  // of the base: what read_base() was last asked for
+  std::size_t reading_unit_ = 0;
+  std::string reading_parameter_;
 };
 
 }  // namespace gsnake::convert

@@ -67,6 +67,7 @@ void InitialAdapters::set_lengths(std::size_t unit, const std::string& parameter
       return read_row_lengths(matrix.info.sizes[0], matrix.info.sizes[1], [&](std::uint64_t first, std::span<float> part) { base_(unit, parameter, first, part); }, out);
     }
   }
+  throw std::logic_error("an adapter stands beside no matrix of its unit: " + parameter);
 }
 
 void read_row_lengths(std::int64_t rows, std::int64_t columns, const std::function<void(std::uint64_t first, std::span<float> out)>& read, std::span<float> out) {

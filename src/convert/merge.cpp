@@ -7,6 +7,7 @@
 #include "convert/unit_adapters.h"
 #include "model/adapters.h"
 #include "plan/numerics.h"
+#include "schedule/problem.h"
 
 namespace gsnake::convert {
 namespace {
@@ -43,6 +44,7 @@ class Merger {
 
   std::vector<float> values_of(int object) const {
     std::vector<float> all;
+    all.reserve(schedule::padded_elements(layout_.flat(static_cast<std::size_t>(object)).elements));
     visit(object, [&](std::uint64_t, std::span<const float> values) { all.insert(all.end(), values.begin(), values.end()); });
     return all;
   }

@@ -1,5 +1,7 @@
 #include "convert/quantize.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -99,23 +101,29 @@ base::BaseManifest base_manifest(const Model& model, const plan::ModelLayout& la
 void write_base(const plan::ModelLayout& layout, const base::BaseManifest& manifest, UnitValues& values, base::BaseWriter& writer, const TransferProgress& progress) {
   std::vector<float> piece;
   std::uint64_t done = 0;
+  const auto pack = [&](int unit, const base::BaseTensor& tensor, std::uint64_t elements) {
+    quant::Packer packer(*quant::format_of(tensor.format), elements, [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+      writer.write(unit, tensor.offset + offset, bytes);
+      done += bytes.size();
+    });
+    for (std::uint64_t first = 0; first < elements; first += kElementsAtOnce) {
+      piece.resize(std::min(kElementsAtOnce, elements - first));
+      values.read(first, piece);
+      packer.add(piece);
+      if (progress) progress(done, writer.bytes());
+    }
+    packer.finish();
+  };
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
     const std::vector<base::BaseTensor>& tensors = manifest.kind_of(static_cast<int>(unit)).tensors;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
-      const base::BaseTensor& tensor = tensors[i];
-      const std::uint64_t elements = layout.flat(unit).parameters[i].info.numel;
-      quant::Packer packer(*quant::format_of(tensor.format), elements, [&](std::uint64_t offset, std::span<const std::byte> bytes) {
-        writer.write(static_cast<int>(unit), tensor.offset + offset, bytes);
-        done += bytes.size();
-      });
       values.begin(unit, i);
-      for (std::uint64_t first = 0; first < elements; first += kElementsAtOnce) {
-        piece.resize(std::min(kElementsAtOnce, elements - first));
-        values.read(first, piece);
-        packer.add(piece);
-        if (progress) progress(done, writer.bytes());
+      try {
+        pack(static_cast<int>(unit), tensors[i], layout.flat(unit).parameters[i].info.numel);
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::input) throw;
+        throw Error(ErrorKind::input, fmt::format("{} of unit {}: {}", tensors[i].name, unit, error.what()));
       }
-      packer.finish();
     }
   }
 }

@@ -57,6 +57,9 @@ void refuse_other_adapter(const std::string& folder, const AdapterConfig& adapte
   for (const char* key : {"rank_pattern", "alpha_pattern"}) {
     if (const Json found = value(key, Json::object()); !found.empty()) refuse(path, fmt::format("its {} gives modules ranks of their own, which this build does not have", key));
   }
+  // Those that change the base as they begin.
+  if (const Json start = value("init_lora_weights", true); !start.is_boolean() && start != "gaussian") refuse(path, fmt::format("its init_lora_weights is {}, which changed the base as well", start.dump()));
+  if (flag("lora_bias")) refuse(path, "its adapters have biases (lora_bias), which this build's have not");
   if (value("bias", "none") != "none") refuse(path, "it trains biases (bias), which this build does not");
   require(number("r", 8) == static_cast<double>(adapter.rank), "rank", fmt::format("{}", adapter.rank), path, fmt::format("{}", number("r", 8)));
   require(number("lora_alpha", 8) == adapter.alpha, "alpha", fmt::format("{}", adapter.alpha), path, fmt::format("{}", number("lora_alpha", 8)));

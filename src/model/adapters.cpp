@@ -75,6 +75,9 @@ class Adder {
     const std::string module = module_of(name.name);
     if (whole_.contains({name.kind, name.parameter}))
       throw Error(ErrorKind::usage, fmt::format("adapter.targets: {} is trained whole already (adapter.train_whole); name it in one of them", module));
+    if (!model_.tied.empty() && name.kind == model_.units.back() && name.parameter == model_.tied.front().head_name) {
+      throw Error(ErrorKind::usage, fmt::format("adapter.targets: {} is tied to the embedding, which an adapter would part it from; leave it out, or train both whole (adapter.train_whole)", module));
+    }
     linear.add_adapter({config_.rank, adapter_scaling(config_), config_.dropout, config_.variant == AdapterVariant::dora});
     const std::string own = module_of(name.parameter);
     const auto& sizes = linear.named_parameters(/*recurse=*/false)["weight"].sizes();

@@ -41,15 +41,17 @@ struct Product : torch::autograd::Function<Product> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto* weight = reinterpret_cast<const FrozenRows*>(context->saved_data["weight"].toInt());
     const torch::Tensor flat = gradients[0].reshape({-1, weight->rows()});
-    torch::Tensor sum = torch::empty({flat.size(0), weight->columns()}, flat.options());
+    torch::Tensor sum;
     for_each_part(*weight, [&](std::int64_t first, std::int64_t count) {
-      const torch::Tensor part = flat.narrow(1, first, count);
+      const torch::Tensor part = torch::mm(flat.narrow(1, first, count), weight->take(first, count));
       if (first == 0) {
-        at::mm_out(sum, part, weight->take(first, count));
+        // Of several parts, in fp32: rounding each to 16 bits would add up.
+        sum = count == weight->rows() ? part : part.to(torch::kFloat32);
       } else {
-        sum.addmm_(part, weight->take(first, count));
+        sum.add_(part);
       }
     });
+    sum = sum.to(flat.scalar_type());
     std::vector<std::int64_t> sizes = gradients[0].sizes().vec();
     sizes.back() = weight->columns();
     return {sum.view(sizes), torch::Tensor(), torch::Tensor()};

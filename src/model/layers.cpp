@@ -112,12 +112,14 @@ torch::Tensor CausalAttention::apply_to_each(const torch::Tensor& q, const torch
   std::vector<torch::Tensor> rows;
   for (std::int64_t row = 0; row < q.size(0); ++row) {
     const std::vector<std::int32_t>& begins = unit_context().starts[static_cast<std::size_t>(row)];
+    std::vector<std::int64_t> lengths;
+    for (std::size_t i = 0; i < begins.size(); ++i) lengths.push_back((i + 1 < begins.size() ? begins[i + 1] : q.size(2)) - begins[i]);
+    const auto parts = [&](const torch::Tensor& x) { return x.narrow(0, row, 1).split_with_sizes(lengths, 2); };
+    const std::vector<torch::Tensor> queries = parts(q);
+    const std::vector<torch::Tensor> keys = parts(k);
+    const std::vector<torch::Tensor> values = parts(v);
     std::vector<torch::Tensor> documents;
-    for (std::size_t i = 0; i < begins.size(); ++i) {
-      const std::int64_t end = i + 1 < begins.size() ? begins[i + 1] : q.size(2);
-      const auto part = [&](const torch::Tensor& x) { return x.narrow(0, row, 1).narrow(2, begins[i], end - begins[i]); };
-      documents.push_back(attend(part(q), part(k), part(v), dropout));
-    }
+    for (std::size_t i = 0; i < lengths.size(); ++i) documents.push_back(attend(queries[i], keys[i], values[i], dropout));
     rows.push_back(documents.size() == 1 ? documents[0] : torch::cat(documents, 2));
   }
   return joined(rows.size() == 1 ? rows[0] : torch::cat(rows, 0));

@@ -51,8 +51,9 @@ torch::Tensor Linear::forward(const torch::Tensor& x) const {
   const torch::Tensor low = product(product(in, a_), b_) * adapter_.scaling;
   if (!magnitude_.defined()) return base(x, bias_) + low;
   const torch::Tensor factor = (magnitude_ / adapted_lengths()).to(x.scalar_type());
-  // What is dropped is dropped for the adapter's part alone.
-  const torch::Tensor y = factor * (base(x, {}) + low);
+  // As PEFT has it: what is dropped is dropped for all that the adapter changes.
+  const bool drops = adapter_.dropout > 0.0 && is_training();
+  const torch::Tensor y = drops ? base(x, {}) + (factor - 1) * base(in, {}) + factor * low : factor * (base(x, {}) + low);
   return bias_.defined() ? y + bias_ : y;
 }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "model/unit_context.h"
+
 namespace gsnake::model {
 namespace {
 
@@ -22,6 +24,31 @@ double log_probability(HeadUnit& head, const torch::Tensor& hidden, const torch:
   return sum;
 }
 
+// The model without its adapters, and without dropout.
+class AsReference {
+ public:
+  explicit AsReference(HeadUnit& head) : head_(head), training_(head.is_training()), adapters_(unit_context().adapters) {
+    unit_context().adapters = false;
+    head_.eval();
+  }
+  ~AsReference() {
+    unit_context().adapters = adapters_;
+    head_.train(training_);
+  }
+  AsReference(const AsReference&) = delete;
+  AsReference& operator=(const AsReference&) = delete;
+
+ private:
+  HeadUnit& head_;
+  const bool training_;
+  const bool adapters_;
+};
+
+double reference_log_probability(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass) {
+  const AsReference reference(head);
+  return log_probability(head, hidden, labels, pass);
+}
+
 // By pair: its loss, and what the loss' gradient by the preferred answer's log probability is, which is the other's negated.
 struct Judged {
   double loss = 0.0;
@@ -36,7 +63,7 @@ std::vector<Judged> judge(HeadUnit& head, const torch::Tensor& hidden, const tor
     if (labels.narrow(0, 2 * pair, 2).eq(kIgnoredLabel).all().item<bool>()) continue;
     double margin = 0.0;
     for (const std::int64_t row : {2 * pair, 2 * pair + 1}) {
-      const double gain = log_probability(head, hidden[row], labels[row], preference.pass) - log_probability(head, hidden[rows + row], labels[row], preference.pass);
+      const double gain = log_probability(head, hidden[row], labels[row], preference.pass) - reference_log_probability(head, hidden[rows + row], labels[row], preference.pass);
       margin += row % 2 == 0 ? gain : -gain;
     }
     const double x = -preference.beta * margin;  // -log sigmoid(-x) = log(1 + e^x)

@@ -14,19 +14,25 @@ namespace {
   throw Error(ErrorKind::usage, fmt::format("adapter.base = {}: {}; name the base of the model that the config describes, or make one with gsnake quantize", folder, why));
 }
 
+// Where it is, and how it is packed: checked.
+PackedParameter find(const base::BaseManifest& manifest, int unit, const optim::FlatParameter& parameter, const std::string& folder) {
+  const base::BaseTensor* tensor = find_tensor(manifest, unit, parameter.info.name);
+  if (tensor == nullptr) refuse(folder, fmt::format("its unit {} has no parameter {}", unit, parameter.info.name));
+  if (tensor->sizes != parameter.info.sizes) {
+    refuse(folder, fmt::format("{} of its unit {} is {}, the model's is {}", parameter.info.name, unit, fmt::join(tensor->sizes, " x "), fmt::join(parameter.info.sizes, " x ")));
+  }
+  const std::optional<quant::Format> format = quant::format_of(tensor->format);
+  if (!format) refuse(folder, fmt::format("{} of its unit {} is packed as {}, which this build can't read", parameter.info.name, unit, tensor->format));
+  if (tensor->bytes != quant::packed_bytes(*format, parameter.info.numel)) refuse(folder, fmt::format("{} of its unit {} has {} bytes", parameter.info.name, unit, tensor->bytes));
+  return {*format, tensor->offset};
+}
+
+// Of a name's last part: adapters are none of the base's.
+bool is_adapter(const std::string& parameter) { return parameter.substr(parameter.rfind('.') + 1).starts_with("lora_"); }
+
 void pack(UnitShape& shape, const base::BaseManifest& manifest, int unit, const std::string& folder) {
   std::vector<PackedParameter> packed;
-  for (const optim::FlatParameter& parameter : shape.what_is_frozen().parameters) {
-    const base::BaseTensor* tensor = find_tensor(manifest, unit, parameter.info.name);
-    if (tensor == nullptr) refuse(folder, fmt::format("its unit {} has no parameter {}", unit, parameter.info.name));
-    if (tensor->sizes != parameter.info.sizes) {
-      refuse(folder, fmt::format("{} of its unit {} is {}, the model's is {}", parameter.info.name, unit, fmt::join(tensor->sizes, " x "), fmt::join(parameter.info.sizes, " x ")));
-    }
-    const std::optional<quant::Format> format = quant::format_of(tensor->format);
-    if (!format) refuse(folder, fmt::format("{} of its unit {} is packed as {}, which this build can't read", parameter.info.name, unit, tensor->format));
-    if (tensor->bytes != quant::packed_bytes(*format, parameter.info.numel)) refuse(folder, fmt::format("{} of its unit {} has {} bytes", parameter.info.name, unit, tensor->bytes));
-    packed.push_back({*format, tensor->offset});
-  }
+  for (const optim::FlatParameter& parameter : shape.what_is_frozen().parameters) packed.push_back(find(manifest, unit, parameter, folder));
   const std::uint64_t bytes = manifest.kind_of(unit).bytes;
   const auto same = [](const PackedParameter& a, const PackedParameter& b) { return a.format == b.format && a.offset == b.offset; };
   if (shape.is_packed() && (shape.packed_bytes != bytes || !std::equal(packed.begin(), packed.end(), shape.packed.begin(), shape.packed.end(), same))) {
@@ -72,6 +78,10 @@ void pack(ModelLayout& layout, const base::BaseManifest& manifest, const std::st
   if (manifest.units.size() != layout.units.size()) refuse(folder, fmt::format("it is of {} units, the model has {}", manifest.units.size(), layout.units.size()));
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
     UnitShape& shape = layout.shapes[static_cast<std::size_t>(layout.units[unit])];
+    // What is trained whole begins with the base's values.
+    for (const optim::FlatParameter& parameter : shape.flat.parameters) {
+      if (shape.trained && !is_adapter(parameter.info.name)) find(manifest, static_cast<int>(unit), parameter, folder);
+    }
     if (!shape.what_is_frozen().parameters.empty()) pack(shape, manifest, static_cast<int>(unit), folder);
   }
 }

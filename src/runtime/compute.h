@@ -19,7 +19,7 @@ struct StepBatch {
   std::span<const std::int64_t> inputs;  // (micro_batches, rows, tokens), or the beginning of that
   std::span<const std::int64_t> labels;  // likewise
   float loss_factor = 1.0F;              // 1 / counted tokens of the step
-  std::span<const std::vector<std::int32_t>> starts;  // by row: where packed documents begin in it, the first at 0; empty: a row is one
+  std::span<const std::vector<std::int32_t>> starts;  // by row: where packed documents begin in it, the first at 0; empty: a row is one. Not copied
   std::vector<double> losses;            // by micro-batch: sums of token losses times loss_factor; there once the results are
 };
 

@@ -111,7 +111,7 @@ void TorchBackend::run(const device::ComputeScope& scope, const runtime::Compute
   const GpuSettings settings(shape_.accelerator != nullptr, shape_.deterministic);
   const Work work{scope, call, shape_};
   bind(work);
-  const ContextScope context(call.starts);
+  const ContextScope context(rehearsed_starts_.empty() ? call.starts : std::span<const std::vector<std::int32_t>>(rehearsed_starts_));
   module_of(call.unit).train(call.training);
   if (call.training) {
     model::seed_unit(shape_.seed, static_cast<std::uint64_t>(call.step), static_cast<std::uint64_t>(call.unit),
@@ -176,10 +176,22 @@ void TorchBackend::head(const Work& work) {
 // One unit forward and, in training, backward, on zeros that the meter does not count.
 void TorchBackend::run_on_zeros(device::Device& device, int unit, bool training) {
   const TrialCall zeros(device, layout_, shape_, unit, training);
-  TrialCall::run(device, [&](const device::ComputeScope& scope) {
-    run(scope, zeros.forward());
-    if (zeros.has_backward()) run(scope, zeros.backward());
-  });
+  const auto once = [&] {
+    TrialCall::run(device, [&](const device::ComputeScope& scope) {
+      run(scope, zeros.forward());
+      if (zeros.has_backward()) run(scope, zeros.backward());
+    });
+  };
+  once();
+  if (!shape_.packed) return;
+  // As much as rows of documents may need: of short ones, and of one.
+  constexpr std::int32_t kShort = 4;
+  for (const std::int32_t length : {kShort, static_cast<std::int32_t>(shape_.tokens)}) {
+    std::vector<std::int32_t> starts;
+    for (std::int32_t start = 0; start < shape_.tokens; start += length) starts.push_back(start);
+    rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
+    once();
+  }
 }
 
 std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, const DryRun& dry, int unit) {
@@ -225,6 +237,7 @@ void TorchBackend::begin_rehearsal(const DryRun& dry, RehearsedRoom& room) {
 
 void TorchBackend::end_rehearsal(const ComputeShape& own, int unit) {
   shape_ = own;
+  rehearsed_starts_.clear();
   forget_slots(unit);
   meter_ = {};
   arena_.reset();

@@ -26,6 +26,7 @@ struct ComputeShape {
   std::int64_t rows = 1;    // a micro-batch
   std::int64_t passes = 1;  // of each row in the hidden states: 2 for preferences, the model's rows and then the reference's
   double dpo_beta = 0.1;    // for preferences
+  bool packed = false;      // rows may hold several documents
   std::int64_t tokens = 1;  // a row
   std::int64_t head_chunk = 256;
   std::uint64_t seed = 1;
@@ -98,6 +99,7 @@ class TorchBackend final : public UnitBackend {
   const plan::ModelLayout& layout_;
   ComputeShape shape_;
   const c10::Device device_;
+  std::vector<std::vector<std::int32_t>> rehearsed_starts_;  // of a dry run; else empty
   bool gives_back_ = false;  // of a GPU: the last dry run did not fit
   HeadSink head_sink_;
   TorchMemoryMeter meter_;

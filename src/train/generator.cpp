@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "checkpoint/base_folder.h"
 #include "checkpoint/store_options.h"
 #include "device/named_device.h"
 #include "greedysnake/error.h"
@@ -18,6 +19,7 @@ class Generator::Impl {
     store::StoreOptions storage = checkpoint::store_options(config);
     storage.base = plan::base_file(session_.base, session_.layout);
     session_.store = store::Store::open_reader(storage);
+    checkpoint::refuse_other_base(session_.store->manifest()->training, session_.base ? session_.base->manifest().id : "", session_.config);
     session_.start(checkpoint::StartState::sampled, nullptr);
     backend_->set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {
       const torch::NoGradGuard no_grad;

@@ -85,6 +85,12 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   const std::vector<checkpoint::KnownChecksum> checksums = checkpoint::find_checksums(*store, program.map, written ? &*written : nullptr, state, progress);
   written.reset();
   malloc_trim(0);  // what planning took goes back
+  // Of what a run goes on from, a base is part; elsewhere each read of it is checked.
+  if (base && config.ssd.verify == ReadChecks::resume) {
+    base->verify([this](std::uint64_t done, std::uint64_t total) {
+      if (progress) progress("checking the base against its hashes", done, total);
+    });
+  }
   runtime::ExecutorOptions options;
   const EmulateConfig& rates = config.emulate;
   options.emulated_rates = {rates.compute, rates.h2d, rates.d2h, rates.ssd_read, rates.ssd_write, rates.optimizer, rates.collective};

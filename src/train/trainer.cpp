@@ -83,6 +83,7 @@ class Trainer::Impl {
   struct InFlight {
     runtime::Executor::Ticket ticket = -1;
     runtime::StepBatch batch;
+    std::vector<std::vector<std::int32_t>> starts;  // the batch's: its own, since the caller's goes on to the next
     StepResult result;
   };
 
@@ -185,7 +186,8 @@ void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training, std:
   step.batch.inputs = batch.inputs;
   step.batch.labels = batch.labels;
   check_starts(batch, micro_batches * shape.rows);
-  step.batch.starts = batch.starts;
+  step.starts = batch.starts;
+  step.batch.starts = step.starts;
   step.batch.losses.assign(static_cast<std::size_t>(micro_batches), 0.0);
 }
 

@@ -46,7 +46,7 @@ class Slots {
       : dtypes_(dtypes),
         model_(models::make(backend_model(dropout))),
         layout_(model::layout_of(model_, false)),
-        backend_(model_, layout_, {kRows, kTokens, 7, 1, dtypes.storage, dtypes.compute}) {
+        backend_(model_, layout_, {.rows = kRows, .tokens = kTokens, .head_chunk = 7, .seed = 1, .storage = dtypes.storage, .compute = dtypes.compute}) {
     torch::set_num_threads(1);
     for (std::size_t unit = 0; unit < layout_.units.size(); ++unit) {
       model::seed_unit(3, unit, 0, 0);

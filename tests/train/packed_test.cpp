@@ -89,6 +89,30 @@ TEST_P(Packed, DocumentsTrainAsTheyDoApart) {
 INSTANTIATE_TEST_SUITE_P(Families, Packed, testing::Values(ModelFamily::gpt2, ModelFamily::llama, ModelFamily::mistral, ModelFamily::qwen3),
                          [](const auto& instance) { return std::string(word_of(instance.param)); });
 
+// A caller goes on to the next batch while this one is computed.
+TEST(PackedRows, BelongToTheStepThatWasSubmitted) {
+  const ModelConfig model = small_llama();
+  std::vector<Batch> packed;
+  std::vector<Batch> apart;
+  deal(packed, apart, model.vocab);
+  const TempFolder folder;
+  const Steps expected = train(config_of(model, 1, folder), packed);
+  const TempFolder other;
+  const Config config = config_of(model, 1, other);
+  Trainer trainer(models::make(config.model), config);
+  Batch batch = packed[0];
+  trainer.submit(batch);
+  for (std::size_t step = 0; step < packed.size(); ++step) {
+    for (std::vector<std::int32_t>& row : batch.starts) row.assign({0, 1, 2});
+    if (step + 1 < packed.size()) {
+      batch = packed[step + 1];
+      trainer.submit(batch);
+    }
+    for (std::vector<std::int32_t>& row : batch.starts) row.clear();
+    EXPECT_EQ(trainer.wait().loss, expected.losses[step]) << step;
+  }
+}
+
 TEST(PackedRows, ThatAreNoneAreRefused) {
   const TempFolder folder;
   const Config config = config_of(small_llama(), 1, folder);
