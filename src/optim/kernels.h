@@ -4,8 +4,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
+#include "core/simd_tables.h"
 #include "optim/formats.h"
 #include "optim/norm.h"
 #include "optim/optimizer.h"
@@ -94,8 +94,7 @@ inline void add_some_squares(const float* gradient, std::size_t count, std::size
 // Plain C++: what every other table is compared with, and what runs where no instruction set fits.
 const Kernels& scalar_kernels();
 
-// Those that this CPU can run, best first; may be empty. The tables live as long as the program.
-std::span<const Kernels* const> simd_kernels();
+core::SimdTables<Kernels>& tables();
 
 // What Target means now.
 const Kernels& kernels_for(Target target);

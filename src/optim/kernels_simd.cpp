@@ -61,42 +61,10 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace gsnake::optim {
-namespace {
 
-struct Candidate {
-  std::int64_t target;
-  const Kernels* (*kernels)();  // null: not compiled
-};
-
-// Best first, as Highway ranks them; one that needs no dispatch (the compiler's own baseline) is among them.
-constexpr std::array kCandidates{
-    Candidate{HWY_AVX3_DL, HWY_CHOOSE_AVX3_DL(kernels)}, Candidate{HWY_AVX3, HWY_CHOOSE_AVX3(kernels)},
-    Candidate{HWY_AVX2, HWY_CHOOSE_AVX2(kernels)},       Candidate{HWY_SVE2_128, HWY_CHOOSE_SVE2_128(kernels)},
-    Candidate{HWY_SVE_256, HWY_CHOOSE_SVE_256(kernels)}, Candidate{HWY_SVE2, HWY_CHOOSE_SVE2(kernels)},
-    Candidate{HWY_SVE, HWY_CHOOSE_SVE(kernels)},         Candidate{HWY_NEON, HWY_CHOOSE_NEON(kernels)},
-    Candidate{HWY_RVV, HWY_CHOOSE_RVV(kernels)},
-};
-
-struct Usable {
-  std::array<const Kernels*, kCandidates.size()> tables{};
-  std::size_t count = 0;
-};
-
-Usable find_usable() {
-  const std::int64_t supported = HWY_SUPPORTED_TARGETS;
-  Usable usable;
-  for (const Candidate& candidate : kCandidates) {
-    const Kernels* table = (supported & candidate.target) != 0 && candidate.kernels != nullptr ? candidate.kernels() : nullptr;
-    if (table != nullptr) usable.tables[usable.count++] = table;
-  }
-  return usable;
-}
-
-}  // namespace
-
-std::span<const Kernels* const> simd_kernels() {
-  static const Usable usable = find_usable();
-  return {usable.tables.data(), usable.count};
+core::SimdTables<Kernels>& tables() {
+  static core::SimdTables<Kernels> tables(scalar_kernels(), GSNAKE_SIMD_CANDIDATES(Kernels, kernels), HWY_SUPPORTED_TARGETS);
+  return tables;
 }
 
 }  // namespace gsnake::optim

@@ -3,7 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
+
+#include "core/simd_tables.h"
 
 namespace gsnake::quant {
 
@@ -40,8 +41,7 @@ struct Kernels {
 // Plain C++: what every other table is compared with, and what runs where no instruction set fits.
 const Kernels& scalar_kernels();
 
-// Those that this CPU can run, best first; may be empty. The tables live as long as the program.
-std::span<const Kernels* const> simd_kernels();
+core::SimdTables<Kernels>& tables();
 
 // The best one, or what force_target() named.
 const Kernels& kernels();

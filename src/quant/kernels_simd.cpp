@@ -58,41 +58,10 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace gsnake::quant {
-namespace {
 
-struct Candidate {
-  std::int64_t target;
-  const Kernels* (*table)();  // null: not compiled
-};
-
-// Best first, as Highway ranks them; one that needs no dispatch (the compiler's own baseline) is among them.
-constexpr std::array kCandidates{
-    Candidate{HWY_AVX3_DL, HWY_CHOOSE_AVX3_DL(table)}, Candidate{HWY_AVX3, HWY_CHOOSE_AVX3(table)},
-    Candidate{HWY_AVX2, HWY_CHOOSE_AVX2(table)},       Candidate{HWY_SVE2_128, HWY_CHOOSE_SVE2_128(table)},
-    Candidate{HWY_SVE_256, HWY_CHOOSE_SVE_256(table)}, Candidate{HWY_SVE2, HWY_CHOOSE_SVE2(table)},
-    Candidate{HWY_SVE, HWY_CHOOSE_SVE(table)},         Candidate{HWY_NEON, HWY_CHOOSE_NEON(table)},
-};
-
-struct Usable {
-  std::array<const Kernels*, kCandidates.size()> tables{};
-  std::size_t count = 0;
-};
-
-Usable find_usable() {
-  const std::int64_t supported = HWY_SUPPORTED_TARGETS;
-  Usable usable;
-  for (const Candidate& candidate : kCandidates) {
-    const Kernels* table = (supported & candidate.target) != 0 && candidate.table != nullptr ? candidate.table() : nullptr;
-    if (table != nullptr) usable.tables[usable.count++] = table;
-  }
-  return usable;
-}
-
-}  // namespace
-
-std::span<const Kernels* const> simd_kernels() {
-  static const Usable usable = find_usable();
-  return {usable.tables.data(), usable.count};
+core::SimdTables<Kernels>& tables() {
+  static core::SimdTables<Kernels> tables(scalar_kernels(), GSNAKE_SIMD_CANDIDATES(Kernels, table), HWY_SUPPORTED_TARGETS);
+  return tables;
 }
 
 }  // namespace gsnake::quant
