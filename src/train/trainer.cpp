@@ -17,6 +17,7 @@
 #include "greedysnake/error.h"
 #include "model/layout.h"
 #include "schedule/traffic.h"
+#include "train/batch_shape.h"
 #include "train/open_run.h"
 #include "train/planning.h"
 #include "train/run_report.h"
@@ -27,25 +28,6 @@ namespace gsnake {
 namespace {
 
 using schedule::Lane;
-
-std::int64_t counted(const std::vector<std::int64_t>& labels) {
-  std::int64_t count = 0;
-  for (std::int64_t label : labels) count += label == kIgnoredLabel ? 0 : 1;
-  return count;
-}
-
-// What a step's loss is the mean over: its counted tokens, or the pairs that have some.
-float loss_factor(const train::Session& session, const Batch& batch) {
-  std::int64_t count = counted(batch.labels);
-  if (session.shape.passes > 1) {
-    const auto pair = static_cast<std::ptrdiff_t>(2 * session.shape.tokens);
-    count = 0;
-    for (auto begin = batch.labels.begin(); begin != batch.labels.end(); begin += pair) {
-      count += std::any_of(begin, begin + pair, [](std::int64_t label) { return label != kIgnoredLabel; }) ? 1 : 0;
-    }
-  }
-  return static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(count, 1)));
-}
 
 }  // namespace
 
@@ -88,7 +70,6 @@ class Trainer::Impl {
   };
 
   void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
-  void check_starts(const Batch& batch, std::int64_t rows) const;
   double loss_of(const InFlight& step) const;
   [[nodiscard]] Traffic traffic_of(runtime::Executor::Ticket ticket) const;
   void count(const Traffic& bytes);
@@ -176,29 +157,13 @@ void Trainer::Impl::count(const Traffic& bytes) {
 }
 
 void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches) {
-  const auto& shape = session.shape;
-  const auto expected = static_cast<std::size_t>(micro_batches * shape.rows * shape.tokens);
-  if (batch.inputs.size() != expected || batch.labels.size() != expected) {
-    throw Error(ErrorKind::usage, "a batch has " + std::to_string(batch.inputs.size()) + " inputs and " + std::to_string(batch.labels.size()) +
-                                      " labels; micro_batches x micro_batch_size x sequence_length = " + std::to_string(expected) + " of each are needed");
-  }
+  train::check_batch(batch, micro_batches, session.shape);
   step.batch.training = training;
   step.batch.inputs = batch.inputs;
   step.batch.labels = batch.labels;
-  check_starts(batch, micro_batches * shape.rows);
   step.starts = batch.starts;
   step.batch.starts = step.starts;
   step.batch.losses.assign(static_cast<std::size_t>(micro_batches), 0.0);
-}
-
-void Trainer::Impl::check_starts(const Batch& batch, std::int64_t rows) const {
-  if (batch.starts.empty()) return;
-  const auto holds = [&](const std::vector<std::int32_t>& row) {
-    return !row.empty() && row.front() == 0 && row.back() < session.shape.tokens && std::adjacent_find(row.begin(), row.end(), std::greater_equal<>()) == row.end();
-  };
-  if (static_cast<std::int64_t>(batch.starts.size()) == rows && std::all_of(batch.starts.begin(), batch.starts.end(), holds)) return;
-  throw Error(ErrorKind::usage, "Batch::starts: give each of the " + std::to_string(rows) + " rows the ascending places below " + std::to_string(session.shape.tokens) +
-                                    " where a document begins, the first 0, or leave it empty");
 }
 
 double Trainer::Impl::loss_of(const InFlight& step) const {
@@ -217,8 +182,8 @@ void Trainer::Impl::submit(const Batch& batch) {
   InFlight& step = steps_[submitted_ % 2];
   fill(step, batch, true, session.config.train.micro_batches);
   step.result = {};
-  step.result.tokens = counted(batch.labels);
-  step.batch.loss_factor = loss_factor(session, batch);
+  step.result.tokens = train::counted_tokens(batch);
+  step.batch.loss_factor = train::loss_factor(batch, step.result.tokens, session.shape);
   step.ticket = run->train(step.batch);
   step.result.step = step.batch.step;
   ++submitted_;
@@ -291,8 +256,8 @@ double Trainer::Impl::validate(const Batch& batch) {
   if (batch.inputs.empty() || batch.inputs.size() % per_micro_batch != 0 || batch.labels.size() != batch.inputs.size()) {
     throw Error(ErrorKind::usage, "a validation batch holds whole micro-batches of micro_batch_size x sequence_length tokens");
   }
-  const std::int64_t tokens = counted(batch.labels);
-  const float factor = loss_factor(session, batch);
+  const std::int64_t tokens = train::counted_tokens(batch);
+  const float factor = train::loss_factor(batch, tokens, session.shape);
   double loss = 0.0;
   for (std::size_t first = 0; first < batch.inputs.size(); first += per_pass) {
     // The last pass is filled up with micro-batches whose labels do not count.

@@ -1,0 +1,45 @@
+#include "train/batch_shape.h"
+
+#include <algorithm>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "greedysnake/error.h"
+
+namespace gsnake::train {
+namespace {
+
+bool is_counted(std::int64_t label) { return label != kIgnoredLabel; }
+
+}  // namespace
+
+void check_batch(const Batch& batch, std::int64_t micro_batches, const backend::ComputeShape& shape) {
+  const auto expected = static_cast<std::size_t>(micro_batches * shape.rows * shape.tokens);
+  if (batch.inputs.size() != expected || batch.labels.size() != expected) {
+    throw Error(ErrorKind::usage, "a batch has " + std::to_string(batch.inputs.size()) + " inputs and " + std::to_string(batch.labels.size()) +
+                                      " labels; micro_batches x micro_batch_size x sequence_length = " + std::to_string(expected) + " of each are needed");
+  }
+  if (batch.starts.empty()) return;
+  const std::int64_t rows = micro_batches * shape.rows;
+  const auto holds = [&](const std::vector<std::int32_t>& row) {
+    return !row.empty() && row.front() == 0 && row.back() < shape.tokens && std::adjacent_find(row.begin(), row.end(), std::greater_equal<>()) == row.end();
+  };
+  if (static_cast<std::int64_t>(batch.starts.size()) == rows && std::all_of(batch.starts.begin(), batch.starts.end(), holds)) return;
+  throw Error(ErrorKind::usage, "Batch::starts: give each of the " + std::to_string(rows) + " rows the ascending places below " + std::to_string(shape.tokens) +
+                                    " where a document begins, the first 0, or leave it empty");
+}
+
+std::int64_t counted_tokens(const Batch& batch) { return std::count_if(batch.labels.begin(), batch.labels.end(), is_counted); }
+
+float loss_factor(const Batch& batch, std::int64_t tokens, const backend::ComputeShape& shape) {
+  std::int64_t count = tokens;
+  if (shape.passes > 1) {
+    const auto pair = static_cast<std::ptrdiff_t>(2 * shape.tokens);
+    count = 0;
+    for (auto begin = batch.labels.begin(); begin != batch.labels.end(); begin += pair) count += std::any_of(begin, begin + pair, is_counted) ? 1 : 0;
+  }
+  return static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(count, 1)));
+}
+
+}  // namespace gsnake::train
