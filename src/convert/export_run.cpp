@@ -104,7 +104,7 @@ std::vector<std::string> adapted_modules(const Model& model, const plan::ModelLa
 
 // As the config has them, but for the word that PEFT does not know.
 std::vector<std::string> targets_of(const AdapterConfig& adapter, const Model& model, const plan::ModelLayout& layout) {
-  const bool every = std::find(adapter.targets.begin(), adapter.targets.end(), "linear") != adapter.targets.end();
+  const bool every = std::find(adapter.targets.begin(), adapter.targets.end(), model::kEveryMatrix) != adapter.targets.end();
   return every ? adapted_modules(model, layout) : adapter.targets;
 }
 

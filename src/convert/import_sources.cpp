@@ -79,12 +79,8 @@ void ImportSources::read_base(std::size_t unit, const std::string& parameter, st
     reading_parameter_ = parameter;
     return reading_->read(first, out);
   }
-  for (const int object : layout_.own_objects_of(static_cast<int>(unit))) {
-    const auto o = static_cast<std::size_t>(object);
-    for (std::size_t i = 0; i < layout_.flat(o).parameters.size(); ++i) {
-      if (layout_.flat(o).parameters[i].info.name == parameter) return TensorReader(plan_[o][i]).read(first, out);
-    }
-  }
+  const plan::ModelLayout::Place place = layout_.find(unit, parameter).value();
+  TensorReader(plan_[place.object][place.parameter]).read(first, out);
 }
 
 int ImportSources::files() const {

@@ -47,7 +47,7 @@ const std::vector<float>& InitialAdapters::values_of(std::size_t object) {
   values_.assign(flat.elements, 0.0F);
   const std::vector<torch::Tensor> views = model::views(values_.data(), flat);
   for (std::size_t i = 0; i < views.size(); ++i) {
-    if (model::is_adapter_parameter(flat.parameters[i].info.name)) parameters.bind(flat.parameters[i].index, views[i]);
+    if (plan::is_adapter_parameter(flat.parameters[i].info.name)) parameters.bind(flat.parameters[i].index, views[i]);
   }
   model::seed_adapters(seed_, unit);
   model_.initialize_adapter(module, static_cast<std::int64_t>(unit));
@@ -61,13 +61,10 @@ const std::vector<float>& InitialAdapters::values_of(std::size_t object) {
 }
 
 void InitialAdapters::set_lengths(std::size_t unit, const std::string& parameter, std::span<float> out) const {
-  for (const int object : layout_.own_objects_of(static_cast<int>(unit))) {
-    for (const optim::FlatParameter& matrix : layout_.flat(static_cast<std::size_t>(object)).parameters) {
-      if (matrix.info.name != parameter) continue;
-      return read_row_lengths(matrix.info.sizes[0], matrix.info.sizes[1], [&](std::uint64_t first, std::span<float> part) { base_(unit, parameter, first, part); }, out);
-    }
-  }
-  throw std::logic_error("an adapter stands beside no matrix of its unit: " + parameter);
+  const std::optional<plan::ModelLayout::Place> place = layout_.find(unit, parameter);
+  if (!place) throw std::logic_error("an adapter stands beside no matrix of its unit: " + parameter);
+  const std::vector<std::int64_t>& sizes = layout_.flat(place->object).parameters[place->parameter].info.sizes;
+  read_row_lengths(sizes[0], sizes[1], [&](std::uint64_t first, std::span<float> part) { base_(unit, parameter, first, part); }, out);
 }
 
 void read_row_lengths(std::int64_t rows, std::int64_t columns, const std::function<void(std::uint64_t first, std::span<float> out)>& read, std::span<float> out) {

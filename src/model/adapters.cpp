@@ -8,12 +8,11 @@
 #include <set>
 
 #include "greedysnake/error.h"
+#include "model/binding.h"
 #include "model/linear.h"
 
 namespace gsnake::model {
 namespace {
-
-constexpr const char* kEveryMatrix = "linear";
 
 // As PEFT matches target_modules.
 bool names(const std::string& wanted, const std::string& module) { return module == wanted || module.ends_with("." + wanted); }
@@ -93,12 +92,8 @@ class Adder {
 
   // Null: the parameter is no linear layer's weight.
   Linear* linear_of(const TensorName& name) const {
-    if (!name.parameter.ends_with(".weight") && name.parameter != "weight") return nullptr;
-    const std::string own = module_of(name.parameter);
-    for (const auto& child : model_.kinds[static_cast<std::size_t>(name.kind)].module->named_modules()) {
-      if (child.key() == own) return dynamic_cast<Linear*>(child.value().get());
-    }
-    return nullptr;
+    if (!name.parameter.ends_with("weight")) return nullptr;
+    return dynamic_cast<Linear*>(owner_of(*model_.kinds[static_cast<std::size_t>(name.kind)].module, name.parameter).get());
   }
 
   [[noreturn]] void refuse(const char* key, const std::string& wanted, bool matrices) const {

@@ -8,6 +8,9 @@
 
 namespace gsnake::model {
 
+// The target that stands for all matrices of the blocks.
+inline constexpr const char* kEveryMatrix = "linear";
+
 // Every target of `config` gets one; what is neither one's nor of a module that is trained whole takes no gradient any more. Targets are named
 // as in a Hugging Face folder, by their last part or more of it. Throws Error(usage) for a name that no module has, with those there are.
 void add_adapters(Model& model, const AdapterConfig& config);

@@ -17,6 +17,15 @@ std::vector<optim::ParameterInfo> parameters_of(const torch::nn::Module& module)
   return infos;
 }
 
+std::shared_ptr<torch::nn::Module> owner_of(torch::nn::Module& module, const std::string& parameter) {
+  const std::size_t dot = parameter.rfind('.');
+  const std::string owner = dot == std::string::npos ? "" : parameter.substr(0, dot);
+  for (const auto& child : module.named_modules()) {
+    if (child.key() == owner && child.value()->named_parameters(/*recurse=*/false).contains(parameter.substr(dot + 1))) return child.value();
+  }
+  return nullptr;
+}
+
 ParameterSet::ParameterSet(const torch::nn::Module& module) : parameters_(module.parameters()), infos_(parameters_of(module)) {}
 
 void ParameterSet::check_count(std::size_t count) const {

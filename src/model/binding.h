@@ -4,7 +4,9 @@
 #include <torch/torch.h>
 
 #include <cstddef>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "optim/flat_layout.h"
@@ -13,6 +15,9 @@ namespace gsnake::model {
 
 // The parameters of `module` and its submodules in registration order: the order of named_parameters() and of every span below.
 std::vector<optim::ParameterInfo> parameters_of(const torch::nn::Module& module);
+
+// The module, `module` itself or one inside it, that registered the parameter; null: there is none of that name.
+std::shared_ptr<torch::nn::Module> owner_of(torch::nn::Module& module, const std::string& parameter);
 
 // Handles to a module's parameters, taken once so that rebinding them walks no module tree. Shares ownership of the parameter tensors (not
 // of the module). Not thread-safe: rebind only between uses of the module, and only while no autograd graph of it is alive.

@@ -7,6 +7,7 @@
 
 #include "model/fused.h"
 #include "model/unit_context.h"
+#include "plan/model_layout.h"
 
 namespace gsnake::model {
 namespace {
@@ -158,7 +159,7 @@ void initialize_parameters(torch::nn::Module& module, double std, const std::str
   const torch::NoGradGuard no_grad;
   for (auto& item : module.named_parameters()) {
     torch::Tensor& parameter = item.value();
-    if ((!skip.empty() && item.key() == skip) || is_adapter_parameter(item.key())) continue;
+    if ((!skip.empty() && item.key() == skip) || plan::is_adapter_parameter(item.key())) continue;
     if (parameter.dim() >= 2) {
       parameter.normal_(0.0, std);
     } else {

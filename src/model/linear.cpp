@@ -19,8 +19,6 @@ torch::Tensor product(const torch::Tensor& x, const torch::Tensor& weight, const
 
 }  // namespace
 
-bool is_adapter_parameter(std::string_view name) { return name.substr(name.rfind('.') + 1).starts_with("lora_"); }
-
 Linear::Linear(std::int64_t in, std::int64_t out, bool bias) {
   weight_ = register_parameter("weight", meta({out, in}));
   if (bias) bias_ = register_parameter("bias", meta({out}));

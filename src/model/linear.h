@@ -4,7 +4,6 @@
 #include <torch/torch.h>
 
 #include <cstdint>
-#include <string_view>
 
 #include "model/frozen_rows.h"
 
@@ -17,12 +16,10 @@ struct AdapterShape {
   bool magnitude = false;  // DoRA
 };
 
+// Of adapters' parameters (plan::is_adapter_parameter()).
 inline constexpr const char* kAdapterA = "lora_A";
 inline constexpr const char* kAdapterB = "lora_B";
 inline constexpr const char* kAdapterMagnitude = "lora_magnitude_vector";
-// Of a parameter's name, whatever module it belongs to.
-bool is_adapter_parameter(std::string_view name);
-
 // y = x W^T + b; weight (out, in), bias (out) if `bias`. With an adapter (Hu et al., 2021) y + scaling (x A^T) B^T; with magnitudes m (DoRA, Liu et
 // al., 2024) the rows of W + scaling B A are as long as m says, their own lengths taken for constants.
 class Linear : public torch::nn::Module {

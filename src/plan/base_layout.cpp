@@ -27,9 +27,6 @@ PackedParameter find(const base::BaseManifest& manifest, int unit, const optim::
   return {*format, tensor->offset};
 }
 
-// Of a name's last part: adapters are none of the base's.
-bool is_adapter(const std::string& parameter) { return parameter.substr(parameter.rfind('.') + 1).starts_with("lora_"); }
-
 void pack(UnitShape& shape, const base::BaseManifest& manifest, int unit, const std::string& folder) {
   std::vector<PackedParameter> packed;
   for (const optim::FlatParameter& parameter : shape.what_is_frozen().parameters) packed.push_back(find(manifest, unit, parameter, folder));
@@ -78,9 +75,9 @@ void pack(ModelLayout& layout, const base::BaseManifest& manifest, const std::st
   if (manifest.units.size() != layout.units.size()) refuse(folder, fmt::format("it is of {} units, the model has {}", manifest.units.size(), layout.units.size()));
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
     UnitShape& shape = layout.shapes[static_cast<std::size_t>(layout.units[unit])];
-    // What is trained whole begins with the base's values.
+    // What is trained whole begins with the base's values; adapters are none of its.
     for (const optim::FlatParameter& parameter : shape.flat.parameters) {
-      if (shape.trained && !is_adapter(parameter.info.name)) find(manifest, static_cast<int>(unit), parameter, folder);
+      if (shape.trained && !is_adapter_parameter(parameter.info.name)) find(manifest, static_cast<int>(unit), parameter, folder);
     }
     if (!shape.what_is_frozen().parameters.empty()) pack(shape, manifest, static_cast<int>(unit), folder);
   }

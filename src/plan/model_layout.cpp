@@ -24,6 +24,18 @@ void ModelLayout::find_split_units() {
   }
 }
 
+bool is_adapter_parameter(std::string_view name) { return name.substr(name.rfind('.') + 1).starts_with("lora_"); }
+
+std::optional<ModelLayout::Place> ModelLayout::find(std::size_t unit, std::string_view parameter) const {
+  for (const int own : own_objects_of(static_cast<int>(unit))) {
+    const auto object = static_cast<std::size_t>(own);
+    for (std::size_t i = 0; i < flat(object).parameters.size(); ++i) {
+      if (flat(object).parameters[i].info.name == parameter) return Place{object, i};
+    }
+  }
+  return std::nullopt;
+}
+
 std::vector<int> ModelLayout::own_objects_of(int unit) const {
   std::vector<int> objects{unit};
   const auto split = std::find(split_units.begin(), split_units.end(), unit);

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "optim/flat_layout.h"
@@ -32,6 +34,9 @@ struct UnitShape {
   [[nodiscard]] double trained_share() const;  // of its parameters
 };
 
+// Whether a parameter of that name is an adapter's, whatever module it belongs to.
+bool is_adapter_parameter(std::string_view name);
+
 struct ModelLayout {
   std::vector<UnitShape> shapes;
   std::vector<int> units;  // the shape of each unit, from the embedding to the head
@@ -52,6 +57,12 @@ struct ModelLayout {
   [[nodiscard]] const optim::FlatLayout& flat(std::size_t object) const { return object < units.size() ? shape(object).flat : shape(unit_of(object)).frozen; }
   [[nodiscard]] bool is_packed(std::size_t object) const { return !is_trained(object) && shape(unit_of(object)).is_packed(); }
   [[nodiscard]] bool is_shared(std::size_t object) const { return tied && object == static_cast<std::size_t>(tied_object); }
+  struct Place {
+    std::size_t object = 0;
+    std::size_t parameter = 0;  // of its flat layout
+  };
+  // Of a unit's own parameter; nothing: it has none of that name.
+  [[nodiscard]] std::optional<Place> find(std::size_t unit, std::string_view parameter) const;
   [[nodiscard]] std::vector<int> own_objects_of(int unit) const;  // without the embedding's that a tied head uses
   [[nodiscard]] std::vector<int> objects_of(int unit) const;  // as schedule::Unit::objects
   // A hash of the names and sizes of what is frozen in split units; empty: there are none.

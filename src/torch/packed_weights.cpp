@@ -114,17 +114,6 @@ struct PackedWeights::Shape {
   bool whole = false;
 };
 
-namespace {
-
-std::shared_ptr<torch::nn::Module> owner_of(torch::nn::Module& module, const std::string& parameter) {
-  for (const auto& child : module.named_modules()) {
-    if (child.key() + ".weight" == parameter) return child.value();
-  }
-  return nullptr;
-}
-
-}  // namespace
-
 PackedWeights::PackedWeights(Model& model, const plan::ModelLayout& layout, at::ScalarType compute, std::uint64_t most_bytes)
     : layout_(layout), compute_(compute), shapes_(layout.shapes.size()) {
   const std::uint64_t width = c10::elementSize(compute);
@@ -146,7 +135,7 @@ PackedWeights::PackedWeights(Model& model, const plan::ModelLayout& layout, at::
         shape.vectors.push_back({parameter.index, parameter.info.sizes, parameter.info.numel, from.packed[i]});
         continue;
       }
-      const std::shared_ptr<torch::nn::Module> owner = owner_of(module, parameter.info.name);
+      const std::shared_ptr<torch::nn::Module> owner = model::owner_of(module, parameter.info.name);
       Shape::Matrix matrix{std::make_unique<SlotRows>(parameter, from.packed[i], compute, dequantised_), dynamic_cast<model::Linear*>(owner.get()),
                            dynamic_cast<model::Embedding*>(owner.get())};
       if (matrix.linear == nullptr && matrix.embedding == nullptr) {
@@ -161,7 +150,7 @@ PackedWeights::PackedWeights(Model& model, const plan::ModelLayout& layout, at::
   const optim::FlatLayout& flat = embedding.what_is_frozen();
   const auto shared = std::find_if(flat.parameters.begin(), flat.parameters.end(), [&](const optim::FlatParameter& each) { return each.offset == layout.tied_offset; });
   tied_ = std::make_unique<SlotRows>(*shared, embedding.packed[static_cast<std::size_t>(shared - flat.parameters.begin())], compute, dequantised_);
-  const auto head = owner_of(*model.kinds[static_cast<std::size_t>(model.units.back())].module, model.tied.front().head_name);
+  const auto head = model::owner_of(*model.kinds[static_cast<std::size_t>(model.units.back())].module, model.tied.front().head_name);
   tied_head_ = &dynamic_cast<model::Linear&>(*head);
 }
 
