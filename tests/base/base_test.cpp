@@ -20,12 +20,14 @@
 #include "base/writer.h"
 #include "greedysnake/error.h"
 #include "temporary_folder.h"
+#include "thrown.h"
 
 namespace gsnake::base {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using gsnake::test::message_of;
 namespace fs = std::filesystem;
 
 BaseKind kind_of(std::vector<BaseTensor> tensors) {
@@ -73,18 +75,6 @@ std::string make_base(const std::string& to, std::size_t piece_bytes = 70001) {
   writer.write_file("config.json", "{}");
   write_tensors(writer, sample_manifest(), piece_bytes);
   return writer.finish();
-}
-
-std::string message_of(ErrorKind kind, const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
 }
 
 void expect_content(const Base& base) {

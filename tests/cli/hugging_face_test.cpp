@@ -2,24 +2,16 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
-#include <fstream>
-#include <iterator>
 #include <map>
 
 #include "cli/command.h"
+#include "cli/files.h"
 
 namespace gsnake::test {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-std::string bytes_of(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void put(const fs::path& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
 
 class HuggingFaceTest : public CommandTest {
  protected:

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "normal_values.h"
 #include "optim/optimizer.h"
 
 namespace gsnake::optim::test {
@@ -41,13 +42,7 @@ inline void expect_same(std::span<const float> actual, std::span<const float> ex
   }
 }
 
-inline std::vector<float> normal_values(std::size_t size, float scale, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0F, scale);
-  std::vector<float> values(size);
-  for (float& value : values) value = normal(random);
-  return values;
-}
+using gsnake::test::normal_values;
 
 // Uniform over all 2^32 bit patterns (exponents from denormal to NaN), mixed with the values at which rounding and signs go wrong.
 inline std::vector<float> adversarial_values(std::size_t size, std::uint32_t seed) {

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "normal_values.h"
 #include "quant/format.h"
 #include "quant/target.h"
 
@@ -58,13 +59,7 @@ std::vector<Out> unpack(Format format, std::span<const std::byte> packed, std::u
   return out;
 }
 
-inline std::vector<float> normal_values(std::size_t size, float scale, std::uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0F, scale);
-  std::vector<float> values(size);
-  for (float& value : values) value = normal(random);
-  return values;
-}
+using gsnake::test::normal_values;
 
 // Finite values of every exponent, ordinary ones, zeros of both signs, by blocks; none that a bf16 does not hold.
 inline std::vector<float> adversarial_values(std::size_t size, std::uint32_t seed) {

@@ -20,6 +20,7 @@
 #include "memory/anonymous.h"
 #include "store/store.h"
 #include "sweep.h"
+#include "thrown.h"
 
 namespace gsnake::store::testing {
 
@@ -58,18 +59,7 @@ inline int call_stride() { return gsnake::test::sweep(3, 1); }
 constexpr int trials(int count) { return count; }
 #endif
 
-// The message of the Error of that kind that `work` must throw.
-inline std::string message_of(ErrorKind kind, const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos) << error.what();
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
+using gsnake::test::message_of;
 
 // Every file and folder below `directory`, relative to it.
 inline std::set<std::string> tree(const std::string& directory) {
