@@ -4,15 +4,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <thread>
 #include <vector>
 
+#include "core/parallel.h"
 #include "greedysnake/error.h"
 #include "model/layout.h"
 
 namespace gsnake::convert {
 namespace {
 
-constexpr std::uint64_t kElementsAtOnce = 1ULL << 20;
+constexpr std::uint64_t kElementsAtOnce = 1ULL << 23;
+constexpr std::size_t kElementsAThread = std::size_t{1} << 17;
+
+unsigned all_cores() { return std::max(1U, std::thread::hardware_concurrency()); }
 
 quant::Format format_of(const optim::FlatParameter& parameter, bool is_end, const BaseFormats& formats) {
   return parameter.info.dims < 2 ? quant::Format::fp32 : is_end ? formats.ends : formats.blocks;
@@ -35,11 +40,13 @@ class RandomValues final : public UnitValues {
     }
     // Of the sum: mean 2 x 65535, variance 4 x (65536^2 - 1) / 12.
     const auto scale = static_cast<float>(0.02 / std::sqrt(4.0 * (65536.0 * 65536.0 - 1.0) / 12.0));
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      const std::uint64_t bits = mix(stream_ + first + i);
-      const auto sum = static_cast<std::int32_t>((bits & 0xFFFF) + (bits >> 16U & 0xFFFF) + (bits >> 32U & 0xFFFF) + (bits >> 48U));
-      out[i] = static_cast<float>(sum - 2 * 65535) * scale;
-    }
+    core::parallel_for(all_cores(), out.size(), kElementsAThread, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        const std::uint64_t bits = mix(stream_ + first + i);
+        const auto sum = static_cast<std::int32_t>((bits & 0xFFFF) + (bits >> 16U & 0xFFFF) + (bits >> 32U & 0xFFFF) + (bits >> 48U));
+        out[i] = static_cast<float>(sum - 2 * 65535) * scale;
+      }
+    });
   }
 
  private:
@@ -102,10 +109,11 @@ void write_base(const plan::ModelLayout& layout, const base::BaseManifest& manif
   std::vector<float> piece;
   std::uint64_t done = 0;
   const auto pack = [&](int unit, const base::BaseTensor& tensor, std::uint64_t elements) {
-    quant::Packer packer(*quant::format_of(tensor.format), elements, [&](std::uint64_t offset, std::span<const std::byte> bytes) {
+    const auto write = [&](std::uint64_t offset, std::span<const std::byte> bytes) {
       writer.write(unit, tensor.offset + offset, bytes);
       done += bytes.size();
-    });
+    };
+    quant::Packer packer(*quant::format_of(tensor.format), elements, write, all_cores());
     for (std::uint64_t first = 0; first < elements; first += kElementsAtOnce) {
       piece.resize(std::min(kElementsAtOnce, elements - first));
       values.read(first, piece);

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/parallel.h"
 #include "greedysnake/error.h"
 #include "quant/bits.h"
 #include "quant/format.h"
@@ -17,7 +19,8 @@
 namespace gsnake::quant {
 namespace {
 
-constexpr std::size_t kChunk = std::size_t{128} * 1024;  // elements packed at once
+constexpr std::size_t kChunk = std::size_t{128} * 1024;  // elements that a thread packs at once
+constexpr std::size_t kMostChunks = 64;                  // at once by all
 static_assert(kChunk % (kBlock * kSecondBlock) == 0);
 
 }  // namespace
@@ -26,6 +29,7 @@ struct Packer::State {
   Format format;
   std::uint64_t elements;
   Sink sink;
+  unsigned threads;
   Layout layout;
   std::uint64_t packed = 0;    // elements that have been packed
   std::vector<float> waiting;  // fewer than a chunk
@@ -34,7 +38,7 @@ struct Packer::State {
   std::vector<float> absmax;  // nf4: of every block so far
   std::vector<float> second;
 
-  State(Format f, std::uint64_t n, Sink s) : format(f), elements(n), sink(std::move(s)), layout(layout_of(f, n)) {
+  State(Format f, std::uint64_t n, Sink s, unsigned t) : format(f), elements(n), sink(std::move(s)), threads(t), layout(layout_of(f, n)) {
     waiting.reserve(std::min<std::uint64_t>(n, kChunk));
     if (format == Format::nf4) absmax.reserve(layout.blocks);
   }
@@ -55,7 +59,11 @@ struct Packer::State {
 // Names the first value that has no place in the format.
 void Packer::State::check(std::span<const float> chunk) const {
   const std::uint32_t limit = format == Format::bf16 ? kInfiniteBf16 : kInfinity;
-  if (kernels().greatest(chunk.data(), chunk.size()) < limit) return;
+  std::atomic<bool> fits{true};
+  core::parallel_for(threads, chunk.size(), kChunk, [&](std::size_t begin, std::size_t end) {
+    if (kernels().greatest(chunk.data() + begin, end - begin) >= limit) fits = false;
+  });
+  if (fits) return;
   const auto bad = std::ranges::find_if(chunk, [&](float value) { return (std::bit_cast<std::uint32_t>(value) & kMagnitude) >= limit; });
   const auto element = packed + static_cast<std::uint64_t>(bad - chunk.begin());
   throw Error(ErrorKind::input,
@@ -63,14 +71,16 @@ void Packer::State::check(std::span<const float> chunk) const {
                           element, *bad, std::isfinite(*bad) ? "is beyond what bf16 holds" : "is not finite"));
 }
 
-// A whole chunk, or the tensor's last elements.
+// Whole chunks, or the tensor's last elements.
 void Packer::State::pack(std::span<const float> chunk) {
   check(chunk);
   if (format == Format::fp32) {
     send(packed * sizeof(float), std::as_bytes(chunk));
   } else if (format == Format::bf16) {
     codes.resize(chunk.size() * 2);
-    kernels().round_bf16(reinterpret_cast<const std::byte*>(chunk.data()), chunk.size(), reinterpret_cast<std::uint16_t*>(codes.data()));
+    core::parallel_for(threads, chunk.size(), kChunk, [&](std::size_t begin, std::size_t end) {
+      kernels().round_bf16(reinterpret_cast<const std::byte*>(chunk.data() + begin), end - begin, reinterpret_cast<std::uint16_t*>(codes.data()) + begin);
+    });
     send(packed * 2, codes);
   } else {
     pack_blocks(chunk);
@@ -97,7 +107,7 @@ void Packer::State::pack_blocks(std::span<const float> chunk) {
       kernels().pack_mxfp4(values, count, to, scales.data() + first_block + first);
     }
   };
-  pack_some(chunk.data(), 0, whole);
+  core::parallel_for(threads, whole, kChunk / layout.block, [&](std::size_t begin, std::size_t end) { pack_some(chunk.data() + begin * layout.block, begin, end - begin); });
   if (!rest.empty() && format == Format::nf4) {
     absmax.back() = pack_nf4_rest(rest, codes.data() + layout.codes_of(whole * kBlock));
   } else if (!rest.empty()) {
@@ -118,7 +128,7 @@ void Packer::State::finish_nf4() {
   }
 }
 
-Packer::Packer(Format format, std::uint64_t elements, Sink sink) : state_(std::make_unique<State>(format, elements, std::move(sink))) {}
+Packer::Packer(Format format, std::uint64_t elements, Sink sink, unsigned threads) : state_(std::make_unique<State>(format, elements, std::move(sink), threads)) {}
 Packer::~Packer() = default;
 Packer::Packer(Packer&&) noexcept = default;
 Packer& Packer::operator=(Packer&&) noexcept = default;
@@ -133,7 +143,8 @@ void Packer::add(std::span<const float> values) {
   while (!values.empty()) {
     std::size_t taken = std::min(values.size(), kChunk - s.waiting.size());
     if (taken == kChunk) {
-      s.pack(values.first(kChunk));
+      taken = std::min(values.size() / kChunk, kMostChunks) * kChunk;
+      s.pack(values.first(taken));
     } else {
       s.waiting.insert(s.waiting.end(), values.begin(), values.begin() + static_cast<std::ptrdiff_t>(taken));
       if (s.waiting.size() == kChunk) {

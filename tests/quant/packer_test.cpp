@@ -51,13 +51,14 @@ TEST(PackedBytes, AreWholeSectionsOf64) {
   for (const Format format : kFormats) EXPECT_EQ(packed_bytes(format, 0), 0U);
 }
 
-TEST(Packer, GivesTheSameBytesForEveryWayToCutATensor) {
-  const std::vector<float> values = adversarial_values(300007, 21);
+TEST(Packer, GivesTheSameBytesForEveryWayToCutATensorAndAnyThreads) {
+  const std::vector<float> values = adversarial_values(600007, 21);
   for (const Format format : kFormats) {
     const auto whole = pack(format, values);
     for (const std::size_t piece : {std::size_t{1021}, std::size_t{131072}, std::size_t{131073}}) {
       EXPECT_TRUE(pack(format, values, piece) == whole) << name_of(format) << ' ' << piece;
     }
+    for (const unsigned threads : {2U, 3U, 7U}) EXPECT_TRUE(pack(format, values, values.size(), threads) == whole) << name_of(format) << ", by " << threads;
     EXPECT_TRUE(pack(format, std::span(values).first(130), 1) == pack(format, std::span(values).first(130))) << name_of(format);
   }
 }

@@ -36,14 +36,14 @@ inline std::string target_name(const ::testing::TestParamInfo<std::string>& info
 
 // All of a tensor's packed bytes; fails where the sink did not get each of them once.
 inline std::vector<std::byte> pack(Format format, std::span<const float> values,
-                                   std::size_t piece = std::numeric_limits<std::size_t>::max()) {
+                                   std::size_t piece = std::numeric_limits<std::size_t>::max(), unsigned threads = 1) {
   std::vector<std::byte> packed(packed_bytes(format, values.size()));
   std::vector<int> times(packed.size());
   Packer packer(format, values.size(), [&](std::uint64_t offset, std::span<const std::byte> bytes) {
     ASSERT_LE(offset + bytes.size(), packed.size());
     std::ranges::copy(bytes, packed.begin() + static_cast<std::ptrdiff_t>(offset));
     for (std::size_t i = 0; i < bytes.size(); ++i) ++times[offset + i];
-  });
+  }, threads);
   for (std::size_t at = 0; at < values.size(); at += std::min(piece, values.size() - at)) {
     packer.add(values.subspan(at, std::min(piece, values.size() - at)));
   }
