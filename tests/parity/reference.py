@@ -98,15 +98,15 @@ def load(folder):
     return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
 
 
-def losses(folder):
+def losses(folder, device="cpu"):
     """Of AdamW's steps in fp32, each over all micro-batches at once: windows one after another, labels shifted by one."""
-    model = load(folder)
+    model = load(folder).to(device)
     model.train()  # the fixtures drop nothing
     wide = [p for p in model.parameters() if p.dim() >= 2]
     others = [p for p in model.parameters() if p.dim() < 2]
     groups = [{"params": wide, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=BETAS, eps=EPSILON)
-    sequence, result = torch.tensor(all_tokens()), []
+    sequence, result = torch.tensor(all_tokens(), device=device), []
     rows = MICRO_BATCHES * ROWS
     for step in range(STEPS):
         begin = step * rows * LENGTH
@@ -120,12 +120,13 @@ def losses(folder):
     return result
 
 
-def config_text(folder, dtype):
+def config_text(folder, dtype, device="cpu"):
     """The same run for gsnake."""
+    budget = "64 MiB" if device == "cpu" else "1 GiB"  # cuBLAS' workspaces alone take 32 MiB a stream
     return f"""
 model.from = {json.dumps(str(folder))}
 data = {{ train = ["tokens.bin"], order = "sequential" }}
 train = {{ steps = {STEPS}, micro_batches = {MICRO_BATCHES}, micro_batch_size = {ROWS}, sequence_length = {LENGTH}, dtype = "{dtype}", compute_threads = 1 }}
 optimizer = {{ learning_rate = {LEARNING_RATE}, betas = [{BETAS[0]}, {BETAS[1]}], epsilon = {EPSILON}, weight_decay = {WEIGHT_DECAY} }}
-memory = {{ host_budget = "64 MiB", device_budget = "64 MiB" }}
+memory = {{ device = "{device}", host_budget = "64 MiB", device_budget = "{budget}" }}
 """
