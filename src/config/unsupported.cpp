@@ -23,8 +23,8 @@ struct Unsupported {
 constexpr std::array kUnsupported{
     Unsupported{"train.compute_dtype", [](const Config& c) { return c.memory.device != "cpu" && c.train.compute_dtype == ComputeDtype::fp32 && c.train.dtype != Dtype::fp32; },
                 "it is the CPU device that widens; on a GPU units compute in train.dtype: leave it at \"auto\", or set train.dtype = \"fp32\""},
-    Unsupported{"adapter.base", [](const Config& c) { return c.memory.device != "cpu" && !c.adapter.base.empty(); },
-                "a base is computed with on the CPU alone as yet; set memory.device = \"cpu\", or leave it out and name model.from"},
+    Unsupported{"train.dtype", [](const Config& c) { return c.memory.device != "cpu" && !c.adapter.base.empty() && c.train.dtype == Dtype::fp16; },
+                "on a GPU the packed weights of adapter.base become bf16 or fp32; set train.dtype = \"bf16\""},
     Unsupported{"run.snapshot_every", [](const Config& c) { return c.run.snapshot_every > 0 && c.run.durability != Durability::commit; },
                 "a snapshot is a copy of a commit, and run.durability = \"off\" makes none; set it to \"commit\""},
 };

@@ -2,6 +2,7 @@
 #include "cuda/device/cuda_device.h"
 #include "cuda/probe.h"
 #include "cuda/torch/fused.h"
+#include "cuda/torch/packed.h"
 #include "cuda/torch/support.h"
 #include "device/cuda_plugin_table.h"
 
@@ -12,7 +13,7 @@ std::unique_ptr<device::Device> make_device(int ordinal, const device::CudaDevic
   return make_cuda_device({.ordinal = ordinal, .with_current = with_current_stream});
 }
 
-backend::DeviceSupport* make_device_support(int ordinal) { return make_support(ordinal, &fused_ops()).release(); }
+backend::DeviceSupport* make_device_support(int ordinal) { return make_support(ordinal, &fused_ops(), &packed_ops()).release(); }
 
 constexpr device::CudaPluginTable kTable{device::kCudaPluginAbi, probe_runtime, make_device, make_device_support};
 

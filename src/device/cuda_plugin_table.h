@@ -12,7 +12,7 @@ class DeviceSupport;  // src/torch/device_support.h
 namespace gsnake::device {
 
 // Raised with each change to what the table's functions take and return, Device and its parts among it: C++ types cross this border.
-inline constexpr int kCudaPluginAbi = 1;
+inline constexpr int kCudaPluginAbi = 2;
 
 struct CudaPluginTable {
   int abi = kCudaPluginAbi;

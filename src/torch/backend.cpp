@@ -16,7 +16,7 @@ namespace gsnake::backend {
 using schedule::Op;
 
 TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape)
-    : model_(model), layout_(layout), shape_(shape), device_(shape.device()), widened_(layout, shape.storage, shape.compute), packed_(model, layout, shape.compute, shape.most_dequantised) {
+    : model_(model), layout_(layout), shape_(shape), device_(shape.device()), widened_(layout, shape.storage, shape.compute), packed_(model, layout, shape.compute, shape.most_dequantised, shape.accelerator) {
   for (const UnitKind& kind : model.kinds) parameters_.emplace_back(*kind.module);
   const int head = static_cast<int>(model.units.size()) - 1;
   // Whatever the head's own copy says.

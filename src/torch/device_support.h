@@ -3,9 +3,13 @@
 
 #include <c10/core/Device.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace gsnake::backend {
+
+class PackedOps;
 
 class DeviceSupport {
  public:
@@ -19,6 +23,11 @@ class DeviceSupport {
   [[nodiscard]] virtual std::uint64_t peak_bytes() const = 0;
   // Gives back what it holds and nobody uses, and forgets the peak. Waits for the device.
   virtual void give_back() = 0;
+
+  // Memory of the device that lives as long as what is returned, beside LibTorch's allocator: neither capped nor counted there. Throws Error(device).
+  [[nodiscard]] virtual std::shared_ptr<std::byte> allocate(std::uint64_t bytes) = 0;
+  // For bases in packed formats; null: this device can't compute with them.
+  [[nodiscard]] virtual const PackedOps* packed_ops() const = 0;
 };
 
 }  // namespace gsnake::backend

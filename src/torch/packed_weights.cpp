@@ -1,7 +1,5 @@
 #include "torch/packed_weights.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 
 #include "core/bytes.h"
@@ -13,85 +11,54 @@ namespace gsnake::backend {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
-constexpr std::int64_t kElementsAThread = 1 << 16;
-
-memory::AnonymousMemory mapped(std::uint64_t elements, at::ScalarType dtype) {
-  return memory::AnonymousMemory(core::round_up(elements * c10::elementSize(dtype), kPage));
-}
-
-// Elements [first, first + count) of a packed tensor, in `compute`.
-struct Packed {
-  const std::byte* at = nullptr;
-  std::uint64_t elements = 0;
-  quant::Format format = quant::Format::fp32;
-  at::ScalarType compute = torch::kFloat32;
-
-  void run(std::uint64_t first, std::int64_t count, std::byte* out) const {
-    const auto size = static_cast<std::size_t>(count);
-    if (compute == torch::kFloat32) return quant::dequantise(format, at, elements, first, std::span(reinterpret_cast<float*>(out), size));
-    quant::dequantise(format, at, elements, first, std::span(reinterpret_cast<std::uint16_t*>(out), size));
-  }
-  void run_by_all_threads(std::uint64_t first, std::int64_t count, std::byte* out) const {
-    at::parallel_for(0, count, kElementsAThread, [&](std::int64_t begin, std::int64_t end) {
-      run(first + static_cast<std::uint64_t>(begin), end - begin, out + static_cast<std::uint64_t>(begin) * c10::elementSize(compute));
-    });
-  }
-};
-
 }  // namespace
 
 // A packed matrix in a slot. `dense` has all of it where it was dequantised as a whole, `part` room for what is asked for at once.
 class SlotRows final : public model::FrozenRows {
  public:
-  SlotRows(const optim::FlatParameter& parameter, const plan::PackedParameter& packed, at::ScalarType compute, std::uint64_t& dequantised)
-      : rows_(parameter.info.sizes.at(0)), columns_(parameter.info.sizes.at(1)), offset_(packed.offset),
-        packed_{nullptr, parameter.info.numel, packed.format, compute}, dequantised_(dequantised) {}
+  SlotRows(const optim::FlatParameter& parameter, const plan::PackedParameter& packed, at::ScalarType compute, c10::Device device, const PackedOps& ops,
+           std::uint64_t& dequantised)
+      : tensor_{packed.format, nullptr, parameter.info.sizes.at(0), parameter.info.sizes.at(1)}, offset_(packed.offset), compute_(compute), device_(device), ops_(ops),
+        dequantised_(dequantised) {}
 
-  [[nodiscard]] std::int64_t rows() const override { return rows_; }
-  [[nodiscard]] std::int64_t columns() const override { return columns_; }
+  [[nodiscard]] std::int64_t rows() const override { return tensor_.rows; }
+  [[nodiscard]] std::int64_t columns() const override { return tensor_.columns; }
 
   void set(const std::byte* slot, std::byte* dense, std::byte* part) {
-    packed_.at = slot + offset_;
+    tensor_.at = slot + offset_;
     dense_ = dense;
     part_ = part;
   }
 
   [[nodiscard]] torch::Tensor take(std::int64_t first, std::int64_t count) const override {
-    const auto begin = static_cast<std::uint64_t>(first * columns_);
-    if (dense_ != nullptr) return model::over(dense_ + begin * c10::elementSize(packed_.compute), {count, columns_}, packed_.compute);
-    dequantise(begin, count * columns_, part_);
-    return model::over(part_, {count, columns_}, packed_.compute);
+    const std::int64_t begin = first * tensor_.columns;
+    if (dense_ != nullptr) return model::over(dense_ + static_cast<std::uint64_t>(begin) * c10::elementSize(compute_), {count, tensor_.columns}, compute_, device_);
+    dequantise(begin, count * tensor_.columns, part_);
+    return model::over(part_, {count, tensor_.columns}, compute_, device_);
   }
 
   [[nodiscard]] torch::Tensor gather(const torch::Tensor& ids) const override {
     const torch::Tensor flat = ids.reshape({-1});
-    torch::Tensor out = torch::empty({flat.size(0), columns_}, torch::dtype(packed_.compute));
-    const auto* wanted = flat.const_data_ptr<std::int64_t>();
-    auto* to = static_cast<std::byte*>(out.mutable_data_ptr());
-    const auto row_bytes = static_cast<std::uint64_t>(columns_) * c10::elementSize(packed_.compute);
-    for (std::int64_t i = 0; i < flat.size(0); ++i) {
-      if (wanted[i] < 0 || wanted[i] >= rows_) throw Error(ErrorKind::usage, "token id " + std::to_string(wanted[i]) + " is not below the embedding's " + std::to_string(rows_));
-    }
-    at::parallel_for(0, flat.size(0), std::max<std::int64_t>(1, kElementsAThread / columns_), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) packed_.run(static_cast<std::uint64_t>(wanted[i] * columns_), columns_, to + static_cast<std::uint64_t>(i) * row_bytes);
-    });
+    torch::Tensor out = torch::empty({flat.size(0), tensor_.columns}, torch::dtype(compute_).device(device_));
+    ops_.gather(tensor_, flat, out);
     dequantised_ += static_cast<std::uint64_t>(out.numel());
     std::vector<std::int64_t> sizes = ids.sizes().vec();
-    sizes.push_back(columns_);
+    sizes.push_back(tensor_.columns);
     return out.view(sizes);
   }
 
-  void dequantise(std::uint64_t first, std::int64_t count, std::byte* out) const {
-    packed_.run_by_all_threads(first, count, out);
+  void dequantise(std::int64_t first, std::int64_t count, std::byte* out) const {
+    ops_.dequantise(tensor_, first, count, compute_, out);
     dequantised_ += static_cast<std::uint64_t>(count);
   }
-  [[nodiscard]] std::uint64_t elements() const { return packed_.elements; }
+  [[nodiscard]] std::int64_t elements() const { return tensor_.elements(); }
 
  private:
-  const std::int64_t rows_;
-  const std::int64_t columns_;
+  PackedTensor tensor_;
   const std::uint64_t offset_;
-  Packed packed_;
+  const at::ScalarType compute_;
+  const c10::Device device_;
+  const PackedOps& ops_;
   std::uint64_t& dequantised_;
   std::byte* dense_ = nullptr;
   std::byte* part_ = nullptr;
@@ -106,7 +73,7 @@ struct PackedWeights::Shape {
   struct Vector {
     std::size_t index = 0;  // of the module's parameters
     std::vector<std::int64_t> sizes;
-    std::uint64_t elements = 0;
+    std::int64_t elements = 0;
     plan::PackedParameter packed;
   };
   std::vector<Matrix> matrices;
@@ -114,13 +81,27 @@ struct PackedWeights::Shape {
   bool whole = false;
 };
 
-PackedWeights::PackedWeights(Model& model, const plan::ModelLayout& layout, at::ScalarType compute, std::uint64_t most_bytes)
-    : layout_(layout), compute_(compute), shapes_(layout.shapes.size()) {
+PackedWeights::Buffer PackedWeights::buffer(std::uint64_t elements) const {
+  const std::uint64_t bytes = core::round_up(elements * c10::elementSize(compute_), kPage);
+  if (accelerator_ == nullptr) return {memory::AnonymousMemory(bytes), nullptr};
+  return {{}, bytes == 0 ? nullptr : accelerator_->allocate(bytes)};
+}
+
+std::uint64_t PackedWeights::padded_bytes(std::int64_t elements) const {
+  return core::round_up(static_cast<std::uint64_t>(elements), optim::kParameterAlignment) * c10::elementSize(compute_);
+}
+
+PackedWeights::PackedWeights(Model& model, const plan::ModelLayout& layout, at::ScalarType compute, std::uint64_t most_bytes, DeviceSupport* accelerator)
+    : layout_(layout), compute_(compute), accelerator_(accelerator), shapes_(layout.shapes.size()) {
   const std::uint64_t width = c10::elementSize(compute);
+  if (accelerator != nullptr) ops_ = accelerator->packed_ops();
   const plan::DequantisedElements elements = plan::dequantised_elements(layout, most_bytes, width);
-  whole_ = mapped(elements.whole, compute);
-  part_ = mapped(elements.part, compute);
-  vectors_ = mapped(elements.vectors, compute);
+  if (ops_ == nullptr && elements.whole + elements.part + elements.vectors > 0) {
+    throw Error(ErrorKind::usage, "adapter.base: this build's CUDA plug-in has no kernels for packed weights; build it where nvcc is installed, or set memory.device = \"cpu\"");
+  }
+  whole_ = buffer(elements.whole);
+  part_ = buffer(elements.part);
+  vectors_ = buffer(elements.vectors);
   for (std::size_t unit = 0; unit < layout.units.size(); ++unit) {
     const auto index = static_cast<std::size_t>(layout.units[unit]);
     const plan::UnitShape& from = layout.shapes[index];
@@ -132,11 +113,11 @@ PackedWeights::PackedWeights(Model& model, const plan::ModelLayout& layout, at::
     for (std::size_t i = 0; i < flat.parameters.size(); ++i) {
       const optim::FlatParameter& parameter = flat.parameters[i];
       if (parameter.info.dims != 2) {
-        shape.vectors.push_back({parameter.index, parameter.info.sizes, parameter.info.numel, from.packed[i]});
+        shape.vectors.push_back({parameter.index, parameter.info.sizes, static_cast<std::int64_t>(parameter.info.numel), from.packed[i]});
         continue;
       }
       const std::shared_ptr<torch::nn::Module> owner = model::owner_of(module, parameter.info.name);
-      Shape::Matrix matrix{std::make_unique<SlotRows>(parameter, from.packed[i], compute, dequantised_), dynamic_cast<model::Linear*>(owner.get()),
+      Shape::Matrix matrix{std::make_unique<SlotRows>(parameter, from.packed[i], compute, device(), *ops_, dequantised_), dynamic_cast<model::Linear*>(owner.get()),
                            dynamic_cast<model::Embedding*>(owner.get())};
       if (matrix.linear == nullptr && matrix.embedding == nullptr) {
         throw Error(ErrorKind::usage, "adapter.base: the parameter " + parameter.info.name + " of " + model::name_of_unit(model, static_cast<int>(unit)) +
@@ -149,7 +130,7 @@ PackedWeights::PackedWeights(Model& model, const plan::ModelLayout& layout, at::
   const plan::UnitShape& embedding = layout.shape(0);
   const optim::FlatLayout& flat = embedding.what_is_frozen();
   const auto shared = std::find_if(flat.parameters.begin(), flat.parameters.end(), [&](const optim::FlatParameter& each) { return each.offset == layout.tied_offset; });
-  tied_ = std::make_unique<SlotRows>(*shared, embedding.packed[static_cast<std::size_t>(shared - flat.parameters.begin())], compute, dequantised_);
+  tied_ = std::make_unique<SlotRows>(*shared, embedding.packed[static_cast<std::size_t>(shared - flat.parameters.begin())], compute, device(), *ops_, dequantised_);
   const auto head = model::owner_of(*model.kinds[static_cast<std::size_t>(model.units.back())].module, model.tied.front().head_name);
   tied_head_ = &dynamic_cast<model::Linear&>(*head);
 }
@@ -176,9 +157,9 @@ void PackedWeights::bind(int unit, int object, const std::byte* packed, bool ope
   const bool known = !opens && vectors_object_ == object && in_vectors_ == packed;
   std::byte* vector = vectors_.data();
   for (const Shape::Vector& each : shape.vectors) {
-    if (!known) Packed{packed + each.packed.offset, each.elements, each.packed.format, compute_}.run(0, static_cast<std::int64_t>(each.elements), vector);
-    parameters.bind(each.index, model::over(vector, each.sizes, compute_));
-    vector += core::round_up(each.elements, optim::kParameterAlignment) * c10::elementSize(compute_);
+    if (!known) ops_->dequantise({each.packed.format, packed + each.packed.offset, each.elements, 1}, 0, each.elements, compute_, vector);
+    parameters.bind(each.index, model::over(vector, each.sizes, compute_, device()));
+    vector += padded_bytes(each.elements);
   }
   in_vectors_ = packed;
   vectors_object_ = object;
@@ -187,8 +168,8 @@ void PackedWeights::bind(int unit, int object, const std::byte* packed, bool ope
     std::byte* dense = whole_.data();
     for (const Shape::Matrix& matrix : shape.matrices) {
       matrix.rows->set(packed, dense, nullptr);
-      if (!there) matrix.rows->dequantise(0, static_cast<std::int64_t>(matrix.rows->elements()), dense);
-      dense += core::round_up(matrix.rows->elements(), optim::kParameterAlignment) * c10::elementSize(compute_);
+      if (!there) matrix.rows->dequantise(0, matrix.rows->elements(), dense);
+      dense += padded_bytes(matrix.rows->elements());
     }
     whole_object_ = object;
     in_whole_ = packed;

@@ -11,16 +11,19 @@
 #include "model/binding.h"
 #include "model/linear.h"
 #include "plan/model_layout.h"
+#include "torch/device_support.h"
+#include "torch/packed_ops.h"
 
 namespace gsnake::backend {
 
 class SlotRows;
 
-// Where a unit's matrices take at most `most_bytes`, they are dequantised once a visit; else in parts, whenever one is multiplied with. Memory is
-// mapped at construction. Model and layout are borrowed. One thread.
+// Where a unit's matrices take at most `most_bytes`, they are dequantised once a visit; else in parts, whenever one is multiplied with. Memory, the
+// device's own, is taken at construction. Model, layout and accelerator (null: the CPU) are borrowed. One thread at a time.
 class PackedWeights {
  public:
-  PackedWeights(Model& model, const plan::ModelLayout& layout, at::ScalarType compute, std::uint64_t most_bytes);
+  // Throws Error(usage) where the accelerator or a unit's layers can't compute with packed weights.
+  PackedWeights(Model& model, const plan::ModelLayout& layout, at::ScalarType compute, std::uint64_t most_bytes, DeviceSupport* accelerator);
   ~PackedWeights();
   PackedWeights(const PackedWeights&) = delete;
   PackedWeights& operator=(const PackedWeights&) = delete;
@@ -36,14 +39,25 @@ class PackedWeights {
   [[nodiscard]] std::uint64_t dequantised() const noexcept { return dequantised_; }
 
  private:
+  // Of the device: mapped, or its own.
+  struct Buffer {
+    memory::AnonymousMemory mapped;
+    std::shared_ptr<std::byte> allocated;
+    [[nodiscard]] std::byte* data() const { return allocated ? allocated.get() : mapped.data(); }
+  };
   struct Shape;
+  [[nodiscard]] Buffer buffer(std::uint64_t elements) const;
+  [[nodiscard]] c10::Device device() const { return accelerator_ == nullptr ? c10::Device(c10::kCPU) : accelerator_->device(); }
+  [[nodiscard]] std::uint64_t padded_bytes(std::int64_t elements) const;
   Shape& shape_of(int unit) { return *shapes_[static_cast<std::size_t>(layout_.units[static_cast<std::size_t>(unit)])]; }
 
   const plan::ModelLayout& layout_;
   const at::ScalarType compute_;
-  memory::AnonymousMemory whole_;
-  memory::AnonymousMemory part_;
-  memory::AnonymousMemory vectors_;
+  DeviceSupport* const accelerator_;
+  const PackedOps* ops_ = &cpu_packed_ops();
+  Buffer whole_;
+  Buffer part_;
+  Buffer vectors_;
   std::vector<std::unique_ptr<Shape>> shapes_;  // by the layout's shapes; null: nothing of it is packed
   std::unique_ptr<SlotRows> tied_;              // the head's view of the embedding's
   model::Linear* tied_head_ = nullptr;

@@ -9,15 +9,16 @@
 
 namespace gsnake::cuda {
 
-inline Dtype dtype_of(const torch::Tensor& tensor) {
-  switch (tensor.scalar_type()) {
+inline Dtype dtype_of(at::ScalarType type) {
+  switch (type) {
     case at::kBFloat16: return Dtype::bf16;
     case at::kHalf: return Dtype::fp16;
     default: break;
   }
-  TORCH_CHECK(tensor.scalar_type() == at::kFloat, "fused operations take fp32, bf16 and fp16, not ", tensor.scalar_type());
+  TORCH_CHECK(type == at::kFloat, "fused operations take fp32, bf16 and fp16, not ", type);
   return Dtype::fp32;
 }
+inline Dtype dtype_of(const torch::Tensor& tensor) { return dtype_of(tensor.scalar_type()); }
 
 inline cudaStream_t current_stream(const torch::Tensor& tensor) { return c10::cuda::getCurrentCUDAStream(tensor.device().index()).stream(); }
 

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "core/threads.h"
+#include "cuda/device/check.h"
 #include "greedysnake/error.h"
 
 // ATen/cuda/CUDAContextLight.h, without cuBLAS's headers.
@@ -31,7 +32,8 @@ int users = 0;
 
 class CudaSupport final : public backend::DeviceSupport {
  public:
-  CudaSupport(int ordinal, const model::FusedOps* ops) : index_(static_cast<c10::DeviceIndex>(ordinal)), fused_(ops != nullptr) {
+  CudaSupport(int ordinal, const model::FusedOps* ops, const backend::PackedOps* packed)
+      : index_(static_cast<c10::DeviceIndex>(ordinal)), fused_(ops != nullptr), packed_(packed) {
     const c10::cuda::CUDAGuard guard(index_);
     cudaDeviceProp properties{};
     C10_CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal));
@@ -66,6 +68,14 @@ class CudaSupport final : public backend::DeviceSupport {
     allocator::resetPeakStats(index_);
   }
 
+  [[nodiscard]] std::shared_ptr<std::byte> allocate(std::uint64_t bytes) override {
+    const c10::cuda::CUDAGuard guard(index_);
+    void* memory = nullptr;
+    check(cudaMalloc(&memory, bytes), fmt::format("cuda:{}", index_), "cudaMalloc");
+    return {static_cast<std::byte*>(memory), [](std::byte* of) { cudaFree(of); }};
+  }
+  [[nodiscard]] const backend::PackedOps* packed_ops() const override { return packed_; }
+
  private:
   [[nodiscard]] c10::CachingAllocator::Stat reserved() const {
     return allocator::getDeviceStats(index_).reserved_bytes[static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE)];
@@ -73,6 +83,7 @@ class CudaSupport final : public backend::DeviceSupport {
 
   const c10::DeviceIndex index_;
   const bool fused_;
+  const backend::PackedOps* const packed_;
   std::size_t total_bytes_ = 0;
   std::int64_t baseline_bytes_ = 0;
 };
@@ -139,14 +150,14 @@ void with_current_stream(cudaStream_t stream, int ordinal, void (*run)(void*), v
   });
 }
 
-std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const model::FusedOps* ops) {
+std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const model::FusedOps* ops, const backend::PackedOps* packed) {
   if (!at::globalContext().hasCUDA()) {
     throw Error(ErrorKind::usage, fmt::format("cuda:{}: LibTorch was asked whether there is CUDA before the CUDA plug-in was opened, and keeps its answer; make the Trainer "
                                               "before anything else uses LibTorch",
                                               ordinal));
   }
   at::globalContext().lazyInitDevice(c10::kCUDA);
-  return std::make_unique<CudaSupport>(ordinal, ops);
+  return std::make_unique<CudaSupport>(ordinal, ops, packed);
 }
 
 }  // namespace gsnake::cuda

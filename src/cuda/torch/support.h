@@ -14,7 +14,7 @@ namespace gsnake::cuda {
 void with_current_stream(cudaStream_t stream, int ordinal, void (*run)(void*), void* argument);
 
 // Throws Error(usage) where LibTorch cannot use the device.
-// `ops`, which may be null, are what models on CUDA devices compute with while any such object lives.
-std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const model::FusedOps* ops = nullptr);
+// `ops`, which may be null, are what models on CUDA devices compute with while any such object lives; `packed`, which may be null, what it has for packed weights.
+std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const model::FusedOps* ops = nullptr, const backend::PackedOps* packed = nullptr);
 
 }  // namespace gsnake::cuda

@@ -7,14 +7,14 @@
 
 namespace gsnake::test {
 
-TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap) {
+TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap, const backend::PackedOps* packed) {
   train::Parts parts;
-  parts.make_device = [seed, wrap](const Config&) {
+  parts.make_device = [seed, wrap, packed](const Config&) {
     fake_gpu::install();
     const FakeCudaDelays delays{seed, seed == 0 ? 0U : 12U, 400, seed % 2 == 0 ? 1U : 20U};
     fake_cuda_set_delays(&delays);
     train::ComputeDevice made;
-    made.support = cuda::make_support(0);
+    made.support = cuda::make_support(0, nullptr, packed);
     // Chunks smaller than a slot, so that copies lie across several.
     made.device = cuda::make_cuda_device({.register_chunk_bytes = std::size_t{1} << 20U, .with_current = cuda::with_current_stream});
     if (wrap) made.device = wrap(std::move(made.device));

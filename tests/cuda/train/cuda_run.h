@@ -7,6 +7,7 @@
 #include <string>
 
 #include "device/device.h"
+#include "torch/packed_ops.h"
 #include "train/parts.h"
 #include "train/small_run.h"
 
@@ -15,8 +16,8 @@ namespace gsnake::test {
 // Puts something between a session and its device, for a test that breaks it.
 using WrapDevice = std::function<std::unique_ptr<device::Device>(std::unique_ptr<device::Device>)>;
 
-// A run on the fake GPU, whose streams are late by `seed`; 0: never late.
-TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap = {});
+// A run on the fake GPU, whose streams are late by `seed`; 0: never late. `packed`: what it has for packed weights, borrowed.
+TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap = {}, const backend::PackedOps* packed = nullptr);
 
 // What must not matter on either device, and the order, which is maths.
 struct RunSetting {
