@@ -143,7 +143,7 @@ TEST(GpuAdapterInParts, GivesTheBitsOfWholeMatrices) {
   const TemporaryFolder shared;
   std::optional<Outcome> whole;
   std::uint64_t elements = 0;
-  for (const std::uint64_t budget : {2048ULL << 20U, 384ULL << 20U}) {
+  for (const std::uint64_t budget : {2048ULL << 20U, 320ULL << 20U}) {
     const TemporaryFolder folder;
     Config config = config_of(kind, "cuda:0", shared, folder);
     config.model.hidden = 2048;
