@@ -8,13 +8,15 @@
 #include <stdexcept>
 
 #include "core/errors.h"
+#include "core/threads.h"
+#include "io/direct_io.h"
 #include "io/durable.h"
 #include "io/file.h"
 
 namespace gsnake::base {
 namespace {
 
-constexpr std::size_t kBufferBytes = 64 * kBlockBytes;
+constexpr std::size_t kBufferBytes = 256 * kBlockBytes;
 
 BaseManifest checked(BaseManifest manifest) {
   if (const std::optional<std::string> flaw = flaw_of(manifest)) throw std::logic_error("base: " + *flaw);
@@ -24,9 +26,10 @@ BaseManifest checked(BaseManifest manifest) {
 }  // namespace
 
 BaseWriter::BaseWriter(const std::string& to, BaseManifest manifest)
-    : manifest_(checked(std::move(manifest))), offsets_(object_offsets(manifest_)), folder_(to, "write the base"), buffer_(kBufferBytes) {
+    : manifest_(checked(std::move(manifest))), offsets_(object_offsets(manifest_)), folder_(to, "write the base"), buffers_{io::AlignedBuffer(kBufferBytes), io::AlignedBuffer(kBufferBytes)} {
   fd_ = folder_.create(kObjectsName);
   io::preallocate(fd_.get(), folder_.path_of(kObjectsName), bytes());
+  static_cast<void>(io::probe_direct_io(fd_.get(), bytes(), io::ProbeWrites::allowed));  // past the page cache where that can be done
   table_fd_ = folder_.create(kHashesName);
   io::preallocate(table_fd_.get(), folder_.path_of(kHashesName), bytes() / kBlockBytes * sizeof(std::uint64_t));
   hashes_.reserve(bytes() / kBlockBytes);
@@ -64,11 +67,11 @@ void BaseWriter::skip_to(std::uint64_t position) {
 
 void BaseWriter::append(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
-    const std::size_t part = std::min(bytes.size(), buffer_.size() - filled_);
-    std::memcpy(buffer_.data() + filled_, bytes.data(), part);
+    const std::size_t part = std::min(bytes.size(), kBufferBytes - filled_);
+    std::memcpy(buffers_[current_].data() + filled_, bytes.data(), part);
     filled_ += part;
     bytes = bytes.subspan(part);
-    if (filled_ == buffer_.size()) flush();
+    if (filled_ == kBufferBytes) flush();
   }
 }
 
@@ -79,15 +82,23 @@ void BaseWriter::append_zeros(std::uint64_t count) {
   }
 }
 
-// Whole blocks: the buffer holds a number of them, and so does base.bin.
+// Whole blocks: a buffer holds a number of them, and so does base.bin.
 void BaseWriter::flush() {
-  const std::span<const std::byte> whole = std::span(buffer_).first(filled_);
-  for (std::size_t at = 0; at < filled_; at += kBlockBytes) hashes_.push_back(hash_of(whole.subspan(at, kBlockBytes)));
-  io::write_at(fd_.get(), folder_.path_of(kObjectsName), whole, flushed_);
-  // Begins to write, so that the sync at the end has little to wait for. A hint: its failure shows there.
-  static_cast<void>(::sync_file_range(fd_.get(), static_cast<off_t>(flushed_), static_cast<off_t>(filled_), SYNC_FILE_RANGE_WRITE));
+  if (behind_.valid()) behind_.get();
+  behind_ = std::async(std::launch::async, [this, whole = std::span<const std::byte>(buffers_[current_].data(), filled_), offset = flushed_] {
+    core::block_signals();
+    hash_and_write(whole, offset);
+  });
   flushed_ += filled_;
   filled_ = 0;
+  current_ = 1 - current_;
+}
+
+void BaseWriter::hash_and_write(std::span<const std::byte> whole, std::uint64_t offset) {
+  for (std::size_t at = 0; at < whole.size(); at += kBlockBytes) hashes_.push_back(hash_of(whole.subspan(at, kBlockBytes)));
+  io::write_at(fd_.get(), folder_.path_of(kObjectsName), whole, offset);
+  // Where it went through the page cache: begins to write, so that the sync at the end has little to wait for. A hint: its failure shows there.
+  static_cast<void>(::sync_file_range(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(whole.size()), SYNC_FILE_RANGE_WRITE));
 }
 
 void BaseWriter::write_file(const std::string& name, const std::string& bytes) {
@@ -98,7 +109,8 @@ void BaseWriter::write_file(const std::string& name, const std::string& bytes) {
 
 std::string BaseWriter::finish() {
   skip_to(bytes());
-  flush();
+  if (filled_ > 0) flush();
+  if (behind_.valid()) behind_.get();
   io::sync_data(io::kernel_sync(), fd_.get(), folder_.path_of(kObjectsName));
   io::write_at(table_fd_.get(), folder_.path_of(kHashesName), std::as_bytes(std::span(hashes_)), 0);
   io::sync_data(io::kernel_sync(), table_fd_.get(), folder_.path_of(kHashesName));

@@ -1,13 +1,16 @@
 // Makes a base.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <future>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/manifest.h"
 #include "core/unique_fd.h"
+#include "io/aligned_buffer.h"
 #include "io/partial_folder.h"
 
 namespace gsnake::base {
@@ -35,6 +38,7 @@ class BaseWriter {
   void append(std::span<const std::byte> bytes);
   void append_zeros(std::uint64_t count);
   void flush();
+  void hash_and_write(std::span<const std::byte> whole, std::uint64_t offset);
   [[nodiscard]] bool is_padding(std::uint64_t from, std::uint64_t to) const;
 
   BaseManifest manifest_;
@@ -42,10 +46,12 @@ class BaseWriter {
   io::PartialFolder folder_;
   core::UniqueFd fd_;        // of base.bin
   core::UniqueFd table_fd_;  // of base.hashes
-  std::vector<std::byte> buffer_;
-  std::size_t filled_ = 0;     // bytes of the buffer
-  std::uint64_t flushed_ = 0;  // bytes of base.bin
+  std::array<io::AlignedBuffer, 2> buffers_;
+  std::size_t current_ = 0;    // the buffer that is filled, while the other is written
+  std::size_t filled_ = 0;     // bytes of it
+  std::uint64_t flushed_ = 0;  // bytes of base.bin, written or on their way
   std::vector<std::uint64_t> hashes_;
+  std::future<void> behind_;  // the other buffer's; last, for it uses the rest
 };
 
 }  // namespace gsnake::base
