@@ -88,20 +88,17 @@ torch::Tensor RotaryEmbedding::apply(const torch::Tensor& x) {
   return torch::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
 }
 
+// Made where it is needed, of pieces of one sequence: nothing goes there from host memory.
 torch::Tensor document_positions(std::int64_t rows, std::int64_t tokens, const torch::Device& device) {
-  const torch::Tensor positions = torch::empty({rows, tokens}, torch::kInt64);
-  auto* data = positions.mutable_data_ptr<std::int64_t>();
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor all = torch::arange(tokens, torch::dtype(torch::kInt64).device(device));
+  std::vector<torch::Tensor> documents;
   const auto starts = unit_context().starts;
   for (std::int64_t row = 0; row < rows; ++row) {
     const std::vector<std::int32_t>& begins = starts[static_cast<std::size_t>(row)];
-    std::size_t next = 0;
-    std::int64_t begin = 0;
-    for (std::int64_t i = 0; i < tokens; ++i) {
-      if (next < begins.size() && begins[next] == i) begin = begins[next++];
-      data[row * tokens + i] = i - begin;
-    }
+    for (std::size_t i = 0; i < begins.size(); ++i) documents.push_back(all.narrow(0, 0, (i + 1 < begins.size() ? begins[i + 1] : tokens) - begins[i]));
   }
-  return positions.to(device);
+  return torch::cat(documents).view({rows, tokens});
 }
 
 torch::Tensor CausalAttention::apply(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, double dropout) {

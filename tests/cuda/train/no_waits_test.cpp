@@ -22,19 +22,40 @@ std::map<std::string, long> waiting_calls() {
 
 class NoWaits : public testing::TestWithParam<ModelFamily> {};
 
+void expect_none(const Config& config, const std::vector<Batch>& batches) {
+  Trainer trainer(models::make(config), config, on_fake_gpu(0));
+  const auto before = waiting_calls();
+  const long queued = fake_gpu::counts().queued;
+  for (const Batch& batch : batches) trainer.step(batch);
+  EXPECT_EQ(waiting_calls(), before);
+  EXPECT_GT(fake_gpu::counts().queued, queued);
+}
+
 TEST_P(NoWaits, InAStep) {
   for (const RunSetting& setting : kRunSettings) {
     SCOPED_TRACE(setting.name);
     const TempFolder folder;
     const Config config = cuda_config(setting, small_family(GetParam()), Dtype::bf16, folder);
-    const std::vector<Batch> batches = random_batches(3, kRunMicroBatches, config.model.vocab);
-    Trainer trainer(models::make(config.model), config, on_fake_gpu(0));
-    const auto before = waiting_calls();
-    const long queued = fake_gpu::counts().queued;
-    for (const Batch& batch : batches) trainer.step(batch);
-    EXPECT_EQ(waiting_calls(), before);
-    EXPECT_GT(fake_gpu::counts().queued, queued);
+    expect_none(config, random_batches(3, kRunMicroBatches, config.model.vocab));
   }
+}
+
+TEST_P(NoWaits, InAStepOfPackedDocuments) {
+  const TempFolder folder;
+  Config config = cuda_config(kRunSettings[0], small_family(GetParam()), Dtype::bf16, folder);
+  config.data.documents = Documents::packed;
+  std::vector<Batch> batches = random_batches(3, kRunMicroBatches, config.model.vocab);
+  for (Batch& batch : batches) batch.starts.assign(static_cast<std::size_t>(kRunMicroBatches * kRows), {0, 5, 12});
+  expect_none(config, batches);
+}
+
+TEST_P(NoWaits, InAStepOfPreferencePairs) {
+  const TempFolder folder;
+  Config config = cuda_config(kRunSettings[0], small_family(GetParam()), Dtype::bf16, folder);
+  config.train.objective = Objective::dpo;
+  config.train.micro_batch_size = 1;  // pairs: two rows
+  config.adapter.rank = 4;
+  expect_none(config, random_batches(3, kRunMicroBatches, config.model.vocab));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, NoWaits, testing::Values(ModelFamily::gpt2, ModelFamily::llama, ModelFamily::mistral, ModelFamily::qwen3),
