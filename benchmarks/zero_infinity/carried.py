@@ -152,21 +152,23 @@ def unpack(archive, folder):
     return [wheel.name for wheel in wheels]
 
 
-def compile_extensions(folder, accelerator, seconds, jobs):
-    """All at the same time, in `jobs` processes of each. Returns the seconds taken."""
+def compile_extensions(folder, accelerator, seconds, cores):
+    """At the same time where there are many cores, else one file after another. Returns the seconds taken."""
     begin = time.monotonic()
     python = folder / "env/bin/python"
+    builders = EXTENSIONS[accelerator]
+    groups = [[builder] for builder in builders] if cores > 2 else [builders]
     extensions = folder / ("ext" if accelerator == "cpu" else f"ext-{accelerator}")
-    environment = {**os.environ, "DS_ACCELERATOR": accelerator, "TORCH_EXTENSIONS_DIR": str(extensions), "MAX_JOBS": str(jobs)}
+    environment = {**os.environ, "DS_ACCELERATOR": accelerator, "TORCH_EXTENSIONS_DIR": str(extensions), "MAX_JOBS": str(cores if len(groups) > 1 else 1)}
     started = []
     try:
-        for builder in EXTENSIONS[accelerator]:
-            log = open(folder / f"{builder}.log", "w+")
-            started.append((builder, log, subprocess.Popen([python, HERE / "extensions.py", builder], stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)))
-        for builder, log, process in started:
-            _finish(builder, log, process, begin + seconds - time.monotonic(), seconds)
+        for group in groups:
+            log = open(folder / f"{group[0]}.log", "w+")
+            started.append((log, subprocess.Popen([python, HERE / "extensions.py", *group], stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)))
+        for group, (log, process) in zip(groups, started):
+            _finish(" ".join(group), log, process, begin + seconds - time.monotonic(), seconds)
     finally:
-        for _, log, process in started:
+        for log, process in started:
             if process.poll() is None:
                 os.killpg(process.pid, 9)
                 process.wait()
@@ -174,7 +176,7 @@ def compile_extensions(folder, accelerator, seconds, jobs):
     return time.monotonic() - begin
 
 
-def _finish(builder, log, process, left, allowed):
+def _finish(builders, log, process, left, allowed):
     try:
         status = process.wait(max(left, 0))
         how = f"ended with status {status}"
@@ -182,4 +184,4 @@ def _finish(builder, log, process, left, allowed):
         status, how = 124, f"was not done within {allowed:.0f} s"
     if status != 0:
         log.seek(0)
-        raise CarryError(f"compiling DeepSpeed's {builder} {how}: {' | '.join(log.read().strip().splitlines()[-25:])}")
+        raise CarryError(f"compiling DeepSpeed's {builders} {how}: {' | '.join(log.read().strip().splitlines()[-25:])}")

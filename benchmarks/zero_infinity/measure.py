@@ -19,6 +19,10 @@ def spread(values):
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
+def seconds_of(samples):
+    return [after.seconds - before.seconds for before, after in zip(samples, samples[1:])]
+
+
 def turn_of(run, work, plan):
     """What the counted steps of a run took, each."""
     pairs = run.counted_pairs(plan)
@@ -29,7 +33,7 @@ def turn_of(run, work, plan):
         "step_seconds": seconds, "tokens_per_second": work.tokens_per_step / seconds, "cpu_seconds": per_step("cpu_seconds"),
         "read_bytes": per_step("read_bytes"), "written_bytes": per_step("written_bytes"), "base_bytes": run.start["base_bytes"],
         "warm_up_peak_bytes": run.warm_up_peak_bytes, "steady_peak_bytes": run.steady_peak_bytes,
-        "steps_seconds": [after.seconds - before.seconds for before, after in zip(run.samples, run.samples[1:])],
+        "steps_seconds": seconds_of(run.samples),
         "load_average": os.getloadavg()[0],
     }
 

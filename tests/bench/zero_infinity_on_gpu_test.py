@@ -102,7 +102,7 @@ class Carried(unittest.TestCase):
             (folder / "env/bin/python").write_text(f"#!/bin/sh\necho $$ >>{folder}/pids\n{script}\n")
             (folder / "env/bin/python").chmod(0o755)
             try:
-                carried.compile_extensions(folder, "cuda", seconds, 1)
+                carried.compile_extensions(folder, "cuda", seconds, cores=4)
             finally:
                 for pid in (folder / "pids").read_text().split():
                     self.assertFalse(pathlib.Path("/proc", pid).exists())
@@ -119,11 +119,13 @@ class Deadline(unittest.TestCase):
     def test_ends_a_program_and_keeps_what_it_said(self):
         with tempfile.TemporaryDirectory() as temporary:
             place = pathlib.Path(temporary)
-            script = "import sys, time; print('still compiling', file=sys.stderr, flush=True); time.sleep(600)"
+            script = ("import json, sys, time; print(json.dumps({'event': 'step', 'loss': 7.0}), flush=True); print('still compiling', file=sys.stderr, flush=True); "
+                      "time.sleep(600)")
             with self.assertRaisesRegex(RunError, "not done in time") as caught:
                 processes.watch([sys.executable, "-c", script], place / "out", place / "log", Plan(deadline=time.monotonic() + 2), Machine(place, 1, None, None),
                                 processes.plain_environment(), prints_lines=True)
             self.assertIn("still compiling", caught.exception.log)
+            self.assertEqual(caught.exception.run.losses, [7.0])
 
 
 class FakeBench:
@@ -140,7 +142,7 @@ class FakeBench:
         self.ran.append(f"deepspeed {work.micro_batches}")
         if self.fails:
             raise RunError("DeepSpeed ended with status 1 after 0 of 3 steps: boom", "a long log")
-        return self._run(self.losses, 2.0, {"base_bytes": 0, "parameters": 10, "optimizer_parameters_on_nvme": 10, "optimizer": "DeepSpeedCPUAdam",
+        return self._run(self.losses, 2.0, {"base_bytes": 0, "parameters": 10, "parameters_on_nvme": 10, "optimizer_parameters_on_nvme": 10, "optimizer": "DeepSpeedCPUAdam",
                                             "versions": {"deepspeed": "1"}, "config": {}})
 
     def _run(self, losses, seconds, start):
@@ -160,10 +162,10 @@ class Comparison(unittest.TestCase):
             comparison.save()
             return json.loads(arguments.out.read_text())
 
-    def test_runs_both_by_turns_and_reports_their_ratio(self):
+    def test_runs_both_for_each_number_of_micro_batches_and_reports_their_ratio(self):
         fake = FakeBench()
         report = self.compare(fake)
-        self.assertEqual(fake.ran, ["gsnake 8", "deepspeed 8", "deepspeed 1", "gsnake 1"])
+        self.assertEqual(fake.ran, ["gsnake 8", "deepspeed 8", "gsnake 1", "deepspeed 1"])
         self.assertTrue(report["passed"])
         self.assertEqual([(row["ratio"], row["gsnake"]["steps_seconds"], row["gsnake"]["read_bytes"]) for row in report["rows"]], [(2.0, [1.0, 1.0], 100.0)] * 2)
 
