@@ -34,7 +34,8 @@ class CarryError(Exception):
 def _run(command, **options):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **options)
     if done.returncode != 0:
-        raise CarryError(f"{' '.join(map(str, command[:5]))} ... ended with status {done.returncode}: {' | '.join((done.stderr or done.stdout).strip().splitlines()[-5:])}")
+        said = " | ".join((done.stderr or done.stdout).strip().splitlines()[-5:])
+        raise CarryError(f"{' '.join(map(str, command[:5]))} ... ended with status {done.returncode}: {said}")
     return done.stdout
 
 
@@ -146,7 +147,8 @@ def unpack(archive, folder):
             raise CarryError(f"there is no Python.h of Python {version}, neither on this machine nor in {archive.name}; DeepSpeed's extensions can't be compiled")
         headers.append(folder / f"python{version}")
     wheels = _lacking(sorted((folder / "wheels").glob("*.whl")))
-    _run([sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--disable-pip-version-check", "--target", folder / "site", *wheels])
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--disable-pip-version-check"]
+    _run([*install, "--target", folder / "site", *wheels])
     _write_python(folder, headers)
     shutil.copy2(folder / "requirements.txt", folder / "ready.txt")
     return [wheel.name for wheel in wheels]
@@ -164,7 +166,8 @@ def compile_extensions(folder, accelerator, seconds, cores):
     try:
         for group in groups:
             log = open(folder / f"{group[0]}.log", "w+")
-            started.append((log, subprocess.Popen([python, HERE / "extensions.py", *group], stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)))
+            command = [python, HERE / "extensions.py", *group]
+            started.append((log, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)))
         for group, (log, process) in zip(groups, started):
             _finish(" ".join(group), log, process, begin + seconds - time.monotonic(), seconds)
     finally:

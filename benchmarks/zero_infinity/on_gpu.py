@@ -4,8 +4,8 @@
     python3 benchmarks/zero_infinity/on_gpu.py --gsnake PROGRAM --out FILE [OPTIONS]
 
 Makes DeepSpeed's environment from build/deepspeed.tar.xz (scripts/gpu-check --pack --deepspeed) and the torch of the Python that runs this, compiles its
-extensions, then trains with one program after the other: one warm-up step and two measured ones for each number of micro-batches. The JSON is written anew after each
-run, so that it holds what there is when time is up. The exit status is 0 where both programs trained, with the same losses.
+extensions, then trains with one program after the other: one warm-up step and two measured ones for each number of micro-batches. The JSON is written
+anew after each run, so that it holds what there is when time is up. The exit status is 0 where both programs trained, with the same losses.
 """
 import argparse
 import json
@@ -53,6 +53,10 @@ def parse():
     return parser.parse_args()
 
 
+def tell(text):
+    print(text, file=sys.stderr, flush=True)
+
+
 def workload(arguments, micro_batches):
     hidden = arguments.hidden
     return Workload(layers=arguments.layers, hidden=hidden, heads=max(hidden // 128, 1), intermediate=-(-hidden * 8 // 3 // 64) * 64, vocab=arguments.vocab,
@@ -86,7 +90,7 @@ class Comparison:
         self.report["packages_installed"] = carried.unpack(self.arguments.archive, folder)
         self.report["unpack_seconds"] = time.monotonic() - begin
         self.report["compile_seconds"] = carried.compile_extensions(folder, accelerator, self.left(), self.arguments.threads)
-        print(f"DeepSpeed unpacked in {self.report['unpack_seconds']:.0f} s, its extensions compiled in {self.report['compile_seconds']:.0f} s", file=sys.stderr, flush=True)
+        tell(f"DeepSpeed unpacked in {self.report['unpack_seconds']:.0f} s, its extensions compiled in {self.report['compile_seconds']:.0f} s")
         return folder
 
     def run_one(self, bench, name, work):
@@ -136,7 +140,7 @@ class Comparison:
             self.report["rows"].append(row)
             for name in ("gsnake", "deepspeed"):  # the one that takes longer comes last, should time be up
                 row[name] = self.run_one(bench, name, work) if self.left() > 0 else {"error": "not run: time was up"}
-                print(line(count, name, row[name]), file=sys.stderr, flush=True)
+                tell(line(count, name, row[name]))
                 self.save()
             self.compare(row)
         self.report["passed"] = all("agreement" in row and "error" not in row["agreement"] for row in self.report["rows"])
@@ -146,8 +150,8 @@ def line(count, name, cell):
     if "error" in cell:
         return f"M = {count}, {name}: {cell['error']}"
     gib = lambda amount: "unknown" if amount is None else f"{amount / 2**30:.1f} GiB"
-    return (f"M = {count}, {name}: {cell['step_seconds']:.2f} s a step, {cell['tokens_per_second']:.0f} tokens/s, {cell['read_bytes_per_parameter']:.2f} B/parameter read, "
-            f"{cell['written_bytes_per_parameter']:.2f} written; at most {gib(cell['peak_host_bytes'])} of the host, {gib(cell['peak_device_bytes'])} of the device")
+    return (f"M = {count}, {name}: {cell['step_seconds']:.2f} s a step, {cell['tokens_per_second']:.0f} tokens/s, "
+            f"{cell['read_bytes_per_parameter']:.2f} B/parameter read, {cell['written_bytes_per_parameter']:.2f} written; at most {gib(cell['peak_host_bytes'])} of the host, {gib(cell['peak_device_bytes'])} of the device")
 
 
 def main():
@@ -159,13 +163,13 @@ def main():
         comparison.run()
     except carried.CarryError as error:
         comparison.report["error"] = str(error)
-        print(f"on_gpu: {error}", file=sys.stderr)
+        tell(f"on_gpu: {error}")
     finally:
         comparison.save()
         shutil.rmtree(place, ignore_errors=True)
     for row in comparison.report["rows"]:
         if "ratio" in row:
-            print(f"M = {row['micro_batches']}: DeepSpeed takes {row['ratio']:.2f} times as long; {row['agreement'].get('error', 'the losses agree')}", file=sys.stderr)
+            tell(f"M = {row['micro_batches']}: DeepSpeed takes {row['ratio']:.2f} times as long; {row['agreement'].get('error', 'the losses agree')}")
     sys.exit(0 if comparison.report["passed"] else 1)
 
 
