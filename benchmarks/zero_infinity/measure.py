@@ -19,6 +19,10 @@ def spread(values):
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
+def seconds_of(samples):
+    return [after.seconds - before.seconds for before, after in zip(samples, samples[1:])]
+
+
 def turn_of(run, work, plan):
     """What the counted steps of a run took, each."""
     pairs = run.counted_pairs(plan)
@@ -29,7 +33,7 @@ def turn_of(run, work, plan):
         "step_seconds": seconds, "tokens_per_second": work.tokens_per_step / seconds, "cpu_seconds": per_step("cpu_seconds"),
         "read_bytes": per_step("read_bytes"), "written_bytes": per_step("written_bytes"), "base_bytes": run.start["base_bytes"],
         "warm_up_peak_bytes": run.warm_up_peak_bytes, "steady_peak_bytes": run.steady_peak_bytes,
-        "steps_seconds": [after.seconds - before.seconds for before, after in zip(run.samples, run.samples[1:])],
+        "steps_seconds": seconds_of(run.samples),
         "load_average": os.getloadavg()[0],
     }
 
@@ -69,8 +73,9 @@ def predicted_ratios(formula):
 class Bench:
     """Where runs take place, and the means: a folder on the drive, gsnake, what processes.Machine tells."""
 
-    def __init__(self, folder, program, machine):
-        self.folder, self.program, self.machine = folder, program, machine
+    def __init__(self, folder, program, machine, variables=None):
+        """`variables` go into gsnake's environment."""
+        self.folder, self.program, self.machine, self.variables = folder, program, machine, variables
         self.count = 0
 
     def _place(self):
@@ -87,7 +92,7 @@ class Bench:
         """`afterwards` is called with the run's folder, which goes when it returns."""
         place = self._place()
         try:
-            run = processes.run_gsnake(work, self.program, place, self.tokens(work, plan.steps), plan, keys or {}, self.machine)
+            run = processes.run_gsnake(work, self.program, place, self.tokens(work, plan.steps), plan, keys or {}, self.machine, self.variables)
             afterwards(place)
             return run
         finally:
@@ -144,16 +149,17 @@ def check_state(start):
                                  "on the drive; all of them with DeepSpeedCPUAdam are wanted")
 
 
-def check_losses(ours, theirs):
+def check_losses(ours, theirs, first=FIRST_LOSS_TOLERANCE, later=LOSS_TOLERANCE):
+    """Raises RunError where a loss of the two differs by more than `first` at the first step, or `later` after it."""
     for step, (a, b) in enumerate(zip(ours, theirs), 1):
-        tolerance = FIRST_LOSS_TOLERANCE if step == 1 else LOSS_TOLERANCE
+        tolerance = first if step == 1 else later
         if a is None or b is None or not math.isfinite(a) or not math.isfinite(b):
             raise processes.RunError(f"a loss of step {step} is not finite: gsnake {a}, DeepSpeed {b}")
         if abs(a - b) > tolerance:
             raise processes.RunError(f"the programs compute different things: losses of step {step} differ by {abs(a - b):.2g}, more than {tolerance}: "
                                      f"gsnake {a:.6f}, DeepSpeed {b:.6f}")
     differences = [abs(a - b) for a, b in zip(ours, theirs)]
-    return {"first_tolerance": FIRST_LOSS_TOLERANCE, "tolerance": LOSS_TOLERANCE, "first_difference": differences[0], "largest_difference": max(differences)}
+    return {"first_tolerance": first, "tolerance": later, "first_difference": differences[0], "largest_difference": max(differences)}
 
 
 def alternate(bench, work, plans, turns, compute, knobs, keys, tell):

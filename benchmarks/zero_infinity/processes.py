@@ -3,6 +3,7 @@ import contextlib
 import ctypes
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import signal
@@ -19,7 +20,11 @@ ON_NVME = 0.99  # the share of parameters that have to be on the drive; the rest
 
 
 class RunError(Exception):
-    """One line: what failed, on what, why."""
+    """One line: what failed, on what, why. `log` is the end of what the program said, `run` what was seen of it, where it ran at all."""
+
+    def __init__(self, what, log="", run=None):
+        super().__init__(what)
+        self.log, self.run = log, run
 
 
 @dataclasses.dataclass
@@ -61,6 +66,7 @@ class Plan:
     tail: int = 1
     rate: int = 0  # bytes a second each way; 0: the drive as it is
     silence: float = 1800  # seconds without a line after which a run has failed
+    deadline: float = math.inf  # of time.monotonic(), at which a run has failed
 
     @property
     def steps(self):
@@ -100,8 +106,8 @@ def _sample(pid):
 class _Lines:
     """Complete lines of a file that grows, as they come."""
 
-    def __init__(self, path, process, silence):
-        self.path, self.process, self.silence, self.file, self.rest = path, process, silence, None, ""
+    def __init__(self, path, process, plan):
+        self.path, self.process, self.plan, self.file, self.rest = path, process, plan, None, ""
 
     def __iter__(self):
         try:
@@ -123,8 +129,10 @@ class _Lines:
                 yield from lines
             elif ended:
                 return
-            elif time.monotonic() > heard + self.silence:
-                raise RunError(f"said nothing for {self.silence:.0f} s")
+            elif time.monotonic() > heard + self.plan.silence:
+                raise RunError(f"said nothing for {self.plan.silence:.0f} s")
+            elif time.monotonic() > self.plan.deadline:
+                raise RunError("was not done in time")
             else:
                 time.sleep(0.002)
 
@@ -139,11 +147,13 @@ def last_words(log):
 def watch(command, lines_of, log, plan, machine, environment, prints_lines=False, may_abort=False):
     """Runs `command`, whose JSON lines appear in the file `lines_of`, which it writes itself or, with `prints_lines`, on stdout; its other output goes
     to `log`. `may_abort`: an abort after the last step is no failure. Raises RunError."""
-    process = None
+    process, run = None, Run({}, [], [], 0, 0)
     try:
         with open(log, "w") as output, open(lines_of, "w") if prints_lines else contextlib.nullcontext(output) as results:
             process = subprocess.Popen(command, stdout=results, stderr=output, env=environment, preexec_fn=machine.enter)
-        return _follow(process, lines_of, log, plan, machine, may_abort)
+        return _follow(process, run, lines_of, log, plan, machine, may_abort)
+    except RunError as error:
+        raise RunError(str(error), log.read_text(errors="replace")[-4000:], run) from None
     finally:
         if process and process.poll() is None:
             process.kill()
@@ -153,9 +163,8 @@ def watch(command, lines_of, log, plan, machine, environment, prints_lines=False
             machine.group.throttle(machine.drive, 0)
 
 
-def _follow(process, lines_of, log, plan, machine, may_abort):
-    run = Run({}, [], [], 0, 0)
-    for text in _Lines(lines_of, process, plan.silence):
+def _follow(process, run, lines_of, log, plan, machine, may_abort):
+    for text in _Lines(lines_of, process, plan):
         line = json.loads(text)
         if line.get("event") == "start":
             run.start = line
@@ -231,7 +240,7 @@ def run_deepspeed(work, folder, tokens, plan, compute, knobs, machine, check_mas
         return watch([str(machine.environment / "env/bin/python"), str(HERE / "runner.py"), str(file)], folder / "steps.out", folder / "log", plan, machine,
                      deepspeed_environment(work, machine.environment, knobs), prints_lines=True, may_abort=True)
     except RunError as error:
-        raise RunError(f"DeepSpeed {error}") from None
+        raise RunError(f"DeepSpeed {error}", error.log, error.run) from None
     finally:  # it leaves a buffer for all-reduce, which its port is part of the name of, in memory
         for buffer in pathlib.Path("/dev/shm").glob(f"deepspeed_*_{port}_*"):
             buffer.unlink(missing_ok=True)
@@ -244,7 +253,7 @@ def run_gsnake(work, program, folder, tokens, plan, keys, machine, variables=Non
     try:
         run = watch([str(program), "train", str(config)], folder / "run/metrics.jsonl", folder / "log", plan, machine, {**plain_environment(), **(variables or {})})
     except RunError as error:
-        raise RunError(f"gsnake train {error}") from None
+        raise RunError(f"gsnake train {error}", error.log, error.run) from None
     if not run.start["io"]["direct"]:
         raise RunError(f"gsnake train: no O_DIRECT on this drive, which DeepSpeed needs: {run.start['io']['buffered_reason']}; name another with --folder")
     return run

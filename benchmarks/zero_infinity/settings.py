@@ -15,6 +15,9 @@ DEFAULTS = {
     "compute_threads": 0, "passive_wait": False, "mmap_threshold_bytes": 0,
 }
 
+# What differs on a GPU, chosen by hand: more cores beside it, its own default for overlap_comm, and groups of about a large layer's weight.
+ON_GPU = {"aio_threads": 4, "sub_group_elements": 16_000_000, "overlap_comm": True}
+
 # Of each, what is tried beside the value in force; in this order, the best being kept. What keeps more weights in memory is not among them: the
 # window of two blocks is gsnake's as well. Blocks of I/O above 1 MiB would keep all smaller tensors in memory, off the drive.
 TRIALS = {
@@ -51,7 +54,7 @@ def kind_of(rate, device):
 
 def best(kind):
     """All settings, as the sweep left them; the defaults where none was made."""
-    return {**DEFAULTS, **(json.loads(FILE.read_text()).get(kind, {}) if FILE.exists() else {})}
+    return {**DEFAULTS, **(ON_GPU if kind.endswith(" cuda") else {}), **(json.loads(FILE.read_text()).get(kind, {}) if FILE.exists() else {})}
 
 
 def save(kind, knobs):

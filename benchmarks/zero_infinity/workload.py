@@ -13,6 +13,7 @@ class Workload:
     heads: int = 12
     intermediate: int = 2048
     vocab: int = 1024
+    used_vocab: int = 0  # tokens are below this; 0: below vocab
     sequence_length: int = 32
     rows: int = 1
     micro_batches: int = 8
@@ -44,7 +45,7 @@ def write_tokens(path, workload, steps):
     draw = random.Random(workload.seed)
     token, tokens = 0, []
     for _ in range(count):
-        token = (token * 5 + 1 + draw.randrange(8)) % workload.vocab
+        token = (token * 5 + 1 + draw.randrange(8)) % (workload.used_vocab or workload.vocab)
         tokens.append(token)
     path.write_bytes(struct.pack(f"<{count}H", *tokens))
 
