@@ -142,7 +142,7 @@ TEST_P(Adapters, HaveTheSameBitsHoweverTheyAreScheduled) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Adapters,
-                         testing::Values("gpt2_lora", "gpt2_dora", "llama_lora", "llama_dora", "llama_whole", "mistral_rslora", "qwen2_tied_whole", "qwen3_norms", "dpo"),
+                         testing::Values("gpt2_lora", "gpt2_dora", "llama_lora", "llama_dora", "llama_whole", "mistral_rslora", "qwen2_tied_whole", "qwen3_norms", "dpo", "dpo_head"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 // A validation has the rewards that the step has which computes the same pairs, and means are over the pairs that count.

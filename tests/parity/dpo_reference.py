@@ -17,6 +17,8 @@ STEPS = 10
 LENGTH = 16  # of a row: the longest answer with its prompt is shorter
 CASES = {
     "dpo": adapters.Case("llama", learning_rate=4e-3),
+    # The head, which gives the log probabilities, has an adapter too, which the reference has not.
+    "dpo_head": adapters.Case("llama", "dora", ("q_proj", "v_proj", "lm_head"), trained=True, learning_rate=4e-3),
 }
 
 
