@@ -1,10 +1,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <chrono>
 #include <cstdint>
-#include <cstdio>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +12,7 @@
 #include "commands.h"
 #include "core/bytes.h"
 #include "core/errors.h"
+#include "inspected_base.h"
 #include "output.h"
 #include "ssd_option.h"
 #include "store/folder/names.h"
@@ -23,6 +21,7 @@
 #include "store/manifest/manifest.h"
 #include "store/opening/locate.h"
 #include "store/store.h"
+#include "verify_progress.h"
 
 namespace gsnake::command {
 namespace {
@@ -186,25 +185,6 @@ std::string to_text(const Json& run) {
   return text;
 }
 
-// On a terminal, ten times a second.
-class VerifyProgress {
- public:
-  void operator()(std::uint64_t done, std::uint64_t total) {
-    bytes = done;
-    const auto now = std::chrono::steady_clock::now();
-    if (!terminal_ || (done < total && now - shown_ < std::chrono::milliseconds(100))) return;
-    shown_ = now;
-    std::fputs(fmt::format("\rverifying: {} of {}\x1b[K{}", core::format_bytes(done), core::format_bytes(total), done == total ? "\n" : "")
-                   .c_str(),
-               stderr);
-  }
-  std::uint64_t bytes = 0;  // done
-
- private:
-  const bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-  std::chrono::steady_clock::time_point shown_;
-};
-
 // Also while the run is trained: as long as this reads, the trainer commits no other step.
 Json verify(store::Place place) {
   store::StoreOptions options;
@@ -212,19 +192,26 @@ Json verify(store::Place place) {
   options.ssd_paths = place.ssd_paths;
   const std::unique_ptr<store::Store> store = store::Store::open_reader(options);
   VerifyProgress progress;
-  const auto begin = std::chrono::steady_clock::now();
   store->verify(std::ref(progress));
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  const double seconds = progress.seconds();
   place.ssd_paths = store->ssd_paths();
   place.manifest = *store->manifest();
   Json description = describe(place);
   description["verified"] = true;
-  description["verified_bytes"] = progress.bytes;
-  description["verify_seconds"] = took.count();
+  description["verified_bytes"] = progress.bytes();
+  description["verify_seconds"] = seconds;
   return description;
 }
 
+int inspect_base(const Arguments& arguments) {
+  if (!arguments.ssd_paths.empty()) throw Error(ErrorKind::usage, "--ssd: " + arguments.directory + " is a base, which has no SSD paths; leave the option out");
+  const Json description = describe_base(arguments.directory, arguments.verify);
+  print(arguments.json ? description.dump(2) + "\n" : base_text(description));
+  return 0;
+}
+
 int run(const Arguments& arguments) {
+  if (holds_base(arguments.directory)) return inspect_base(arguments);
   store::Place place = store::locate(arguments.directory, arguments.ssd_paths);
   try {
     const Json description = arguments.verify ? verify(std::move(place)) : describe(place);
@@ -240,10 +227,10 @@ int run(const Arguments& arguments) {
 
 void add_inspect(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("inspect", "Show what a run directory holds: step, sizes, slots, files");
-  command->add_option("DIR", arguments->directory, "run directory, or one of its SSD paths")->required();
+  CLI::App* command = app.add_subcommand("inspect", "Show what a run directory holds (step, sizes, slots, files), or a base that gsnake quantize made");
+  command->add_option("DIR", arguments->directory, "run directory, one of its SSD paths, or a base")->required();
   add_ssd_paths(*command, arguments->ssd_paths);
-  command->add_flag("--verify", arguments->verify, "read all state and check it against its checksums (a run that is being trained commits nothing meanwhile)");
+  command->add_flag("--verify", arguments->verify, "read all state, or all of a base, and check it against its checksums (a run that is being trained commits nothing meanwhile)");
   command->add_flag("--json", arguments->json, "print JSON");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
 }

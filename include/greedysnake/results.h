@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,15 @@ namespace gsnake {
 // compute, h2d, d2h, ssd_read, ssd_write, optimizer, collective, commit
 inline constexpr int kLanes = 8;
 const char* lane_name(int lane);
+
+// Of preference pairs (train.objective = "dpo"). An answer's reward is train.dpo_beta times what the model's log probability of it has gained on the
+// reference's (Rafailov et al., 2023); means over pairs, NaN where none has a counted label.
+struct Rewards {
+  double chosen = 0.0;
+  double rejected = 0.0;
+  double accuracy = 0.0;  // the share of pairs whose chosen answer has the higher reward
+  double margin = 0.0;    // chosen - rejected
+};
 
 struct StepResult {
   std::int64_t step = 0;   // attempts, from 1
@@ -27,6 +37,7 @@ struct StepResult {
   double tokens_per_second = 0.0;
   std::array<double, kLanes> lanes{};  // milliseconds in which each lane had at least one task, since the step before had its results
   double predicted_ms = 0.0;  // what the simulator said of step_ms before the run; 0: nothing, for want of a machine profile
+  std::optional<Rewards> rewards{};  // of preference pairs, before the update; nothing under another objective
 };
 
 // How far the step is that somebody waits for (or the validation, or the commit), in tasks.

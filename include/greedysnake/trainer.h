@@ -58,6 +58,8 @@ class Trainer {
 
   // Mean loss over all micro-batches' counted tokens, NaN where there are none, in evaluation mode. No step may be waiting.
   double validate(const Batch& batch);
+  // Of the pairs of the last validate(); nothing before it, or under another objective than preferences.
+  [[nodiscard]] std::optional<Rewards> validation_rewards() const;
 
   // Applies what is delayed, brings everything to SSD and commits: the run can be resumed, exported and sampled from here. With
   // run.durability = "commit", every run.commit_every steps are committed besides, while later steps run.

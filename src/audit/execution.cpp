@@ -225,8 +225,9 @@ void Execution::note_norms(const Stage& stage, TaskId id) {
 // All losses are this graph's and, in a training step, all norm partials this step's.
 void Execution::conclude(const Stage& stage, TaskId id) {
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
+  const std::uint64_t bytes = map_.problem.result_bytes;
   for (int m = 0; m < map_.problem.micro_batches; ++m) {
-    expect(stage, id, {.role = Role::losses, .resource = map_.losses_home, .offset = static_cast<std::uint64_t>(m) * 8}, 8, {Holds::losses, m, stage.index});
+    expect(stage, id, {.role = Role::losses, .resource = map_.losses_home, .offset = static_cast<std::uint64_t>(m) * bytes}, bytes, {Holds::losses, m, stage.index});
   }
   if (!is_training(*stage.graph)) return;
   for (int c = 0; c < chunk_count(); ++c) {
@@ -291,7 +292,7 @@ void Execution::compute(const Stage& stage, TaskId id) {
                      {Holds::hidden_gradient, activation_index(task.unit + 1, task.micro_batch), stage.index});
   }
   for (int use = 0; backward && use < uses; ++use) accumulate(stage, id, use);
-  if (head) write(stage, *stage.graph->find(task, Role::losses), 8, {Holds::losses, task.micro_batch, stage.index});
+  if (head) write(stage, *stage.graph->find(task, Role::losses), map_.problem.result_bytes, {Holds::losses, task.micro_batch, stage.index});
   if (task.op == Op::head && map_.problem.guard != Guard::none) expect_outcome(stage, id, stage.steps_before - 1);
   const Access* output = stage.graph->find(task, Role::output);
   if (output == nullptr) return;

@@ -21,7 +21,7 @@ class MapAudit {
     check_extents();
     check_activations();
     check_batch();
-    check_home(map_.losses_home, Tier::host, static_cast<std::uint64_t>(map_.problem.micro_batches) * 8, "the losses");
+    check_home(map_.losses_home, Tier::host, static_cast<std::uint64_t>(map_.problem.micro_batches) * map_.problem.result_bytes, "the losses");
     if (map_.problem.trains()) check_home(map_.outcome_home, Tier::host, 8, "the outcome");
     check_total();
     return report_.take();

@@ -107,7 +107,7 @@ class TaskAudit {
     if (task.unit > 0) list.push_back({Role::input, Mode::read, Where::device, activation});
     if (task.op == Op::backward) list.push_back({Role::output_gradient, Mode::read, Where::device, activation});
     if (task.op == Op::forward || (backward && task.unit > first_trained_unit(problem_))) list.push_back({Role::output, Mode::write, Where::device, activation});
-    if (head) list.push_back({Role::losses, Mode::write, Where::device, 8});
+    if (head) list.push_back({Role::losses, Mode::write, Where::device, problem_.result_bytes});
     if (task.op == Op::head && problem_.guard != Guard::none) list.push_back(outcome());
     return list;
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "model/unit_context.h"
 
@@ -18,9 +17,10 @@ void for_each_chunk(const torch::Tensor& hidden, const torch::Tensor& labels, co
   }
 }
 
-double log_probability(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass) {
-  double sum = 0.0;
-  for_each_chunk(hidden, labels, pass, [&](const torch::Tensor& x, const torch::Tensor& chunk, std::int64_t) { sum -= static_cast<double>(head.loss_sum(x, chunk).item<float>()); });
+// A double of no dimension.
+torch::Tensor log_probability(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass) {
+  torch::Tensor sum = torch::zeros({}, labels.options().dtype(torch::kFloat64));
+  for_each_chunk(hidden, labels, pass, [&](const torch::Tensor& x, const torch::Tensor& chunk, std::int64_t) { sum.sub_(head.loss_sum(x, chunk)); });
   return sum;
 }
 
@@ -44,57 +44,78 @@ class AsReference {
   const bool adapters_;
 };
 
-double reference_log_probability(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass) {
+torch::Tensor reference_log_probability(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass) {
   const AsReference reference(head);
   return log_probability(head, hidden, labels, pass);
 }
 
-// By pair: its loss, and what the loss' gradient by the preferred answer's log probability is, which is the other's negated.
-struct Judged {
-  double loss = 0.0;
-  double slope = 0.0;
-};
-
-std::vector<Judged> judge(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const Preference& preference) {
-  const torch::NoGradGuard no_grad;
+// (pairs, 2), doubles: what the log probability of each answer has gained on the reference's. 0 in pairs that do not count.
+torch::Tensor gains_of(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const torch::Tensor& counted, const HeadPass& pass) {
   const std::int64_t rows = labels.size(0);
-  std::vector<Judged> pairs(static_cast<std::size_t>(rows / 2));
-  for (std::int64_t pair = 0; pair < rows / 2; ++pair) {
-    if (labels.narrow(0, 2 * pair, 2).eq(kIgnoredLabel).all().item<bool>()) continue;
-    double margin = 0.0;
-    for (const std::int64_t row : {2 * pair, 2 * pair + 1}) {
-      const double gain = log_probability(head, hidden[row], labels[row], preference.pass) - reference_log_probability(head, hidden[rows + row], labels[row], preference.pass);
-      margin += row % 2 == 0 ? gain : -gain;
-    }
-    const double x = -preference.beta * margin;  // -log sigmoid(-x) = log(1 + e^x)
-    pairs[static_cast<std::size_t>(pair)] = {std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))), -preference.beta / (1.0 + std::exp(-x))};
+  torch::Tensor gains = torch::zeros({rows / 2, 2}, labels.options().dtype(torch::kFloat64));
+  for (std::int64_t row = 0; row < rows; ++row) {
+    if (labels.is_cpu() && !counted[row / 2].item<bool>()) continue;  // spares the work; asking a device would wait for it
+    gains[row / 2][row % 2].copy_(log_probability(head, hidden[row], labels[row], pass) - reference_log_probability(head, hidden[rows + row], labels[row], pass));
   }
-  return pairs;
+  return gains;
 }
 
-double sum_of(const std::vector<Judged>& pairs) {
-  double sum = 0.0;
-  for (const Judged& pair : pairs) sum += pair.loss;
-  return sum;
+// A pair's loss is log(1 + e^x) with x = -beta (preferred gain - other gain). Returned is, by pair, its slope by the preferred answer's log
+// probability, a double; the other's is that negated. Pairs that do not count have gains of 0.
+torch::Tensor judge_on_host(const torch::Tensor& gains, const torch::Tensor& counted, const Preference& preference, torch::Tensor& results) {
+  torch::Tensor slopes = torch::zeros_like(counted, torch::kFloat64);
+  const auto gain = gains.accessor<double, 2>();
+  const auto counts = counted.accessor<bool, 1>();
+  auto slope = slopes.accessor<double, 1>();
+  auto result = results.accessor<double, 1>();
+  results.zero_();
+  for (std::int64_t pair = 0; pair < counts.size(0); ++pair) {
+    if (!counts[pair]) continue;
+    const double x = -preference.beta * (gain[pair][0] - gain[pair][1]);
+    slope[pair] = -preference.beta / (1.0 + std::exp(-x));
+    result[0] += std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
+    result[1] += preference.beta * gain[pair][0];
+    result[2] += preference.beta * gain[pair][1];
+    result[3] += gain[pair][0] > gain[pair][1] ? 1.0 : 0.0;
+  }
+  result[0] *= static_cast<double>(preference.pass.scale);
+  return slopes;
+}
+
+// The same by the device's own operations.
+torch::Tensor judge_on_device(const torch::Tensor& gains, const torch::Tensor& counted, const Preference& preference, torch::Tensor& results) {
+  const torch::Tensor chosen = gains.select(1, 0);
+  const torch::Tensor rejected = gains.select(1, 1);
+  const torch::Tensor x = (chosen - rejected) * -preference.beta;
+  const torch::Tensor losses = (x.clamp_min(0.0) + x.abs().neg().exp().log1p()) * counted;
+  results.copy_(torch::stack({losses.sum() * static_cast<double>(preference.pass.scale), chosen.sum() * preference.beta, rejected.sum() * preference.beta,
+                              chosen.gt(rejected).sum(torch::kFloat64)}));
+  return x.sigmoid() * counted * -preference.beta;
+}
+
+torch::Tensor judge(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const Preference& preference, torch::Tensor& results) {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor counted = labels.ne(kIgnoredLabel).view({labels.size(0) / 2, -1}).any(1);
+  const torch::Tensor gains = gains_of(head, hidden, labels, counted, preference.pass);
+  return labels.is_cpu() ? judge_on_host(gains, counted, preference, results) : judge_on_device(gains, counted, preference, results);
 }
 
 }  // namespace
 
-void preference_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const Preference& preference, torch::Tensor& loss) {
-  loss.fill_(sum_of(judge(head, hidden, labels, preference)) * static_cast<double>(preference.pass.scale));
+void preference_loss(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const Preference& preference, torch::Tensor& results) {
+  judge(head, hidden, labels, preference, results);
 }
 
 void preference_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const Preference& preference,
-                                 torch::Tensor* grad_hidden, torch::Tensor& loss) {
-  const std::vector<Judged> pairs = judge(head, hidden, labels, preference);
-  loss.fill_(sum_of(pairs) * static_cast<double>(preference.pass.scale));
+                                 torch::Tensor* grad_hidden, torch::Tensor& results) {
+  const torch::Tensor slopes = judge(head, hidden, labels, preference, results);
+  // Of loss_sum, which is the log probability negated.
+  const torch::Tensor factors = (torch::stack({slopes.neg(), slopes}, 1) * static_cast<double>(preference.pass.scale)).to(torch::kFloat32);
   if (grad_hidden != nullptr) grad_hidden->zero_();
   const torch::AutoGradMode with_grad(true);
   for (std::int64_t row = 0; row < labels.size(0); ++row) {
-    const double slope = pairs[static_cast<std::size_t>(row / 2)].slope * (row % 2 == 0 ? 1.0 : -1.0);
-    if (slope == 0.0) continue;
-    // loss_sum is the log probability negated.
-    const auto factor = static_cast<float>(-slope * static_cast<double>(preference.pass.scale));
+    if (labels.is_cpu() && slopes[row / 2].item<double>() == 0.0) continue;
+    const torch::Tensor factor = factors[row / 2][row % 2];
     for_each_chunk(hidden[row], labels[row], preference.pass, [&](const torch::Tensor& chunk, const torch::Tensor& chunk_labels, std::int64_t first) {
       const torch::Tensor x = chunk.detach().requires_grad_(grad_hidden != nullptr);
       const torch::Tensor part = head.loss_sum(x, chunk_labels) * factor;

@@ -56,6 +56,7 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
   const std::int64_t tokens = tokens_of(config, purpose);
   problem.activation_bytes = static_cast<std::uint64_t>(passes_of(config, purpose) * tokens * layout.hidden) * optim::weight_bytes(numerics.optimizer.weights);
   problem.ids_bytes = static_cast<std::uint64_t>(tokens) * sizeof(std::int64_t);
+  problem.result_bytes = static_cast<std::uint64_t>(head_results(passes_of(config, purpose))) * sizeof(double);
   problem.chunk_elements = chunk_elements(layout);
   for (std::size_t object = 0; object < layout.object_count(); ++object) {
     problem.objects.push_back(make_object(layout.flat(object).elements, numerics.optimizer, training && layout.is_trained(object)));

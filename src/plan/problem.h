@@ -20,6 +20,8 @@ std::int64_t rows_of(const Config& config, Purpose purpose);
 // Of each in the hidden states: preferences are computed by the model and by the reference.
 std::int64_t passes_of(const Config& config, Purpose purpose);
 std::int64_t tokens_of(const Config& config, Purpose purpose);
+// Doubles that the head tells of a micro-batch with so many passes: its loss; of preferences also the sums of model::Preference.
+constexpr std::int64_t head_results(std::int64_t passes) { return passes == 1 ? 1 : 4; }
 
 inline constexpr std::uint64_t kLargestChunk = 1ULL << 20;  // elements
 // Of the chunks that objects are cut into, at most.

@@ -11,7 +11,6 @@
 #include <utility>
 
 #include "core/errors.h"
-#include "greedysnake/results.h"
 #include "io/write_all.h"
 #include "run/machine.h"
 
@@ -46,6 +45,13 @@ Json prediction_of(const RunReport& report) {
     if (prediction.busy_ms[i] > 0.0) lanes[lane_name(lane)] = {{"busy_ms", nine_digits(prediction.busy_ms[i])}, {"limit_ms", nine_digits(prediction.limit_ms[i])}};
   }
   return {{"machine", prediction.machine}, {"first_steps_ms", prediction.step_ms}, {"step_ms", prediction.step_ms.back()}, {"lanes", std::move(lanes)}};
+}
+
+void add_rewards(Json& line, const std::string& prefix, const Rewards& rewards) {
+  line[prefix + "reward_chosen"] = nine_digits(rewards.chosen);
+  line[prefix + "reward_rejected"] = nine_digits(rewards.rejected);
+  line[prefix + "reward_accuracy"] = nine_digits(rewards.accuracy);
+  line[prefix + "reward_margin"] = nine_digits(rewards.margin);
 }
 
 bool ends_with_newline(int fd, off_t size, const std::string& path) {
@@ -122,10 +128,12 @@ Json step_line(const StepResult& result, const Traffic& traffic, const RunReport
       {"committed_step", context.committed_step},
       {"delay", report.delay},
   };
+  if (result.rewards) add_rewards(line, "", *result.rewards);
   if (context.validation_loss) {
     line["validation_loss"] = nine_digits(*context.validation_loss);
     line["validation_perplexity"] = nine_digits(std::exp(*context.validation_loss));
   }
+  if (context.validation_rewards) add_rewards(line, "validation_", *context.validation_rewards);
   return line;
 }
 

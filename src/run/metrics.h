@@ -8,12 +8,7 @@
 
 #include "core/unique_fd.h"
 #include "greedysnake/config.h"
-
-namespace gsnake {
-struct RunReport;
-struct StepResult;
-struct Traffic;
-}  // namespace gsnake
+#include "greedysnake/results.h"
 
 namespace gsnake::run {
 
@@ -24,6 +19,7 @@ struct StepContext {
   std::optional<double> validation_loss;
   std::int64_t committed_step = 0;
   std::uint64_t rss_peak_bytes = 0;
+  std::optional<Rewards> validation_rewards{};
 };
 
 // What the first line of a run and the line of a resume say of it: config, machine, engine, planned memory by tier, formulas.

@@ -100,7 +100,8 @@ std::string progress_text(const StepResult& result, const Traffic& traffic, std:
   const std::string binding = binding_text(prediction, result.step_ms);
   const auto loss_text = [](double loss) { return std::isnan(loss) ? std::string("none") : fmt::format("{:.4f}", loss); };
   const std::string validation = validation_loss ? fmt::format(" (validation {})", loss_text(*validation_loss)) : "";
-  return fmt::format("step {}/{}  loss {}{}  {} tokens/s  {}{}{}  {} left", result.step, steps, loss_text(result.loss), validation,
+  const std::string rewards = result.rewards ? fmt::format("  accuracy {:.2f} margin {:.4f}", result.rewards->accuracy, result.rewards->margin) : "";
+  return fmt::format("step {}/{}  loss {}{}{}  {} tokens/s  {}{}{}  {} left", result.step, steps, loss_text(result.loss), validation, rewards,
                      format_count(result.tokens_per_second), lane_shares(result, traffic), binding.empty() ? "" : "; ", binding, format_duration(seconds_left));
 }
 

@@ -27,8 +27,8 @@ std::vector<std::string> start_text(const Config& config, const RunReport& repor
 // "step 3/100: 1230 of 2720 tasks, 0:45 left": of what is waited for; the time where it is known.
 std::string advance_text(const std::string& what, std::int64_t done, std::int64_t all, std::optional<double> seconds_left);
 
-// Text of a step: number, loss, tokens/s, share of the step in which each lane had work (lanes without any are left out), the lane that binds
-// where that was predicted, time left.
+// Text of a step: number, loss, of preference pairs their rewards' accuracy and margin, tokens/s, share of the step in which each lane had work
+// (lanes without any are left out), the lane that binds where that was predicted, time left.
 std::string progress_text(const StepResult& result, const Traffic& traffic, std::int64_t steps, std::optional<double> validation_loss,
                           double seconds_left, const Prediction& prediction);
 

@@ -168,7 +168,7 @@ class TrainLoop {
   void report(const StepResult& result, std::optional<double> validation_loss) {
     const Traffic traffic = trainer_.take_traffic();
     if (result.tokens == 0) warn_once(says_no_tokens_, fmt::format("step {} counts no token: it has no loss, and a gradient of 0", result.step));
-    log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes()});
+    log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes(), validation_loss ? trainer_.validation_rewards() : std::nullopt});
     progress_.step(result, traffic, validation_loss);
     // The pipeline fills in the first steps, and again after a validation.
     const bool after_validation = std::exchange(after_validation_, validation_loss.has_value());

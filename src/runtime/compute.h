@@ -21,6 +21,7 @@ struct StepBatch {
   float loss_factor = 1.0F;              // 1 / counted tokens of the step
   std::span<const std::vector<std::int32_t>> starts;  // by row: where packed documents begin in it, the first at 0; empty: a row is one. Not copied
   std::vector<double> losses;            // by micro-batch: sums of token losses times loss_factor; there once the results are
+  std::vector<double> sums;              // by micro-batch, what else the head tells of it, as wide as Problem::result_bytes has it; likewise
 };
 
 // An object that a unit computes with, in its slots.
@@ -46,7 +47,7 @@ struct ComputeCall {
   device::DevicePtr input;           // (rows, tokens, hidden), in the storage dtype
   device::DevicePtr output_gradient;
   device::DevicePtr output;          // hidden states; of backward and head: the gradient of the input, null where nothing below is trained
-  device::DevicePtr loss;            // of head and head_forward: the micro-batch's, a double
+  device::DevicePtr loss;            // of head and head_forward: the micro-batch's, Problem::result_bytes of doubles
   float loss_scale = 1.0F;           // of head: multiplies the gradient that backward starts from, not the loss
 };
 

@@ -125,10 +125,15 @@ void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
   (provisional ? outcome.early_bad_weight : outcome.bad_weight).store(chunk.object, std::memory_order_relaxed);
 }
 
-// The losses are the batch's from here on.
+// The losses, and what else the heads tell, are the batch's from here on.
 void OptimizerLane::conclude(Flight& flight, const schedule::Task& task) {
-  const auto* losses = address<double>(flight, task, schedule::Role::losses);
-  std::copy_n(losses, flight.batch->losses.size(), flight.batch->losses.begin());
+  const auto* results = address<double>(flight, task, schedule::Role::losses);
+  const std::size_t width = map_.problem.result_bytes / sizeof(double);
+  StepBatch& batch = *flight.batch;
+  for (std::size_t m = 0; m < batch.losses.size(); ++m, results += width) {
+    batch.losses[m] = results[0];
+    if (!batch.sums.empty()) std::copy_n(results + 1, width - 1, batch.sums.data() + m * (width - 1));
+  }
   if (flight.outcome != nullptr) decide(flight);
 }
 

@@ -3,8 +3,6 @@
 namespace gsnake::schedule {
 namespace {
 
-constexpr std::uint64_t kLossBytes = 8;
-
 Task copy_task(Lane lane, int unit, int micro_batch, std::uint64_t bytes) {
   Task task;
   task.op = Op::copy;
@@ -40,9 +38,10 @@ int BatchTasks::fetch(BatchPart part, int unit, int micro_batch) {
 int BatchTasks::new_loss() { return losses_.emplace_back(emitter_.acquire(map_.pool(PoolRole::device_losses))); }
 
 void BatchTasks::bring_back(int loss, int unit, int micro_batch) {
-  emitter_.add(copy_task(Lane::d2h, unit, micro_batch, kLossBytes),
+  const std::uint64_t bytes = map_.problem.result_bytes;
+  emitter_.add(copy_task(Lane::d2h, unit, micro_batch, bytes),
                {{.role = Role::source, .resource = loss},
-                {.role = Role::destination, .mode = Mode::write, .resource = map_.losses_home, .offset = static_cast<std::uint64_t>(micro_batch) * kLossBytes}});
+                {.role = Role::destination, .mode = Mode::write, .resource = map_.losses_home, .offset = static_cast<std::uint64_t>(micro_batch) * bytes}});
 }
 
 }  // namespace gsnake::schedule

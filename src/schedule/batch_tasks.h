@@ -1,4 +1,4 @@
-// A step's token ids and labels on their way to the device, and its losses on their way back.
+// A step's token ids and labels on their way to the device, and what its head tells on its way back.
 #pragma once
 
 #include <vector>
@@ -18,7 +18,7 @@ class BatchTasks {
 
   // Brings what `unit` reads of a micro-batch to the device, and returns where. The caller releases it.
   int fetch(BatchPart part, int unit, int micro_batch);
-  // Where the head puts a micro-batch's loss, until the graph ends.
+  // Where the head puts a micro-batch's loss and what else it tells, until the graph ends.
   int new_loss();
   void bring_back(int loss, int unit, int micro_batch);
 

@@ -11,7 +11,7 @@ namespace {
 
 using core::kExtentAlignment;
 
-constexpr std::uint64_t kPartialBytes = 8;  // norm partials and losses are double
+constexpr std::uint64_t kPartialBytes = 8;  // norm partials are double
 
 class MapBuilder {
  public:
@@ -139,7 +139,7 @@ class MapBuilder {
   }
 
   void add_results() {
-    map_.losses_home = add_home(Space::host, static_cast<std::uint64_t>(map_.problem.micro_batches) * kPartialBytes, "losses");
+    map_.losses_home = add_home(Space::host, static_cast<std::uint64_t>(map_.problem.micro_batches) * map_.problem.result_bytes, "losses");
     if (map_.problem.trains()) map_.outcome_home = add_home(Space::host, kPartialBytes, "outcome");
   }
 
@@ -176,7 +176,7 @@ class MapBuilder {
     for (std::uint64_t bytes : weight_sizes) add_pool(PoolRole::device_weights, Space::device, bytes, "weights");
     for (std::uint64_t bytes : gradient_sizes) add_pool(PoolRole::device_gradients, Space::device, bytes, "gradient accumulators");
     add_pool(PoolRole::device_ids, Space::device, p.ids_bytes, "token ids");
-    add_pool(PoolRole::device_losses, Space::device, kPartialBytes, "losses");
+    add_pool(PoolRole::device_losses, Space::device, p.result_bytes, "losses");
     if (p.guard == Guard::speculative) add_pool(PoolRole::host_redo, Space::host, chunk_bytes, "updates done over");
   }
 

@@ -59,7 +59,7 @@ enum class PoolRole : std::uint8_t {
   device_weights,
   device_gradients,
   device_ids,     // of a micro-batch: ids or labels
-  device_losses,  // of a micro-batch: 8 bytes
+  device_losses,  // of a micro-batch: result_bytes
   host_redo,
 };
 
@@ -88,7 +88,7 @@ struct Map {
   int first_trained_unit = 0;
   std::vector<Tier> activation_tier;   // of checkpoint and gradient (unit, micro-batch): index (unit - 1) * M + m, units 1..U-1
   std::vector<int> activation_extent;  // likewise: the checkpoint's; the gradient's, if the unit's input has one, is the next; -1 if not on ssd
-  int losses_home = -1;                // 8 bytes a micro-batch
+  int losses_home = -1;                // result_bytes a micro-batch
   int outcome_home = -1;               // written once a step's outcome is known; gives those that wait for it their order, no bytes
 
   // Where a graph finds its batch: whoever starts it has put it there, while the graph before may still be running.

@@ -78,6 +78,7 @@ void validate(const Problem& p) {
   require(p.chunk_elements >= kGrain && p.chunk_elements % kGrain == 0, "chunk_elements is a multiple of 2048");
   require(p.activation_bytes > 0, "activation_bytes is positive");
   require(p.ids_bytes > 0, "ids_bytes is positive");
+  require(p.result_bytes > 0 && p.result_bytes % sizeof(double) == 0, "result_bytes is a positive multiple of 8");
   require(p.order == Order::ascending || p.schedule == ScheduleKind::vertical, "horizontal order is ascending");
   for (const Object& object : p.objects) validate_object(object);
   validate_uses(p);

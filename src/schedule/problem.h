@@ -84,6 +84,7 @@ struct Problem {
   std::vector<Unit> units;
   std::uint64_t activation_bytes = 0;      // of one hidden-state tensor: (micro_batch_size, tokens, hidden)
   std::uint64_t ids_bytes = 0;             // of one micro-batch's token ids, (micro_batch_size, tokens) of 8 bytes; its labels are as many
+  std::uint64_t result_bytes = 8;          // of what the head tells of one micro-batch: doubles, its loss first
   int micro_batches = 1;
   ScheduleKind schedule = ScheduleKind::vertical;
   Order order = Order::snake;

@@ -158,11 +158,10 @@ Bytes activations(const Problem& p, bool training) {
 
 // The embedding reads its ids and the head its labels; backward reads the ids again where it comes down to the embedding.
 Bytes batch(const Problem& p, bool training) {
-  constexpr std::uint64_t kLossBytes = 8;
   const auto micro_batches = static_cast<std::uint64_t>(p.micro_batches);
   Bytes bytes;
   bytes.h2d = (training && first_trained_unit(p) == 0 ? 3 : 2) * p.ids_bytes * micro_batches;
-  bytes.d2h = kLossBytes * micro_batches;
+  bytes.d2h = p.result_bytes * micro_batches;
   return bytes;
 }
 

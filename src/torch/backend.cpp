@@ -7,6 +7,7 @@
 #include "model/seeding.h"
 #include "model/unit_context.h"
 #include "model/unit_ops.h"
+#include "plan/problem.h"
 #include "schedule/problem.h"
 #include "torch/gpu_settings.h"
 #include "torch/trial_call.h"
@@ -161,13 +162,14 @@ void TorchBackend::head(const Work& work) {
   }
   const model::HeadPass pass{call.loss_factor, shape_.head_chunk, call.loss_scale, shape_.compute};
   const torch::Tensor labels = work.ids();
-  torch::Tensor loss = model::over(work.at(call.loss), {}, torch::kFloat64, device_);
   if (shape_.passes > 1) {
+    torch::Tensor results = model::over(work.at(call.loss), {plan::head_results(shape_.passes)}, torch::kFloat64, device_);
     const model::Preference preference{shape_.dpo_beta, pass};
-    if (call.op == Op::head_forward) return model::preference_loss(head, input, labels, preference, loss);
+    if (call.op == Op::head_forward) return model::preference_loss(head, input, labels, preference, results);
     torch::Tensor gradient = call.output ? hidden(work.at(call.output)) : torch::Tensor();
-    return model::preference_forward_backward(head, input, labels, preference, call.output ? &gradient : nullptr, loss);
+    return model::preference_forward_backward(head, input, labels, preference, call.output ? &gradient : nullptr, results);
   }
+  torch::Tensor loss = model::over(work.at(call.loss), {}, torch::kFloat64, device_);
   if (call.op == Op::head_forward) return model::head_loss(head, input, labels, pass, loss);
   torch::Tensor input_gradient = call.output ? hidden(work.at(call.output)) : torch::Tensor();
   model::head_forward_backward(head, input, labels, pass, call.output ? &input_gradient : nullptr, loss);

@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "model/binding.h"
+#include "plan/problem.h"
 #include "schedule/problem.h"
 
 namespace gsnake::backend {
@@ -43,7 +44,7 @@ TrialCall::TrialCall(device::Device& device, const plan::ModelLayout& layout, co
   forward_.output_gradient = slot(true, state, shape.storage);
   forward_.output = slot(true, state, shape.storage);
   forward_.ids = slot(true, static_cast<std::uint64_t>(shape.rows * shape.tokens), torch::kInt64);
-  forward_.loss = slot(true, 1, torch::kFloat64);
+  forward_.loss = slot(true, static_cast<std::uint64_t>(plan::head_results(shape.passes)), torch::kFloat64);
   has_backward_ = training && unit != last && unit >= first_trained_unit(layout);
   backward_ = forward_;
   backward_.op = Op::backward;

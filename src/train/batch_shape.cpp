@@ -32,14 +32,14 @@ void check_batch(const Batch& batch, std::int64_t micro_batches, const backend::
 
 std::int64_t counted_tokens(const Batch& batch) { return std::count_if(batch.labels.begin(), batch.labels.end(), is_counted); }
 
-float loss_factor(const Batch& batch, std::int64_t tokens, const backend::ComputeShape& shape) {
-  std::int64_t count = tokens;
-  if (shape.passes > 1) {
-    const auto pair = static_cast<std::ptrdiff_t>(2 * shape.tokens);
-    count = 0;
-    for (auto begin = batch.labels.begin(); begin != batch.labels.end(); begin += pair) count += std::any_of(begin, begin + pair, is_counted) ? 1 : 0;
-  }
-  return static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(count, 1)));
+std::int64_t loss_count(const Batch& batch, std::int64_t tokens, const backend::ComputeShape& shape) {
+  if (shape.passes == 1) return tokens;
+  const auto pair = static_cast<std::ptrdiff_t>(2 * shape.tokens);
+  std::int64_t count = 0;
+  for (auto begin = batch.labels.begin(); begin != batch.labels.end(); begin += pair) count += std::any_of(begin, begin + pair, is_counted) ? 1 : 0;
+  return count;
 }
+
+float loss_factor(std::int64_t count) { return static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(count, 1))); }
 
 }  // namespace gsnake::train

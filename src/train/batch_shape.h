@@ -14,7 +14,9 @@ void check_batch(const Batch& batch, std::int64_t micro_batches, const backend::
 // Labels that are not kIgnoredLabel.
 std::int64_t counted_tokens(const Batch& batch);
 
-// 1 / what the step's loss is the mean over: its counted `tokens` or, of preferences, the pairs that have some.
-float loss_factor(const Batch& batch, std::int64_t tokens, const backend::ComputeShape& shape);
+// What the step's loss is the mean over: its counted `tokens` or, of preferences, the pairs that have some.
+std::int64_t loss_count(const Batch& batch, std::int64_t tokens, const backend::ComputeShape& shape);
+// 1 / that.
+float loss_factor(std::int64_t count);
 
 }  // namespace gsnake::train

@@ -20,16 +20,13 @@
 #include "train/batch_shape.h"
 #include "train/open_run.h"
 #include "train/planning.h"
+#include "train/rewards.h"
 #include "train/run_report.h"
 #include "train/session.h"
 #include "train/session_prediction.h"
 
 namespace gsnake {
-namespace {
-
 using schedule::Lane;
-
-}  // namespace
 
 static_assert(kLanes == schedule::kLaneCount);
 
@@ -50,6 +47,7 @@ class Trainer::Impl {
   void submit(const Batch& batch);
   StepResult wait();
   double validate(const Batch& batch);
+  [[nodiscard]] std::optional<Rewards> validation_rewards() const { return validation_rewards_; }
   void commit();
   std::vector<float> weights(std::int64_t unit);
   Traffic take_traffic();
@@ -65,6 +63,7 @@ class Trainer::Impl {
   struct InFlight {
     runtime::Executor::Ticket ticket = -1;
     runtime::StepBatch batch;
+    std::int64_t count = 0;                         // that the loss is the mean over
     std::vector<std::vector<std::int32_t>> starts;  // the batch's: its own, since the caller's goes on to the next
     StepResult result;
   };
@@ -83,6 +82,7 @@ class Trainer::Impl {
 
   InFlight steps_[2];
   InFlight validation_;
+  std::optional<Rewards> validation_rewards_;
   std::int64_t submitted_ = 0;  // by this process
   std::int64_t waited_ = 0;
   std::int64_t first_step_ = 0;  // steps before this process
@@ -164,6 +164,7 @@ void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training, std:
   step.starts = batch.starts;
   step.batch.starts = step.starts;
   step.batch.losses.assign(static_cast<std::size_t>(micro_batches), 0.0);
+  step.batch.sums.assign(static_cast<std::size_t>(micro_batches * (plan::head_results(session.shape.passes) - 1)), 0.0);
 }
 
 double Trainer::Impl::loss_of(const InFlight& step) const {
@@ -183,7 +184,8 @@ void Trainer::Impl::submit(const Batch& batch) {
   fill(step, batch, true, session.config.train.micro_batches);
   step.result = {};
   step.result.tokens = train::counted_tokens(batch);
-  step.batch.loss_factor = train::loss_factor(batch, step.result.tokens, session.shape);
+  step.count = train::loss_count(batch, step.result.tokens, session.shape);
+  step.batch.loss_factor = train::loss_factor(step.count);
   step.ticket = run->train(step.batch);
   step.result.step = step.batch.step;
   ++submitted_;
@@ -196,6 +198,9 @@ StepResult Trainer::Impl::wait() {
   session.executor->wait_results(step.ticket);
   StepResult& result = step.result;
   result.loss = result.tokens == 0 ? std::numeric_limits<double>::quiet_NaN() : loss_of(step);
+  train::RewardSums rewards;
+  rewards.add(step.batch.sums);
+  result.rewards = rewards.over(step.count);
   const runtime::StepOutcome& outcome = session.executor->outcome(step.ticket);
   result.grad_norm = outcome.verdict.gradient_norm;
   result.learning_rate = outcome.verdict.scalars.learning_rate;
@@ -257,8 +262,9 @@ double Trainer::Impl::validate(const Batch& batch) {
     throw Error(ErrorKind::usage, "a validation batch holds whole micro-batches of micro_batch_size x sequence_length tokens");
   }
   const std::int64_t tokens = train::counted_tokens(batch);
-  const float factor = train::loss_factor(batch, tokens, session.shape);
+  const std::int64_t mean_over = train::loss_count(batch, tokens, session.shape);
   double loss = 0.0;
+  train::RewardSums rewards;
   for (std::size_t first = 0; first < batch.inputs.size(); first += per_pass) {
     // The last pass is filled up with micro-batches whose labels do not count.
     const std::size_t size = std::min(per_pass, batch.inputs.size() - first);
@@ -274,12 +280,14 @@ double Trainer::Impl::validate(const Batch& batch) {
       pass.starts.resize(rows_of(per_pass), {0});
     }
     fill(validation_, pass, false, session.config.train.micro_batches);
-    validation_.batch.loss_factor = factor;
+    validation_.batch.loss_factor = train::loss_factor(mean_over);
     validation_.ticket = session.executor->validate(validation_.batch);
     session.executor->wait_results(validation_.ticket);
     count(traffic_of(validation_.ticket));
     loss += loss_of(validation_);
+    rewards.add(validation_.batch.sums);
   }
+  validation_rewards_ = rewards.over(mean_over);
   if (submitted_ > 0) check_weights(steps_[(submitted_ - 1) % 2].result);
   results_at_ = std::chrono::steady_clock::now();
   return tokens == 0 ? std::numeric_limits<double>::quiet_NaN() : loss;
@@ -355,6 +363,7 @@ StepResult Trainer::step(const Batch& batch) {
 void Trainer::submit(const Batch& batch) { impl_->submit(batch); }
 StepResult Trainer::wait() { return impl_->wait(); }
 double Trainer::validate(const Batch& batch) { return impl_->validate(batch); }
+std::optional<Rewards> Trainer::validation_rewards() const { return impl_->validation_rewards(); }
 void Trainer::commit() { impl_->commit(); }
 std::vector<float> Trainer::weights(std::int64_t unit) { return impl_->weights(unit); }
 void Trainer::set_data_cursor(std::uint64_t cursor) { impl_->run->set_data_cursor(cursor); }

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <set>
+
 #include "cli/command.h"
 #include "cli/files.h"
 
@@ -115,6 +117,92 @@ TEST_F(AdapterTest, WhatCannotBeIsRefused) {
   expect_one_error_line(run({"quantize", "--from", "hf", "--to", "other", "--format", "fp8"}), 2, "nf4");
   expect_one_error_line(run({"quantize", "--to", "other"}), 2, "--from");
   EXPECT_EQ(files(), before);
+}
+
+TEST_F(AdapterTest, InspectSaysWhatABaseIs) {
+  const Outcome asked = run({"inspect", "base", "--json"});
+  ASSERT_EQ(asked.status, 0) << asked.err;
+  const Json base = Json::parse(asked.out);
+  EXPECT_EQ(base["id"], id_);
+  EXPECT_EQ(base["format"], "nf4");
+  EXPECT_EQ(base["source"], (folder_ / "hf").string());
+  const Json config = Json::parse(bytes_of(folder_ / "hf/config.json"));
+  EXPECT_EQ(base["model"]["family"], "llama");
+  EXPECT_EQ(base["model"]["layers"], config["num_hidden_layers"]);
+  EXPECT_EQ(base["model"]["vocab"], config["vocab_size"]);
+  EXPECT_EQ(base["bytes"], fs::file_size(folder_ / "base/base.bin"));
+  EXPECT_EQ(base["hashed_blocks"], fs::file_size(folder_ / "base/base.hashes") / 8);
+  const std::uint64_t vocab = config["vocab_size"];
+  const std::uint64_t hidden = config["hidden_size"];
+  std::uint64_t parameters = 0;
+  for (const Json& part : base["parts"]) {
+    const std::uint64_t own = part["parameters"];
+    parameters += own;
+    if (part["part"] == "blocks") {
+      EXPECT_EQ(part["format"], "nf4");
+    }
+    if (part["part"] == "embeddings") {
+      EXPECT_EQ(part["format"], "bf16");
+      EXPECT_EQ(own, 2 * vocab * hidden);
+      EXPECT_EQ(part["bytes"], 2 * own);
+    }
+    if (part["part"] == "vectors") {
+      EXPECT_EQ(part["format"], "fp32");
+      EXPECT_EQ(own, (2 * config["num_hidden_layers"].get<std::uint64_t>() + 1) * hidden);
+    }
+  }
+  EXPECT_EQ(base["parts"].size(), 3U);
+  EXPECT_EQ(base["parameters"], parameters);
+  std::set<std::string> names;
+  for (const Json& file : base["files"]) {
+    names.insert(file["file"].get<std::string>());
+    EXPECT_EQ(file["bytes"], fs::file_size(folder_ / "base" / file["file"].get<std::string>()));
+  }
+  EXPECT_EQ(names, (std::set<std::string>{"base.bin", "base.hashes", "base.json", "config.json", "tokenizer.json"}));
+  EXPECT_EQ(base["tokenizer"], true);
+  EXPECT_FALSE(base.contains("verified")) << "nobody asked";
+
+  const std::string text = run({"inspect", "base"}).out;
+  for (const std::string& part : {id_, std::to_string(parameters) + " parameters", std::string("nf4"), std::string("bf16"), std::string("tokenizer.json")}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  EXPECT_THAT(text, testing::Not(HasSubstr("no tokenizer.json")));
+}
+
+TEST_F(AdapterTest, InspectSaysWhereABaseLacksATokenizerOrHasOtherEmbeddings) {
+  fs::remove(folder_ / "hf/tokenizer.json");
+  ASSERT_EQ(run({"quantize", "--from", "hf", "--to", "other", "--format", "int8", "--embeddings", "mxfp4"}).status, 0);
+  const Json base = Json::parse(run({"inspect", "other", "--json"}).out);
+  EXPECT_EQ(base["tokenizer"], false);
+  for (const Json& part : base["parts"]) EXPECT_EQ(part["format"], part["part"] == "blocks" ? "int8" : part["part"] == "embeddings" ? "mxfp4" : "fp32");
+  EXPECT_THAT(run({"inspect", "other"}).out, HasSubstr("no tokenizer.json"));
+}
+
+TEST_F(AdapterTest, InspectVerifiesABaseByItsHashes) {
+  const Outcome whole = run({"inspect", "base", "--verify", "--json"});
+  ASSERT_EQ(whole.status, 0) << whole.err;
+  EXPECT_EQ(Json::parse(whole.out)["verified"], true);
+  EXPECT_EQ(Json::parse(whole.out)["verified_bytes"], fs::file_size(folder_ / "base/base.bin"));
+  EXPECT_THAT(run({"inspect", "base", "--verify"}).out, HasSubstr("agrees with its hash"));
+  std::string bytes = bytes_of(folder_ / "base/base.bin");
+  bytes[bytes.size() - 1] = static_cast<char>(~bytes[bytes.size() - 1]);
+  put(folder_ / "base/base.bin", bytes);
+  EXPECT_EQ(run({"inspect", "base"}).status, 0) << "what is not read is not known to be damaged";
+  expect_one_error_line(run({"inspect", "base", "--verify"}), 4, "base.bin");
+  bytes.resize(bytes.size() / 2);
+  put(folder_ / "base/base.bin", bytes);
+  expect_one_error_line(run({"inspect", "base"}), 4, "base.bin");
+}
+
+TEST_F(AdapterTest, InspectRefusesWhatIsNoBaseOfThisBuild) {
+  expect_one_error_line(run({"inspect", "base", "--ssd", "elsewhere"}), 2, "--ssd");
+  Json manifest = Json::parse(bytes_of(folder_ / "base/base.json"));
+  manifest["format"] = "int8";  // the id is no longer that of what it says
+  put(folder_ / "base/base.json", manifest.dump());
+  expect_one_error_line(run({"inspect", "base"}), 4, id_);
+  manifest["version"] = 2;
+  put(folder_ / "base/base.json", manifest.dump());
+  expect_one_error_line(run({"inspect", "base"}), 5, "version 2");
 }
 
 // Nothing of an adapter's folder is dropped in silence, and what was trained whole comes in.

@@ -15,6 +15,7 @@ from driver import Driver, by_step
 # What is allowed, and by how much PEFT in fp64 differs from PEFT in fp32.
 LOSS = 1e-6  # relative, each step; 2e-7
 DPO_LOSS = 1e-5  # the same; 9e-7: differences of sums over answers
+REWARD = 1e-5  # of each step's means
 NORM = 1e-5  # of the gradient, the same; 1e-6
 UPDATE = 5e-4  # of each tensor's change, by the norm; 1e-4
 MERGED = 1e-6  # of each tensor's largest element; 2e-7
@@ -137,29 +138,32 @@ def compare(name, case):
                 expect(False, f"{name}: {error}")
 
 
-def compare_preferences():
+def compare_preferences(name, case):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        base, case = prepared(folder, dpo_reference.CASE), dpo_reference.CASE
+        base = prepared(folder, case)
         adapters.make_adapter(base, folder / "initial", case, 7)
         dpo_reference.write_pairs(folder / "pairs.jsonl", SIZE)
-        expected = dpo_reference.trained(base, folder / "initial", SIZE, folder / "expected")
+        expected = dpo_reference.trained(base, folder / "initial", case, SIZE, folder / "expected")
         try:
-            train(folder, dpo_reference.config_text(base, "pairs.jsonl", [f'adapter.from="{folder / "initial"}"']))
-            same_steps("dpo", folder, expected, DPO_LOSS)
-            if export("dpo", folder, base, "final"):
-                same_adapter("dpo", folder, "initial", "expected", "final")
+            train(folder, dpo_reference.config_text(base, case, "pairs.jsonl", [f'adapter.from="{folder / "initial"}"']))
+            same_steps(name, folder, expected, DPO_LOSS)
+            for reward in ("reward_chosen", "reward_rejected", "reward_accuracy", "reward_margin"):
+                error = max(abs(a - b) for a, b in zip(by_step(folder, reward), expected[reward], strict=True))
+                expect(error <= REWARD, f"{name}: {reward} within {error:.1e}")
+            if export(name, folder, base, "final"):
+                same_adapter(name, folder, "initial", "expected", "final")
         except SystemExit as error:
-            expect(False, f"dpo: {error}")
+            expect(False, f"{name}: {error}")
 
 
 every_case = {**adapters.CASES, **adapters.OTHERS}
-chosen = sys.argv[2:] or [*every_case, "dpo"]
+chosen = sys.argv[2:] or [*every_case, *dpo_reference.CASES]
 for case_name in chosen:
-    if case_name == "dpo":
-        compare_preferences()
+    if case_name in dpo_reference.CASES:
+        compare_preferences(case_name, dpo_reference.CASES[case_name])
     elif case_name in every_case:
         compare(case_name, every_case[case_name])
     else:
-        sys.exit(f"{case_name}: no such case; one of {', '.join([*every_case, 'dpo'])}")
+        sys.exit(f"{case_name}: no such case; one of {', '.join([*every_case, *dpo_reference.CASES])}")
 sys.exit(f"{len(driver.failures)} comparisons failed" if driver.failures else 0)

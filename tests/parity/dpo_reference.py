@@ -15,7 +15,11 @@ PAIRS = 2  # a micro-batch
 MICRO_BATCHES = 2
 STEPS = 10
 LENGTH = 16  # of a row: the longest answer with its prompt is shorter
-CASE = adapters.Case("llama", learning_rate=4e-3)
+CASES = {
+    "dpo": adapters.Case("llama", learning_rate=4e-3),
+    # The head, which gives the log probabilities, has an adapter too, which the reference has not.
+    "dpo_head": adapters.Case("llama", "dora", ("q_proj", "v_proj", "lm_head"), trained=True, learning_rate=4e-3),
+}
 
 
 def pairs(size):
@@ -52,51 +56,52 @@ def log_probabilities(model, inputs, labels):
     return -torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=adapters.UNCOUNTED, reduction="none").sum(1)
 
 
-def margins(model, micro_batch):
-    """beta times what the model gains on its reference, chosen less rejected, a pair each."""
+def rewards(model, micro_batch):
+    """beta times what the model gains on its reference, of the chosen answers and of the rejected ones."""
     inputs, labels = rows(micro_batch)
     with torch.no_grad(), model.disable_adapter():
         base = log_probabilities(model, inputs, labels)
     gains = log_probabilities(model, inputs, labels) - base
-    chosen, rejected = gains.chunk(2)
-    return BETA * (chosen - rejected)
+    return (BETA * gains).chunk(2)
 
 
-def train(model, every_pair):
+def train(model, case, every_pair):
     model.train()  # nothing is dropped
-    optimizer = adapters.optimizer_of(model, CASE)
-    result = {"losses": [], "gradient_norms": [], "reward_accuracies": [], "reward_margins": []}
+    optimizer = adapters.optimizer_of(model, case)
+    result = {"losses": [], "gradient_norms": [], "reward_chosen": [], "reward_rejected": [], "reward_accuracy": [], "reward_margin": []}
     a_step = MICRO_BATCHES * PAIRS
     for step in range(STEPS):
         step_pairs, total, found = every_pair[step * a_step:(step + 1) * a_step], 0.0, []
         for begin in range(0, a_step, PAIRS):
-            rewards = margins(model, step_pairs[begin:begin + PAIRS])
-            loss = -torch.nn.functional.logsigmoid(rewards).sum() / a_step
+            chosen, rejected = rewards(model, step_pairs[begin:begin + PAIRS])
+            loss = -torch.nn.functional.logsigmoid(chosen - rejected).sum() / a_step
             loss.backward()
             total += loss.item()
-            found += rewards.tolist()
+            found += zip(chosen.tolist(), rejected.tolist())
         result["losses"].append(total)
-        result["reward_accuracies"].append(sum(margin > 0 for margin in found) / a_step)
-        result["reward_margins"].append(sum(found) / a_step)
-        result["gradient_norms"].append(adapters.update(optimizer, CASE, step))
+        result["reward_chosen"].append(sum(chosen for chosen, _ in found) / a_step)
+        result["reward_rejected"].append(sum(rejected for _, rejected in found) / a_step)
+        result["reward_accuracy"].append(sum(chosen > rejected for chosen, rejected in found) / a_step)
+        result["reward_margin"].append(sum(chosen - rejected for chosen, rejected in found) / a_step)
+        result["gradient_norms"].append(adapters.update(optimizer, case, step))
     return result
 
 
-def trained(base, adapter, size, folder):
+def trained(base, adapter, case, size, folder):
     """Trains from the PEFT folder `adapter`, writes what comes out to `folder` as another, and tells what it found by step."""
     model = adapters.load(base, adapter)
-    result = train(model, pairs(size))
-    adapters.save(model, folder, CASE)
+    result = train(model, case, pairs(size))
+    adapters.save(model, folder, case)
     return result
 
 
-def settings():
+def settings(case):
     """As adapter_reference.settings()."""
     own = {"train.steps": STEPS, "train.micro_batches": MICRO_BATCHES, "train.micro_batch_size": PAIRS, "train.sequence_length": LENGTH,
            "train.objective": "dpo", "train.dpo_beta": BETA}
-    others = [setting for setting in adapters.settings(CASE) if setting.split("=")[0] not in own]
+    others = [setting for setting in adapters.settings(case) if setting.split("=")[0] not in own]
     return others + [f"{key}={json.dumps(value)}" for key, value in own.items()]
 
 
-def config_text(base, data, more=()):
-    return adapters.config_of(base, json.dumps(data), [*settings(), *more])
+def config_text(base, case, data, more=()):
+    return adapters.config_of(base, json.dumps(data), [*settings(case), *more])

@@ -52,6 +52,21 @@ TEST(StepLine, HasAValidationLossOnlyWhereThereIsOne) {
   EXPECT_EQ(step_line(example_step(), {}, {}, {1.25, 0, 0})["validation_loss"], 1.25);
 }
 
+TEST(StepLine, HasRewardsOnlyOfPreferencePairs) {
+  const Json without = step_line(example_step(), {}, {}, {1.25, 0, 0});
+  StepResult pairs = example_step();
+  pairs.rewards = {0.5, -0.25, 2.0 / 3.0, 0.75};
+  const Json with = step_line(pairs, {}, {}, {1.25, 0, 0, Rewards{0.125, 0.375, 0.0, std::numeric_limits<double>::quiet_NaN()}});
+  const std::vector<std::pair<std::string, Json>> expected{{"reward_chosen", 0.5}, {"reward_rejected", -0.25}, {"reward_accuracy", 0.666666667}, {"reward_margin", 0.75},
+                                                           {"validation_reward_chosen", 0.125}, {"validation_reward_rejected", 0.375}, {"validation_reward_accuracy", 0.0},
+                                                           {"validation_reward_margin", nullptr}};
+  EXPECT_EQ(with.size(), without.size() + expected.size());
+  for (const auto& [key, value] : expected) {
+    EXPECT_FALSE(without.contains(key)) << key;
+    EXPECT_EQ(with.at(key), value) << key;
+  }
+}
+
 class MetricsFileTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -125,6 +140,13 @@ TEST(ProgressText, ShowsTheStepItsLossRateAndTheLanesThatHadWork) {
 
 TEST(ProgressText, ShowsAValidationLossBesideTheLoss) {
   EXPECT_NE(progress_text(example_step(), {}, 400, 1.5, 0.0, {}).find("loss 2.7183 (validation 1.5000)"), std::string::npos);
+}
+
+TEST(ProgressText, ShowsAccuracyAndMarginOfPreferencePairs) {
+  StepResult pairs = example_step();
+  pairs.rewards = {0.5, -0.25, 0.625, 0.75};
+  EXPECT_EQ(progress_text(pairs, example_traffic(), 400, std::nullopt, 98.0, {}),
+            "step 7/400  loss 2.7183  accuracy 0.62 margin 0.7500  16.4k tokens/s  compute 90% ssd_read 20% ssd_write 100%  1:38 left");
 }
 
 TEST(ProgressText, WritesDurationsAndCountsShort) {

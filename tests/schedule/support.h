@@ -109,6 +109,7 @@ inline Problem random_problem(std::uint64_t seed) {
   p.activation_bytes = 1 + random.below(20000);
   p.ids_bytes = 8 * (1 + random.below(100));
   p.micro_batches = random.between(1, 6);
+  p.result_bytes = 8 * (1 + static_cast<std::uint64_t>(p.micro_batches) % 3);
   draw_course(p, random);
   Object format;
   draw_format(format, random);
@@ -148,6 +149,7 @@ inline Problem random_table(std::uint64_t seed) {
   p.activation_bytes = 1 + random.below(20000);
   p.ids_bytes = 8 * (1 + random.below(100));
   p.micro_batches = random.between(1, 5);
+  p.result_bytes = 8 * (1 + static_cast<std::uint64_t>(p.micro_batches) % 3);
   draw_course(p, random);
   draw_places(p, random);
   return p;

@@ -14,7 +14,6 @@ using schedule::Object;
 using schedule::Problem;
 
 constexpr double kGradient = schedule::kGradientBytes;
-constexpr double kLossBytes = 8.0;
 
 std::size_t at(Lane lane) { return static_cast<std::size_t>(lane); }
 
@@ -169,7 +168,7 @@ class TrafficForms {
     const double ids = static_cast<double>(p_.ids_bytes) * p_.micro_batches;
     form(Phase::forward, Lane::h2d) += Form(2.0 * ids);
     if (first_backward_ == 0) form(Phase::backward, Lane::h2d) += Form(ids);
-    form(Phase::backward, Lane::d2h) += Form(kLossBytes * p_.micro_batches);
+    form(Phase::backward, Lane::d2h) += Form(static_cast<double>(p_.result_bytes) * p_.micro_batches);
   }
 
   const Problem& p_;

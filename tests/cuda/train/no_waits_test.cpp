@@ -1,6 +1,7 @@
 // What a step asks of CUDA, the first one as well, as the dry runs came before: nothing that waits for the device, and no memory.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 
 #include "fake/control.h"
@@ -60,6 +61,46 @@ TEST_P(NoWaits, InAStepOfPreferencePairs) {
 
 INSTANTIATE_TEST_SUITE_P(Families, NoWaits, testing::Values(ModelFamily::gpt2, ModelFamily::llama, ModelFamily::mistral, ModelFamily::qwen3),
                          [](const auto& test) { return std::string(word_of(test.param)); });
+
+// Nor does the head of preference pairs, whose results are sums by pair; they are those of the CPU.
+TEST(NoWaitsOfPairs, InAStep) {
+  for (const RunSetting& setting : kRunSettings) {
+    SCOPED_TRACE(setting.name);
+    const TempFolder folder;
+    const TempFolder other;
+    const auto pairs = [&](const TempFolder& in) {
+      Config config = cuda_config(setting, small_llama(), Dtype::fp32, in);
+      config.train.objective = Objective::dpo;
+      config.train.micro_batch_size = kRows / 2;
+      config.adapter.rank = 4;
+      config.optimizer.learning_rate = 1e-2;
+      return config;
+    };
+    std::vector<Batch> batches = random_batches(4, kRunMicroBatches, small_llama().vocab);
+    std::fill_n(batches[1].labels.begin(), kRows * kTokens, kIgnoredLabel);  // a pair that does not count
+    const Config config = pairs(folder);
+    Trainer trainer(models::make(config), config, on_fake_gpu(0));
+    Config on_cpu = pairs(other);
+    on_cpu.memory.device = "cpu";
+    Trainer reference(models::make(on_cpu), on_cpu);
+    const auto before = waiting_calls();
+    std::vector<StepResult> found;
+    for (const Batch& batch : batches) found.push_back(trainer.step(batch));
+    EXPECT_EQ(waiting_calls(), before);
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      SCOPED_TRACE(i);
+      const StepResult expected = reference.step(batches[i]);
+      EXPECT_NEAR(found[i].loss, expected.loss, 1e-6 * expected.loss);
+      EXPECT_NEAR(found[i].grad_norm, expected.grad_norm, 1e-5 * expected.grad_norm);
+      ASSERT_TRUE(found[i].rewards);
+      EXPECT_NEAR(found[i].rewards->chosen, expected.rewards->chosen, 1e-5);
+      EXPECT_NEAR(found[i].rewards->rejected, expected.rewards->rejected, 1e-5);
+      EXPECT_NEAR(found[i].rewards->margin, expected.rewards->margin, 1e-5);
+      EXPECT_EQ(found[i].rewards->accuracy, expected.rewards->accuracy);
+    }
+    EXPECT_NE(found.back().rewards->margin, 0.0);
+  }
+}
 
 TEST(CudaMemory, StaysWithinTheDeviceBudget) {
   const TempFolder folder;
