@@ -84,7 +84,7 @@ void BaseWriter::append_zeros(std::uint64_t count) {
 
 // Whole blocks: a buffer holds a number of them, and so does base.bin.
 void BaseWriter::flush() {
-  if (behind_.valid()) behind_.get();
+  wait_for_what_is_behind();
   behind_ = std::async(std::launch::async, [this, whole = std::span<const std::byte>(buffers_[current_].data(), filled_), offset = flushed_] {
     core::block_signals();
     hash_and_write(whole, offset);
@@ -92,6 +92,14 @@ void BaseWriter::flush() {
   flushed_ += filled_;
   filled_ = 0;
   current_ = 1 - current_;
+}
+
+void BaseWriter::wait_for_what_is_behind() {
+  if (broken_) throw std::logic_error("base: it is written to after a failure");
+  if (!behind_.valid()) return;
+  broken_ = true;
+  behind_.get();
+  broken_ = false;
 }
 
 void BaseWriter::hash_and_write(std::span<const std::byte> whole, std::uint64_t offset) {
@@ -110,7 +118,7 @@ void BaseWriter::write_file(const std::string& name, const std::string& bytes) {
 std::string BaseWriter::finish() {
   skip_to(bytes());
   if (filled_ > 0) flush();
-  if (behind_.valid()) behind_.get();
+  wait_for_what_is_behind();
   io::sync_data(io::kernel_sync(), fd_.get(), folder_.path_of(kObjectsName));
   io::write_at(table_fd_.get(), folder_.path_of(kHashesName), std::as_bytes(std::span(hashes_)), 0);
   io::sync_data(io::kernel_sync(), table_fd_.get(), folder_.path_of(kHashesName));

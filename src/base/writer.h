@@ -16,7 +16,7 @@
 namespace gsnake::base {
 
 // Everything goes to TO.gsnake-partial, which finish() renames; without it nothing is left. All throw Error(storage) that names the path.
-// One thread at a time.
+// One thread at a time, and no more after it has thrown.
 class BaseWriter {
  public:
   // `manifest` needs no id. Takes the whole space at once: where less is free, Error(storage) names need and free. Error(usage) when there
@@ -38,6 +38,7 @@ class BaseWriter {
   void append(std::span<const std::byte> bytes);
   void append_zeros(std::uint64_t count);
   void flush();
+  void wait_for_what_is_behind();
   void hash_and_write(std::span<const std::byte> whole, std::uint64_t offset);
   [[nodiscard]] bool is_padding(std::uint64_t from, std::uint64_t to) const;
 
@@ -51,6 +52,7 @@ class BaseWriter {
   std::size_t filled_ = 0;     // bytes of it
   std::uint64_t flushed_ = 0;  // bytes of base.bin, written or on their way
   std::vector<std::uint64_t> hashes_;
+  bool broken_ = false;
   std::future<void> behind_;  // the other buffer's; last, for it uses the rest
 };
 

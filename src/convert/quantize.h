@@ -29,7 +29,7 @@ class UnitValues {
   virtual void read(std::uint64_t first, std::span<float> out) = 0;  // of the one that began; forward alone
 };
 
-// Packs every parameter of the layout, in which all are in one object a unit, and writes it, by all cores. In some 60 MiB and the scales of a matrix.
+// Packs every parameter of the layout, in which all are in one object a unit, and writes it, by all cores. In some 80 MiB and the scales of a matrix.
 void write_base(const plan::ModelLayout& layout, const base::BaseManifest& manifest, UnitValues& values, base::BaseWriter& writer, const TransferProgress& progress);
 
 // Normal(0, 0.02) for matrices, 1 for vectors that scale and 0 for others: a shape to measure with. By (seed, unit, parameter, element).

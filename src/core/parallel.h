@@ -20,7 +20,6 @@ void parallel_for(unsigned threads, std::size_t count, std::size_t grain, const 
   const std::size_t length = (grains + ranges - 1) / ranges * grain;
   std::vector<std::exception_ptr> failures(ranges);
   {
-    std::vector<std::jthread> others;
     const auto run = [&](std::size_t range) {
       try {
         const std::size_t begin = std::min(count, range * length);
@@ -30,6 +29,7 @@ void parallel_for(unsigned threads, std::size_t count, std::size_t grain, const 
         failures[range] = std::current_exception();
       }
     };
+    std::vector<std::jthread> others;  // ends before what they use
     others.reserve(ranges);
     for (std::size_t range = 1; range < ranges; ++range) others.emplace_back([&run, range] {
         block_signals();

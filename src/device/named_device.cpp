@@ -42,4 +42,12 @@ void require_device(const std::string& name) {
   if (ordinal) require_cuda_device(*ordinal);
 }
 
+std::uint64_t free_device_bytes(const std::string& name) {
+  const CudaProbe probe = probe_cuda(FreeMemory::measured);
+  for (std::size_t i = 0; i < probe.devices.size(); ++i) {
+    if (name == fmt::format("cuda:{}", i)) return probe.devices[i].free_bytes;
+  }
+  return 0;
+}
+
 }  // namespace gsnake::device

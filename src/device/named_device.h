@@ -18,6 +18,9 @@ std::unique_ptr<Device> make_device(const std::string& name);
 // LibTorch's side of it, the caller's to delete; null for "cpu". Throws likewise.
 backend::DeviceSupport* make_support(const std::string& name);
 
+// Of a "cuda:N"'s memory, as it is now; 0 where that can't be measured.
+std::uint64_t free_device_bytes(const std::string& name);
+
 // Throws as make_device() does, and makes none: for a look before any work.
 void require_device(const std::string& name);
 

@@ -87,16 +87,16 @@ torch::Tensor judge_on_device(const torch::Tensor& gains, const torch::Tensor& c
   const torch::Tensor chosen = gains.select(1, 0);
   const torch::Tensor rejected = gains.select(1, 1);
   const torch::Tensor x = (chosen - rejected) * -preference.beta;
-  const torch::Tensor losses = (x.clamp_min(0.0) + x.abs().neg().exp().log1p()) * counted;
+  const torch::Tensor losses = torch::where(counted, x.clamp_min(0.0) + x.abs().neg().exp().log1p(), 0.0);
   results.copy_(torch::stack({losses.sum() * static_cast<double>(preference.pass.scale), chosen.sum() * preference.beta, rejected.sum() * preference.beta,
                               chosen.gt(rejected).sum(torch::kFloat64)}));
-  return x.sigmoid() * counted * -preference.beta;
+  return torch::where(counted, x.sigmoid() * -preference.beta, 0.0);
 }
 
 torch::Tensor judge(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const Preference& preference, torch::Tensor& results) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor counted = labels.ne(kIgnoredLabel).view({labels.size(0) / 2, -1}).any(1);
-  const torch::Tensor gains = gains_of(head, hidden, labels, counted, preference.pass);
+  const torch::Tensor gains = torch::where(counted.unsqueeze(1), gains_of(head, hidden, labels, counted, preference.pass), 0.0);
   return labels.is_cpu() ? judge_on_host(gains, counted, preference, results) : judge_on_device(gains, counted, preference, results);
 }
 

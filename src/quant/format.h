@@ -46,7 +46,7 @@ void dequantise(Format format, const std::byte* packed, std::uint64_t elements, 
 void dequantise(Format format, const std::byte* packed, std::uint64_t elements, std::uint64_t first, std::span<std::uint16_t> out);
 
 // Packs one tensor, whose elements come in order, in pieces of any size; how they are cut does not matter. Needs 1 MiB (with several threads, which
-// share pieces of more than 2^17 elements, 16 MiB) and the scales, for nf4 4 bytes a block. Used from one thread at a time, and no more after it has thrown.
+// share pieces, up to 16 MiB) and the scales, for nf4 4 bytes a block. Used from one thread at a time, and no more after it has thrown.
 class Packer {
  public:
   // Gets every one of packed_bytes() once, padding included, in order; `bytes` is only valid during the call.

@@ -20,7 +20,7 @@ namespace gsnake::quant {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{128} * 1024;  // elements that a thread packs at once
-constexpr std::size_t kMostChunks = 64;                  // at once by all
+constexpr std::size_t kMostChunks = 64;                  // at once by all threads
 static_assert(kChunk % (kBlock * kSecondBlock) == 0);
 
 }  // namespace
@@ -38,7 +38,7 @@ struct Packer::State {
   std::vector<float> absmax;  // nf4: of every block so far
   std::vector<float> second;
 
-  State(Format f, std::uint64_t n, Sink s, unsigned t) : format(f), elements(n), sink(std::move(s)), threads(t), layout(layout_of(f, n)) {
+  State(Format f, std::uint64_t n, Sink s, unsigned t) : format(f), elements(n), sink(std::move(s)), threads(std::max(1U, t)), layout(layout_of(f, n)) {
     waiting.reserve(std::min<std::uint64_t>(n, kChunk));
     if (format == Format::nf4) absmax.reserve(layout.blocks);
   }
@@ -143,7 +143,7 @@ void Packer::add(std::span<const float> values) {
   while (!values.empty()) {
     std::size_t taken = std::min(values.size(), kChunk - s.waiting.size());
     if (taken == kChunk) {
-      taken = std::min(values.size() / kChunk, kMostChunks) * kChunk;
+      taken = std::min({values.size() / kChunk, static_cast<std::size_t>(s.threads), kMostChunks}) * kChunk;
       s.pack(values.first(taken));
     } else {
       s.waiting.insert(s.waiting.end(), values.begin(), values.begin() + static_cast<std::ptrdiff_t>(taken));

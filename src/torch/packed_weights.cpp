@@ -17,7 +17,7 @@ constexpr std::uint64_t kPage = 4096;
 class SlotRows final : public model::FrozenRows {
  public:
   SlotRows(const optim::FlatParameter& parameter, const plan::PackedParameter& packed, at::ScalarType compute, c10::Device device, const PackedOps& ops,
-           std::uint64_t& dequantised)
+           std::atomic<std::uint64_t>& dequantised)
       : tensor_{packed.format, nullptr, parameter.info.sizes.at(0), parameter.info.sizes.at(1)}, offset_(packed.offset), compute_(compute), device_(device), ops_(ops),
         dequantised_(dequantised) {}
 
@@ -41,7 +41,7 @@ class SlotRows final : public model::FrozenRows {
     const torch::Tensor flat = ids.reshape({-1});
     torch::Tensor out = torch::empty({flat.size(0), tensor_.columns}, torch::dtype(compute_).device(device_));
     ops_.gather(tensor_, flat, out);
-    dequantised_ += static_cast<std::uint64_t>(out.numel());
+    dequantised_.fetch_add(static_cast<std::uint64_t>(out.numel()), std::memory_order_relaxed);
     std::vector<std::int64_t> sizes = ids.sizes().vec();
     sizes.push_back(tensor_.columns);
     return out.view(sizes);
@@ -49,7 +49,7 @@ class SlotRows final : public model::FrozenRows {
 
   void dequantise(std::int64_t first, std::int64_t count, std::byte* out) const {
     ops_.dequantise(tensor_, first, count, compute_, out);
-    dequantised_ += static_cast<std::uint64_t>(count);
+    dequantised_.fetch_add(static_cast<std::uint64_t>(count), std::memory_order_relaxed);
   }
   [[nodiscard]] std::int64_t elements() const { return tensor_.elements(); }
 
@@ -59,7 +59,7 @@ class SlotRows final : public model::FrozenRows {
   const at::ScalarType compute_;
   const c10::Device device_;
   const PackedOps& ops_;
-  std::uint64_t& dequantised_;
+  std::atomic<std::uint64_t>& dequantised_;
   std::byte* dense_ = nullptr;
   std::byte* part_ = nullptr;
 };
@@ -84,7 +84,13 @@ struct PackedWeights::Shape {
 PackedWeights::Buffer PackedWeights::buffer(std::uint64_t elements) const {
   const std::uint64_t bytes = core::round_up(elements * c10::elementSize(compute_), kPage);
   if (accelerator_ == nullptr) return {memory::AnonymousMemory(bytes), nullptr};
-  return {{}, bytes == 0 ? nullptr : accelerator_->allocate(bytes)};
+  if (bytes == 0) return {};
+  try {
+    return {{}, accelerator_->allocate(bytes)};
+  } catch (const Error& error) {
+    throw Error(ErrorKind::budget, "memory.device_budget: " + core::format_bytes(bytes) + " for dequantised weights are not free on the device (" + error.what() +
+                                       "); lower it, or let go of what else is there");
+  }
 }
 
 std::uint64_t PackedWeights::padded_bytes(std::int64_t elements) const {

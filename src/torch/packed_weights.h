@@ -1,6 +1,7 @@
 // Frozen weights that are packed in slots, in the dtype that modules compute in.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -22,7 +23,7 @@ class SlotRows;
 // device's own, is taken at construction. Model, layout and accelerator (null: the CPU) are borrowed. One thread at a time.
 class PackedWeights {
  public:
-  // Throws Error(usage) where the accelerator or a unit's layers can't compute with packed weights.
+  // Throws Error(budget) where the device has no room, Error(usage) where the accelerator or a unit's layers can't compute with packed weights.
   PackedWeights(Model& model, const plan::ModelLayout& layout, at::ScalarType compute, std::uint64_t most_bytes, DeviceSupport* accelerator);
   ~PackedWeights();
   PackedWeights(const PackedWeights&) = delete;
@@ -65,7 +66,7 @@ class PackedWeights {
   int whole_object_ = -1;
   const std::byte* in_vectors_ = nullptr;
   int vectors_object_ = -1;
-  std::uint64_t dequantised_ = 0;
+  std::atomic<std::uint64_t> dequantised_ = 0;  // read beside the step that follows
 };
 
 }  // namespace gsnake::backend

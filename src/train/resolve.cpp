@@ -5,7 +5,7 @@
 
 #include "core/free_memory.h"
 #include "core/log.h"
-#include "device/cuda_plugin.h"
+#include "device/named_device.h"
 #include "greedysnake/error.h"
 #include "checkpoint/run_state.h"
 #include "store/manifest/manifest.h"
@@ -25,21 +25,13 @@ std::uint64_t less_margin(std::uint64_t free) {
   return free - std::min(free, margin);
 }
 
-std::uint64_t free_device_bytes(const std::string& device) {
-  const device::CudaProbe probe = device::probe_cuda(device::FreeMemory::measured);
-  for (std::size_t i = 0; i < probe.devices.size(); ++i) {
-    if (device == fmt::format("cuda:{}", i)) return probe.devices[i].free_bytes;
-  }
-  return 0;
-}
-
 // On another machine: all that its profile has.
 void set_free_memory(plan::PlannerInput& input, const sim::MachineProfile& profile, bool here) {
   const bool on_cpu = here ? input.config.memory.device == "cpu" : profile.compute.device == "cpu";
   const std::uint64_t host = here ? core::free_host_bytes() : profile.cpu.memory;
   input.free_host_bytes = less_margin(host);
   if (on_cpu) return;
-  const std::uint64_t on_device = here ? free_device_bytes(input.config.memory.device) : profile.compute.memory;
+  const std::uint64_t on_device = here ? device::free_device_bytes(input.config.memory.device) : profile.compute.memory;
   input.free_device_bytes = on_device - on_device / 10;
 }
 

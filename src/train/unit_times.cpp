@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/free_memory.h"
+#include "device/named_device.h"
 #include "plan/compute_dtype.h"
 #include "plan/numerics.h"
 #include "plan/run_plan.h"
@@ -33,7 +34,10 @@ Config of_units(Config config) {
   if (config.train.micro_batches < 0) config.train.micro_batches = 1;
   if (config.optimizer.moments == MomentFormat::automatic) config.optimizer.moments = MomentFormat::fp32;
   constexpr std::uint64_t kPlenty = 1ULL << 50;
-  if (config.memory.device_budget == kAutomaticBytes) config.memory.device_budget = config.memory.device == "cpu" ? core::free_host_bytes() : kPlenty;
+  if (config.memory.device_budget == kAutomaticBytes) {
+    const std::uint64_t free = config.memory.device == "cpu" ? core::free_host_bytes() : device::free_device_bytes(config.memory.device);
+    config.memory.device_budget = free == 0 ? kPlenty : free;
+  }
   config.memory.host_budget = kPlenty;
   config.placement = {};
   return config;

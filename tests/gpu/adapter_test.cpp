@@ -3,6 +3,7 @@
 #include <greedysnake/greedysnake.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <optional>
 #include <random>
 
@@ -72,6 +73,7 @@ Batch batch_of(const Kind& kind, std::size_t step) {
 struct Outcome {
   std::vector<double> losses;
   std::vector<double> norms;
+  std::vector<double> margins;  // of pairs
   bool operator==(const Outcome&) const = default;
 };
 
@@ -88,6 +90,7 @@ Outcome train(const Kind& kind, const Config& config, std::size_t stop_after = 0
     const StepResult result = trainer->step(batch_of(kind, step));
     outcome.losses.push_back(result.loss);
     outcome.norms.push_back(result.grad_norm);
+    if (result.rewards) outcome.margins.push_back(result.rewards->margin);
   }
   outcome.losses.push_back(trainer->validate(batch_of(kind, 0)));
   return outcome;
@@ -134,6 +137,12 @@ TEST_P(GpuAdapter, GivesEqualBitsHoweverItIsLaidOutAndTheCpusLosses) {
   const Outcome cpu = train(wide, config_of(wide, "cpu", shared_, on_cpu));
   const double tolerance = kind.dtype == Dtype::fp32 ? 1e-4 : 4e-3;
   for (std::size_t i = 0; i < cpu.losses.size(); ++i) EXPECT_NEAR(first.losses[i], cpu.losses[i], (i == 0 && kind.dtype == Dtype::fp32 ? 1e-6 : tolerance) * cpu.losses[i]) << "step " << i;
+  // Of the adapters, whose gradients have been through all blocks.
+  for (std::size_t i = 0; i < cpu.norms.size(); ++i) EXPECT_NEAR(first.norms[i], cpu.norms[i], 10 * tolerance * cpu.norms[i]) << "step " << i;
+  ASSERT_EQ(first.margins.size(), kind.pairs ? kSteps : 0U);
+  if (kind.pairs && kind.dtype == Dtype::fp32) {
+    for (std::size_t i = 0; i < cpu.margins.size(); ++i) EXPECT_NEAR(first.margins[i], cpu.margins[i], 1e-3 * std::abs(cpu.margins.back()) + 1e-5) << "step " << i;
+  }
 }
 
 // Where a block's matrices do not fit, they are dequantised in parts, of the same values.

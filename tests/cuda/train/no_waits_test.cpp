@@ -50,15 +50,6 @@ TEST_P(NoWaits, InAStepOfPackedDocuments) {
   expect_none(config, batches);
 }
 
-TEST_P(NoWaits, InAStepOfPreferencePairs) {
-  const TempFolder folder;
-  Config config = cuda_config(kRunSettings[0], small_family(GetParam()), Dtype::bf16, folder);
-  config.train.objective = Objective::dpo;
-  config.train.micro_batch_size = 1;  // pairs: two rows
-  config.adapter.rank = 4;
-  expect_none(config, random_batches(3, kRunMicroBatches, config.model.vocab));
-}
-
 INSTANTIATE_TEST_SUITE_P(Families, NoWaits, testing::Values(ModelFamily::gpt2, ModelFamily::llama, ModelFamily::mistral, ModelFamily::qwen3),
                          [](const auto& test) { return std::string(word_of(test.param)); });
 
