@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <queue>
 #include <set>
 #include <stdexcept>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 
 #include "core/extent.h"
@@ -63,10 +65,23 @@ class Simulation {
     Place freed_by{};
     double freed_at = 0.0;
   };
+  struct HashOfCounts {
+    std::size_t operator()(const LaneCounts& counts) const {
+      std::size_t hash = 0;
+      for (const int count : counts) hash = hash * 31 + static_cast<std::size_t>(count);
+      return hash;
+    }
+  };
   struct Readiness {
     std::int32_t waiting = 0;
     double since = 0.0;
     Place by{};
+  };
+
+  // Successors in the next graph: of task i, to[begin[i]] up to to[begin[i + 1]].
+  struct Joins {
+    std::vector<std::size_t> begin;
+    std::vector<TaskId> to;
   };
 
   void add_graph(std::size_t g) {
@@ -81,12 +96,24 @@ class Simulation {
     left_.push_back(made.tasks.size());
     held_.emplace_back();
     if (rules_.reads_state_late) hold_state_reads(g);
-    joins_.emplace_back(made.tasks.size());
+    joins_.push_back(nullptr);
     if (g == 0) return;
-    for (const Edge& edge : join(program_.map, *graphs_[g - 1].graph, *made.graph)) {
-      joins_[g - 1][static_cast<std::size_t>(edge.from)].push_back(edge.to);
-      ++readiness_[g][static_cast<std::size_t>(edge.to)].waiting;
+    joins_[g - 1] = &joined(*graphs_[g - 1].graph, *made.graph);
+    for (const TaskId to : joins_[g - 1]->to) ++readiness_[g][static_cast<std::size_t>(to)].waiting;
+  }
+
+  // Steps of one kind follow one another, so that a few pairs make up a walk.
+  const Joins& joined(const Graph& previous, const Graph& next) {
+    const auto [found, made] = joins_of_.try_emplace({&previous, &next});
+    Joins& joins = found->second;
+    if (!made) return joins;
+    joins.begin.assign(previous.tasks.size() + 1, 0);
+    for (const Edge& edge : join(program_.map, previous, next)) {
+      ++joins.begin[static_cast<std::size_t>(edge.from) + 1];
+      joins.to.push_back(edge.to);  // in order of `from`
     }
+    for (std::size_t i = 0; i + 1 < joins.begin.size(); ++i) joins.begin[i + 1] += joins.begin[i];
+    return joins;
   }
 
   // Until the first head is through: what only an update of this step waits for.
@@ -228,7 +255,9 @@ class Simulation {
     if (speeds_hold_) return;
     LaneCounts counts{};
     for (std::size_t lane = 0; lane < counts.size(); ++lane) counts[lane] = static_cast<int>(lanes_[lane].at_work.size());
-    speeds_ = speeds_of(machine_, counts);
+    const auto [found, made] = speeds_of_.try_emplace(counts);
+    if (made) found->second = speeds_of(machine_, counts);
+    speeds_ = found->second;
     speeds_hold_ = true;
   }
 
@@ -292,7 +321,10 @@ class Simulation {
     const auto g = static_cast<std::size_t>(place.graph);
     last_ = place;
     for (TaskId successor : graphs_[g].graph->successors_of(place.task)) settle({place.graph, successor}, place);
-    for (TaskId successor : joins_[g][static_cast<std::size_t>(place.task)]) settle({place.graph + 1, successor}, place);
+    if (const Joins* joins = joins_[g]; joins != nullptr) {
+      const auto i = static_cast<std::size_t>(place.task);
+      for (std::size_t at = joins->begin[i]; at < joins->begin[i + 1]; ++at) settle({place.graph + 1, joins->to[at]}, place);
+    }
     if (task(place).op == Op::head) {
       for (TaskId held : std::exchange(held_[g], {})) settle({place.graph, held}, place);
     }
@@ -305,13 +337,15 @@ class Simulation {
   const std::vector<Stop>& walk_;
   std::vector<SimulatedGraph> graphs_;
   std::vector<std::vector<Readiness>> readiness_;        // by graph and task
-  std::vector<std::vector<std::vector<TaskId>>> joins_;  // by graph and task: in the next graph
+  std::map<std::pair<const Graph*, const Graph*>, Joins> joins_of_;
+  std::vector<const Joins*> joins_;                      // by graph, to the next one; of the last null
   std::vector<std::vector<TaskId>> held_;                // by graph: until its first head is through
   std::vector<std::size_t> left_;                        // by graph: tasks
   std::array<LaneState, kLaneCount> lanes_;
   std::vector<Place> passed_over_;
   std::priority_queue<Alarm, std::vector<Alarm>, Later> alarms_;
   std::uint64_t alarms_set_ = 0;
+  std::unordered_map<LaneCounts, LaneSpeeds, HashOfCounts> speeds_of_;  // few are ever seen
   LaneSpeeds speeds_{};
   bool speeds_hold_ = false;
   std::size_t started_ = 0;  // graphs
