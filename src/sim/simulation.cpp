@@ -1,10 +1,10 @@
 #include "sim/simulation.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <queue>
-#include <set>
 #include <stdexcept>
 #include <tuple>
 #include <unordered_map>
@@ -55,10 +55,11 @@ class Simulation {
   struct Later {
     bool operator()(const Alarm& a, const Alarm& b) const { return std::tie(a.time, a.order) > std::tie(b.time, b.order); }
   };
+  using Waiting = std::tuple<std::int32_t, std::int32_t, TaskId>;  // graph, priority, task
   struct LaneState {
     std::vector<Place> in_order;
     std::size_t next = 0;
-    std::set<std::tuple<std::int32_t, std::int32_t, TaskId>> ready;  // graph, priority, task
+    std::priority_queue<Waiting, std::vector<Waiting>, std::greater<>> ready;
     std::vector<Work> at_work;
     int in_hand = 0;  // those that wait for their time included
     double emulated_until = 0.0;
@@ -167,7 +168,7 @@ class Simulation {
     const Lane lane = task(place).lane;
     if (runs_in_order(lane)) return;
     if (times(place).carried_out) {
-      state(lane).ready.insert({place.graph, task(place).priority, place.task});
+      state(lane).ready.push({place.graph, task(place).priority, place.task});
     } else {
       passed_over_.push_back(place);
     }
@@ -198,8 +199,8 @@ class Simulation {
       return begun;
     }
     while (own.in_hand < machine_.lane(lane).at_once && !own.ready.empty()) {
-      const auto [graph, priority, id] = *own.ready.begin();
-      own.ready.erase(own.ready.begin());
+      const auto [graph, priority, id] = own.ready.top();
+      own.ready.pop();
       begin(own, {graph, id});
       begun = true;
     }
