@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mount.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,9 +17,8 @@
 #include <set>
 #include <thread>
 
-#include "base/writer.h"
+#include "base/support.h"
 #include "greedysnake/error.h"
-#include "temporary_folder.h"
 #include "thrown.h"
 
 namespace gsnake::base {
@@ -29,97 +27,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using gsnake::test::message_of;
-namespace fs = std::filesystem;
-
-BaseKind kind_of(std::vector<BaseTensor> tensors) {
-  BaseKind kind{std::move(tensors), 0};
-  lay_out(kind);
-  return kind;
-}
-
-// An embedding, two blocks of one kind that span several hash blocks, a head without a parameter of its own, and a last one.
-BaseManifest sample_manifest() {
-  BaseManifest manifest;
-  manifest.format = "nf4";
-  manifest.model = {{"model_type", "llama"}, {"rms_norm_eps", 1e-5}, {"hidden_size", 64}};
-  manifest.kinds = {kind_of({{"weight", {1000, 64}, "bf16", 0, 128000}}),
-                    kind_of({{"attention.weight", {512, 512}, "nf4", 0, 147456},
-                             {"norm.weight", {13}, "fp32", 0, 52},
-                             {"mlp.weight", {64, 700}, "int8", 0, 45501}}),
-                    kind_of({}), kind_of({{"norm.weight", {3}, "fp32", 0, 12}})};
-  manifest.units = {0, 1, 1, 2, 3};
-  manifest.source = "a model made up for a test";
-  return manifest;
-}
-
-std::vector<std::byte> values_of(int unit, std::size_t tensor, std::uint64_t bytes) {
-  std::mt19937_64 random(1000 * static_cast<std::uint64_t>(unit) + tensor);
-  std::vector<std::byte> values(bytes);
-  for (std::byte& value : values) value = static_cast<std::byte>(random());
-  return values;
-}
-
-void write_tensors(BaseWriter& writer, const BaseManifest& manifest, std::size_t piece_bytes) {
-  for (int unit = 0; unit < static_cast<int>(manifest.units.size()); ++unit) {
-    const std::vector<BaseTensor>& tensors = manifest.kind_of(unit).tensors;
-    for (std::size_t i = 0; i < tensors.size(); ++i) {
-      const std::vector<std::byte> values = values_of(unit, i, tensors[i].bytes);
-      for (std::size_t at = 0; at < values.size(); at += piece_bytes) {
-        writer.write(unit, tensors[i].offset + at, std::span(values).subspan(at, std::min(piece_bytes, values.size() - at)));
-      }
-    }
-  }
-}
-
-std::string make_base(const std::string& to, std::size_t piece_bytes = 70001) {
-  BaseWriter writer(to, sample_manifest());
-  writer.write_file("config.json", "{}");
-  write_tensors(writer, sample_manifest(), piece_bytes);
-  return writer.finish();
-}
-
-void expect_content(const Base& base) {
-  for (int unit = 0; unit < static_cast<int>(base.manifest().units.size()); ++unit) {
-    const BaseKind& kind = base.manifest().kind_of(unit);
-    std::vector<std::byte> expected(kind.bytes);
-    for (std::size_t i = 0; i < kind.tensors.size(); ++i) {
-      const std::vector<std::byte> values = values_of(unit, i, kind.tensors[i].bytes);
-      std::memcpy(expected.data() + kind.tensors[i].offset, values.data(), values.size());
-      std::vector<std::byte> tensor(values.size());
-      base.read(unit, kind.tensors[i].offset, tensor);
-      EXPECT_EQ(tensor, values) << kind.tensors[i].name << " of unit " << unit;
-    }
-    std::vector<std::byte> whole(kind.bytes, std::byte{0xee});
-    base.read(unit, 0, whole);
-    EXPECT_EQ(whole, expected) << "with zeros between the tensors of unit " << unit;
-  }
-}
-
-std::set<std::string> names_in(const std::string& folder) {
-  std::set<std::string> names;
-  for (const auto& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename().string());
-  return names;
-}
-
-void change_byte(const std::string& path, std::uint64_t offset) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  file.seekg(static_cast<std::streamoff>(offset));
-  const char old = static_cast<char>(file.get());
-  file.seekp(static_cast<std::streamoff>(offset));
-  file.put(static_cast<char>(old ^ 0x10));
-  ASSERT_TRUE(file.good());
-}
-
-std::string text_of(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-class BaseTest : public ::testing::Test {
- protected:
-  test::TemporaryFolder folder_;
-  std::string to_ = folder_ / "base";
-};
 
 TEST_F(BaseTest, WhatIsWrittenComesBack) {
   const std::string id = make_base(to_);
@@ -346,58 +253,6 @@ TEST_F(BaseTest, APlaceThatCannotBeWrittenIsRefused) {
   EXPECT_THAT(message_of(ErrorKind::storage, [&] { make_base(folder_ / "file/base"); }), HasSubstr("file/base"));
   EXPECT_THAT(message_of(ErrorKind::storage, [&] { make_base("/proc/gsnake-base"); }), HasSubstr("/proc/gsnake-base"));
   EXPECT_THAT(message_of(ErrorKind::usage, [&] { make_base(folder_ / "file"); }), HasSubstr("no empty folder"));
-}
-
-// Several of the writer's buffers, which are written while others are filled.
-BaseManifest large_manifest() {
-  BaseManifest manifest = sample_manifest();
-  manifest.kinds[1].tensors.push_back({"mlp.up.weight", {1024, 10000}, "bf16", 0, 20480000});
-  lay_out(manifest.kinds[1]);
-  return manifest;
-}
-
-TEST_F(BaseTest, ALargeOneComesBack) {
-  {
-    BaseWriter writer(to_, large_manifest());
-    write_tensors(writer, large_manifest(), 1 << 20);
-    writer.finish();
-  }
-  const Base base = Base::open(to_);
-  expect_content(base);
-  base.verify({});
-}
-
-TEST_F(BaseTest, AFailureOfAWriteBehindIsToldAndLeavesNothing) {
-  for (const std::uint64_t most : {8ULL << 20U, 30ULL << 20U}) {
-    const pid_t child = ::fork();  // the limit is the process's
-    if (child == 0) {
-      int status = 1;
-      try {
-        BaseWriter writer(to_, large_manifest());
-        const rlimit limit{most, most};
-        ::setrlimit(RLIMIT_FSIZE, &limit);
-        try {
-          write_tensors(writer, large_manifest(), 1 << 20);
-          writer.finish();
-        } catch (const Error& error) {
-          const bool named = error.kind() == ErrorKind::storage && std::string(error.what()).find("base.bin") != std::string::npos;
-          try {
-            writer.finish();
-          } catch (const std::logic_error&) {
-            status = named ? 0 : 2;
-          }
-        }
-      } catch (...) {
-        status = 3;
-      }
-      ::_exit(status);
-    }
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    EXPECT_TRUE(WIFEXITED(status)) << status;
-    EXPECT_EQ(WEXITSTATUS(status), 0);
-    EXPECT_EQ(names_in(folder_.path()), std::set<std::string>{});
-  }
 }
 
 TEST_F(BaseTest, PiecesOutOfOrderOrLeftOutAreTheCallersFault) {
