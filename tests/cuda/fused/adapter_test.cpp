@@ -38,11 +38,13 @@ Trained train(const Config& config, const TrainerOptions& options = {}) {
   const std::vector<Batch> batches = random_batches(kSteps, kRunMicroBatches, config.model.vocab);
   Trainer trainer(models::make(config), config, options);
   Trained run;
+  const auto before = waiting_calls();
   for (const Batch& batch : batches) {
     const StepResult step = trainer.step(batch);
     run.losses.push_back(step.loss);
     run.norms.push_back(step.grad_norm);
   }
+  if (config.memory.device != "cpu") EXPECT_EQ(waiting_calls(), before);
   run.losses.push_back(trainer.validate(batches[0]));
   run.dequantised = trainer.take_traffic().dequantised_elements;
   return run;

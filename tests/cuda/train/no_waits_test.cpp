@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <map>
 
 #include "fake/control.h"
 #include "gpu/fake_gpu.h"
@@ -10,16 +9,6 @@
 
 namespace gsnake::test {
 namespace {
-
-std::map<std::string, long> waiting_calls() {
-  std::map<std::string, long> calls;
-  for (const char* api : {"cudaDeviceSynchronize", "cudaStreamSynchronize", "cudaMemcpy", "cudaMalloc", "cudaFree", "cudaHostAlloc", "cudaFreeHost", "cudaHostRegister",
-                          "cudaStreamQuery", "pageable copy"}) {
-    calls[api] = fake_cuda_calls(api);
-  }
-  calls["operations that waited for their data"] = fake_gpu::counts().awaited;
-  return calls;
-}
 
 class NoWaits : public testing::TestWithParam<ModelFamily> {};
 
