@@ -8,14 +8,11 @@
 #include <random>
 
 #include "fused/place.h"
-#include "temporary_folder.h"
+#include "gpu/small_config.h"
 
 namespace gsnake::test {
 namespace {
 
-constexpr std::int64_t kMicroBatches = 4;
-constexpr std::int64_t kTokens = 128;
-constexpr std::int64_t kVocab = 1000;
 constexpr std::size_t kSteps = 4;
 
 struct Kind {
@@ -30,28 +27,11 @@ struct Kind {
 };
 
 Config config_of(const Kind& kind, const std::string& device, const TemporaryFolder& shared, const TemporaryFolder& folder) {
-  Config config;
-  config.model.family = kind.family;
-  config.model.layers = 3;
-  config.model.hidden = 256;
-  config.model.heads = 4;
-  config.model.kv_heads = kind.family == ModelFamily::gpt2 ? 0 : 2;
-  config.model.vocab = kVocab;
-  config.model.context = kTokens;
-  config.model.dropout = 0.0;
-  config.train.micro_batches = kMicroBatches;
-  config.train.sequence_length = kTokens;
-  config.train.dtype = kind.dtype;
-  config.train.order = MicroBatchOrder::ascending;
+  Config config = small_gpu_config(kind.family, kind.dtype, device, folder);
   config.train.objective = kind.pairs ? Objective::dpo : Objective::tokens;
   config.adapter.rank = 8;
   config.adapter.variant = kind.variant;
   config.optimizer.learning_rate = 1e-3;
-  config.memory.device = device;
-  config.memory.device_budget = 1ULL << 30U;
-  config.memory.host_budget = 1ULL << 30U;
-  config.ssd.paths = {folder / "ssd"};
-  config.run.dir = folder / "run";
   if (*kind.format != 0) config.adapter.base = shared / "base";
   return config;
 }

@@ -6,13 +6,10 @@
 #include <random>
 
 #include "fused/place.h"
-#include "temporary_folder.h"
+#include "gpu/small_config.h"
 
 namespace gsnake::test {
 namespace {
-
-constexpr std::int64_t kMicroBatches = 4;
-constexpr std::int64_t kTokens = 128;
 
 struct Kind {
   ModelFamily family;
@@ -33,29 +30,13 @@ const std::vector<Layout> kLayouts{{"on ssd", Schedule::vertical, 0.0, {0, 0}, {
                                    {"thirds, horizontal", Schedule::horizontal, 0.25, {1.0 / 3, 1.0 / 3}, {1.0 / 3, 1.0 / 3}}};
 
 Config config_of(const Kind& kind, const Layout& layout, const std::string& device, const TemporaryFolder& folder) {
-  Config config;
-  config.model.family = kind.family;
-  config.model.layers = 3;
-  config.model.hidden = 256;
-  config.model.heads = 4;
-  config.model.kv_heads = kind.family == ModelFamily::gpt2 ? 0 : 2;
-  config.model.vocab = 1000;
-  config.model.context = kTokens;
-  config.model.dropout = kind.family == ModelFamily::gpt2 && device != "cpu" ? 0.1 : 0.0;
+  Config config = small_gpu_config(kind.family, kind.dtype, device, folder);
+  if (kind.family == ModelFamily::gpt2 && device != "cpu") config.model.dropout = 0.1;
   if (kind.family == ModelFamily::mistral) config.model.sliding_window = 40;
-  config.train.micro_batches = kMicroBatches;
-  config.train.sequence_length = kTokens;
-  config.train.dtype = kind.dtype;
   config.train.schedule = layout.schedule;
-  config.train.order = MicroBatchOrder::ascending;
   config.train.delay = kind.dtype == Dtype::fp16 ? 1.0 : layout.delay;
   config.placement.weights = config.placement.optimizer = layout.state;
   config.placement.activations = layout.activations;
-  config.memory.device = device;
-  config.memory.device_budget = 1ULL << 30U;
-  config.memory.host_budget = 1ULL << 30U;
-  config.ssd.paths = {folder / "ssd"};
-  config.run.dir = folder / "run";
   return config;
 }
 
@@ -63,8 +44,8 @@ Batch batch_of(std::size_t step) {
   Batch batch;
   std::mt19937 random(static_cast<unsigned>(step));
   for (std::int64_t i = 0; i < kMicroBatches * kTokens; ++i) {
-    batch.inputs.push_back(static_cast<std::int64_t>(random() % 1000));
-    batch.labels.push_back(static_cast<std::int64_t>(random() % 1000));
+    batch.inputs.push_back(static_cast<std::int64_t>(random() % kVocab));
+    batch.labels.push_back(static_cast<std::int64_t>(random() % kVocab));
   }
   return batch;
 }
