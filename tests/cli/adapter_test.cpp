@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/files.h"
+#include "cli/model_folder.h"
 
 namespace gsnake::test {
 namespace {
@@ -17,9 +18,7 @@ class AdapterTest : public CommandTest {
  protected:
   void SetUp() override {
     CommandTest::SetUp();
-    fs::copy(fs::path(GSNAKE_FIXTURES) / "llama", folder_ / "hf", fs::copy_options::recursive);
-    fs::copy(fs::path(GSNAKE_FIXTURES) / "tokens.bin", folder_ / "tokens.bin");
-    put(folder_ / "hf/tokenizer.json", "{}");
+    put_model(folder_);
     put(folder_ / "tune.toml", R"(
 data = { train = ["tokens.bin"], order = "sequential" }
 train = { steps = 4, micro_batches = 2, micro_batch_size = 2, sequence_length = 12, dtype = "fp32", compute_threads = 1 }
