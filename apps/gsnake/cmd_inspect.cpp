@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/manifest.h"
 #include "commands.h"
 #include "core/bytes.h"
 #include "core/errors.h"
@@ -211,7 +212,7 @@ int inspect_base(const Arguments& arguments) {
 }
 
 int run(const Arguments& arguments) {
-  if (holds_base(arguments.directory)) return inspect_base(arguments);
+  if (base::is_base(arguments.directory)) return inspect_base(arguments);
   store::Place place = store::locate(arguments.directory, arguments.ssd_paths);
   try {
     const Json description = arguments.verify ? verify(std::move(place)) : describe(place);

@@ -80,11 +80,6 @@ Json describe_files(const std::string& folder) {
 
 }  // namespace
 
-bool holds_base(const std::string& folder) {
-  std::error_code ignored;
-  return fs::exists(fs::path(folder) / base::kManifestName, ignored);
-}
-
 Json describe_base(const std::string& folder, bool verify) {
   const base::Base base = base::Base::open(folder);
   const base::BaseManifest& manifest = base.manifest();

@@ -6,8 +6,6 @@
 
 namespace gsnake::command {
 
-// Whether gsnake quantize made the folder.
-bool holds_base(const std::string& folder);
 // With `verify`, after every byte was read and agrees with its hash. Throws as base::Base does.
 nlohmann::ordered_json describe_base(const std::string& folder, bool verify);
 // Of describe_base(), for people.

@@ -98,6 +98,11 @@ std::optional<std::string> flaw_of(const BaseKind& kind) {
 
 }  // namespace
 
+bool is_base(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  return std::filesystem::exists(folder / kManifestName, ignored);
+}
+
 void lay_out(BaseKind& kind) {
   std::uint64_t end = 0;
   for (BaseTensor& tensor : kind.tensors) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -51,6 +52,9 @@ struct BaseManifest {
     return kinds.at(static_cast<std::size_t>(units.at(static_cast<std::size_t>(unit))));
   }
 };
+
+// Whether the folder has a base's manifest, whatever that says.
+[[nodiscard]] bool is_base(const std::filesystem::path& folder);
 
 // Gives tensors whose bytes are known their offsets, one after another, and the kind its size.
 void lay_out(BaseKind& kind);

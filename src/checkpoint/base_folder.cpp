@@ -7,16 +7,8 @@
 #include "store/opening/locate.h"
 
 namespace gsnake::checkpoint {
-namespace {
 
 namespace fs = std::filesystem;
-
-bool is_base(const fs::path& folder) {
-  std::error_code ignored;
-  return fs::exists(folder / base::kManifestName, ignored);
-}
-
-}  // namespace
 
 BaseOfRun base_of_run(const std::string& id, const Config& config) {
   const fs::path folder = fs::absolute(config.adapter.base).lexically_normal();
@@ -42,13 +34,13 @@ void refuse_other_base(const nlohmann::json& training, const std::string& id, co
 
 std::string base_folder(const Config& config, const nlohmann::json& training) {
   const BaseOfRun base = base_from(training);
-  if (config.adapter.base.empty() || is_base(config.adapter.base) || base.relative.empty()) return config.adapter.base;
+  if (config.adapter.base.empty() || base::is_base(config.adapter.base) || base.relative.empty()) return config.adapter.base;
   const fs::path near = (fs::absolute(config.run.dir) / base.relative).lexically_normal();
-  return is_base(near) ? near.string() : config.adapter.base;
+  return base::is_base(near) ? near.string() : config.adapter.base;
 }
 
 std::string base_folder(const Config& config) {
-  if (config.adapter.base.empty() || is_base(config.adapter.base) || !store::holds_manifest(config.run.dir)) return config.adapter.base;
+  if (config.adapter.base.empty() || base::is_base(config.adapter.base) || !store::holds_manifest(config.run.dir)) return config.adapter.base;
   try {
     return base_folder(config, store::locate(config.run.dir, config.ssd.paths).manifest.training);
   } catch (const Error&) {  // what is wrong with the run is for whoever opens it to say
