@@ -43,11 +43,9 @@ void require_device(const std::string& name) {
 }
 
 std::uint64_t free_device_bytes(const std::string& name) {
+  const std::optional<int> ordinal = cuda_ordinal(name);
   const CudaProbe probe = probe_cuda(FreeMemory::measured);
-  for (std::size_t i = 0; i < probe.devices.size(); ++i) {
-    if (name == fmt::format("cuda:{}", i)) return probe.devices[i].free_bytes;
-  }
-  return 0;
+  return ordinal && static_cast<std::size_t>(*ordinal) < probe.devices.size() ? probe.devices[static_cast<std::size_t>(*ordinal)].free_bytes : 0;
 }
 
 }  // namespace gsnake::device
