@@ -57,7 +57,7 @@ torch::Tensor gains_of(HeadUnit& head, const torch::Tensor& hidden, const torch:
     if (labels.is_cpu() && !counted[row / 2].item<bool>()) continue;  // spares the work; asking a device would wait for it
     gains[row / 2][row % 2].copy_(log_probability(head, hidden[row], labels[row], pass) - reference_log_probability(head, hidden[rows + row], labels[row], pass));
   }
-  return gains;
+  return torch::where(counted.unsqueeze(1), gains, 0.0);
 }
 
 // A pair's loss is log(1 + e^x) with x = -beta (preferred gain - other gain). Returned is, by pair, its slope by the preferred answer's log
@@ -96,7 +96,7 @@ torch::Tensor judge_on_device(const torch::Tensor& gains, const torch::Tensor& c
 torch::Tensor judge(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const Preference& preference, torch::Tensor& results) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor counted = labels.ne(kIgnoredLabel).view({labels.size(0) / 2, -1}).any(1);
-  const torch::Tensor gains = torch::where(counted.unsqueeze(1), gains_of(head, hidden, labels, counted, preference.pass), 0.0);
+  const torch::Tensor gains = gains_of(head, hidden, labels, counted, preference.pass);
   return labels.is_cpu() ? judge_on_host(gains, counted, preference, results) : judge_on_device(gains, counted, preference, results);
 }
 

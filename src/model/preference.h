@@ -11,7 +11,8 @@ namespace gsnake::model {
 // Hidden states of so many rows as the labels have, and after them the reference's of the same rows: pairs, the preferred answer first. A row's log
 // probability p is that of its counted labels. A pair's loss is -log sigmoid(beta ((p - p') - (r - r'))) of model p and reference r; one without
 // any counted label counts nothing. `results`, four doubles, become: the losses' sum times pass.scale; the sums of the rewards, which are
-// beta (p - p'), of the preferred answers and of the others; how many pairs' preferred answer has the higher one. No call waits for a device.
+// beta (p - p'), of the preferred answers and of the others; how many pairs' preferred answer has the higher one. No call waits for a device,
+// so that there pairs without counted labels are computed as well: their gradients are multiplied by 0, and a value that is not finite shows.
 struct Preference {
   double beta = 0.1;
   HeadPass pass;

@@ -35,6 +35,23 @@ void require_whole_objects(const Problem& problem) {
   }
 }
 
+// By `from`, and then by `to`: counted, not compared, since there are some for every task.
+std::vector<Edge> in_order_and_once(const std::vector<Edge>& edges) {
+  TaskId last = -1;
+  for (const Edge& edge : edges) last = std::max(last, edge.from);
+  const auto tasks = static_cast<std::size_t>(last + 1);
+  std::vector<std::size_t> next(tasks + 1, 0);
+  for (const Edge& edge : edges) ++next[static_cast<std::size_t>(edge.from) + 1];
+  for (std::size_t i = 0; i < tasks; ++i) next[i + 1] += next[i];
+  std::vector<Edge> sorted(edges.size());
+  for (const Edge& edge : edges) sorted[next[static_cast<std::size_t>(edge.from)]++] = edge;
+  for (std::size_t task = 0, begin = 0; task < tasks; begin = next[task++]) {
+    std::sort(sorted.begin() + static_cast<std::ptrdiff_t>(begin), sorted.begin() + static_cast<std::ptrdiff_t>(next[task]), [](const Edge& a, const Edge& b) { return a.to < b.to; });
+  }
+  sorted.erase(std::unique(sorted.begin(), sorted.end(), [](const Edge& a, const Edge& b) { return a.from == b.from && a.to == b.to; }), sorted.end());
+  return sorted;
+}
+
 }  // namespace
 
 const Access* Graph::find(const Task& task, Role role, int use) const {
@@ -69,27 +86,6 @@ std::uint64_t Graph::lane_bytes(Lane lane, const Conditions& conditions) const {
 bool may_follow(Variant previous, Variant next, bool delayed) {
   return next != Variant::load && needs_pending(next) == leaves_pending(previous, delayed);
 }
-
-namespace {
-
-// By `from`, and then by `to`: counted, not compared, since there are some for every task.
-std::vector<Edge> in_order_and_once(const std::vector<Edge>& edges) {
-  TaskId last = -1;
-  for (const Edge& edge : edges) last = std::max(last, edge.from);
-  const auto tasks = static_cast<std::size_t>(last + 1);
-  std::vector<std::size_t> next(tasks + 1, 0);
-  for (const Edge& edge : edges) ++next[static_cast<std::size_t>(edge.from) + 1];
-  for (std::size_t i = 0; i < tasks; ++i) next[i + 1] += next[i];
-  std::vector<Edge> sorted(edges.size());
-  for (const Edge& edge : edges) sorted[next[static_cast<std::size_t>(edge.from)]++] = edge;
-  for (std::size_t task = 0, begin = 0; task < tasks; begin = next[task++]) {
-    std::sort(sorted.begin() + static_cast<std::ptrdiff_t>(begin), sorted.begin() + static_cast<std::ptrdiff_t>(next[task]), [](const Edge& a, const Edge& b) { return a.to < b.to; });
-  }
-  sorted.erase(std::unique(sorted.begin(), sorted.end(), [](const Edge& a, const Edge& b) { return a.from == b.from && a.to == b.to; }), sorted.end());
-  return sorted;
-}
-
-}  // namespace
 
 std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next) {
   std::vector<Edge> edges;
