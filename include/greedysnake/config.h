@@ -143,6 +143,15 @@ struct EmulateConfig {
   double collective = 0.0;
 };
 
+// Processes that run each step together. Which of them this is comes from whoever started them (ranks.h), not from the TOML.
+struct RanksConfig {
+  double timeout = 60.0;  // seconds without a sign of life from a rank, after which the others stop
+  int rank = 0;
+  int count = 1;
+  int local_rank = 0;     // among those of this machine,
+  int local_count = 1;    // which are so many
+};
+
 struct Config {
   ModelConfig model;
   DataConfig data;
@@ -153,6 +162,7 @@ struct Config {
   SsdConfig ssd;
   RunConfig run;
   AdapterConfig adapter;
+  RanksConfig ranks;
   EmulateConfig emulate;
 
   // The defaults with everything "auto" that is no part of the maths: placements, delay, budgets.

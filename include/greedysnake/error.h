@@ -15,6 +15,7 @@ enum class ErrorKind : int {
   input = 5,       // an input file is missing or malformed
   non_finite = 6,  // the loss or a gradient stopped being finite
   device = 7,      // a device failed: of CUDA, a call or a kernel
+  rank = 8,        // another rank failed, or gave no sign of life
 };
 
 // One line: what failed, on what (path, key, object), why (errno or rule), and what to do.

@@ -201,6 +201,12 @@ void adapter_keys(std::vector<Key>& keys) {
   adapter.path("from", &AdapterConfig::from, "", "text: a folder, or \"\" for none", true, "a PEFT folder whose adapter a new run goes on from; \"\": one that changes nothing yet");
 }
 
+void ranks_keys(std::vector<Key>& keys) {
+  SectionKeys ranks(
+      keys, "ranks.", [](auto& config) -> auto& { return config.ranks; });
+  ranks.duration("timeout", &RanksConfig::timeout, between(1, 86400), "without a sign of life from a rank: the others stop, with exit status 8");
+}
+
 void emulate_keys(std::vector<Key>& keys) {
   SectionKeys emulate(
       keys, "emulate.", [](auto& config) -> auto& { return config.emulate; });
@@ -227,6 +233,7 @@ std::vector<Key> build_keys() {
   ssd_keys(keys);
   run_keys(keys);
   adapter_keys(keys);
+  ranks_keys(keys);
   emulate_keys(keys);
   return keys;
 }

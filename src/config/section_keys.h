@@ -174,6 +174,13 @@ class SectionKeys {
         [](double value) { return std::isfinite(value) && value >= 0.0; });
   }
 
+  // In seconds.
+  template <typename Section>
+  void duration(const char* name, double Section::*field, Range range, const char* meaning) {
+    add(name, field, describe("a number", range) + " of seconds, or text with a unit such as \"60 s\" or \"2 min\"", meaning, seconds_of, to_json_as_is<double>,
+        [range](double value) { return range.contains(value); });
+  }
+
   // A list of exactly two numbers, kept in two fields.
   template <typename Section, typename Number>
   void pair(const char* name, Number Section::*first, Number Section::*second, Range range, bool ascending, const char* meaning) {

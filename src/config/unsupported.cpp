@@ -3,9 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <cstdlib>
 #include <string>
-#include <string_view>
 
 #include "config/keys.h"
 #include "greedysnake/error.h"
@@ -29,14 +27,6 @@ constexpr std::array kUnsupported{
                 "a snapshot is a copy of a commit, and run.durability = \"off\" makes none; set it to \"commit\""},
 };
 
-// Ranks come from torchrun's environment, not from the config; each would train the whole model by itself.
-void refuse_ranks() {
-  const char* world_size = std::getenv("WORLD_SIZE");
-  if (world_size != nullptr && std::string_view(world_size) != "1" && std::string_view(world_size) != "") {
-    throw Error(ErrorKind::usage, fmt::format("WORLD_SIZE = {}: this build trains on one rank only; start one process", world_size));
-  }
-}
-
 }  // namespace
 
 void refuse_unsupported(const Config& config) {
@@ -45,7 +35,6 @@ void refuse_unsupported(const Config& config) {
     throw Error(ErrorKind::usage,
                 fmt::format("{} = {}: {}", feature.key, to_text(find_key(feature.key)->read(config)), feature.why_and_remedy));
   }
-  refuse_ranks();
 }
 
 }  // namespace gsnake::config

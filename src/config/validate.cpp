@@ -183,6 +183,14 @@ void check_folders(const Config& config) {
           fmt::format("run.trace = \"{}\": is run.metrics as well; give each a file of its own", config.run.trace));
 }
 
+void check_ranks(const Config& config) {
+  const RanksConfig& ranks = config.ranks;
+  require(ranks.count >= 1 && ranks.rank >= 0 && ranks.rank < ranks.count && ranks.local_rank >= 0 && ranks.local_rank < ranks.local_count,
+          fmt::format("ranks: number {} of {} ({} of {} on its machine) is none of them", ranks.rank, ranks.count, ranks.local_rank, ranks.local_count));
+  require(config.train.micro_batches < 0 || config.train.micro_batches % ranks.count == 0,
+          fmt::format("train.micro_batches = {}: {} ranks take equal shares of a step's micro-batches; make it a multiple of {}", config.train.micro_batches, ranks.count, ranks.count));
+}
+
 void check_adapter(const Config& config) {
   const AdapterConfig& adapter = config.adapter;
   for (const auto& [key, value] : {std::pair("adapter.base", adapter.base), std::pair("adapter.from", adapter.from)}) {
@@ -229,6 +237,7 @@ void Config::validate() const {
   check_placement(placement);
   check_names(*this);
   check_folders(*this);
+  check_ranks(*this);
   config::refuse_unsupported(*this);
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "core/bytes.h"
+#include "core/durations.h"
 #include "core/rates.h"
 #include "greedysnake/error.h"
 
@@ -72,6 +73,12 @@ std::optional<double> byte_rate_of(const toml::node& node) {
   const auto text = text_of(node);
   if (!text) return std::nullopt;
   return text->empty() ? std::optional(0.0) : core::byte_rate_of(*text);
+}
+
+std::optional<double> seconds_of(const toml::node& node) {
+  if (const auto number = real_of(node)) return number;
+  const auto text = text_of(node);
+  return text ? core::seconds_of(*text) : std::nullopt;
 }
 
 std::optional<double> flop_rate_of(const toml::node& node) {

@@ -24,6 +24,7 @@ std::optional<std::pair<double, double>> integer_pair_of(const toml::node& node)
 std::optional<std::pair<double, double>> real_pair_of(const toml::node& node);
 std::optional<std::uint64_t> bytes_of(const toml::node& node);  // an integer, or "4 GiB"
 std::optional<double> byte_rate_of(const toml::node& node);     // a number, "" for 0, or "200 MB", "200 MB/s"
+std::optional<double> seconds_of(const toml::node& node);       // a number, or "60 s", "2 min"
 std::optional<double> flop_rate_of(const toml::node& node);     // a number, "" for 0, or "50 GFLOP/s", "50 G"
 
 // Paths, and tables of path, weight (above 0) and mask, of which only the path must be there; none of the texts is empty.

@@ -187,14 +187,18 @@ TEST(ConfigRefuses, WhatThisBuildCannotDo) {
   EXPECT_THAT(refusal(minimal("optimizer.name = \"adafactor\"")), HasSubstr("must be one of adamw"));
 }
 
-TEST(ConfigRefuses, TorchrunWithSeveralRanks) {
-  const char* before = std::getenv("WORLD_SIZE");
-  const std::string kept = before == nullptr ? "" : before;
-  ASSERT_EQ(::setenv("WORLD_SIZE", "4", 1), 0);
-  EXPECT_THAT(refusal(minimal()), StartsWith("WORLD_SIZE = 4: this build trains on one rank only"));
-  ASSERT_EQ(::setenv("WORLD_SIZE", "1", 1), 0);
-  EXPECT_NO_THROW(test::parsed(""));
-  ASSERT_EQ(before == nullptr ? ::unsetenv("WORLD_SIZE") : ::setenv("WORLD_SIZE", kept.c_str(), 1), 0);
+TEST(ConfigRefuses, MicroBatchesThatTheRanksDoNotDivide) {
+  Config config = test::parsed("train.micro_batches = 6");
+  config.ranks.count = 4;
+  try {
+    config.validate();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::usage);
+    EXPECT_THAT(error.what(), HasSubstr("train.micro_batches = 6: 4 ranks take equal shares of a step's micro-batches; make it a multiple of 4"));
+  }
+  config.ranks.count = 3;
+  EXPECT_NO_THROW(config.validate());
 }
 
 }  // namespace
