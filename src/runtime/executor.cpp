@@ -222,7 +222,9 @@ void Executor::fail(std::exception_ptr error) noexcept {
     poisoned_.store(true, std::memory_order_release);
     progress_.notify_all();
   }
-  if (options_.collective != nullptr) options_.collective->abort();  // the other ranks would wait for this one
+  // The other ranks would wait for this one.
+  if (options_.collective != nullptr) options_.collective->abort();
+  if (options_.agreement != nullptr) options_.agreement->abort();
 }
 
 void Executor::throw_if_poisoned() {
