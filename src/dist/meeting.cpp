@@ -1,0 +1,119 @@
+#include "dist/meeting.h"
+
+#include <c10/util/Exception.h>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <future>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "dist/beat.h"
+#include "dist/first_line.h"
+#include "dist/gloo.h"
+#include "greedysnake/error.h"
+
+namespace gsnake::dist {
+namespace {
+
+constexpr auto kBetweenLooks = std::chrono::milliseconds(20);
+constexpr auto kConnecting = std::chrono::seconds(5);  // at least, for ranks that have all come
+
+class Meeting {
+ public:
+  Meeting(MeetingPlace place, const RanksConfig& ranks, int groups)
+      : place_(std::move(place)), ranks_(ranks), groups_(groups), ends_(std::chrono::steady_clock::now() + std::chrono::duration_cast<Span>(std::chrono::duration<double>(ranks.timeout))) {}
+
+  Met meet() {
+    while (true) {
+      try {
+        return try_to_meet();
+      } catch (const c10::DistError& error) {
+        if (left() <= std::chrono::milliseconds::zero()) throw Error(ErrorKind::rank, fmt::format("cannot meet the other ranks at {}: {}", place_.name(), first_line(error.what())));
+      }
+      // Whoever kept the store was about to end: a store of the group before this one.
+      std::this_thread::sleep_for(kBetweenLooks);
+    }
+  }
+
+ private:
+  [[nodiscard]] bool keeps_store() const { return ranks_.rank == 0 && !place_.launchers; }
+  [[nodiscard]] std::chrono::milliseconds left() const { return std::chrono::duration_cast<std::chrono::milliseconds>(ends_ - std::chrono::steady_clock::now()); }
+
+  Met try_to_meet() {
+    Met met;
+    met.store = store();
+    met.store->set(key_of(ranks_.rank), written(Record{}));
+    wait_for_all(*met.store);
+    met.groups = groups(met.store);
+    return met;
+  }
+
+  [[nodiscard]] std::vector<c10::intrusive_ptr<c10d::Backend>> groups(const c10::intrusive_ptr<c10d::Store>& store) const {
+    try {
+      return make_gloo_groups(place_, store, ranks_.rank, ranks_.count, groups_, std::max<std::chrono::milliseconds>(left(), kConnecting));
+    } catch (const Error&) {
+      throw;
+    } catch (const c10::DistError&) {
+      throw;
+    } catch (const std::exception& error) {
+      throw Error(ErrorKind::rank, fmt::format("cannot connect to the other ranks: {}; see the network between the machines: GLOO_SOCKET_IFNAME names an interface to use", first_line(error.what())));
+    }
+  }
+
+  c10::intrusive_ptr<c10d::Store> store() {
+    try {
+      return open_store(place_, keeps_store(), std::max(left(), std::chrono::milliseconds(1)));
+    } catch (const c10::DistError& error) {
+      if (keeps_store()) throw Error(ErrorKind::usage, fmt::format("MASTER_PORT = {}: rank 0 cannot listen there: {}; choose a free port", place_.port, first_line(error.what())));
+      if (left() > kBetweenLooks) throw;
+      throw Error(ErrorKind::rank, fmt::format("{} has not come: nobody listens at {} after {:g} s (ranks.timeout); see whether it runs, and whether MASTER_ADDR and MASTER_PORT are the same everywhere",
+                                               place_.launchers ? "the launcher's store" : "rank 0", place_.name(), ranks_.timeout));
+    }
+  }
+
+  void wait_for_all(c10d::Store& store) const {
+    int next = 0;
+    while (next < ranks_.count) {
+      if (store.check({key_of(next)})) {
+        ++next;
+      } else if (left() > std::chrono::milliseconds::zero()) {
+        std::this_thread::sleep_for(kBetweenLooks);
+      } else {
+        throw_missing(store);
+      }
+    }
+  }
+
+  [[noreturn]] void throw_missing(c10d::Store& store) const {
+    std::string missing;
+    int count = 0;
+    for (int rank = 0; rank < ranks_.count; ++rank) {
+      if (store.check({key_of(rank)})) continue;
+      missing += fmt::format("{}{}", count == 0 ? "" : ", ", rank);
+      ++count;
+    }
+    throw Error(ErrorKind::rank, fmt::format("{} {} of {} {} not come to {} after {:g} s (ranks.timeout); see whether all were started, with the same MASTER_ADDR and MASTER_PORT",
+                                             count == 1 ? "rank" : "ranks", missing, ranks_.count, count == 1 ? "has" : "have", place_.name(), ranks_.timeout));
+  }
+
+  const MeetingPlace place_;
+  const RanksConfig ranks_;
+  const int groups_;
+  const Time ends_;
+};
+
+}  // namespace
+
+// On a thread that is left to itself when it hangs: whoever keeps the store may be stopped.
+Met meet(const MeetingPlace& place, const RanksConfig& ranks, int groups) {
+  std::packaged_task<Met()> task([meeting = std::make_shared<Meeting>(place, ranks, groups)] { return meeting->meet(); });
+  std::future<Met> met = task.get_future();
+  std::thread(std::move(task)).detach();
+  const auto patience = std::chrono::duration<double>(ranks.timeout) + 2 * kConnecting;
+  if (met.wait_for(patience) == std::future_status::ready) return met.get();
+  throw Error(ErrorKind::rank, fmt::format("{}, which keeps the ranks' store at {}, does not answer; see whether its process or its machine hangs", place.launchers ? "the launcher" : "rank 0", place.name()));
+}
+
+}  // namespace gsnake::dist

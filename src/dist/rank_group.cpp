@@ -1,0 +1,96 @@
+#include "dist/rank_group.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <utility>
+#include <vector>
+
+#include "dist/calls.h"
+#include "dist/meeting.h"
+
+namespace gsnake::dist {
+namespace {
+
+std::atomic<int> groups_joined{0};  // by this process: every rank's joins as often
+
+std::vector<std::unique_ptr<Link>> make_links(std::vector<c10::intrusive_ptr<c10d::Backend>> groups) {
+  groups.resize(kLinks + 1);
+  std::vector<std::unique_ptr<Link>> links;
+  for (auto& group : groups) links.push_back(std::make_unique<Link>(std::move(group)));
+  return links;
+}
+
+Span span_of(double seconds) { return std::chrono::duration_cast<Span>(std::chrono::duration<double>(seconds)); }
+
+HealthOptions health_options(const MeetingPlace& place, const RanksConfig& ranks) {
+  HealthOptions options;
+  options.rank = ranks.rank;
+  options.count = ranks.count;
+  options.timeout = span_of(ranks.timeout);
+  options.launchers_store = place.launchers;
+  options.place = place.name();
+  options.quiet = std::min(options.quiet, options.timeout / 2);
+  return options;
+}
+
+}  // namespace
+
+// Links go after whoever uses them, and the store, which the watch keeps, after the watch.
+class RankGroup::Members {
+ public:
+  Members(const MeetingPlace& place, const RanksConfig& ranks, const RankGroupOptions& options, Met met)
+      : rank_(ranks.rank), count_(ranks.count), links_(make_links(std::move(met.groups))), watch_(parts(place, std::move(met.store)), health_options(place, ranks), options), collective_(side(kChannels)) {
+    for (int channel = 0; channel < kChannels; ++channel) agreements_.push_back(std::make_unique<LinkAgreement>(side(channel)));
+  }
+
+  [[nodiscard]] int rank() const { return rank_; }
+  [[nodiscard]] int count() const { return count_; }
+  Watch& watch() { return watch_; }
+  LinkCollective& collective() { return collective_; }
+  LinkAgreement& agreement(Channel channel) { return *agreements_[static_cast<std::size_t>(channel)]; }
+
+ private:
+  [[nodiscard]] Watch::Parts parts(const MeetingPlace& place, c10::intrusive_ptr<c10d::Store> store) const {
+    Watch::Parts parts;
+    parts.store = std::move(store);
+    parts.keeps_store = rank_ == 0 && !place.launchers;
+    for (int i = 0; i < kLinks; ++i) parts.links.push_back(links_[static_cast<std::size_t>(i)].get());
+    parts.probe = links_.back().get();
+    return parts;
+  }
+  Side side(int link) { return {*links_[static_cast<std::size_t>(link)], watch_, rank_, count_}; }
+
+  const int rank_;
+  const int count_;
+  const std::vector<std::unique_ptr<Link>> links_;
+  Watch watch_;
+  LinkCollective collective_;
+  std::vector<std::unique_ptr<LinkAgreement>> agreements_;
+};
+
+std::shared_ptr<RankGroup> RankGroup::join(const RanksConfig& ranks, const RankGroupOptions& options) {
+  MeetingPlace place;
+  Met met;
+  if (ranks.count > 1) {
+    place = meeting_place();
+    place.prefix += fmt::format("/{}", groups_joined++);
+    met = meet(place, ranks, kLinks + 1);
+  }
+  return std::shared_ptr<RankGroup>(new RankGroup(std::make_unique<Members>(place, ranks, options, std::move(met))));
+}
+
+RankGroup::RankGroup(std::unique_ptr<Members> members) : members_(std::move(members)) {}
+RankGroup::~RankGroup() { leave(); }
+
+int RankGroup::rank() const { return members_->rank(); }
+int RankGroup::count() const { return members_->count(); }
+runtime::Collective& RankGroup::collective() { return members_->collective(); }
+runtime::Agreement& RankGroup::agreement(Channel channel) { return members_->agreement(channel); }
+std::uint64_t RankGroup::scratch_bytes(int ranks, std::uint64_t largest_part) { return LinkCollective::scratch_bytes(ranks, largest_part); }
+void RankGroup::reserve(std::uint64_t largest_part) { members_->collective().reserve(largest_part); }
+void RankGroup::on_failure(std::function<void(std::exception_ptr)> told) { members_->watch().on_failure(std::move(told)); }
+void RankGroup::fail(const std::string& reason) noexcept { members_->watch().fail(reason); }
+void RankGroup::leave() noexcept { members_->watch().leave(); }
+
+}  // namespace gsnake::dist

@@ -1,0 +1,71 @@
+// A process among the ranks that run each step together, on c10d's engines. What a rank that fails does to the others: docs/ranks.md.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "greedysnake/config.h"
+#include "runtime/agreement.h"
+#include "runtime/collective.h"
+
+namespace gsnake::dist {
+
+// Agreements that run beside one another, each on a thread of its own.
+enum class Channel : std::uint8_t { outcomes, commits, control };
+inline constexpr int kChannels = 3;
+
+struct RankGroupOptions {
+  // Called on the group's own thread with what went wrong, once, when another rank has failed and this one is still in the group `patience` later:
+  // it hangs somewhere that no abort reaches. Expected to end the process.
+  std::function<void(const std::string& message)> last_resort;
+  std::chrono::milliseconds patience{10'000};
+};
+
+// Thread-safe, but for what Collective and Agreement say of themselves. Outlived by nobody who uses its collective or agreements.
+//
+// A wait for other ranks has no deadline: computing one's share may take minutes. It ends when a rank has failed, is gone, or gave no sign of life for
+// `ranks.timeout` seconds; then everything here that waits throws one and the same Error(rank), which names that rank and why, and so does
+// every later call. All ranks name the same one.
+class RankGroup {
+ public:
+  // Meets the others at MASTER_ADDR and MASTER_PORT. Throws Error(usage) where these are not set, and Error(rank), which says who has not come, when not
+  // all are there after `ranks.timeout` seconds. A group of one rank needs no environment and nobody else.
+  static std::shared_ptr<RankGroup> join(const RanksConfig& ranks, const RankGroupOptions& options = {});
+  // leave(), where nothing failed. Waits for nobody who could hang.
+  ~RankGroup();
+  RankGroup(const RankGroup&) = delete;
+  RankGroup& operator=(const RankGroup&) = delete;
+
+  [[nodiscard]] int rank() const;
+  [[nodiscard]] int count() const;
+
+  // For memory that the CPU addresses. Needs reserve() before its first reduce_scatter.
+  runtime::Collective& collective();
+  runtime::Agreement& agreement(Channel channel);
+
+  // What reduce_scatter keeps beside its slots, for parts of up to `largest_part` bytes, however large those are: a few MiB a rank.
+  [[nodiscard]] static std::uint64_t scratch_bytes(int ranks, std::uint64_t largest_part);
+  void reserve(std::uint64_t largest_part);
+
+  // `told` is called once, on the group's own thread, with what all waits throw, as soon as another rank's failure is known: at once where it is known
+  // already. It only wakes somebody, and never calls back into the group. One at a time; an empty one: nobody, from when this returns.
+  void on_failure(std::function<void(std::exception_ptr)> told);
+
+  // This rank ends in failure: everything here that waits ends, and the others stop with "rank N failed: REASON". Takes up to 3 s, in which they learn of it.
+  // Nothing where another rank has failed already: they know.
+  void fail(const std::string& reason) noexcept;
+  // This rank ends as it should: the others go on without it for as long as they do not wait for it. Whoever keeps the ranks' store (rank 0, unless a launcher
+  // does) waits for the others, at most `ranks.timeout` seconds.
+  void leave() noexcept;
+
+ private:
+  class Members;
+  explicit RankGroup(std::unique_ptr<Members> members);
+  const std::unique_ptr<Members> members_;
+};
+
+}  // namespace gsnake::dist

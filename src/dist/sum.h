@@ -1,0 +1,12 @@
+// The sum that a reduce_scatter makes, the same bits whoever makes it.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+namespace gsnake::dist {
+
+// sum[i] = ((0 + parts[0][i]) + parts[1][i]) + ... in fp32. `sum` overlaps no part.
+void add_in_order(std::span<const float* const> parts, float* sum, std::size_t count);
+
+}  // namespace gsnake::dist

@@ -1,0 +1,75 @@
+// How a group of ranks ends: by this rank, or by another's failure, which it notices.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "dist/beat.h"
+#include "dist/health.h"
+#include "dist/link.h"
+#include "dist/rank_group.h"
+
+namespace gsnake::dist {
+
+class Watch {
+ public:
+  struct Parts {
+    c10::intrusive_ptr<c10d::Store> store;  // null: there is nobody else
+    bool keeps_store = false;
+    std::vector<Link*> links;               // by what records count; outlive this
+    Link* probe = nullptr;                  // one beside those
+  };
+  Watch(Parts parts, const HealthOptions& health, const RankGroupOptions& options);
+  ~Watch();
+  Watch(const Watch&) = delete;
+  Watch& operator=(const Watch&) = delete;
+
+  // A call of that link ended early, as the connection to that rank broke.
+  void suspect(int rank, const std::string& why, const Link& link);
+  // Waits until it is known why a call of that link ended early, and throws that.
+  [[noreturn]] void explain(const Link& link);
+
+  void on_failure(std::function<void(std::exception_ptr)> told);
+  void fail(const std::string& reason) noexcept;
+  void leave() noexcept;
+
+ private:
+  void run();
+  void look(Time time);
+  void probe(Time time);
+  void convict(std::unique_lock<std::mutex>& lock, const Verdict& verdict);
+  void call_last_resort(std::unique_lock<std::mutex>& lock, Time time);
+  void publish();
+  void abort_links() noexcept;
+  // False where that was over before.
+  bool end(std::unique_lock<std::mutex>& lock, State state, const std::string& message);
+  [[nodiscard]] std::vector<Waiting> waiting() const;
+  [[nodiscard]] std::exception_ptr failure() const;
+
+  const Parts parts_;
+  const HealthOptions options_;
+  const RankGroupOptions group_options_;
+  std::mutex telling_;  // while `told_` is called
+  std::function<void(std::exception_ptr)> told_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  Health health_;
+  Record own_;                      // but for its links
+  std::vector<Waiting> broken_;     // calls that ended early
+  std::uint64_t said_ = 0;
+  Time looked_;
+  Time probed_;
+  std::optional<Verdict> verdict_;
+  std::optional<Time> patience_ends_;
+  bool stopping_ = false;
+  std::optional<Beat> beat_;
+  std::thread thread_;
+};
+
+}  // namespace gsnake::dist
