@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "choice_option.h"
 #include "commands.h"
 #include "config/load.h"
+#include "core/log.h"
 #include "greedysnake/config.h"
 #include "greedysnake/error.h"
 #include "greedysnake/hugging_face.h"
@@ -60,7 +62,12 @@ int run(const Arguments& arguments) {
   config::ModelOfRun of_run;
   if (resume != Resume::never) of_run = [resume](const Config& config) { return model_of_run(config, resume); };
   const Config config = config::load(arguments.config, arguments.overrides, of_run, arguments.automatic ? Config::automatic() : Config());
-  const RunOutcome outcome = run_training(config, arguments.request);
+  RunRequest request = arguments.request;
+  request.last_resort = [](const std::string& message) {
+    spdlog::critical("{}", message);
+    std::_Exit(static_cast<int>(ErrorKind::rank));
+  };
+  const RunOutcome outcome = run_training(config, request);
   try {
     print((arguments.json ? outcome.end_line : describe(outcome, config)) + "\n");
   } catch (const ReaderGone&) {  // Ctrl-C has ended the `tee` behind it: what counts is committed

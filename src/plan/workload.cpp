@@ -26,7 +26,7 @@ const char* role_of(const ModelLayout& layout, std::size_t unit) {
 
 int compute_threads(const Config& config) {
   if (config.train.compute_threads > 0) return static_cast<int>(config.train.compute_threads);
-  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / config.ranks.local_count);
 }
 
 std::string unit_key(const Config& config, const ModelLayout& layout, std::size_t unit, NativeDtypes native) {
