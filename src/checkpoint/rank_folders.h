@@ -41,6 +41,10 @@ const RunFound* choose_run(const std::vector<RunFound>& found, int preferred);
 // Whether there is a commit, whole or not, of any number of ranks: in the folders under run.dir or, if asked, in those under ssd.paths.
 [[nodiscard]] bool holds_run(const std::string& run_dir, const std::vector<std::string>& ssd_paths, bool looks_at_ssd_paths);
 
+// What the newest commit says that any rank tells of, be it whole or not: the model, and the config but for places, are every rank's. Nothing where
+// there is none; throws Error(storage) where none can be read.
+std::optional<nlohmann::json> any_training(const std::string& run_dir, const std::vector<std::string>& ssd_paths);
+
 // A run that is named by a folder: its run.dir, one of its SSD paths, or a folder of one of its ranks.
 struct RunPlace {
   std::string run_dir;
