@@ -9,7 +9,7 @@
 #include "core/log.h"
 #include "device/named_device.h"
 #include "greedysnake/error.h"
-#include "train/open_run.h"
+#include "train/find_run.h"
 #include "train/planning.h"
 
 namespace gsnake::train {
