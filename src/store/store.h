@@ -210,7 +210,8 @@ class Store {
   // Verifies what open() has chosen, where it must, and makes all copies agree on it.
   void settle(const Choice& choice, const std::vector<Copy>& copies, bool layout_changed);
   // Everything of a commit but what makes it count; from a failure on, nothing more is committed.
-  [[nodiscard]] std::shared_ptr<const Committed> stage(const Commit& commit);
+  enum class Staged : std::uint8_t { counts, waits };  // whether somebody may open what is staged, before it is published
+  [[nodiscard]] std::shared_ptr<const Committed> stage(const Commit& commit, Staged staged);
   // Makes the state of `step` the last commit.
   void go_back(std::int64_t step);
   std::unique_ptr<Impl> impl_;
