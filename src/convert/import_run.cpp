@@ -1,5 +1,6 @@
 #include <chrono>
 
+#include "checkpoint/rank_folders.h"
 #include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
 #include "convert/carried_files.h"
@@ -12,7 +13,6 @@
 #include "plan/problem.h"
 #include "plan/store_layout.h"
 #include "runtime/slot_table.h"
-#include "store/opening/locate.h"
 
 namespace gsnake {
 namespace {
@@ -73,11 +73,12 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
 }
 
 Config run_config(const std::string& run_dir, const std::vector<std::string>& ssd_paths) {
-  const store::Place place = store::locate(run_dir, ssd_paths);
-  Config config = checkpoint::parse_config(checkpoint::config_from(place.manifest.training));
+  const checkpoint::RunPlace place = checkpoint::locate_run(run_dir, ssd_paths);
+  Config config = checkpoint::parse_config(checkpoint::config_from(place.training()));
   config.run.dir = place.run_dir;
   config.ssd.paths = place.ssd_paths;
-  config.adapter.base = checkpoint::base_folder(config, place.manifest.training);
+  if (config.ssd.weights.size() != config.ssd.paths.size()) config.ssd.weights.clear();  // ranks had them elsewhere each
+  config.adapter.base = checkpoint::base_folder(config, place.training());
   return config;
 }
 

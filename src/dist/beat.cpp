@@ -34,7 +34,7 @@ std::vector<std::string> keys_of_all(int count) {
 std::string key_of(int rank) { return fmt::format("rank-{}", rank); }
 
 struct Beat::Shared {
-  Shared(c10::intrusive_ptr<c10d::Store> of, int own, int count, Span between) : store(std::move(of)), rank(own), keys(keys_of_all(count)), interval(between) {}
+  Shared(c10::intrusive_ptr<c10d::Store> of, int of_rank, int count, Span between) : store(std::move(of)), rank(of_rank), keys(keys_of_all(count)), interval(between) {}
 
   // Throws c10d's exceptions.
   [[nodiscard]] std::vector<Record> exchange(const Record& record) const {
@@ -63,9 +63,8 @@ Beat::Beat(c10::intrusive_ptr<c10d::Store> store, int rank, int count, Span inte
 }
 
 Beat::~Beat() {
+  stop();
   std::unique_lock lock(shared_->mutex);
-  shared_->stopping = true;
-  shared_->changed.notify_all();
   shared_->changed.wait_for(lock, kPatience, [&] { return shared_->ended; });
 }
 
@@ -79,6 +78,12 @@ std::uint64_t Beat::say(const Record& record) {
   shared_->own = record;
   shared_->own.beat = beat;
   return shared_->said;
+}
+
+void Beat::stop() {
+  const std::lock_guard lock(shared_->mutex);
+  shared_->stopping = true;
+  shared_->changed.notify_all();
 }
 
 Beat::News Beat::news() const {

@@ -35,6 +35,8 @@ class Beat {
   // From the next beat on; that is now where it ends something. News::told reaches what this returns when the store has it.
   std::uint64_t say(const Record& record);
   [[nodiscard]] News news() const;
+  // No more beats: there is nothing to say, and nothing to hear.
+  void stop();
 
  private:
   struct Shared;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <netdb.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -37,13 +38,29 @@ std::uint16_t port_of(std::string_view text) {
 
 using Addresses = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
 
-Addresses look_up(const MeetingPlace& place) {
+// Null, and why, where the name is unknown.
+Addresses look_up(const MeetingPlace& place, int type, std::string& why) {
   addrinfo hints{};
-  hints.ai_socktype = SOCK_DGRAM;
+  hints.ai_socktype = type;
   addrinfo* found = nullptr;
   const int error = ::getaddrinfo(place.host.c_str(), std::to_string(place.port).c_str(), &hints, &found);
-  if (error != 0) throw Error(ErrorKind::usage, fmt::format("MASTER_ADDR = {}: cannot be looked up: {}", place.host, ::gai_strerror(error)));
-  return {found, &::freeaddrinfo};
+  if (error != 0) why = fmt::format("its name cannot be looked up: {}", ::gai_strerror(error));
+  return {error == 0 ? found : nullptr, &::freeaddrinfo};
+}
+
+// An errno; 0: it is there.
+int try_to_connect(const addrinfo& to) {
+  constexpr int kLongestMs = 1000;
+  const core::UniqueFd socket(::socket(to.ai_family, to.ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, to.ai_protocol));
+  if (!socket) return errno;
+  if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  pollfd connected{socket.get(), POLLOUT, 0};
+  const int ready = ::poll(&connected, 1, kLongestMs);
+  if (ready <= 0) return ready == 0 ? ETIMEDOUT : errno;
+  int error = 0;
+  socklen_t length = sizeof error;
+  return ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
 }
 
 // The kernel chooses a route, and with it the own address, when a datagram's socket is connected. Empty, and errno, where there is none.
@@ -69,14 +86,25 @@ MeetingPlace meeting_place() {
   return place;
 }
 
+std::optional<std::string> unreachable(const MeetingPlace& place) {
+  std::string why;
+  const Addresses addresses = look_up(place, SOCK_STREAM, why);
+  for (const addrinfo* one = addresses.get(); one != nullptr; one = one->ai_next) {
+    const int error = try_to_connect(*one);
+    if (error == 0) return std::nullopt;
+    why = core::errno_code(error).message();
+  }
+  return why;
+}
+
 std::string address_towards(const MeetingPlace& place) {
-  const Addresses addresses = look_up(place);
-  int error = 0;
+  std::string why;
+  const Addresses addresses = look_up(place, SOCK_DGRAM, why);
   for (const addrinfo* one = addresses.get(); one != nullptr; one = one->ai_next) {
     if (const std::string own = own_address(*one); !own.empty()) return own;
-    error = errno;
+    why = core::errno_code().message();
   }
-  throw Error(ErrorKind::usage, fmt::format("MASTER_ADDR = {}: no network of this machine reaches it: {}", place.host, core::errno_code(error).message()), core::errno_code(error));
+  throw Error(ErrorKind::usage, fmt::format("MASTER_ADDR = {}: no network of this machine reaches it: {}", place.host, why));
 }
 
 std::vector<std::string> chosen_interfaces() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct MeetingPlace {
 
 // MASTER_ADDR, MASTER_PORT, TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT. Throws Error(usage), which names the variable.
 MeetingPlace meeting_place();
+
+// Whether somebody listens there; if not, why: one attempt, which takes a second at most.
+std::optional<std::string> unreachable(const MeetingPlace& place);
 
 // Of this machine, on the network that reaches that place: nothing is sent. Throws Error(usage) where no network does.
 std::string address_towards(const MeetingPlace& place);

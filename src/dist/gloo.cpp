@@ -2,8 +2,10 @@
 
 #define USE_C10D_GLOO 1  // LibTorch has it; its header asks
 
+#include <c10/util/Logging.h>
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -20,9 +22,15 @@ Devices make_devices(const MeetingPlace& place) {
   return devices;
 }
 
+// c10d logs a backtrace for each connection that closes; what that means is said elsewhere. Warnings are kept where somebody asks for them.
+void quieten_c10d() {
+  if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, static_cast<int>(c10::GLOG_ERROR));
+}
+
 }  // namespace
 
 c10::intrusive_ptr<c10d::Store> open_store(const MeetingPlace& place, bool keeps_it, std::chrono::milliseconds timeout) {
+  quieten_c10d();
   c10d::TCPStoreOptions options;
   options.port = place.port;
   options.isServer = keeps_it;

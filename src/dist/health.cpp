@@ -10,6 +10,12 @@ namespace {
 
 constexpr const char* kRemedy = "start all ranks again, and they go on from the last commit";
 
+std::string seconds(Span span) { return fmt::format("{:.3g} s", std::chrono::duration<double>(span).count()); }
+
+std::string silent(int rank, Span timeout) {
+  return fmt::format("rank {} gave no sign of life for {} (ranks.timeout); see whether its process or its machine hangs, then {}", rank, seconds(timeout), kRemedy);
+}
+
 // It takes part in no call after those that it has done.
 bool misses(const Record& record, const Waiting& waiting) {
   const LinkState& link = record.links[static_cast<std::size_t>(waiting.link)];
@@ -25,6 +31,7 @@ Health::Health(HealthOptions options, Time now) : options_(std::move(options)), 
 }
 
 void Health::saw(const std::vector<Record>& records, Time now) {
+  if (now <= seen_) return;
   seen_ = now;
   for (std::size_t i = 0; i < others_.size(); ++i) {
     if (records[i].beat != others_[i].record.beat) others_[i].changed = now;
@@ -43,7 +50,9 @@ void Health::suspect(int rank, const std::string& why, Time now) {
 
 void Health::gone(int rank) { others_[static_cast<std::size_t>(rank)].gone = true; }
 
-void Health::was_away(Time now) {
+void Health::was_away(Span length, Time now) {
+  away_ = length;
+  back_ = now;
   seen_ = now;
   for (Other& other : others_) other.changed = now;
 }
@@ -84,20 +93,23 @@ std::optional<Verdict> Health::of_store(Time now) const {
   const bool own = !options_.launchers_store && options_.rank == 0;
   if (!store_lost_ && (own || now - seen_ < options_.timeout)) return std::nullopt;
   if (!options_.launchers_store && others_[0].record.state == State::left) return std::nullopt;  // it waited for the others as long as it could
-  const std::string what = store_lost_ ? "is gone: its connection closed without a word" : fmt::format("gave no sign of life for {}", seconds());
-  if (options_.launchers_store) return Verdict{-1, fmt::format("the launcher, which keeps the ranks' store at {}, {}; see its output, then {}", options_.place, what, kRemedy)};
-  return Verdict{0, fmt::format("rank 0 {}; see its output and its machine's log, then {}", what, kRemedy)};
+  if (!options_.launchers_store) return store_lost_ ? of_gone(0, now) : Verdict{0, silent(0, options_.timeout)};
+  return Verdict{-1, fmt::format("the launcher, which keeps the ranks' store at {}, {}; see its output, then {}", options_.place,
+                                 store_lost_ ? "is gone" : "does not answer for " + seconds(options_.timeout), kRemedy)};
+}
+
+Verdict Health::of_gone(int rank, Time now) const {
+  if (back_ && now - *back_ < options_.timeout) {
+    return {options_.rank, fmt::format("rank {}, this one, stood still for {} (was it stopped, or its machine?), and the others have gone on without it; {}", options_.rank, seconds(away_), kRemedy)};
+  }
+  return {rank, fmt::format("rank {} is gone: its connection closed without a word; it was killed or crashed: see its output and its machine's log, then {}", rank, kRemedy)};
 }
 
 std::optional<Verdict> Health::of(int rank, const std::vector<Waiting>& waiting, Time now) {
   Other& other = others_[static_cast<std::size_t>(rank)];
   const bool running = other.record.state == State::running;
-  if (running && other.gone && quiet_for(other) >= options_.quiet) {
-    return Verdict{rank, fmt::format("rank {} is gone: its connection closed without a word; it was killed or crashed: see its output and its machine's log, then {}", rank, kRemedy)};
-  }
-  if (running && quiet_for(other) >= options_.timeout) {
-    return Verdict{rank, fmt::format("rank {} gave no sign of life for {}; see whether its process or its machine hangs, then {}", rank, seconds(), kRemedy)};
-  }
+  if (running && other.gone && quiet_for(other) >= options_.quiet) return of_gone(rank, now);
+  if (running && quiet_for(other) >= options_.timeout) return Verdict{rank, silent(rank, options_.timeout)};
   if (std::none_of(waiting.begin(), waiting.end(), [&](const Waiting& one) { return misses(other.record, one); })) {
     other.missed.reset();
   } else if (!other.missed) {
@@ -121,7 +133,5 @@ std::optional<Verdict> Health::verdict(const std::vector<Waiting>& waiting, Time
   }
   return std::nullopt;
 }
-
-std::string Health::seconds() const { return fmt::format("{:g} s", std::chrono::duration<double>(options_.timeout).count()); }
 
 }  // namespace gsnake::dist

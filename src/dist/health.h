@@ -39,7 +39,7 @@ class Health {
  public:
   Health(HealthOptions options, Time now);
 
-  // What the store holds, by rank. In the order of time.
+  // What the store held then, by rank. Nothing where that is no news.
   void saw(const std::vector<Record>& records, Time now);
   // The store answers no more: its keeper is gone.
   void lost_store();
@@ -47,8 +47,8 @@ class Health {
   void suspect(int rank, const std::string& why, Time now);
   // Its connections are closed.
   void gone(int rank);
-  // This process itself stood still (it was stopped, or its machine was): what it did not see meanwhile says nothing of the others.
-  void was_away(Time now);
+  // This process itself stood still for so long (it was stopped, or its machine was): what it did not see meanwhile says nothing of the others.
+  void was_away(Span length, Time now);
 
   // Ranks that gave no beat for a while: is their connection still there?
   [[nodiscard]] std::vector<int> quiet() const;
@@ -70,14 +70,16 @@ class Health {
 
   [[nodiscard]] std::optional<Verdict> told() const;
   [[nodiscard]] std::optional<Verdict> of_store(Time now) const;
+  [[nodiscard]] Verdict of_gone(int rank, Time now) const;
   [[nodiscard]] std::optional<Verdict> of(int rank, const std::vector<Waiting>& waiting, Time now);
   [[nodiscard]] Span quiet_for(const Other& other) const { return seen_ - other.changed; }
-  [[nodiscard]] std::string seconds() const;
 
   const HealthOptions options_;
   std::vector<Other> others_;  // by rank; its own is not looked at
   Time seen_;                  // the store, last
   bool store_lost_ = false;
+  Span away_{};                // the last time that this process stood still
+  std::optional<Time> back_;   // since when it does not any more
 };
 
 // A failed rank's own words as the others have them.

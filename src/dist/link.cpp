@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "dist/first_line.h"
+#include "dist/pipe_signal.h"
 
 namespace gsnake::dist {
 namespace {
@@ -15,6 +16,7 @@ constexpr std::chrono::milliseconds kForever = std::chrono::hours(24 * 365);  //
 }  // namespace
 
 void Link::exchange(std::span<const Transfer> incoming, std::span<const Transfer> outgoing) {
+  const NoPipeSignal no_signal;
   try {
     // What comes first: what is sent to a peer that has asked for it goes out at once.
     for (const Transfer& transfer : incoming) post(transfer, true);

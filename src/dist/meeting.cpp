@@ -5,10 +5,12 @@
 
 #include <chrono>
 #include <future>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "core/threads.h"
 #include "dist/beat.h"
 #include "dist/first_line.h"
 #include "dist/gloo.h"
@@ -18,6 +20,7 @@ namespace gsnake::dist {
 namespace {
 
 constexpr auto kBetweenLooks = std::chrono::milliseconds(20);
+constexpr auto kLongCall = std::chrono::hours(24);     // as poll() takes it: whether the store answers is watched
 constexpr auto kConnecting = std::chrono::seconds(5);  // at least, for ranks that have all come
 
 class Meeting {
@@ -30,15 +33,16 @@ class Meeting {
       try {
         return try_to_meet();
       } catch (const c10::DistError& error) {
-        if (left() <= std::chrono::milliseconds::zero()) throw Error(ErrorKind::rank, fmt::format("cannot meet the other ranks at {}: {}", place_.name(), first_line(error.what())));
+        if (left() <= std::chrono::milliseconds::zero()) throw Error(ErrorKind::rank, fmt::format("{} was gone before all ranks had come: {}; see its output", keeper(), first_line(error.what())));
       }
-      // Whoever kept the store was about to end: a store of the group before this one.
+      // It may have been the store of the group before this one.
       std::this_thread::sleep_for(kBetweenLooks);
     }
   }
 
  private:
   [[nodiscard]] bool keeps_store() const { return ranks_.rank == 0 && !place_.launchers; }
+  [[nodiscard]] std::string keeper() const { return fmt::format("{}, which keeps the ranks' store at {},", place_.launchers ? "the launcher" : "rank 0", place_.name()); }
   [[nodiscard]] std::chrono::milliseconds left() const { return std::chrono::duration_cast<std::chrono::milliseconds>(ends_ - std::chrono::steady_clock::now()); }
 
   Met try_to_meet() {
@@ -47,6 +51,7 @@ class Meeting {
     met.store->set(key_of(ranks_.rank), written(Record{}));
     wait_for_all(*met.store);
     met.groups = groups(met.store);
+    met.store->setTimeout(kLongCall);
     return met;
   }
 
@@ -62,14 +67,23 @@ class Meeting {
     }
   }
 
-  c10::intrusive_ptr<c10d::Store> store() {
+  [[nodiscard]] c10::intrusive_ptr<c10d::Store> store() const {
+    if (!keeps_store()) wait_for_keeper();
     try {
-      return open_store(place_, keeps_store(), std::max(left(), std::chrono::milliseconds(1)));
+      return open_store(place_, keeps_store(), std::max<std::chrono::milliseconds>(left(), kConnecting));
     } catch (const c10::DistError& error) {
-      if (keeps_store()) throw Error(ErrorKind::usage, fmt::format("MASTER_PORT = {}: rank 0 cannot listen there: {}; choose a free port", place_.port, first_line(error.what())));
-      if (left() > kBetweenLooks) throw;
-      throw Error(ErrorKind::rank, fmt::format("{} has not come: nobody listens at {} after {:g} s (ranks.timeout); see whether it runs, and whether MASTER_ADDR and MASTER_PORT are the same everywhere",
-                                               place_.launchers ? "the launcher's store" : "rank 0", place_.name(), ranks_.timeout));
+      if (!keeps_store()) throw;
+      throw Error(ErrorKind::usage, fmt::format("MASTER_PORT = {}: rank 0 cannot listen there: {}; choose a free port", place_.port, first_line(error.what())));
+    }
+  }
+
+  void wait_for_keeper() const {
+    while (const std::optional<std::string> why = unreachable(place_)) {
+      if (left() <= std::chrono::milliseconds::zero()) {
+        throw Error(ErrorKind::rank, fmt::format("{} has not come: nobody answers at {} after {:g} s (ranks.timeout): {}; see whether it runs, and whether MASTER_ADDR and MASTER_PORT are the same everywhere",
+                                                 place_.launchers ? "the launcher" : "rank 0", place_.name(), ranks_.timeout, *why));
+      }
+      std::this_thread::sleep_for(kBetweenLooks);
     }
   }
 
@@ -108,7 +122,11 @@ class Meeting {
 
 // On a thread that is left to itself when it hangs: whoever keeps the store may be stopped.
 Met meet(const MeetingPlace& place, const RanksConfig& ranks, int groups) {
-  std::packaged_task<Met()> task([meeting = std::make_shared<Meeting>(place, ranks, groups)] { return meeting->meet(); });
+  std::packaged_task<Met()> task([meeting = std::make_shared<Meeting>(place, ranks, groups)] {
+    core::set_thread_name("gs-meet");
+    core::block_signals();  // nor do c10d's threads and Gloo's, which start here, take any
+    return meeting->meet();
+  });
   std::future<Met> met = task.get_future();
   std::thread(std::move(task)).detach();
   const auto patience = std::chrono::duration<double>(ranks.timeout) + 2 * kConnecting;

@@ -50,13 +50,14 @@ void Watch::run() {
     }
     call_last_resort(lock, time);
     publish();
+    if (own_.state == State::stopped && beat_->news().told >= said_ && !parts_.keeps_store) beat_->stop();  // it has said all
     changed_.notify_all();
     changed_.wait_for(lock, kRound, [&] { return stopping_; });
   }
 }
 
 void Watch::look(Time time) {
-  if (time - looked_ >= options_.timeout / 2) health_.was_away(time);
+  if (time - looked_ >= options_.timeout / 2) health_.was_away(time - looked_, time);
   looked_ = time;
   const Beat::News news = beat_->news();
   if (!news.records.empty()) health_.saw(news.records, news.at);
@@ -162,14 +163,20 @@ void Watch::fail(const std::string& reason) noexcept {
   std::unique_lock lock(mutex_);
   if (!end(lock, State::failed, first_line(reason))) return;
   changed_.wait_for(lock, kLongestFarewell, [&] { return health_.heard_by_all(); });
+  beat_->stop();
 }
 
 void Watch::leave() noexcept {
   std::unique_lock lock(mutex_);
   patience_ends_.reset();
-  if (!end(lock, State::left, "")) return;
-  changed_.wait_for(lock, kLongestFarewell, [&] { return beat_->news().lost || beat_->news().told >= said_; });
-  if (parts_.keeps_store) changed_.wait_for(lock, options_.timeout, [&] { return health_.alone(); });
+  if (end(lock, State::left, "")) {
+    changed_.wait_for(lock, kLongestFarewell, [&] { return beat_->news().lost || beat_->news().told >= said_; });
+    if (parts_.keeps_store) changed_.wait_for(lock, options_.timeout, [&] { return health_.alone(); });
+    beat_->stop();
+  } else if (own_.state == State::stopped && parts_.keeps_store) {
+    // Where the store went before the others have heard, they would take this rank for the one that failed.
+    changed_.wait_for(lock, kLongestFarewell, [&] { return health_.heard_by_all(); });
+  }
 }
 
 }  // namespace gsnake::dist

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "checkpoint/rank_folders.h"
+#include "checkpoint/run_state.h"
 #include "core/free_memory.h"
 #include "core/log.h"
 #include "device/named_device.h"
 #include "greedysnake/error.h"
-#include "checkpoint/run_state.h"
-#include "store/manifest/manifest.h"
-#include "store/opening/locate.h"
-#include "train/open_run.h"
+#include "train/find_run.h"
 #include "train/planning.h"
 
 namespace gsnake::train {
@@ -39,13 +38,10 @@ void set_free_memory(plan::PlannerInput& input, const sim::MachineProfile& profi
 void keep_maths(Config& config, const TrainerOptions& options) {
   if ((config.train.micro_batches > 0 && config.optimizer.moments != MomentFormat::automatic)) return;
   if (!resumes(config, options)) return;
-  std::vector<std::string> folders{config.run.dir};
-  folders.insert(folders.end(), config.ssd.paths.begin(), config.ssd.paths.end());
-  const auto folder = std::find_if(folders.begin(), folders.end(), [](const std::string& path) { return store::holds_manifest(path); });
-  const store::Place place = store::locate(*folder, config.ssd.paths);
-  const Config before = checkpoint::parse_config(checkpoint::config_from(place.manifest.training));
+  const nlohmann::json training = checkpoint::any_training(config.run.dir, config.ssd.paths).value();
+  const Config before = checkpoint::parse_config(checkpoint::config_from(training));
   // An imported run has no steps yet, but its files are laid out for its moments.
-  const bool imported = place.manifest.training.value("imported", false);
+  const bool imported = training.value("imported", false);
   if (config.train.micro_batches < 0 && !imported) config.train.micro_batches = before.train.micro_batches;
   if (config.optimizer.moments == MomentFormat::automatic) config.optimizer.moments = before.optimizer.moments;
 }

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <span>
 
 #include "core/errors.h"
 #include "core/log.h"
@@ -14,9 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::array kCounted{kManifestName, kPreviousName};
+constexpr std::array kAny{kManifestName, kPreviousName, kStagedName};
+
 // Torn ones count as absent, with the reason in `fault`.
-std::optional<Manifest> manifest_in(const std::string& folder, std::string* fault = nullptr) {
-  for (const char* name : {kManifestName, kPreviousName}) {
+std::optional<Manifest> manifest_in(const std::string& folder, std::string* fault = nullptr, std::span<const char* const> names = kCounted) {
+  for (const char* name : names) {
     try {
       if (std::optional<Manifest> manifest = read_manifest(folder, name)) return manifest;
     } catch (const Error& error) {
@@ -52,7 +57,7 @@ std::string moved(const std::string& path, const std::string& from, const std::s
 }
 
 bool holds_run(const std::string& folder, const std::string& run_id) {
-  const std::optional<Manifest> manifest = manifest_in(folder);
+  const std::optional<Manifest> manifest = manifest_in(folder, nullptr, kAny);
   return manifest && manifest->run_id == run_id;
 }
 
@@ -182,6 +187,19 @@ Place locate(const std::string& directory, const std::vector<std::string>& ssd_p
     place.ssd_paths = in_the_runs_order(ssd_paths, place.manifest, recorded_paths(named, place.manifest).size());
   }
   take_newest(place, fault);
+  return place;
+}
+
+std::optional<Place> locate_share(const std::string& directory, const std::vector<std::string>& candidates) {
+  std::optional<Manifest> manifest = manifest_in(directory, nullptr, kAny);
+  if (!manifest) return std::nullopt;
+  Place place{directory, {}, *std::move(manifest)};
+  find_paths(place);
+  for (const std::string& folder : candidates) {
+    const std::optional<Manifest> own = manifest_in(folder, nullptr, kAny);
+    const std::optional<std::size_t> index = own && own->run_id == place.manifest.run_id ? path_index_of(*own) : std::nullopt;
+    if (index && *index < place.ssd_paths.size()) place.ssd_paths[*index] = folder;
+  }
   return place;
 }
 

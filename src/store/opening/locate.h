@@ -22,6 +22,10 @@ struct Place {
 // taken in the run's order. Throws Error(storage): it holds no commit that can be read.
 Place locate(const std::string& directory, const std::vector<std::string>& ssd_paths = {});
 
+// Of a rank's share of a run, or of the run of one rank, `directory` being any of its folders: its first commit may be prepared and not published yet. `candidates` are taken
+// where they hold the run, before what is recorded. Nothing where `directory` tells of no run. Throws Error(storage) where what its manifest says can't be used.
+std::optional<Place> locate_share(const std::string& directory, const std::vector<std::string>& candidates);
+
 // The run directory that the manifest's commit was written to; empty where it does not say.
 [[nodiscard]] std::string recorded_run_dir(const Manifest& manifest);
 

@@ -102,6 +102,14 @@ void last_resort(const std::string& message) {
   ::_exit(static_cast<int>(ErrorKind::rank));
 }
 
+// Some are early, and find the store of the group before.
+void meet_again(const RanksConfig& ranks) {
+  for (int round = 0; round < 3; ++round) {
+    const auto group = RankGroup::join(ranks);
+    share(*group);
+  }
+}
+
 void run(RankGroup& group, const std::string& what, const std::string& argument) {
   const std::map<std::string, std::function<void()>> all{
       {"collectives", [&] { collectives(group, argument); }},
@@ -117,6 +125,11 @@ void run(RankGroup& group, const std::string& what, const std::string& argument)
          wait_for_ever();
        }},
       {"leave", [&] { group.leave(); }},
+      {"linger", [&] {
+         std::this_thread::sleep_for(std::chrono::seconds(6));
+         share(group);
+       }},
+      {"sleep", [] { std::this_thread::sleep_for(std::chrono::seconds(6)); }},
       {"exit", [] { ::_exit(0); }},
   };
   all.at(what)();
@@ -129,9 +142,13 @@ int rank_program(const std::vector<std::string>& arguments) {
     RankGroupOptions options;
     options.last_resort = last_resort;
     options.patience = std::chrono::seconds(2);
-    const auto group = RankGroup::join(ranks, options);
-    say("joined");
-    run(*group, arguments.at(1), arguments.size() > 2 ? arguments[2] : "");
+    if (arguments.at(1) == "rejoin") {
+      meet_again(ranks);
+    } else {
+      const auto group = RankGroup::join(ranks, options);
+      say("joined");
+      run(*group, arguments.at(1), arguments.size() > 2 ? arguments[2] : "");
+    }
     say("done");
     return 0;
   } catch (const Error& error) {

@@ -1,0 +1,85 @@
+// A run goes on with another number of ranks, and is read by one process.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "cli/files.h"
+#include "ranks/ranks_case.h"
+#include "sweep.h"
+
+namespace gsnake::test {
+namespace {
+
+using testing::HasSubstr;
+
+class Resharding : public RanksTest {
+ protected:
+  std::vector<double> go_on(int count, const std::string& run, int steps) { return losses_of(count, run, {"train.steps=" + std::to_string(steps)}); }
+};
+
+TEST_F(Resharding, FourTwoThreeAndOneRankGoOnWithOneRun) {
+  const std::vector<double> alone = losses_of(1, "alone", {"train.steps=20"});
+  std::vector<std::vector<double>> sequences;
+  for (const std::string run : {"first", "second"}) {
+    go_on(4, run, 5);
+    go_on(2, run, 10);
+    go_on(3, run, 15);
+    sequences.push_back(go_on(1, run, 20));
+    EXPECT_FALSE(std::filesystem::exists(folder_ / (run + "-ssd") / "rank-0")) << "shares of runs that are over take space";
+  }
+  EXPECT_EQ(sequences[0], sequences[1]);
+  expect_close(sequences[0], alone, 1e-6);
+}
+
+TEST_F(Resharding, OneRanksRunIsSharedOut) {
+  const std::vector<double> alone = losses_of(1, "alone", {"train.steps=12"});
+  go_on(1, "run", 6);
+  expect_close(go_on(3, "run", 12), alone, 1e-6);
+}
+
+// Whatever is killed while shares are made anew, what was there before goes on.
+TEST_F(Resharding, SurvivesKills) {
+  go_on(2, "whole", 4);
+  const std::vector<double> whole = go_on(3, "whole", 8);
+  go_on(2, "run", 4);
+  std::mt19937 random(3);
+  for (int round = 0; round < sweep(5, 40); ++round) {
+    const int count = round % 2 == 0 ? 3 : 4;
+    const auto processes = start(count, [&] {
+      std::vector<std::string> changes = in_folders("run");
+      changes.push_back("train.steps=4");  // there is nothing to train
+      return changes;
+    }());
+    std::this_thread::sleep_for(std::chrono::milliseconds(200 + random() % 700));
+    for (int rank = 0; rank < count; ++rank) (*processes)[rank].signal(SIGKILL);
+    processes->wait();
+  }
+  const std::vector<double> losses = go_on(3, "run", 8);
+  expect_close(losses, whole, 1e-6);
+}
+
+TEST_F(Resharding, ARunOfRanksIsReadAsOne) {
+  const std::vector<std::string> more{"train.steps=6"};
+  losses_of(1, "alone", more);
+  losses_of(3, "three", more);
+  const Outcome inspected = run({"inspect", "three", "--verify"});
+  EXPECT_EQ(inspected.status, 0) << inspected.err;
+  EXPECT_THAT(inspected.out, HasSubstr("3 ranks"));
+  for (const std::string name : {"alone", "three"}) {
+    const Outcome exported = run({"export", "--run", name, "--to", name + "-hf"});
+    EXPECT_EQ(exported.status, 0) << exported.err;
+  }
+  EXPECT_EQ(std::filesystem::file_size(folder_ / "three-hf" / "model.safetensors"), std::filesystem::file_size(folder_ / "alone-hf" / "model.safetensors"));
+  const auto sampled = [&](const std::string& name) {
+    const Outcome outcome = run({"generate", "--run", name, "--prompt", "line ", "--tokens", "12", "--temperature", "0"});
+    EXPECT_EQ(outcome.status, 0) << outcome.err;
+    return outcome.out;
+  };
+  EXPECT_EQ(sampled("three"), sampled("alone"));
+}
+
+}  // namespace
+}  // namespace gsnake::test
