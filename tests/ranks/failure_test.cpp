@@ -16,7 +16,7 @@ using testing::HasSubstr;
 
 class RankFailure : public RanksTest {
  protected:
-  static std::vector<std::string> long_run() { return {"train.steps=40", "run.dir=run", "ssd.paths=run-ssd"}; }
+  static std::vector<std::string> long_run() { return {"train.steps=40", "run.dir=run", "ssd.paths=run-ssd", "ranks.timeout=\"6 s\""}; }
 };
 
 TEST_F(RankFailure, ARankKilledAtRandomInstantsEndsTheOthersAndLosesNothing) {
