@@ -71,6 +71,13 @@ TEST_F(RankFailure, AFullDiskOfOneRankIsToldByAll) {
   }
 }
 
+// All find it, and none takes another's end for a failure.
+TEST_F(RankFailure, ALossThatIsNotFiniteEndsAllAlike) {
+  const std::vector<Outcome> outcomes = train_on(3, {"optimizer.learning_rate=1e30", "optimizer.name=sgd", "run.dir=run", "ssd.paths=run-ssd"});
+  expect_all(outcomes, 6);
+  for (const Outcome& outcome : outcomes) EXPECT_THAT(outcome.err, HasSubstr("is not finite in step"));
+}
+
 TEST_F(RankFailure, ARankThatNeverComesIsNamed) {
   const auto processes = start(3, {"ranks.timeout=\"2 s\""});
   (*processes)[1].signal(SIGKILL);
