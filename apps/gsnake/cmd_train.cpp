@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "greedysnake/config.h"
 #include "greedysnake/error.h"
+#include "greedysnake/ranks.h"
 #include "greedysnake/run.h"
 #include "output.h"
 
@@ -56,6 +57,7 @@ int run(const Arguments& arguments) {
     std::_Exit(static_cast<int>(ErrorKind::rank));
   };
   const RunOutcome outcome = run_training(config, request);
+  if (ranks_of_environment(config.ranks).rank > 0) return outcome.exit_status;  // the first one says it for all
   try {
     print((arguments.json ? outcome.end_line : describe(outcome, config)) + "\n");
   } catch (const ReaderGone&) {  // Ctrl-C has ended the `tee` behind it: what counts is committed

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dist/rank_group.h"
+#include "greedysnake/results.h"
 
 namespace gsnake::train {
 
@@ -19,13 +20,20 @@ void meet(dist::RankGroup* group);
 // Whether any rank says so.
 [[nodiscard]] bool any_says(dist::RankGroup* group, bool own);
 
+// Thrown by every rank at the same step, as what they agreed on says so.
+class NonFiniteEverywhere : public NonFiniteError {
+ public:
+  using NonFiniteError::NonFiniteError;
+};
+
 // Calls `work`; what it throws is told to the other ranks, whom it would leave waiting, and thrown on.
 template <typename Work>
 auto telling_of_failure(dist::RankGroup* group, Work&& work) {
   try {
     return work();
   } catch (const std::exception& error) {
-    if (group != nullptr) group->fail(error.what());
+    const bool all_throw_it = dynamic_cast<const NonFiniteEverywhere*>(&error) != nullptr;
+    if (group != nullptr && !all_throw_it) group->fail(error.what());
     throw;
   }
 }

@@ -56,6 +56,7 @@ class Opening {
     checkpoint::RunState state = found.of_others ? share_out_anew(*found.of_others) : found.goes_on ? resume(found.generation) : create();
     meet(group_);
     remove(found.left);
+    session_.run_folder.emplace(session_.config, *session_.store);
     return state;
   }
 
@@ -70,7 +71,6 @@ class Opening {
   // Its counters go on where the commit has them; a loss scale that is not dynamic is the config's.
   checkpoint::RunState go_on_with(checkpoint::ResumedRun run) {
     session_.store = std::move(run.store);
-    hold_run_folder();
     if (!run.imported) {
       const double scale = session_.numerics.policy.dynamic_scale ? run.state.loss_scale : session_.numerics.counters.loss_scale;
       session_.numerics.counters = {run.state.updates, scale, run.state.good_steps};
@@ -87,7 +87,6 @@ class Opening {
   checkpoint::RunState create() {
     const NewState fresh(session_);
     session_.store = store::Store::create(storage_, session_.store_layout);
-    hold_run_folder();
     checkpoint::RunState state;
     state.base = base_of(session_);
     state.elements = elements_;
@@ -98,8 +97,6 @@ class Opening {
     fresh.write(session_, options_.progress);
     return state;
   }
-
-  void hold_run_folder() { session_.run_folder.emplace(session_.config, *session_.store); }
 
   // See checkpoint/reshard.h for what a kill leaves at each point.
   checkpoint::RunState share_out_anew(const checkpoint::RunFound& found) {

@@ -86,6 +86,7 @@ class Trainer::Impl {
   void judge(StepResult& result, const runtime::StepOutcome& outcome);
   void skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome);
   void check_weights(const StepResult& result);
+  template <typename Failure>  // NonFiniteEverywhere: every rank finds the same
   [[noreturn]] void fail(const StepResult& result, const std::string& what);
 
   InFlight steps_[2];
@@ -261,22 +262,23 @@ void Trainer::Impl::skip_or_fail(StepResult& result, const runtime::StepOutcome&
   const bool of_loss = outcome.bad_gradient < 0 || !std::isfinite(result.loss);
   const std::string what = of_loss ? "the loss" : "the gradient of " + model::name_of_unit(session.model, outcome.bad_gradient);
   const runtime::Policy& policy = session.numerics.policy;
-  if (!policy.skips) fail(result, what + " is not finite");
+  if (!policy.skips) fail<train::NonFiniteEverywhere>(result, what + " is not finite");
   constexpr double kLeastScale = 1.0 / 16384.0;
   const double scale = outcome.verdict.after.loss_scale;
-  if (policy.dynamic_scale && scale < kLeastScale) fail(result, fmt::format("{} is not finite, at whatever loss scale (now {:.2g}),", what, scale));
+  if (policy.dynamic_scale && scale < kLeastScale) fail<train::NonFiniteEverywhere>(result, fmt::format("{} is not finite, at whatever loss scale (now {:.2g}),", what, scale));
   result.skipped = true;
   spdlog::warn("step {} is skipped: {} is not finite{}", result.step, what, policy.dynamic_scale ? fmt::format("; the loss scale falls to {}", scale) : "");
 }
 
 void Trainer::Impl::check_weights(const StepResult& result) {
   const int object = session.executor->bad_weight();
-  if (object >= 0) fail(result, "a new weight of " + model::name_of_unit(session.model, object) + " is not finite, or too large for train.dtype,");
+  if (object >= 0) fail<NonFiniteError>(result, "a new weight of " + model::name_of_unit(session.model, object) + " is not finite, or too large for train.dtype,");
 }
 
+template <typename Failure>
 void Trainer::Impl::fail(const StepResult& result, const std::string& what) {
   const std::string commit = run->committed() > 0 ? fmt::format("; step {} is committed", run->committed()) : "";
-  failure_ = std::make_exception_ptr(NonFiniteError(
+  failure_ = std::make_exception_ptr(Failure(
       fmt::format("{} in step {}; lower optimizer.learning_rate or train.loss_scale, or check the data{}", what, result.step, commit), result));
   std::rethrow_exception(failure_);
 }

@@ -16,7 +16,7 @@ using testing::HasSubstr;
 
 class RankFailure : public RanksTest {
  protected:
-  static std::vector<std::string> long_run() { return {"train.steps=40", "run.dir=run", "ssd.paths=run-ssd"}; }
+  static std::vector<std::string> long_run() { return {"train.steps=40", "run.dir=run", "ssd.paths=run-ssd", "ranks.timeout=\"6 s\""}; }
 };
 
 TEST_F(RankFailure, ARankKilledAtRandomInstantsEndsTheOthersAndLosesNothing) {
@@ -69,6 +69,13 @@ TEST_F(RankFailure, AFullDiskOfOneRankIsToldByAll) {
     expect_others_ended(outcomes, victim, "rank " + std::to_string(victim) + " failed: ");
     expect_others_ended(outcomes, victim, "No space left on device");
   }
+}
+
+// All find it, and none takes another's end for a failure.
+TEST_F(RankFailure, ALossThatIsNotFiniteEndsAllAlike) {
+  const std::vector<Outcome> outcomes = train_on(3, {"optimizer.learning_rate=1e30", "optimizer.name=sgd", "run.dir=run", "ssd.paths=run-ssd"});
+  expect_all(outcomes, 6);
+  for (const Outcome& outcome : outcomes) EXPECT_THAT(outcome.err, HasSubstr("is not finite in step"));
 }
 
 TEST_F(RankFailure, ARankThatNeverComesIsNamed) {

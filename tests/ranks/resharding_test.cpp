@@ -61,6 +61,40 @@ TEST_F(Resharding, SurvivesKills) {
   expect_close(losses, whole, 1e-6);
 }
 
+TEST_F(Resharding, ASnapshotOfRanksIsGoneBackTo) {
+  const std::vector<double> whole = losses_of(2, "whole", {"train.steps=12"});
+  std::vector<std::string> changes = in_folders("run");
+  changes.insert(changes.end(), {"run.snapshot_every=4", "train.steps=10"});
+  expect_all(train_on(2, changes), 0);
+  changes.back() = "train.steps=12";
+  expect_all(train_on(2, changes, {"--resume-from", "4"}), 0);
+  EXPECT_EQ(losses("run"), whole);
+}
+
+TEST_F(Resharding, WithoutDurableStepsTheEndIsCommitted) {
+  const std::vector<double> whole = losses_of(2, "whole", {"train.steps=8"});
+  const std::vector<std::string> bare{"run.durability=off"};
+  std::vector<std::string> first = bare;
+  first.push_back("train.steps=4");
+  std::vector<std::string> second = bare;
+  second.push_back("train.steps=8");
+  losses_of(2, "run", first);
+  EXPECT_EQ(losses_of(2, "run", second), whole);
+}
+
+// Each rank reads its own part of what is imported, and of a base that they share.
+TEST_F(Resharding, ImportsAndBasesAreReadByParts) {
+  losses_of(1, "origin", {"train.steps=4"});
+  ASSERT_EQ(run({"export", "--run", "origin", "--to", "hf"}).status, 0);
+  const std::vector<std::string> imported{"model.from=hf", "train.steps=5"};
+  expect_close(losses_of(3, "imported-3", imported), losses_of(1, "imported-1", imported), 1e-6);
+  ASSERT_EQ(run({"quantize", "--from", "hf", "--to", "base", "--format", "nf4"}).status, 0);
+  const std::vector<std::string> adapted{"adapter.base=base", "adapter.rank=4", "model.from=hf", "train.steps=5"};
+  expect_close(losses_of(2, "adapted-2", adapted), losses_of(1, "adapted-1", adapted), 1e-6);
+  const auto read = [&](const std::string& name) { return metrics(name).at(3)["ssd_read_bytes"].get<double>(); };
+  EXPECT_NEAR(read("adapted-2"), read("adapted-1"), 0.1 * read("adapted-1"));
+}
+
 TEST_F(Resharding, ARunOfRanksIsReadAsOne) {
   const std::vector<std::string> more{"train.steps=6"};
   losses_of(1, "alone", more);

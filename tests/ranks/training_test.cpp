@@ -50,7 +50,7 @@ TEST_F(RankTraining, BitsDependOnNothingButTheNumberOfRanks) {
   for (const int count : {2, 3}) {
     SCOPED_TRACE(count);
     const std::string name = "of-" + std::to_string(count);
-    const std::vector<std::string> clipped{"optimizer.gradient_clipping=0.5", "train.order=ascending"};
+    const std::vector<std::string> clipped{"optimizer.gradient_clipping=0.5", "train.order=ascending", "train.delay=auto"};
     const std::vector<double> plain = losses_of(count, name, clipped);
     EXPECT_EQ(losses_of(count, name + "-delayed", with(clipped, {"train.delay=1"})), plain);
     EXPECT_EQ(losses_of(count, name + "-placed", with(clipped, {"placement.weights={device=0.3,host=0.4}", "placement.optimizer={host=1.0}", "placement.activations.host=1", "placement.gradients.host=1"})), plain);
@@ -63,7 +63,7 @@ TEST_F(RankTraining, BitsDependOnNothingButTheNumberOfRanks) {
 TEST_F(RankTraining, OtherFormatsLoseAboutAsOneRankDoes) {
   for (const char* dtype : {"bf16", "fp16"}) {
     SCOPED_TRACE(dtype);
-    const std::vector<std::string> changes{std::string("train.dtype=") + dtype, "optimizer.gradient_clipping=1.0"};
+    const std::vector<std::string> changes{std::string("train.dtype=") + dtype, "optimizer.gradient_clipping=1.0", "train.delay=auto"};
     const std::vector<double> alone = losses_of(1, std::string(dtype) + "-alone", changes);
     const std::vector<double> two = losses_of(2, std::string(dtype) + "-two", changes);
     expect_close(two, alone, 2e-3);
@@ -101,7 +101,7 @@ TEST_F(RankTraining, StoresOneShareARankAndReportsForAll) {
   double together = 0.0;
   for (int rank = 0; rank < 4; ++rank) {
     const double own = bytes_in(folder_ / "four-ssd" / ("rank-" + std::to_string(rank)));
-    EXPECT_LT(own, 0.30 * alone) << "rank " << rank;
+    EXPECT_LT(own, 0.33 * alone) << "rank " << rank;
     together += own;
   }
   EXPECT_NEAR(together, alone, 0.05 * alone);
