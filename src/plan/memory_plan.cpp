@@ -12,10 +12,12 @@ namespace gsnake::plan {
 namespace {
 
 constexpr int kExtraActivations = 2;  // slots, so that copies run beside compute
+constexpr int kExtraParts = 1;        // likewise beside collectives
 
 }  // namespace
 
-// Chunks for two objects in flight on top of the fewest, and some hidden states.
+// Chunks for two objects in flight on top of the fewest, some hidden states, and of several ranks a part of an object that is copied while another is
+// gathered or added up.
 schedule::PoolSizes generous_pools(const schedule::Map& map, const schedule::PoolSizes& fewest) {
   schedule::PoolSizes sizes = fewest;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -23,6 +25,7 @@ schedule::PoolSizes generous_pools(const schedule::Map& map, const schedule::Poo
     if (sizes[i] == 0) continue;
     if (role == schedule::PoolRole::host_chunk) sizes[i] = std::max(3 * sizes[i], static_cast<int>(sizes[i] + 2 * schedule::kSsdTasksInFlight));
     if (role == schedule::PoolRole::host_activation || role == schedule::PoolRole::device_activation) sizes[i] += kExtraActivations;
+    if (role == schedule::PoolRole::device_weight_parts || role == schedule::PoolRole::device_gradient_parts) sizes[i] += kExtraParts;
   }
   return sizes;
 }

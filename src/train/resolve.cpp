@@ -24,11 +24,11 @@ std::uint64_t less_margin(std::uint64_t free) {
   return free - std::min(free, margin);
 }
 
-// On another machine: all that its profile has.
+// Of a rank. On another machine: all that its profile has. GPUs are one for each rank.
 void set_free_memory(plan::PlannerInput& input, const sim::MachineProfile& profile, bool here) {
   const bool on_cpu = here ? input.config.memory.device == "cpu" : profile.compute.device == "cpu";
   const std::uint64_t host = here ? core::free_host_bytes() : profile.cpu.memory;
-  input.free_host_bytes = less_margin(host);
+  input.free_host_bytes = less_margin(host) / static_cast<std::uint64_t>(input.config.ranks.local_count);
   if (on_cpu) return;
   const std::uint64_t on_device = here ? device::free_device_bytes(input.config.memory.device) : profile.compute.memory;
   input.free_device_bytes = on_device - on_device / 10;
@@ -50,9 +50,9 @@ void keep_maths(Config& config, const TrainerOptions& options) {
 
 plan::Plan plan_of(const PlanningBasis& basis, const Config& config, const PlanWish& wish) {
   constexpr std::int64_t kMostMicroBatches = 4096;
-  const std::int64_t of_one = plan::tokens_of(config, plan::Purpose::train);
+  const std::int64_t of_one = config.ranks.count * plan::tokens_of(config, plan::Purpose::train);
   if (config.train.micro_batches < 0 && wish.tokens_a_step / of_one > kMostMicroBatches) {
-    throw Error(ErrorKind::usage, fmt::format("{} tokens a step would be more than {} micro-batches of {}: raise train.micro_batch_size", wish.tokens_a_step, kMostMicroBatches, of_one));
+    throw Error(ErrorKind::usage, fmt::format("{} tokens a step would be more than {} micro-batches of {}: raise train.micro_batch_size", wish.tokens_a_step, kMostMicroBatches * config.ranks.count, of_one / config.ranks.count));
   }
   plan::PlannerInput input;
   input.config = config;
@@ -70,6 +70,7 @@ Resolved resolve(Model& model, const Config& given, const TrainerOptions& option
   if (!given.leaves_choices()) return resolved;
   resumes(given, options);  // refuses what can be refused before anything is measured
   keep_maths(resolved.config, options);
+  resolved.config.validate();  // as many ranks as there are now can share the micro-batches that there were
   if (!resolved.config.leaves_choices()) return resolved;
   MachineRequest request;
   request.file = options.machine;
