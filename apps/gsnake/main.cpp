@@ -89,6 +89,10 @@ int run(int argc, char** argv) {
     return report_usage(app, error);
   }
   gsnake::core::set_up_log(log_level, who);
+  const std::string command = app.get_subcommands().front()->get_name();
+  if (!who.empty() && command != "train" && command != "plan" && command != "simulate") {
+    throw gsnake::Error(gsnake::ErrorKind::usage, fmt::format("gsnake {} is one process: start it once, without WORLD_SIZE and RANK", command));
+  }
   return action.run();
 }
 

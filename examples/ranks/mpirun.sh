@@ -9,7 +9,7 @@ MASTER=${MASTER:-127.0.0.1:29500}
 export MASTER_ADDR=${MASTER%:*} MASTER_PORT=${MASTER##*:} GSNAKE=${GSNAKE:-gsnake}
 hosts=()
 [[ -z ${HOSTS:-} ]] || hosts=(--hostfile "$HOSTS")
-exec mpirun ${hosts[@]+"${hosts[@]}"} -n "$ranks" ${MPIRUN_OPTIONS:-} -x MASTER_ADDR -x MASTER_PORT -x GSNAKE bash -c '
+exec mpirun ${hosts[@]+"${hosts[@]}"} -n "$ranks" --bind-to none ${MPIRUN_OPTIONS:-} -x MASTER_ADDR -x MASTER_PORT -x GSNAKE bash -c '
   export RANK=$OMPI_COMM_WORLD_RANK WORLD_SIZE=$OMPI_COMM_WORLD_SIZE
   export LOCAL_RANK=$OMPI_COMM_WORLD_LOCAL_RANK LOCAL_WORLD_SIZE=$OMPI_COMM_WORLD_LOCAL_SIZE
   exec "$GSNAKE" train "$@"' gsnake "$@"

@@ -110,7 +110,7 @@ class Finder {
     if (!place) return;
     share.folders = {place->run_dir, place->ssd_paths};
     for (const std::string& folder : place->ssd_paths) {
-      if (is_folder(folder)) add_once(run.folders, folder);
+      if (is_folder(folder) && is_of(folder, place)) add_once(run.folders, folder);
     }
     store::StoreOptions options;
     options.run_dir = place->run_dir;
@@ -131,18 +131,19 @@ class Finder {
     return std::nullopt;
   }
 
-  // What holds another run is not this one's; what a kill left tells of none, nor does what is torn.
+  // What holds another run is not this one's, nor is an SSD path of the run that this is a copy of; what a kill left tells of none, nor does what is torn.
   [[nodiscard]] bool is_of(const std::string& folder, const std::optional<store::Place>& place) const {
-    if (!tells_of_a_run(folder)) return true;
+    if (!tells_of_a_run(folder)) return store::read_claim(folder).has_value();
     const std::optional<store::Place> own = store::locate_share(folder, {});
     if (!own) return store::same_folder(base_of_share(folder), bases_.front());
-    return place && own->manifest.run_id == place->manifest.run_id;
+    return place && own->manifest.run_id == place->manifest.run_id && !store::belongs_elsewhere(place->run_dir, folder, own->manifest);
   }
 
   static void take(RunFound& run, int rank, const store::FoundCommit& commit) {
     const nlohmann::json& training = commit.training;
     if (training.value("ranks", run.ranks) != run.ranks || training.value("rank", rank) != rank) {
-      add_fault(run, fmt::format("{} holds what rank {} of {} left", run.shares[static_cast<std::size_t>(rank)].folders.run_dir, training.value("rank", 0), training.value("ranks", 1)));
+      const std::string& folder = run.shares[static_cast<std::size_t>(rank)].folders.run_dir;
+      add_fault(run, fmt::format("{} holds what rank {} of {} left", folder, training.value("rank", 0), training.value("ranks", 1)));
     }
     run.counted = run.counted || commit.standing != store::FoundCommit::Standing::prepared;
     run.newest_step = std::max(run.newest_step, store::step_of(training).value_or(-1));
@@ -213,6 +214,20 @@ bool holds_run(const std::string& run_dir, const std::vector<std::string>& ssd_p
   if (!prepared) return false;
   const std::vector<RunFound> found = find_runs(run_dir, ssd_paths);
   return std::any_of(found.begin(), found.end(), [](const RunFound& run) { return run.last.has_value(); });
+}
+
+void refuse_other_runs(const std::string& run_dir, const std::vector<std::string>& ssd_paths, int ranks) {
+  for (const RunFound& run : find_runs(run_dir, ssd_paths)) {
+    if (run.ranks == ranks || (!run.counted && !run.last)) continue;
+    throw Error(ErrorKind::usage, fmt::format("{} holds a run of {} rank{}: go on with it (--resume must), discard it (--overwrite), or choose another folder", run_dir, run.ranks,
+                                              run.ranks == 1 ? "" : "s"));
+  }
+}
+
+void remove_other_runs(const std::string& run_dir, const std::vector<std::string>& ssd_paths, int ranks, const store::ReplacedRun::Options& options) {
+  for (const RunFound& run : find_runs(run_dir, ssd_paths)) {
+    if (run.ranks != ranks && !run.folders.empty()) store::ReplacedRun(run.folders, options).remove();
+  }
 }
 
 }  // namespace gsnake::checkpoint

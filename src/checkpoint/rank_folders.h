@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "store/opening/locate.h"
+#include "store/opening/replaced.h"
 #include "store/store.h"
 
 namespace gsnake::checkpoint {
@@ -30,13 +31,19 @@ struct RunFound {
 };
 
 // By number of ranks, ascending. `run_dir` and `ssd_paths` are as the config has them: "{local_rank}" stands for every number that leads to a folder. An SSD
-// path that is recorded elsewhere than those is looked for where its run's manifest says. Takes no lock. What can't be read is a `fault`.
+// path that is recorded elsewhere than those is looked for where its run's manifest says. Takes no lock. Manifests that can't be used are a `fault`; throws Error(storage) where a folder can't be looked into.
 std::vector<RunFound> find_runs(const std::string& run_dir, const std::vector<std::string>& ssd_paths);
 
 // The one that is the run: of those that are whole, the one whose number of ranks was changed last; of equals the newest step's, then that of `preferred`
 // ranks. nullptr: there is no commit of any. Throws Error(storage) where one that is not whole (a rank's folders are missing, or tell of no commit in common) would
 // come before all that are, with what is missing.
 const RunFound* choose_run(const std::vector<RunFound>& found, int preferred);
+
+// Before a new run of so many ranks is made: throws Error(usage) where there are commits of another number.
+void refuse_other_runs(const std::string& run_dir, const std::vector<std::string>& ssd_paths, int ranks);
+// What any other number of ranks has left is removed: once a run of `ranks` has published a commit that was made of it, or where it is to be discarded. Throws
+// Error(storage).
+void remove_other_runs(const std::string& run_dir, const std::vector<std::string>& ssd_paths, int ranks, const store::ReplacedRun::Options& options);
 
 // Whether there is a commit, whole or not, of any number of ranks: in the folders under run.dir or, if asked, in those under ssd.paths.
 [[nodiscard]] bool holds_run(const std::string& run_dir, const std::vector<std::string>& ssd_paths, bool looks_at_ssd_paths);

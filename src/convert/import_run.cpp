@@ -59,6 +59,8 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
   store::StoreOptions store_options = checkpoint::store_options(config);
   store_options.names_in_run_dir = {convert::kCarriedName};
   store_options.overwrite = options.overwrite;
+  if (!options.overwrite) checkpoint::refuse_other_runs(config.run.dir, config.ssd.paths, 1);
+  checkpoint::remove_other_runs(config.run.dir, config.ssd.paths, 1, {.names_in_run_dir = store_options.names_in_run_dir});
   const auto store = store::Store::create(store_options, state_layout(plan::make_store_layout(config, problem)));
   checkpoint::StateHashes hashes(map);
   const auto told = [&](std::uint64_t done, std::uint64_t total) {

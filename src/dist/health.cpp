@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace gsnake::dist {
@@ -10,7 +11,7 @@ namespace {
 
 constexpr const char* kRemedy = "start all ranks again, and they go on from the last commit";
 
-std::string seconds(Span span) { return fmt::format("{:.3g} s", std::chrono::duration<double>(span).count()); }
+std::string seconds(Span span) { return fmt::format("{:g} s", std::round(std::chrono::duration<double>(span).count() * 10) / 10); }
 
 std::string silent(int rank, Span timeout) {
   return fmt::format("rank {} gave no sign of life for {} (ranks.timeout); see whether its process or its machine hangs, then {}", rank, seconds(timeout), kRemedy);

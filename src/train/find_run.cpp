@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "greedysnake/error.h"
+#include "store/folder/paths.h"
+#include "store/manifest/manifest.h"
 #include "train/group.h"
 
 namespace gsnake::train {
@@ -16,26 +18,26 @@ using checkpoint::RunFound;
 class Told {
  public:
   static constexpr std::size_t kCommits = 6;  // more than can stand in one share
-  static constexpr std::size_t kSize = 1 + 2 * kCommits;
+  static constexpr std::size_t kSize = 3 * kCommits;
 
   static std::vector<double> of(const RunFound* found, int rank) {
     std::vector<double> told(kSize, -1.0);
     if (found == nullptr || static_cast<std::size_t>(rank) >= found->shares.size()) return told;
-    told[0] = static_cast<double>(found->reshardings);
-    std::size_t next = 1;
+    std::size_t next = 0;
     for (const store::FoundCommit& commit : found->shares[static_cast<std::size_t>(rank)].commits) {
       const std::optional<std::int64_t> step = store::step_of(commit.training);
-      if (!step || next + 1 >= kSize) continue;
+      if (!step || next + 2 >= kSize) continue;
       told[next++] = static_cast<double>(*step);
       told[next++] = static_cast<double>(commit.generation);
+      told[next++] = static_cast<double>(commit.standing);
     }
     return told;
   }
 
   static std::vector<store::FoundCommit> commits(std::span<const double> told) {
     std::vector<store::FoundCommit> commits;
-    for (std::size_t i = 1; i + 1 < kSize && told[i] >= 0.0; i += 2) {
-      commits.push_back({.generation = static_cast<std::uint64_t>(told[i + 1]), .run_id = {}, .storage = {}, .training = {{"step", static_cast<std::int64_t>(told[i])}}});
+    for (std::size_t i = 0; i < kSize && told[i] >= 0.0; i += 3) {
+      commits.push_back({.generation = static_cast<std::uint64_t>(told[i + 1]), .standing = static_cast<store::FoundCommit::Standing>(static_cast<int>(told[i + 2])), .run_id = {}, .storage = {}, .training = {{"step", static_cast<std::int64_t>(told[i])}}});
     }
     return commits;
   }
@@ -69,9 +71,22 @@ void refuse_where_ranks_differ(const RunFound* chosen, dist::RankGroup* group) {
   }
 }
 
-void add_folders(std::vector<std::string>& folders, const std::vector<RunFound>& found, const RunFound* chosen, int ranks) {
+// What a run of this run.dir has left, or a kill of one that never was: not what another run, whose run.dir is gone, keeps on the same drives.
+bool is_of_run_dir(const RunFound& found, const Config& config) {
+  const std::string base = store::resolved(config.run.dir);
+  return std::all_of(found.shares.begin(), found.shares.end(), [&](const checkpoint::ShareFound& share) {
+    const std::string folder = share.folders.run_dir.empty() ? base : store::resolved(share.folders.run_dir);
+    return folder == base || folder.starts_with(base + "/");
+  });
+}
+
+// Of other numbers of ranks: these no longer count. run.dir itself is the run's, whatever its number is; a manifest in it is of one rank.
+void add_folders(std::vector<std::string>& folders, const std::vector<RunFound>& found, const RunFound* chosen, const Config& config) {
   for (const RunFound& one : found) {
-    if (&one != chosen && one.ranks != ranks) folders.insert(folders.end(), one.folders.begin(), one.folders.end());
+    if (&one == chosen || one.ranks == config.ranks.count || !is_of_run_dir(one, config)) continue;
+    for (const std::string& folder : one.folders) {
+      if (config.ranks.count == 1 || !store::same_folder(folder, config.run.dir) || store::holds_manifest(folder)) folders.push_back(folder);
+    }
   }
 }
 
@@ -105,14 +120,15 @@ RunToOpen find_run(const Config& config, const TrainerOptions& options, dist::Ra
   const bool is_plain = config.ranks.count == 1 && std::all_of(found.begin(), found.end(), [](const RunFound& one) { return one.ranks == 1; });
   if (is_plain) return {.goes_on = goes_on};  // whatever it holds, the store says what is wrong with it
   if (!goes_on) {
-    if (options.resume == Resume::never) refuse_to_lose(found, config, options);
-    add_folders(run.left, found, nullptr, config.ranks.count);
+    refuse_to_lose(found, config, options);
+    add_folders(run.left, found, nullptr, config);
     return run;
   }
+  if (options.resume != Resume::must) std::erase_if(found, [&](const RunFound& one) { return one.counted && !is_of_run_dir(one, config); });
   if (group != nullptr) agree_on_shares(found, config, *group);
   const RunFound* chosen = checkpoint::choose_run(found, config.ranks.count);
   refuse_where_ranks_differ(chosen, group);
-  add_folders(run.left, found, chosen, config.ranks.count);
+  add_folders(run.left, found, chosen, config);
   if (chosen == nullptr) return run;
   run.goes_on = true;
   if (chosen->ranks != config.ranks.count) {

@@ -30,7 +30,7 @@ void NewState::write(Session& session, const store::SetUpProgress& progress) con
                           });
   }
   hashes.rest_is_zero();
-  if (config.ranks.local_rank == 0) convert::carry_files(folder, *session.store, config.run.dir);
+  if (config.ranks.rank == 0) convert::carry_files(folder, *session.store, config.run.dir);
 }
 
 }  // namespace gsnake::train

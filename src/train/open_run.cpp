@@ -1,6 +1,7 @@
 #include "train/open_run.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 #include <span>
 
@@ -8,6 +9,7 @@
 #include "checkpoint/resume.h"
 #include "checkpoint/store_options.h"
 #include "convert/carried_files.h"
+#include "core/errors.h"
 #include "core/log.h"
 #include "greedysnake/error.h"
 #include "plan/base_layout.h"
@@ -53,10 +55,14 @@ class Opening {
 
   checkpoint::RunState open() {
     const RunToOpen found = find_run(session_.config, options_, group_);
+    // A run of one rank holds the folder itself, until it is replaced.
+    const bool is_held = found.of_others && found.of_others->ranks == 1;
+    if (!is_held) session_.run_folder.emplace(session_.config);
     checkpoint::RunState state = found.of_others ? share_out_anew(*found.of_others) : found.goes_on ? resume(found.generation) : create();
+    if (is_held) session_.run_folder.emplace(session_.config);
+    session_.run_folder->belongs_to(*session_.store);
     meet(group_);
     remove(found.left);
-    session_.run_folder.emplace(session_.config, *session_.store);
     return state;
   }
 
@@ -81,7 +87,15 @@ class Opening {
   checkpoint::RunState resume(std::optional<std::uint64_t> generation) {
     store::StoreOptions storage = storage_;
     storage.generation = generation;
+    if (generation) make_own_folder();
     return go_on_with(checkpoint::resume(request(storage)));
+  }
+
+  // Where run.dir was lost, the SSD paths hold what it held.
+  void make_own_folder() const {
+    std::error_code error;
+    std::filesystem::create_directories(storage_.run_dir, error);
+    if (error) core::throw_storage("make the folder", storage_.run_dir, error, "set run.dir to a folder that can be written to");
   }
 
   checkpoint::RunState create() {
@@ -106,23 +120,18 @@ class Opening {
     std::optional<store::ReplacedRun> replaced;
     if (is_first()) replaced.emplace(found.folders, store::ReplacedRun::Options{storage_.names_in_run_dir, options_.progress, nullptr});
     meet(group_);
-    checkpoint::ResumedRun run = checkpoint::resumed(request(storage_), made_of_shares());
+    checkpoint::ResumedRun run = checkpoint::resumed(request(storage_), made_of_shares(found));
     meet(group_);
     if (replaced) replaced->remove();
     replaced.reset();
     meet(group_);
-    set_compute(session_, run.state);
     run.state.ranks = count;
     return go_on_with(std::move(run));
   }
 
   // The store that this rank's share of the run's last commit is copied to: its first commit.
-  std::unique_ptr<store::Store> made_of_shares() {
-    store::StoreOptions whole = storage_;
-    whole.run_dir = session_.config.run.dir;
-    whole.ssd_paths = session_.config.ssd.paths;
-    whole.stripe_weights.clear();
-    const std::unique_ptr<store::Store> from = checkpoint::open_reader(whole);
+  std::unique_ptr<store::Store> made_of_shares(const checkpoint::RunFound& found) {
+    const std::unique_ptr<store::Store> from = open_shares(found);
     checkpoint::ResumeRequest asked = request(storage_);
     const checkpoint::RunState before = checkpoint::run_state_from(from->manifest()->training);
     if (session_.config.train.compute_threads == 0) asked.compute_threads = before.compute_threads;  // each rank has its share of the cores
@@ -132,16 +141,36 @@ class Opening {
     const auto told = [this](std::uint64_t done, std::uint64_t total) {
       if (options_.progress) options_.progress("sharing out the run among other ranks", done, total);
     };
-    const checkpoint::Resharded made = checkpoint::reshard(*from, *store, session_.program.map, session_.config.ranks, told);
+    checkpoint::Resharded made = checkpoint::reshard(*from, *store, session_.program.map, session_.config.ranks, told);
+    made.training["compute_threads"] = at::get_num_threads();
+    made.training["compute_dtype"] = backend::dtype_name(session_.shape.compute);
     const store::PreparedCommit prepared = store->prepare({0, made.training, made.checksums});
     meet(group_);
     store->publish(prepared);
     return store;
   }
 
+  std::unique_ptr<store::Store> open_shares(const checkpoint::RunFound& found) const {
+    store::StoreOptions whole = storage_;
+    whole.stripe_weights.clear();
+    std::vector<store::ShareFolders> shares;
+    for (const checkpoint::ShareFound& share : found.shares) shares.push_back(share.folders);
+    if (found.ranks > 1) return store::Store::open_reader(whole, shares);
+    whole.run_dir = shares.front().run_dir;
+    whole.ssd_paths = shares.front().ssd_paths;
+    return store::Store::open_reader(whole);
+  }
+
+  // Rank 0 what it sees; then the first rank of each machine what is left there.
   void remove(const std::vector<std::string>& folders) {
-    if (folders.empty() || !is_first()) return;
-    store::ReplacedRun(folders, {storage_.names_in_run_dir, options_.progress, nullptr}).remove();
+    const auto remove_those_there = [&] {
+      std::vector<std::string> there;
+      std::copy_if(folders.begin(), folders.end(), std::back_inserter(there), [](const std::string& folder) { return std::filesystem::is_directory(folder); });
+      if (!there.empty()) store::ReplacedRun(there, {storage_.names_in_run_dir, options_.progress, nullptr}).remove();
+    };
+    if (is_first()) remove_those_there();
+    meet(group_);
+    if (!is_first() && session_.config.ranks.local_rank == 0) remove_those_there();
   }
 
   Session& session_;

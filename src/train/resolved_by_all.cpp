@@ -16,6 +16,9 @@ Resolved resolved_by_all(Model& model, const Config& config, const TrainerOption
     const nlohmann::json first = nlohmann::json::parse(shared_texts(group, own.dump()).front());
     resolved.config = checkpoint::parse_config(first.at("config"));
     resolved.config.ranks = config.ranks;
+    resolved.config.model.from = config.model.from;  // folders that a commit's config does not go by
+    resolved.config.adapter.base = config.adapter.base;
+    resolved.config.adapter.from = config.adapter.from;
     resolved.choices = first.at("choices").get<std::vector<std::string>>();
     return resolved;
   });

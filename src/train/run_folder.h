@@ -10,15 +10,18 @@
 
 namespace gsnake::train {
 
-// Held by the first rank of each machine while it trains, so that no run of another number of ranks, or of one, uses the folder. Move-only.
+// Held by rank 0 while it trains, so that no run of another number of ranks, or of one, uses the folder. Nothing at the other ranks, or where there is one: its
+// store holds the folder. Move-only.
 class RunFolder {
  public:
-  // Says that the folder is a run's; that goes with `store`'s files if the run never commits. Throws Error(storage): it is in use, or holds something under a name of
-  // ours that is not ours.
-  RunFolder(const Config& config, store::Store& store);
+  // Before anything in it is touched. Throws Error(storage): it is in use, or holds something under a name of ours that is not ours.
+  explicit RunFolder(const Config& config);
   RunFolder(RunFolder&&) noexcept = default;
   RunFolder& operator=(RunFolder&&) noexcept = default;
   ~RunFolder();
+
+  // Says that it is a run's; that goes with `store`'s files if the run never commits. Throws Error(storage).
+  void belongs_to(store::Store& store);
 
  private:
   std::optional<store::DirectoryLock> lock_;

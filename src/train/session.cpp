@@ -128,6 +128,10 @@ unsigned optimizer_threads(const Config& config) {
 
 std::optional<core::CoreSplit> cores_apart(const Config& config) {
   if (config.train.pin_threads == ThreadPinning::never) return std::nullopt;
+  if (config.ranks.local_count > 1) {
+    spdlog::warn("train.pin_threads = \"apart\": {} ranks share this machine's cores; nothing is pinned (let the launcher bind each of them)", config.ranks.local_count);
+    return std::nullopt;
+  }
   const auto computing = static_cast<unsigned>(plan::compute_threads(config));
   std::optional<core::CoreSplit> split = core::Topology::machine().split(computing, optimizer_threads(config));
   if (!split) {

@@ -12,6 +12,7 @@
 #include "greedysnake/error.h"
 #include "model/layout.h"
 #include "schedule/traffic.h"
+#include "train/alike.h"
 #include "train/batch_shape.h"
 #include "train/committed_weights.h"
 #include "train/group.h"
@@ -149,9 +150,9 @@ Trainer::Impl::Impl(Start start, const TrainerOptions& options)
   train::telling_of_failure(session.group.get(), [&] { open(start.resolved.choices, options); });
 }
 
-// Whatever a rank refuses, it does before any has made anything, and while others can be told.
+// Whatever a rank refuses, it does before any has made anything, and while the others listen.
 void Trainer::Impl::open(const std::vector<std::string>& choices, const TrainerOptions& options) {
-  train::meet(session.group.get());
+  train::refuse_different_ranks(session.group.get(), session.config, options);
   run = train::open_run(session, options);
   first_step_ = completed = run->started();
   const std::optional<sim::MachineProfile> profile = profile_for(session, options);

@@ -101,7 +101,8 @@ TEST_F(Pieces, OfWeightsThatAreSampledAreCheckedHoweverTheyWereCut) {
   }
   std::fstream(run_.folders[2].ssd_paths[0] + "/gsnake-weights.bin", std::ios::in | std::ios::out) << "damage";
   const auto store = run_.read();
-  EXPECT_THAT(test::message_of(ErrorKind::storage, [&] { find_checksums(*store, map_for_reading(3), nullptr, StartState::sampled, {}); }), ::testing::HasSubstr("rank-2/of-3/gsnake-weights.bin"));
+  const std::string message = test::message_of(ErrorKind::storage, [&] { find_checksums(*store, map_for_reading(3), nullptr, StartState::sampled, {}); });
+  EXPECT_THAT(message, ::testing::HasSubstr("rank-2/of-3/gsnake-weights.bin"));
 }
 
 }  // namespace

@@ -7,7 +7,6 @@
 
 #include "greedysnake/ranks.h"
 #include "store/folder/share_folder.h"
-#include "store/opening/replaced.h"
 #include "store/shares_support.h"
 
 namespace gsnake::checkpoint {
@@ -79,7 +78,7 @@ TEST_F(RankFolders, TellOfTheNewestStepOfAnyNumberOfRanks) {
 
 TEST_F(RankFolders, ThatDependOnTheRankAreFoundForEach) {
   SharedRun run(directory_.path(), 2);
-  for (std::size_t rank = 0; rank < 2; ++rank) run.folders[rank].ssd_paths = {own_folder(directory_ / "nvme{local_rank}/ssd", {.rank = static_cast<int>(rank), .count = 2, .local_rank = static_cast<int>(rank), .local_count = 2})};
+  for (int rank = 0; rank < 2; ++rank) run.folders[static_cast<std::size_t>(rank)].ssd_paths = {folder_of_rank(directory_ / "nvme{local_rank}/ssd", rank, 2, rank)};
   run.create();
   run.commit(1);
   run.end();
@@ -152,6 +151,31 @@ TEST_F(RankFolders, OfAnotherRunOnOneOfThePathsAreNotThisOnes) {
   for (const RunFound& run : find()) EXPECT_TRUE(run.folders.empty()) << run.folders[0];
 }
 
+TEST_F(RankFolders, OfARunThatThisIsACopyOfAreReadAndNotRemoved) {
+  made(2, 2);
+  fs::copy(run_dir(), directory_ / "copy", fs::copy_options::recursive);
+  const std::vector<RunFound> found = find_runs(directory_ / "copy", paths());
+  ASSERT_TRUE(found[0].last) << found[0].fault;
+  EXPECT_THAT(found[0].folders, ElementsAre(directory_ / "copy/rank-0/of-2", directory_ / "copy/rank-1/of-2"));
+  remove_other_runs(directory_ / "copy", paths(), 1, {});
+  EXPECT_TRUE(find_runs(directory_ / "copy", {}).empty());
+  SharedRun(directory_.path(), 2).read()->verify({});
+}
+
+TEST_F(RankFolders, OfOtherNumbersAreRefusedOrRemovedForANewRun) {
+  made(2, 2);
+  made(3, 1);
+  EXPECT_THAT(test::message_of(ErrorKind::usage, [&] { refuse_other_runs(run_dir(), paths(), 3); }), HasSubstr("holds a run of 2 ranks"));
+  EXPECT_THAT(test::message_of(ErrorKind::usage, [&] { refuse_other_runs(run_dir(), paths(), 1); }), HasSubstr("holds a run of "));
+  remove_other_runs(run_dir(), paths(), 3, {});
+  EXPECT_NO_THROW(refuse_other_runs(run_dir(), paths(), 3));
+  const std::vector<RunFound> found = find();
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].ranks, 3);
+  EXPECT_FALSE(fs::exists(directory_ / "ssd0/rank-0/of-2"));
+  SharedRun(directory_.path(), 3).read()->verify({});
+}
+
 TEST_F(RankFolders, StepsThatRanksPreparedAloneOrPublishedInPartAreTold) {
   SharedRun run(directory_.path(), 2);
   run.create();
@@ -199,7 +223,10 @@ TEST(ChooseRun, ChangesThatWereCutShortDoNotCount) {
 }
 
 TEST(ChooseRun, WhatIsMissingOfTheNewestIsAnErrorRatherThanStepsThatAreLost) {
-  for (const std::vector<RunFound>& found : {std::vector{of(1, 0, 100), of(4, 1, std::nullopt, true, 100)}, std::vector{of(1, 0, 100), of(4, 0, std::nullopt, true, 200)}, std::vector{of(4, 0, std::nullopt, true, 200)}}) {
+  const std::vector<std::vector<RunFound>> all{{of(1, 0, 100), of(4, 1, std::nullopt, true, 100)},
+                                               {of(1, 0, 100), of(4, 0, std::nullopt, true, 200)},
+                                               {of(4, 0, std::nullopt, true, 200)}};
+  for (const std::vector<RunFound>& found : all) {
     EXPECT_THAT(test::message_of(ErrorKind::storage, [&] { choose_run(found, 1); }), HasSubstr("the run of 4 ranks: nothing of rank 1 is there"));
   }
 }

@@ -75,9 +75,7 @@ class Reshard : public ::testing::Test {
   void change(std::size_t ranks, double delay = 0.3, std::uint64_t chunk_grains = 3, const std::function<void()>& before_removal = {}) {
     const RunFound old = found(static_cast<int>(ranks));
     if (old.ranks != static_cast<int>(ranks)) share_anew(old, ranks, delay, chunk_grains, before_removal);
-    for (const RunFound& other : find_runs(run_dir(), paths())) {
-      if (other.ranks != static_cast<int>(ranks)) store::ReplacedRun(other.folders, {.sync = sync_}).remove();
-    }
+    remove_other_runs(run_dir(), paths(), static_cast<int>(ranks), {.sync = sync_});
   }
 
   void share_anew(const RunFound& old, std::size_t ranks, double delay, std::uint64_t chunk_grains, const std::function<void()>& before_removal) {

@@ -153,7 +153,7 @@ TEST_F(HealthTest, OthersWhoAreGoneAfterItStoodStillHaveGoneOnWithoutIt) {
   health_.was_away(1h, time_);
   health_.lost_store();
   EXPECT_EQ(verdict()->rank, 1);
-  EXPECT_THAT(said(), StartsWith("rank 1, this one, stood still for 3.6e+03 s"));
+  EXPECT_THAT(said(), StartsWith("rank 1, this one, stood still for 3600 s"));
 }
 
 TEST_F(HealthTest, IsAloneWhenAllOthersHaveEndedInAnyWay) {

@@ -82,7 +82,7 @@ TEST_F(Launchers, TheFileForSlurm) {
   const fs::path bin = folder_ / "bin";
   fs::create_directory(bin);
   put(bin / "scontrol", "#!/bin/sh\necho 127.0.0.1\n");
-  put(bin / "srun", "#!/bin/bash\nexport SLURM_NTASKS=2 SLURM_NNODES=1\nfor task in 0 1; do SLURM_PROCID=$task SLURM_LOCALID=$task \"$@\" & done\nwait -n && wait -n\n");
+  put(bin / "srun", "#!/bin/bash\nwhile [[ $1 == --* ]]; do shift; done\nexport SLURM_NTASKS=2 SLURM_NNODES=1\nfor task in 0 1; do SLURM_PROCID=$task SLURM_LOCALID=$task \"$@\" & done\nwait -n && wait -n\n");
   fs::permissions(bin / "scontrol", fs::perms::owner_all);
   fs::permissions(bin / "srun", fs::perms::owner_all);
   EXPECT_EQ(shell("MASTER_PORT=29618 SLURM_JOB_NODELIST=here '" + std::string(GSNAKE_SOURCE_DIR) + "/examples/ranks/slurm.sh' train.toml", bin / "srun"), 0) << log();

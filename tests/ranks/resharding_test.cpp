@@ -40,6 +40,37 @@ TEST_F(Resharding, OneRanksRunIsSharedOut) {
   expect_close(go_on(3, "run", 12), alone, 1e-6);
 }
 
+// A run whose run.dir is gone is another's for all that the ranks know: it stays.
+TEST_F(Resharding, WhatMayBeAnotherRunsIsNotRemoved) {
+  go_on(2, "run", 4);
+  std::filesystem::remove_all(folder_ / "run");
+  for (const int count : {3, 2}) {
+    const std::vector<Outcome> outcomes = train_on(count, in_folders("run"));
+    for (const Outcome& outcome : outcomes) EXPECT_THAT(outcome.status, testing::AnyOf(2, 4, 8)) << outcome.err;
+    EXPECT_TRUE(std::filesystem::exists(folder_ / "run-ssd" / "rank-1" / "of-2" / "gsnake-weights.bin"));
+  }
+  const std::vector<double> whole = losses_of(2, "whole", {"train.steps=6"});
+  std::vector<std::string> changes = in_folders("run");
+  changes.push_back("train.steps=6");
+  expect_all(train_on(2, changes, {"--resume", "must"}), 0);
+  ASSERT_FALSE(losses("run").empty());
+  EXPECT_EQ(losses("run").back(), whole.back());
+}
+
+// Each rank has a drive of its own, and other numbers of ranks other drives.
+TEST_F(Resharding, DrivesOfTheRanksOwnAreFound) {
+  const std::vector<double> whole = losses_of(1, "whole", {"train.steps=8"});
+  const std::vector<std::string> own{"run.dir=run", "ssd.paths=nvme{local_rank}"};
+  int steps = 2;
+  for (const int count : {1, 2, 3, 1}) {
+    std::vector<std::string> changes = own;
+    changes.push_back("train.steps=" + std::to_string(steps));
+    expect_all(train_on(count, changes), 0);
+    steps += 2;
+  }
+  expect_close(losses("run"), whole, 1e-6);
+}
+
 // Whatever is killed while shares are made anew, what was there before goes on.
 TEST_F(Resharding, SurvivesKills) {
   go_on(2, "whole", 4);
@@ -89,6 +120,10 @@ TEST_F(Resharding, ImportsAndBasesAreReadByParts) {
   const std::vector<std::string> imported{"model.from=hf", "train.steps=5"};
   expect_close(losses_of(3, "imported-3", imported), losses_of(1, "imported-1", imported), 1e-6);
   ASSERT_EQ(run({"quantize", "--from", "hf", "--to", "base", "--format", "nf4"}).status, 0);
+  // The planner's choices, which are rank 0's, leave out nothing.
+  std::vector<std::string> chosen = imported;
+  chosen.insert(chosen.end(), {"memory.host_budget=auto", "train.delay=0.5"});
+  expect_close(losses_of(2, "chosen-2", chosen), losses("imported-1"), 1e-6);
   const std::vector<std::string> adapted{"adapter.base=base", "adapter.rank=4", "model.from=hf", "train.steps=5"};
   expect_close(losses_of(2, "adapted-2", adapted), losses_of(1, "adapted-1", adapted), 1e-6);
   const auto read = [&](const std::string& name) { return metrics(name).at(3)["ssd_read_bytes"].get<double>(); };

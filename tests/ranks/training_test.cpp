@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "ranks/ranks_case.h"
 #include "sweep.h"
@@ -141,6 +142,25 @@ TEST_F(RankTraining, MicroBatchesThatRanksDoNotDivideAreRefusedByAll) {
   expect_all(outcomes, 2);
   for (const Outcome& outcome : outcomes) EXPECT_THAT(outcome.err, HasSubstr("train.micro_batches = 5: 2 ranks take equal shares"));
   EXPECT_EQ(files(), (std::vector<std::string>{"config.toml", "corpus.txt"}));
+}
+
+TEST_F(RankTraining, RanksThatAreToldDifferentThingsAreRefusedByAll) {
+  const std::vector<std::pair<std::string, std::string>> cases{{"train.seed=2", "train.seed: 1 and 2"}, {"optimizer.learning_rate=0.5", "optimizer.learning_rate"}, {"data.train=other.txt", "ranks 0 and 1"}};
+  std::ofstream(folder_ / "other.txt") << std::string(20000, 'x');
+  for (const auto& [change, message] : cases) {
+    SCOPED_TRACE(change);
+    const std::vector<Outcome> outcomes = train_on(2, {}, {}, {{1, {{"--set", change}, {}}}});
+    expect_all(outcomes, 2);
+    for (const Outcome& outcome : outcomes) EXPECT_THAT(outcome.err, HasSubstr(message));
+  }
+  EXPECT_EQ(files(), (std::vector<std::string>{"config.toml", "corpus.txt", "other.txt"}));
+}
+
+TEST_F(RankTraining, OtherCommandsAreOneProcess) {
+  losses_of(2, "run");
+  const std::vector<Outcome> outcomes = RankProcesses(folder_, "export", 2, {"export", "--run", "run", "--to", "hf"}).wait();
+  expect_all(outcomes, 2);
+  EXPECT_THAT(outcomes[0].err, HasSubstr("gsnake export is one process"));
 }
 
 // Those that have nothing to refuse say whose refusal it was; nobody leaves anything behind.

@@ -63,7 +63,8 @@ TEST_P(ReplacedRunTest, IsRemovedWithNothingElse) {
   EXPECT_EQ(committed_step(*other.read()), 7U);
   other.read()->verify({});
   ReplacedRun(folders_of(other), {}).remove();
-  EXPECT_EQ(tree(directory_.path()), (std::set<std::string>{"run", "run/metrics.jsonl", "run/hf-carried", "run/hf-carried/tokenizer.json", "ssd0", "ssd0/weights.bin", "ssd1", "ssd1/rank-0", "ssd1/rank-0/notes"}));
+  EXPECT_EQ(tree(directory_.path()), (std::set<std::string>{"run", "run/metrics.jsonl", "run/hf-carried", "run/hf-carried/tokenizer.json", "ssd0", "ssd0/weights.bin", "ssd1",
+                                                            "ssd1/rank-0", "ssd1/rank-0/notes"}));
 }
 
 TEST_P(ReplacedRunTest, KeepsTheClaimThatCoversWhatStays) {
@@ -140,7 +141,9 @@ TEST_P(ReplacedRunTest, RemovalThatIsCutShortIsTakenUpAgain) {
       EXPECT_NO_THROW(refuse_others(folder, {})) << "after " << calls << " calls";
     }
     ReplacedRun(folders_of(run_), {}).remove();
-    for (const std::string& folder : folders_of(run_)) EXPECT_TRUE(GetParam() == 1 ? fs::is_empty(folder) : !fs::exists(folder)) << folder << " after " << calls << " calls";
+    for (const std::string& folder : folders_of(run_)) {
+      EXPECT_TRUE(GetParam() == 1 ? fs::is_empty(folder) : !fs::exists(folder)) << folder << " after " << calls << " calls";
+    }
   }
   EXPECT_GT(calls, 20U);
 }
@@ -153,7 +156,9 @@ TEST(ShareFolder, IsKnownByItsName) {
   EXPECT_EQ(share->base, "/a/run");
   EXPECT_EQ(share->rank, 2);
   EXPECT_EQ(share->ranks, 4);
-  for (const char* other : {"/a/run", "/a/rank-2/of-2", "/a/rank-0/of-1", "/a/rank-02/of-4", "/a/rank-/of-4", "/a/rank-1/of-4x", "/a/rank--1/of-4", "of-2", ""}) EXPECT_FALSE(share_of(other)) << other;
+  for (const char* other : {"/a/run", "/a/rank-2/of-2", "/a/rank-0/of-1", "/a/rank-02/of-4", "/a/rank-/of-4", "/a/rank-1/of-4x", "/a/rank--1/of-4", "of-2", ""}) {
+    EXPECT_FALSE(share_of(other)) << other;
+  }
 }
 
 TEST(ShareFolder, ThoseOfAFolderComeInOrder) {

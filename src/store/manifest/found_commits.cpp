@@ -61,15 +61,19 @@ std::optional<std::int64_t> step_of(const nlohmann::json& training) {
   return step.is_number_integer() ? std::optional(step.get<std::int64_t>()) : std::nullopt;
 }
 
-std::optional<CommonCommit> newest_common(std::span<const std::vector<FoundCommit>> ranks) {
-  if (ranks.empty()) return std::nullopt;
+namespace {
+
+// Of those that any, or that no rank tells of as replaced.
+std::optional<CommonCommit> newest_common(std::span<const std::vector<FoundCommit>> ranks, bool replaced_too) {
+  const auto counts = [&](const FoundCommit& commit) { return replaced_too || commit.standing != Standing::replaced; };
   for (const FoundCommit& newest : ranks.front()) {
+    if (!counts(newest)) continue;
     const std::optional<std::int64_t> step = step_of(newest.training);
     if (!step) continue;
     CommonCommit common{*step, {}};
     for (const std::vector<FoundCommit>& told : ranks) {
       // A run that went back may tell of a step twice: ranks count their commits alike.
-      const auto is_it = [&](const FoundCommit& commit) { return step_of(commit.training) == step; };
+      const auto is_it = [&](const FoundCommit& commit) { return counts(commit) && step_of(commit.training) == step; };
       auto found = std::find_if(told.begin(), told.end(), [&](const FoundCommit& commit) { return is_it(commit) && commit.generation == newest.generation; });
       if (found == told.end()) found = std::find_if(told.begin(), told.end(), is_it);
       if (found == told.end()) break;
@@ -78,6 +82,15 @@ std::optional<CommonCommit> newest_common(std::span<const std::vector<FoundCommi
     if (common.generations.size() == ranks.size()) return common;
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+// What was replaced may be overwritten in part: only where nothing else is left.
+std::optional<CommonCommit> newest_common(std::span<const std::vector<FoundCommit>> ranks) {
+  if (ranks.empty()) return std::nullopt;
+  std::optional<CommonCommit> whole = newest_common(ranks, false);
+  return whole ? whole : newest_common(ranks, true);
 }
 
 bool same_commit(const Manifest& a, const Manifest& b) {

@@ -123,15 +123,6 @@ std::vector<std::string> in_the_runs_order(const std::vector<std::string>& given
   return ordered;
 }
 
-// Whether `folder` lies where it was recorded, as that of another run directory, which is still there.
-bool belongs_elsewhere(const std::string& run_dir, const std::string& folder, const Manifest& manifest) {
-  const std::string original = recorded_run_dir(manifest);
-  if (original.empty() || same_folder(original, run_dir) || !holds_run(original, manifest.run_id)) return false;
-  const std::optional<std::size_t> index = path_index_of(manifest);
-  const std::vector<std::string> recorded = recorded_paths(folder, manifest);
-  return index && *index < recorded.size() && same_folder(recorded[*index], folder);  // else it was copied as well
-}
-
 // A commit is in all folders before the next one begins: a run directory that is further behind is a copy, wherever the original is now.
 void refuse_older_copy(const std::string& run_dir, const Manifest* own, const std::string& folder, const Manifest& manifest, bool reads_only) {
   if (own == nullptr || manifest.generation <= own->generation + 1) return;
@@ -188,6 +179,14 @@ Place locate(const std::string& directory, const std::vector<std::string>& ssd_p
   }
   take_newest(place, fault);
   return place;
+}
+
+bool belongs_elsewhere(const std::string& run_dir, const std::string& folder, const Manifest& manifest) {
+  const std::string original = recorded_run_dir(manifest);
+  if (original.empty() || same_folder(original, run_dir) || !holds_run(original, manifest.run_id)) return false;
+  const std::optional<std::size_t> index = path_index_of(manifest);
+  const std::vector<std::string> recorded = recorded_paths(folder, manifest);
+  return index && *index < recorded.size() && same_folder(recorded[*index], folder);  // else it was copied as well
 }
 
 std::optional<Place> locate_share(const std::string& directory, const std::vector<std::string>& candidates) {

@@ -29,6 +29,9 @@ std::optional<Place> locate_share(const std::string& directory, const std::vecto
 // The run directory that the manifest's commit was written to; empty where it does not say.
 [[nodiscard]] std::string recorded_run_dir(const Manifest& manifest);
 
+// Whether `folder`, of whose run `manifest` tells, lies where it was recorded, as that of another run directory than `run_dir`, which is still there.
+[[nodiscard]] bool belongs_elsewhere(const std::string& run_dir, const std::string& folder, const Manifest& manifest);
+
 // Throws Error(storage) where `run_dir` is a copy of the run directory that `folders` belong to: one of them lies where it was recorded, as another run
 // directory's, which is still there with that run (a writer may not write to it, a reader not take a later commit from it than `run_dir` holds), or holds a
 // commit more than one later than run_dir's.
