@@ -17,7 +17,7 @@ def longest(system):
     """What a step's work keeps busy longest by itself. Reads and writes share the drives (`both = 1`)."""
     limits = {lane: time["limit_ms"] for lane, time in system["lanes"].items()}
     of = {"GPU": limits["compute"], "drives": limits["ssd_read"] + limits["ssd_write"], "copies to the GPU": limits["h2d"], "copies from it": limits["d2h"],
-          "CPU": limits["optimizer"]}
+          "CPU": limits["optimizer"], "link": limits.get("collective", 0)}
     name = max(of, key=of.get)
     return f"{name} {of[name] / system['step_ms']:.0%}"
 

@@ -52,7 +52,7 @@ std::string text_of(const plan::Plan& plan, const sim::MachineProfile& profile) 
   text += plan::text_of(plan.forecast, plan.config, profile);
   if (!plan.purchases.empty()) text += "\nwhat more would buy:\n";
   for (const plan::Purchase& purchase : plan.purchases) text += fmt::format("  {:<40} {:+.1f}% tokens/s\n", purchase.what, 100.0 * purchase.gain);
-  if (!plan.batches.empty()) text += "\nmicro-batches and tokens/s:";
+  if (!plan.batches.empty()) text += plan.config.ranks.count > 1 ? "\nmicro-batches of all ranks and tokens/s:" : "\nmicro-batches and tokens/s:";
   for (const plan::BatchPoint& point : plan.batches) text += fmt::format("  {}: {:.0f}", point.micro_batches, point.tokens_per_second());
   if (!plan.batches.empty()) text += "\n";
   if (plan.saturation) {

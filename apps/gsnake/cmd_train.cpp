@@ -2,21 +2,23 @@
 
 #include <cmath>
 #include <cstdint>
-#include <exception>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "checkpoint/rank_folders.h"
+#include "checkpoint/run_state.h"
 #include "choice_option.h"
 #include "commands.h"
 #include "config/load.h"
+#include "core/log.h"
 #include "greedysnake/config.h"
 #include "greedysnake/error.h"
-#include "greedysnake/hugging_face.h"
+#include "greedysnake/ranks.h"
 #include "greedysnake/run.h"
 #include "output.h"
-#include "store/manifest/manifest.h"
 
 namespace gsnake::command {
 namespace {
@@ -39,20 +41,9 @@ std::string describe(const RunOutcome& end, const Config& config) {
 
 // A run's config need not repeat the run's model; an imported one's would be copied from its folder by hand.
 std::optional<ModelConfig> model_of_run(const Config& config, Resume resume) {
-  if (!store::holds_manifest(config.run.dir) && resume != Resume::must) return std::nullopt;
-  std::vector<std::string> folders{config.run.dir};
-  folders.insert(folders.end(), config.ssd.paths.begin(), config.ssd.paths.end());
-  std::exception_ptr why;
-  for (const std::string& folder : folders) {  // any whole copy tells
-    if (!store::holds_manifest(folder)) continue;
-    try {
-      return run_config(folder).model;
-    } catch (const Error&) {
-      if (!why) why = std::current_exception();
-    }
-  }
-  if (why) std::rethrow_exception(why);
-  return std::nullopt;
+  if (!checkpoint::holds_run(config.run.dir, config.ssd.paths, resume == Resume::must)) return std::nullopt;
+  const std::optional<nlohmann::json> training = checkpoint::any_training(config.run.dir, config.ssd.paths);
+  return training ? std::optional(checkpoint::parse_config(checkpoint::config_from(*training)).model) : std::nullopt;
 }
 
 int run(const Arguments& arguments) {
@@ -60,7 +51,13 @@ int run(const Arguments& arguments) {
   config::ModelOfRun of_run;
   if (resume != Resume::never) of_run = [resume](const Config& config) { return model_of_run(config, resume); };
   const Config config = config::load(arguments.config, arguments.overrides, of_run, arguments.automatic ? Config::automatic() : Config());
-  const RunOutcome outcome = run_training(config, arguments.request);
+  RunRequest request = arguments.request;
+  request.last_resort = [](const std::string& message) {
+    spdlog::critical("{}", message);
+    std::_Exit(static_cast<int>(ErrorKind::rank));
+  };
+  const RunOutcome outcome = run_training(config, request);
+  if (ranks_of_environment(config.ranks).rank > 0) return outcome.exit_status;  // the first one says it for all
   try {
     print((arguments.json ? outcome.end_line : describe(outcome, config)) + "\n");
   } catch (const ReaderGone&) {  // Ctrl-C has ended the `tee` behind it: what counts is committed

@@ -21,7 +21,18 @@
 
 namespace {
 
-void print_error(const char* message) { std::fprintf(stderr, "gsnake: error: %s\n", message); }
+// Of several ranks, which this is: "rank 2". Variables that make no sense are refused where they are used.
+std::string rank_name() {
+  const char* count = std::getenv("WORLD_SIZE");
+  const char* rank = std::getenv("RANK");
+  if (count == nullptr || rank == nullptr || std::string(count) == "1") return {};
+  return std::string("rank ") + rank;
+}
+
+void print_error(const char* message) {
+  const std::string who = rank_name();
+  std::fprintf(stderr, "gsnake: error: %s%s%s\n", who.c_str(), who.empty() ? "" : ": ", message);
+}
 
 // " (did you mean train?)", or nothing, for the first word that is not understood.
 std::string suggestion(const CLI::App& app) {
@@ -51,7 +62,9 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error) {
 
 int run(int argc, char** argv) {
   CLI::App app("Trains transformer language models larger than memory by streaming them from SSD.", "gsnake");
-  std::string log_level = "info";
+  // The first rank tells for all what is no trouble.
+  const std::string who = rank_name();
+  std::string log_level = who.empty() || who == "rank 0" ? "info" : "warn";
   gsnake::command::Action action;
   app.set_version_flag("--version", std::string("gsnake ") + gsnake::version());
   app.add_option("--log-level", log_level, "trace, debug, info, warn, error or off; the log goes to stderr")->capture_default_str();
@@ -75,7 +88,11 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return report_usage(app, error);
   }
-  gsnake::core::set_up_log(log_level);
+  gsnake::core::set_up_log(log_level, who);
+  const std::string command = app.get_subcommands().front()->get_name();
+  if (!who.empty() && command != "train" && command != "plan" && command != "simulate") {
+    throw gsnake::Error(gsnake::ErrorKind::usage, fmt::format("gsnake {} is one process: start it once, without WORLD_SIZE and RANK", command));
+  }
   return action.run();
 }
 

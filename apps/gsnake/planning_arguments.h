@@ -18,6 +18,9 @@ struct PlanningArguments {
   std::string machine;
   std::string base_format;
   double seconds = 25.0;  // that measuring should take
+  int ranks = 0;          // 0: as torchrun's variables say, or one
+  int local_ranks = 0;    // of them on one machine; 0: all
+  std::string link;       // between ranks, in place of the profile's: "12 GB/s"; "": that
   bool computes = true;   // units of the model, to measure them and what LibTorch takes
   bool json = false;
 };

@@ -26,6 +26,9 @@ struct RunRequest {
   // Told of each step when its line has been written, with the validation loss where there was one, on the thread that called
   // run_training(). What it throws ends the run as a failed step does.
   std::function<void(const StepResult& result, std::optional<double> validation_loss)> on_step;
+  // Of several ranks: called on a thread of its own, with what went wrong, where this process hangs though another rank has failed some seconds ago. It should end the
+  // process: whatever waits here waits for good. Empty: it goes on hanging.
+  std::function<void(const std::string& message)> last_resort;
 };
 
 struct RunOutcome {
@@ -37,7 +40,7 @@ struct RunOutcome {
   std::string end_line;    // the last line of the metrics: JSON (docs/command.md)
 };
 
-// Trains to config.train.steps or until a signal. Throws Error: before the first step with nothing left behind; later, as anything else
+// Trains to config.train.steps or until a signal; as one of several ranks where config.ranks or else torchrun's variables say so (docs/ranks.md). Throws Error: before the first step with nothing left behind; later, as anything else
 // that is thrown, with the error in the metrics' last line (the steps since the last commit are lost). One run at a time in a process: it
 // takes SIGINT, SIGTERM and SIGHUP meanwhile (unless the process ignores them), ignores SIGPIPE and SIGXFSZ, and gives all back. Logs to spdlog's default logger, shows progress on stderr.
 RunOutcome run_training(const Config& config, const RunRequest& request = {});

@@ -19,6 +19,9 @@ namespace gsnake {
 namespace train {
 struct Parts;
 }
+namespace dist {
+class RankGroup;
+}
 
 struct TrainerOptions {
   Resume resume = Resume::automatic;
@@ -38,8 +41,13 @@ struct TrainerOptions {
   std::string data{};
   // Of tests: another device or another backend than the config's (src/train/parts.h).
   std::shared_ptr<const train::Parts> parts{};
+  // The group of config.ranks, where there are several, that the caller has joined; null: the trainer joins it.
+  std::shared_ptr<dist::RankGroup> group{};
 };
 
+// Of several ranks (config.ranks, docs/ranks.md), every process has one, and makes the same calls with the same arguments; each takes its share of every batch. A rank
+// that fails makes the others' calls throw Error(rank).
+//
 // One thread drives a trainer. Everything that can be refused is refused by the constructor, with nothing left behind: Error(usage),
 // Error(budget) with a table, Error(storage). A failure in a step surfaces in step(), wait() or commit(), once and for good.
 class Trainer {
@@ -65,7 +73,7 @@ class Trainer {
   // run.durability = "commit", every run.commit_every steps are committed besides, while later steps run.
   void commit();
 
-  // Of the state on SSD after commit(): unit `unit`'s parameters, flat, fp32, in registration order, each padded to 16 elements.
+  // Of the state on SSD after commit(), all ranks' parts of it: unit `unit`'s parameters, flat, fp32, in registration order, each padded to 16 elements.
   std::vector<float> weights(std::int64_t unit);
 
   // Windows of data taken, up to and including the batch that is submitted next: the caller's to set before each submit, kept in every

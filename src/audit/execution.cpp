@@ -32,7 +32,7 @@ Execution::Execution(const Sequence& sequence)
   write_initial_state();
 }
 
-// Each user's micro-batches in the order of its visits; then the first user's sum, and to that the others' in the order of their units.
+// Each user's micro-batches in the order of its visits, of several ranks those of each visit apart; then the first user's sum, and to that the others' in the order of their units.
 void Execution::expect_sums() {
   const schedule::Problem& p = map_.problem;
   std::vector<std::vector<int>> sums;
@@ -42,7 +42,13 @@ void Execution::expect_sums() {
     for (int object : p.uses(visit.unit)) {
       const std::size_t user = user_of(object, visit.unit);
       int& sum = sums[static_cast<std::size_t>(object)][user];
-      for (int m : visit.micro_batches) sum = sums_.append(sum, user, m);
+      if (p.ranks == 1) {
+        for (int m : visit.micro_batches) sum = sums_.append(sum, user, m);
+        continue;
+      }
+      int of_visit = 0;
+      for (int m : visit.micro_batches) of_visit = sums_.append(of_visit, user, m);
+      sum = sum == 0 ? of_visit : sums_.add(sum, of_visit);
     }
   }
   for (const std::vector<int>& of_users : sums) {
@@ -170,19 +176,17 @@ void Execution::move(const Stage& stage, TaskId id) {
   write(stage, *stage.graph->find(task, Role::destination), task.bytes, *value);
 }
 
-// One symbol stands for the ranks' parts and for the whole: every rank runs the same graph.
+// Every rank runs the same graph: what a rank finds in its own part stands for the same of all others.
 void Execution::move_between_ranks(const Stage& stage, TaskId id) {
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
   const bool gathers = task.op == Op::all_gather;
   const std::uint64_t part = task.bytes / static_cast<std::uint64_t>(map_.problem.ranks);
   const Access& source = *stage.graph->find(task, Role::source);
-  const Value* value = contents_.first_of(stage.physical[static_cast<std::size_t>(source.resource)], source.offset, gathers ? part : task.bytes);
-  if (value == nullptr) {
-    return report_("graph " + std::to_string(stage.index) + ": " + name_of(*stage.graph, id) + " shares what nobody wrote from " + name_of(map_, source.resource));
+  const Access& destination = *stage.graph->find(task, Role::destination);
+  const auto physical = [&](const Access& access) { return stage.physical[static_cast<std::size_t>(access.resource)]; };
+  for (int place = 0; place < (gathers ? map_.problem.ranks : 1); ++place) {
+    contents_.copy(physical(source), source.offset, part, physical(destination), destination.offset + static_cast<std::uint64_t>(place) * part);
   }
-  const Value shared = *value;
-  Access destination = *stage.graph->find(task, Role::destination);
-  for (int place = 0; place < (gathers ? map_.problem.ranks : 1); ++place, destination.offset += part) write(stage, destination, part, shared);
 }
 
 void Execution::update(const Stage& stage, TaskId id) {
@@ -301,16 +305,25 @@ void Execution::compute(const Stage& stage, TaskId id) {
   write(stage, *output, map_.slot_activation_bytes(), made);
 }
 
-// All chunks, each with every update of the training steps before.
+// Does `work(chunk, bytes before its part)` for each chunk at the place of every rank in a slot of the whole object.
+template <typename Work>
+void Execution::for_places(int object, std::uint64_t part_bytes, const Work& work) const {
+  const auto o = static_cast<std::size_t>(object);
+  for (int place = 0; place < map_.problem.ranks; ++place) {
+    for (int c = map_.first_chunk[o]; c < map_.first_chunk[o + 1]; ++c) work(c, static_cast<std::uint64_t>(place) * part_bytes);
+  }
+}
+
+// All chunks of every rank's part, each with every update of the training steps before.
 void Execution::check_weights(const Stage& stage, TaskId id, int use) {
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
   Access access = *stage.graph->find(task, Role::weights, use);
   const std::uint64_t start = access.offset;
-  const auto object = static_cast<std::size_t>(map_.problem.uses(task.unit)[static_cast<std::size_t>(use)]);
-  for (int c = map_.first_chunk[object]; c < map_.first_chunk[object + 1]; ++c) {
-    access.offset = start + map_.weight_offset(chunk(c));
+  const int object = map_.problem.uses(task.unit)[static_cast<std::size_t>(use)];
+  for_places(object, map_.part_weight_bytes(object), [&](int c, std::uint64_t place) {
+    access.offset = start + place + map_.weight_offset(chunk(c));
     expect(stage, id, access, map_.weight_bytes(chunk(c)), {Holds::weight, c, applied(c, stage.steps_before)});
-  }
+  });
 }
 
 void Execution::check_activation(const Stage& stage, TaskId id, Role role, const Value& expected) {
@@ -330,9 +343,8 @@ void Execution::accumulate(const Stage& stage, TaskId id, int use) {
   if (!map_.problem.object(object).trained) return;
   Access access = *stage.graph->find(task, Role::gradients, use);
   const std::uint64_t start = access.offset;
-  const auto o = static_cast<std::size_t>(object);
-  for (int c = map_.first_chunk[o]; c < map_.first_chunk[o + 1]; ++c) {
-    access.offset = start + Map::gradient_offset(chunk(c));
+  for_places(object, map_.part_gradient_bytes(object), [&](int c, std::uint64_t place) {
+    access.offset = start + place + map_.gradient_offset(chunk(c));
     const std::uint64_t bytes = Map::gradient_bytes(chunk(c));
     Value sum{Holds::gradient, c, stage.steps_before};
     if (access.mode == Mode::update) {
@@ -342,7 +354,7 @@ void Execution::accumulate(const Stage& stage, TaskId id, int use) {
     }
     sum.sum = sums_.append(sum.sum, user_of(object, task.unit), task.micro_batch);
     write(stage, access, bytes, sum);
-  }
+  });
 }
 
 void Execution::check_end() {

@@ -58,6 +58,8 @@ class Execution {
   void conclude(const Stage& stage, TaskId id);
   void compute(const Stage& stage, TaskId id);
   void commit(const Stage& stage, TaskId id);
+  template <typename Work>
+  void for_places(int object, std::uint64_t part_bytes, const Work& work) const;
   void check_weights(const Stage& stage, TaskId id, int use);
   void accumulate(const Stage& stage, TaskId id, int use);
   void check_activation(const Stage& stage, TaskId id, Role role, const Value& expected);

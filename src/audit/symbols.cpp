@@ -43,24 +43,23 @@ const Value* Contents::at(int resource, std::uint64_t offset, std::uint64_t byte
   return nullptr;
 }
 
-const Value* Contents::first_of(int resource, std::uint64_t offset, std::uint64_t bytes) const {
-  const Value* first = nullptr;
-  std::uint64_t covered = 0;
-  for (const Run& run : runs_[static_cast<std::size_t>(resource)]) {
-    const std::uint64_t begin = std::max(offset, run.offset);
-    const std::uint64_t end = std::min(offset + bytes, run.offset + run.bytes);
-    if (begin >= end) continue;
-    covered += end - begin;
-    if (begin == offset) first = &run.value;
-  }
-  return covered == bytes ? first : nullptr;
-}
-
 void Contents::write(int resource, std::uint64_t offset, std::uint64_t bytes, const Value& value) {
-  const Value copy = value;  // it may stand in this list
+  const Value written = value;  // it may stand in this list
   std::vector<Run>& runs = runs_[static_cast<std::size_t>(resource)];
   std::erase_if(runs, [&](const Run& run) { return run.offset < offset + bytes && offset < run.offset + run.bytes; });
-  runs.push_back({offset, bytes, copy});
+  runs.push_back({offset, bytes, written});
+}
+
+void Contents::copy(int resource, std::uint64_t offset, std::uint64_t bytes, int to_resource, std::uint64_t to_offset) {
+  std::vector<Run> copied;
+  for (Run run : runs_[static_cast<std::size_t>(resource)]) {
+    if (run.offset < offset || run.offset + run.bytes > offset + bytes) continue;
+    run.offset += to_offset - offset;
+    copied.push_back(run);
+  }
+  std::vector<Run>& runs = runs_[static_cast<std::size_t>(to_resource)];
+  std::erase_if(runs, [&](const Run& run) { return run.offset < to_offset + bytes && to_offset < run.offset + run.bytes; });
+  runs.insert(runs.end(), copied.begin(), copied.end());
 }
 
 }  // namespace gsnake::audit

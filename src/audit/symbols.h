@@ -1,6 +1,7 @@
 // What buffers and extents hold while graphs run on symbols: the audit's model of memory.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -29,7 +30,8 @@ std::string describe(const Value* value);
 class Sums {
  public:
   int append(int sum, std::size_t user, int micro_batch) { return number({sum, static_cast<int>(user), micro_batch}); }
-  int add(int sum, int share) { return number({sum, -1, share}); }
+  // Either way round, as additions are.
+  int add(int sum, int share) { return number({std::max(sum, share), -1, std::min(sum, share)}); }
 
  private:
   int number(const std::tuple<int, int, int>& key) { return next_.try_emplace(key, static_cast<int>(next_.size()) + 1).first->second; }
@@ -42,9 +44,9 @@ class Contents {
 
   // What was written to exactly these bytes and not overwritten since, in whole or in part; nullptr where there is none.
   [[nodiscard]] const Value* at(int resource, std::uint64_t offset, std::uint64_t bytes) const;
-  // What the first of these bytes belong to, where each of them was written; nullptr else.
-  [[nodiscard]] const Value* first_of(int resource, std::uint64_t offset, std::uint64_t bytes) const;
   void write(int resource, std::uint64_t offset, std::uint64_t bytes, const Value& value);
+  // What stands wholly in these bytes comes to the same place of as many others; nothing else stands there then.
+  void copy(int resource, std::uint64_t offset, std::uint64_t bytes, int to_resource, std::uint64_t to_offset);
 
  private:
   struct Run {

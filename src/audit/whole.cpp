@@ -141,7 +141,7 @@ class WholeAudit {
   // Where steps can be committed: once a step, when its update is complete. What is not always carried out writes homes, or brings them there.
   void check_commits() {
     const bool finishes = graph_.variant == Variant::finish || graph_.variant == Variant::finish_pending;
-    const bool delayed = std::any_of(map_.chunks.begin(), map_.chunks.end(), [](const Chunk& chunk) { return chunk.gradient_waits; });
+    const bool delayed = leaves_updates(problem_);
     int own = 0;
     int previous = 0;
     for (std::size_t i = 0; i < graph_.tasks.size(); ++i) {

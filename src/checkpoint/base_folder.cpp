@@ -3,8 +3,8 @@
 #include <filesystem>
 
 #include "base/manifest.h"
+#include "checkpoint/rank_folders.h"
 #include "greedysnake/error.h"
-#include "store/opening/locate.h"
 
 namespace gsnake::checkpoint {
 
@@ -40,9 +40,10 @@ std::string base_folder(const Config& config, const nlohmann::json& training) {
 }
 
 std::string base_folder(const Config& config) {
-  if (config.adapter.base.empty() || base::is_base(config.adapter.base) || !store::holds_manifest(config.run.dir)) return config.adapter.base;
+  if (config.adapter.base.empty() || base::is_base(config.adapter.base)) return config.adapter.base;
   try {
-    return base_folder(config, store::locate(config.run.dir, config.ssd.paths).manifest.training);
+    const std::optional<nlohmann::json> training = any_training(config.run.dir, {});
+    return training ? base_folder(config, *training) : config.adapter.base;
   } catch (const Error&) {  // what is wrong with the run is for whoever opens it to say
     return config.adapter.base;
   }

@@ -22,7 +22,7 @@ store::ByteProgress verification_lines() {
 bool is_imported(const nlohmann::json& training) { return training.value("imported", false); }
 
 // An imported run has no steps yet that a change of the maths could belie.
-void refuse_changes(const nlohmann::json& training, const ResumeRequest& request) {
+void refuse_changed_training(const nlohmann::json& training, const ResumeRequest& request) {
   if (is_imported(training)) return refuse_changed_storage(config_from(training), request.config);
   const RunState before = run_state_from(training);
   const std::optional<std::string> changed_data =
@@ -42,23 +42,25 @@ void refuse_other_storage(const nlohmann::json& training, const store::Layout& l
     throw Error(ErrorKind::usage, "model: other parameters take gradients than when the run in " + folder +
                                       " was made, which is stored accordingly; let the same ones take gradients, or start a new run from an export of this one");
   }
-  if (request.commits && store::state_slots(layout) < 2) {
-    throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + folder +
-                                      " was made: its files have room for one copy of the state; set it back to \"off\"");
-  }
+}
+
+void refuse_too_few_slots(const store::Layout& layout, const ResumeRequest& request) {
+  if (!request.commits || store::state_slots(layout) >= 2) return;
+  throw Error(ErrorKind::usage, "run.durability was \"off\" when the run in " + request.config.run.dir +
+                                    " was made: its files have room for one copy of the state; set it back to \"off\"");
 }
 
 }  // namespace
 
-ResumedRun resume(const ResumeRequest& request) {
-  store::StoreOptions storage = request.storage;
-  storage.accept = [&](const nlohmann::json& training, const store::Layout& layout) {
-    refuse_changes(training, request);
-    refuse_other_base(training, request.base.id, request.config);
-    refuse_other_storage(training, layout, request);
-  };
+void refuse_changes(const ResumeRequest& request, const nlohmann::json& training, const store::Layout& layout) {
+  refuse_changed_training(training, request);
+  refuse_other_base(training, request.base.id, request.config);
+  refuse_other_storage(training, layout, request);
+}
+
+ResumedRun resumed(const ResumeRequest& request, std::unique_ptr<store::Store> store) {
   ResumedRun run;
-  run.store = store::Store::open(storage, request.scratch);
+  run.store = std::move(store);
   const nlohmann::json& training = run.store->manifest()->training;
   run.state = run_state_from(training);
   run.imported = is_imported(training);
@@ -68,6 +70,16 @@ ResumedRun resume(const ResumeRequest& request) {
     run.state.compute_threads = request.compute_threads;
     run.state.compute_dtype = request.compute_dtype;
   }
+  return run;
+}
+
+ResumedRun resume(const ResumeRequest& request) {
+  store::StoreOptions storage = request.storage;
+  storage.accept = [&](const nlohmann::json& training, const store::Layout& layout) {
+    refuse_changes(request, training, layout);
+    refuse_too_few_slots(layout, request);
+  };
+  ResumedRun run = resumed(request, store::Store::open(storage, request.scratch));
   run.store->ensure_verified([&, log = verification_lines()](std::uint64_t done, std::uint64_t total) {
     log(done, total);
     if (request.storage.progress) request.storage.progress("checking the state against its checksums", done, total);

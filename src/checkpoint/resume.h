@@ -38,4 +38,10 @@ struct ResumedRun {
 // on the commit, and that where storage.from_step asked to go back, it may have gone back.
 ResumedRun resume(const ResumeRequest& request);
 
+// What a resume does of it where the store is made of an earlier run of another number of ranks (reshard.h). Throws Error(usage) for what the request changes
+// against that run's commit; `layout` is of the whole.
+void refuse_changes(const ResumeRequest& request, const nlohmann::json& training, const store::Layout& layout);
+// The store, whose commit was just made of checked bytes, as resume() gives it.
+ResumedRun resumed(const ResumeRequest& request, std::unique_ptr<store::Store> store);
+
 }  // namespace gsnake::checkpoint

@@ -22,6 +22,8 @@ struct RunState {
   int compute_threads = 0;      // in effect; part of the maths
   std::string compute_dtype;    // likewise
   std::vector<std::uint64_t> elements;  // of each object
+  int ranks = 1;                        // that the commit is shared among
+  std::int64_t reshardings = 0;         // how often that number has changed
   std::string frozen_parameters;        // of units that are trained in part: a hash of the names of what is frozen; empty: there is none
   BaseOfRun base;                       // of frozen weights that are packed
   std::shared_ptr<const nlohmann::json> data;  // of data.train, as data::identity_of(); nullptr: not known

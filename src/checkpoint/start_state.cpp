@@ -1,7 +1,11 @@
 #include "checkpoint/start_state.h"
 
+#include <algorithm>
 #include <map>
 #include <tuple>
+
+#include "checkpoint/pieces.h"
+#include "memory/anonymous.h"
 
 namespace gsnake::checkpoint {
 namespace {
@@ -9,6 +13,20 @@ namespace {
 using Place = std::tuple<store::Kind, std::uint32_t, std::uint64_t, std::uint64_t>;
 
 Place place_of(const store::Extent& extent) { return {extent.kind, extent.object, extent.offset, extent.bytes}; }
+
+// Weights that are read in other pieces than they were committed in: checked once, and hashed in the new ones.
+void check_in_pieces(store::Store& store, const schedule::Map& map, std::vector<int> pieces, std::vector<KnownChecksum>& known) {
+  const auto extent_of = [&](int piece) -> const store::Extent& { return map.extents[static_cast<std::size_t>(piece)]; };
+  std::sort(pieces.begin(), pieces.end(), [&](int a, int b) { return place_of(extent_of(a)) < place_of(extent_of(b)); });
+  std::vector<store::Extent> extents;
+  std::uint64_t largest = 0;
+  for (const int piece : pieces) {
+    extents.push_back(extent_of(piece));
+    largest = std::max(largest, extents.back().bytes);
+  }
+  const memory::AnonymousMemory block(largest);
+  read_in_pieces(store, extents, {[&] { return block.data(); }, [&](std::size_t i, std::span<const std::byte> bytes) { known.push_back({pieces[i], store::checksum_of(bytes)}); }});
+}
 
 }  // namespace
 
@@ -30,7 +48,13 @@ std::vector<KnownChecksum> find_checksums(store::Store& store, const schedule::M
     } else if (state != StartState::sampled) {
       unknown.push_back(static_cast<int>(i));
       to_hash.push_back(extent);
+    } else if (extent.kind == store::Kind::weights && !committed.empty()) {
+      unknown.push_back(static_cast<int>(i));
     }
+  }
+  if (state == StartState::sampled) {
+    check_in_pieces(store, map, std::move(unknown), all);
+    return all;
   }
   const auto told = [&](std::uint64_t done, std::uint64_t total) {
     if (progress) progress("hashing the state in its new pieces", done, total);

@@ -15,7 +15,7 @@ namespace gsnake::checkpoint {
 enum class StartState : std::uint8_t {
   fresh,    // initial weights; moments are zero
   checked,  // an earlier run's, to be trained: every piece gets a checksum
-  sampled,  // an earlier run's, to be read: pieces that its commit has checksums for are checked
+  sampled,  // an earlier run's, to be read: weights are checked, if its commit has checksums
 };
 
 struct KnownChecksum {
@@ -23,8 +23,8 @@ struct KnownChecksum {
   std::uint64_t value = 0;
 };
 
-// Of the map's pieces of state: from the store's commit, from what was written (may be null), and else by reading the state, but for
-// StartState::sampled. `progress` (may be empty) is told of the reading. Takes the store's stream_bytes of memory. Throws Error(storage).
+// Of the map's pieces of state: from the store's commit, from what was written (may be null), and else by reading the state, of StartState::sampled the
+// weights alone. `progress` (may be empty) is told of the reading. Takes the store's stream_bytes of memory. Throws Error(storage).
 std::vector<KnownChecksum> find_checksums(store::Store& store, const schedule::Map& map, const StateHashes* written, StartState state,
                                           const store::SetUpProgress& progress);
 

@@ -21,9 +21,10 @@ StepCommitter::StepCommitter(const Config& config, const schedule::Map& map, sto
 }
 
 bool StepCommitter::may_commit(std::int64_t step) {
-  const bool beside_readers = beside_readers_.load(std::memory_order_acquire) == step;
+  const auto is_beside_readers = [&] { return beside_readers_.load(std::memory_order_acquire) == step; };
   const bool waits = settings_.every_step || settings_.agree;  // ranks commit the same steps
-  if (waits && !beside_readers) wait_for_readers();
+  if (waits && !is_beside_readers()) wait_for_readers(is_beside_readers);
+  const bool beside_readers = is_beside_readers();
   if (store_.exclude_readers()) return true;
   if (beside_readers) {
     overtaken_.store(true, std::memory_order_release);
@@ -42,9 +43,9 @@ void StepCommitter::make_way() {
   store_.admit_readers();
 }
 
-void StepCommitter::wait_for_readers() {
+void StepCommitter::wait_for_readers(const std::function<bool()>& no_longer) {
   constexpr std::chrono::milliseconds kPause{20};
-  for (bool told = false; !gives_up_.load(std::memory_order_acquire) && !store_.exclude_readers(); told = true) {
+  for (bool told = false; !gives_up_.load(std::memory_order_acquire) && !(no_longer && no_longer()) && !store_.exclude_readers(); told = true) {
     if (!told) spdlog::info("another process reads a commit of {}; waiting for its end", config_.run.dir);
     std::this_thread::sleep_for(kPause);
   }

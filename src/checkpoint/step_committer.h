@@ -50,8 +50,8 @@ class StepCommitter final : public runtime::Committer {
   void make_way();
   // Waits for no readers any more: the run ends.
   void give_up() { gives_up_.store(true, std::memory_order_release); }
-  // Until nobody reads the last commit; then nobody begins to until the store admits readers.
-  void wait_for_readers();
+  // Until nobody reads the last commit; then nobody begins to until the store admits readers. Or until `no_longer` (may be empty) says so.
+  void wait_for_readers(const std::function<bool()>& no_longer = {});
 
   // The newest step that is committed; -1: none. Nothing of its commit is left to do but what wait_for_snapshot() waits for. Thread-safe.
   [[nodiscard]] std::int64_t committed() const { return committed_.load(std::memory_order_acquire); }

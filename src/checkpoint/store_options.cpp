@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "core/log.h"
+#include "greedysnake/ranks.h"
 #include "plan/store_layout.h"
 
 namespace gsnake::checkpoint {
@@ -18,8 +19,8 @@ bool hashes_state() {
 
 store::StoreOptions store_options(const Config& config) {
   store::StoreOptions options;
-  options.run_dir = config.run.dir;
-  options.ssd_paths = config.ssd.paths;
+  options.run_dir = own_folder(config.run.dir, config.ranks);
+  for (const std::string& path : config.ssd.paths) options.ssd_paths.push_back(own_folder(path, config.ranks));
   options.stripe_weights = config.ssd.weights;
   options.engine = config.ssd.engine;
   // Both lanes' tasks in flight, each in as many pieces as stripes may cut it into.

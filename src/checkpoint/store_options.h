@@ -6,6 +6,7 @@
 
 namespace gsnake::checkpoint {
 
+// Of the rank that the config is for: its own folders.
 store::StoreOptions store_options(const Config& config);
 
 // False for benchmarks/checksum_cost alone, whose runs have commits that can't be resumed from.

@@ -7,6 +7,7 @@
 #include "core/errors.h"
 #include "hf/model_config.h"
 #include "io/durable.h"
+#include "store/folder/claim.h"
 
 namespace gsnake::convert {
 namespace {
@@ -34,6 +35,15 @@ std::vector<std::string> carried_in(const std::string& folder) {
   return paths;
 }
 
+// Ranks have their stores below run_dir, which none of them has claimed.
+void claim(const std::string& run_dir, store::Store& store) {
+  if (store::read_claim(run_dir)) return;
+  const std::vector<std::string> names{kCarriedName};
+  store::refuse_others(run_dir, names);
+  store.add_file(run_dir + "/" + store::kClaimName);
+  store::write_claim(io::kernel_sync(), run_dir, {});
+}
+
 }  // namespace
 
 std::string carried_folder(const std::string& run_dir) { return (fs::path(run_dir) / kCarriedName).string(); }
@@ -44,6 +54,8 @@ void carry_files(const std::string& from, store::Store& store, const std::string
   if (!from.empty() && fs::equivalent(from, folder, error)) {
     throw Error(ErrorKind::usage, "cannot import " + from + ": a run keeps copies of its tokenizer files in a folder of that name; choose another run.dir");
   }
+  if (from.empty() && !store::read_claim(run_dir)) return;  // what is there is nobody's of ours
+  claim(run_dir, store);
   // Of an earlier run, by their names: the folder may hold something of the user's as well.
   for (const std::string& path : carried_in(folder)) {
     if (!fs::remove(path, error) && error) core::throw_storage("remove", path, error, "it belongs to the run that is replaced");

@@ -14,7 +14,7 @@ namespace gsnake::convert {
 inline constexpr const char* kCarriedName = "hf-carried";
 std::string carried_folder(const std::string& run_dir);
 // Copies them into a run that was just created, which they then belong to: they go with it if it never commits. Those of the run that was
-// there before, if any, go first. An empty `from` copies nothing.
+// there before, if any, go first. An empty `from` copies nothing. Where run_dir is none of the store's folders, it is claimed for the run.
 void carry_files(const std::string& from, store::Store& store, const std::string& run_dir);
 // Of a folder, by name and content; none of "".
 std::vector<std::pair<std::string, std::string>> files_to_carry(const std::string& from);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "checkpoint/base_folder.h"
+#include "checkpoint/rank_folders.h"
 #include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
 #include "convert/carried_files.h"
@@ -192,7 +193,7 @@ TransferReport export_model(const Model& model, const std::string& run_dir, cons
   run.layout = model::layout_of(model, run.config.optimizer.decay_1d);
   run.base = options.merge ? plan::open_base(run.config) : std::nullopt;
   if (run.base) plan::pack(run.layout, run.base->manifest(), run.config.adapter.base);
-  run.store = store::Store::open_reader(checkpoint::store_options(run.config));
+  run.store = checkpoint::open_reader(checkpoint::store_options(run.config));
   refuse_other_model(run.layout, run.training(), run_dir);
   if (options.merge) checkpoint::refuse_other_base(run.training(), run.base ? run.base->manifest().id : "", run.config);
   TransferReport report = has_adapter && !options.merge ? export_adapter(model, run, to, options) : export_whole(model, run, to, options);

@@ -1,5 +1,6 @@
 #include <chrono>
 
+#include "checkpoint/rank_folders.h"
 #include "checkpoint/run_state.h"
 #include "checkpoint/store_options.h"
 #include "convert/carried_files.h"
@@ -12,7 +13,6 @@
 #include "plan/problem.h"
 #include "plan/store_layout.h"
 #include "runtime/slot_table.h"
-#include "store/opening/locate.h"
 
 namespace gsnake {
 namespace {
@@ -59,6 +59,8 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
   store::StoreOptions store_options = checkpoint::store_options(config);
   store_options.names_in_run_dir = {convert::kCarriedName};
   store_options.overwrite = options.overwrite;
+  if (!options.overwrite) checkpoint::refuse_other_runs(config.run.dir, config.ssd.paths, 1);
+  checkpoint::remove_other_runs(config.run.dir, config.ssd.paths, 1, {.names_in_run_dir = store_options.names_in_run_dir});
   const auto store = store::Store::create(store_options, state_layout(plan::make_store_layout(config, problem)));
   checkpoint::StateHashes hashes(map);
   const auto told = [&](std::uint64_t done, std::uint64_t total) {
@@ -73,11 +75,12 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
 }
 
 Config run_config(const std::string& run_dir, const std::vector<std::string>& ssd_paths) {
-  const store::Place place = store::locate(run_dir, ssd_paths);
-  Config config = checkpoint::parse_config(checkpoint::config_from(place.manifest.training));
+  const checkpoint::RunPlace place = checkpoint::locate_run(run_dir, ssd_paths);
+  Config config = checkpoint::parse_config(checkpoint::config_from(place.training()));
   config.run.dir = place.run_dir;
   config.ssd.paths = place.ssd_paths;
-  config.adapter.base = checkpoint::base_folder(config, place.manifest.training);
+  if (config.ssd.weights.size() != config.ssd.paths.size()) config.ssd.weights.clear();  // ranks had them elsewhere each
+  config.adapter.base = checkpoint::base_folder(config, place.training());
   return config;
 }
 

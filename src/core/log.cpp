@@ -31,10 +31,10 @@ spdlog::level::level_enum parse_level(const std::string& name) {
 
 }  // namespace
 
-void set_up_log(const std::string& level) {
+void set_up_log(const std::string& level, const std::string& who) {
   const spdlog::level::level_enum parsed = parse_level(level);
   auto logger = std::make_shared<spdlog::logger>("gsnake", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-  logger->set_pattern("%H:%M:%S.%e %^%l%$ %v");
+  logger->set_pattern("%H:%M:%S.%e %^%l%$ " + (who.empty() ? who : who + ": ") + "%v");
   logger->set_level(parsed);
   // What precedes a crash must not sit in a buffer.
   logger->flush_on(spdlog::level::warn);

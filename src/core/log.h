@@ -7,7 +7,7 @@
 
 namespace gsnake::core {
 
-// Levels: trace, debug, info, warn, error, off. Throws Error(usage) for another name.
-void set_up_log(const std::string& level);
+// Levels: trace, debug, info, warn, error, off. Throws Error(usage) for another name. `who` stands before every message, if it is not empty.
+void set_up_log(const std::string& level, const std::string& who = {});
 
 }  // namespace gsnake::core

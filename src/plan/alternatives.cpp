@@ -22,6 +22,7 @@ struct Knob {
   int least;
   double (*read)(const Config&);
   void (*write)(Config&, double);
+  bool shared = false;  // among ranks, in equal parts
 };
 
 constexpr int kHundredths = 100;
@@ -53,6 +54,11 @@ constexpr Knob count(const char* key, Place place) {
   return knob(key, true, 1, 1, place);
 }
 
+constexpr Knob shared(Knob knob) {
+  knob.shared = true;
+  return knob;
+}
+
 constexpr std::array kKnobs{
     fraction("placement.gradients.host", [](auto& c) -> auto& { return c.placement.gradients.host; }),
     fraction("placement.optimizer.host", [](auto& c) -> auto& { return c.placement.optimizer.host; }),
@@ -64,7 +70,7 @@ constexpr std::array kKnobs{
     fraction("train.delay", [](auto& c) -> auto& { return c.train.delay; }),
     Knob{"run.snapshot_every", false, 1, 0, [](const Config& c) { return c.run.snapshot_every > 0 ? 1.0 : 0.0; },
          [](Config& c, double) { c.run.snapshot_every = 0; }},
-    count("train.micro_batches", [](auto& c) -> auto& { return c.train.micro_batches; }),
+    shared(count("train.micro_batches", [](auto& c) -> auto& { return c.train.micro_batches; })),
     count("train.micro_batch_size", [](auto& c) -> auto& { return c.train.micro_batch_size; }),
     count("train.sequence_length", [](auto& c) -> auto& { return c.train.sequence_length; }),
     count("train.head_chunk", [](auto& c) -> auto& { return c.train.head_chunk; }),
@@ -75,11 +81,11 @@ class Search {
  public:
   // The config exceeds its budgets by `excess`.
   Search(const Config& config, const Setting& setting, const Knob& knob, double excess)
-      : config_(config), setting_(setting), knob_(knob), excess_(excess) {}
+      : config_(config), setting_(setting), knob_(knob), multiple_(knob.shared ? config.ranks.count : 1), excess_(excess) {}
 
   // The largest value below the config's with which the run fits.
   std::optional<double> run() {
-    std::int64_t high = whole(std::ceil(knob_.read(config_) * knob_.steps_per_unit - 1e-9));
+    std::int64_t high = whole(std::ceil(knob_.read(config_) * knob_.steps_per_unit / multiple_ - 1e-9));
     std::int64_t low = knob_.least;
     if (low >= high) return std::nullopt;
     double above = excess_;
@@ -117,7 +123,7 @@ class Search {
     return std::clamp(low + part, low + 1, high - 1);
   }
 
-  [[nodiscard]] double value_of(std::int64_t step) const { return static_cast<double>(step) / knob_.steps_per_unit; }
+  [[nodiscard]] double value_of(std::int64_t step) const { return static_cast<double>(step * multiple_) / knob_.steps_per_unit; }
 
   [[nodiscard]] Config with(std::int64_t step) const {
     Config config = config_;
@@ -130,6 +136,7 @@ class Search {
   const Config& config_;
   const Setting& setting_;
   const Knob& knob_;
+  const int multiple_;  // that each value is of
   const double excess_;
 };
 

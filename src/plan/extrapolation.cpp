@@ -80,7 +80,8 @@ class Extrapolation {
         layout_(layout),
         purpose_(purpose),
         overheads_(overheads),
-        micro_batches_(purpose == Purpose::train ? config.train.micro_batches : 1),
+        ranks_(purpose == Purpose::train ? config.ranks.count : 1),
+        micro_batches_(purpose == Purpose::train ? config.train.micro_batches / ranks_ : 1),
         counts_(counts_of(layout)),
         few_units_(counts_) {
     const bool more_units = static_cast<std::int64_t>(layout.units.size()) > micro_batches_;
@@ -94,7 +95,7 @@ class Extrapolation {
 
   std::vector<MemoryItem> run() {
     add_chunk_slots();
-    const auto largest = static_cast<double>(layout_.largest_object());
+    const double largest = static_cast<double>(layout_.largest_object()) / static_cast<double>(ranks_);  // of what a rank owns
     const auto part = [&](std::uint64_t chunks) { return static_cast<double>(chunks * kLargestChunk) / largest; };
     if (largest <= static_cast<double>(kManyChunks * kLargestChunk)) {
       add_micro_batches(1.0, 1.0);
@@ -107,7 +108,7 @@ class Extrapolation {
  private:
   void add_chunk_slots() {
     Config config = config_;
-    config.train.micro_batches = std::min(micro_batches_, kManyMicroBatches);
+    config.train.micro_batches = ranks_ * std::min(micro_batches_, kManyMicroBatches);
     Counts neighbours = counts_;
     for (std::size_t& count : neighbours) count = std::min(count, kNeighbours);
     const schedule::Problem problem = make_problem(config, numerics_of(config), reduced(layout_, neighbours, 1.0), purpose_);
@@ -152,7 +153,7 @@ class Extrapolation {
                                       std::pair{on_ssd, TierFractions{0.0, 0.0}}}) {
       if (share <= 0.0) continue;
       Config config = config_;
-      config.train.micro_batches = micro_batches;
+      config.train.micro_batches = ranks_ * micro_batches;
       config.placement.activations = tier;
       add_but_for_chunk_slots(weight * share, make_problem(config, numerics_of(config), layout, purpose_));
     }
@@ -171,7 +172,8 @@ class Extrapolation {
   const ModelLayout& layout_;
   const Purpose purpose_;
   const Overheads& overheads_;
-  const std::int64_t micro_batches_;
+  const std::int64_t ranks_;
+  const std::int64_t micro_batches_;  // of a rank
   const Counts counts_;
   Counts few_units_;
   std::int64_t few_micro_batches_ = 0;
@@ -181,9 +183,10 @@ class Extrapolation {
 }  // namespace
 
 double about_tasks(const Config& config, const ModelLayout& layout, Purpose purpose) {
-  const double micro_batches = purpose == Purpose::train ? static_cast<double>(config.train.micro_batches) : 1.0;
+  const int ranks = purpose == Purpose::train ? config.ranks.count : 1;
+  const double micro_batches = purpose == Purpose::train ? static_cast<double>(config.train.micro_batches) / ranks : 1.0;
   double of_chunks = 0.0;
-  const auto size = static_cast<double>(chunk_elements(layout));
+  const double size = static_cast<double>(chunk_elements(layout, ranks)) * ranks;
   for (std::size_t object = 0; object < layout.object_count(); ++object) {
     const double chunks = std::ceil(static_cast<double>(layout.flat(object).elements) / size);
     of_chunks += chunks * (layout.is_trained(object) ? kTasksPerChunk : kTasksPerFrozenChunk);

@@ -10,7 +10,7 @@
 
 namespace gsnake::plan {
 
-// Tasks of a step, to within a factor of 2.
+// Tasks of a rank's step, to within a factor of 2.
 double about_tasks(const Config& config, const ModelLayout& layout, Purpose purpose);
 
 // As least_memory() gives it, in sum between these. (What activations that a horizontal schedule keeps on several tiers take may be more:

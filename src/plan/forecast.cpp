@@ -19,8 +19,9 @@ constexpr std::uint64_t kCoarseChunks = 12;  // an object, of one that is not
 
 bool is_coarse(const Config& config, const ModelLayout& layout) { return about_tasks(config, layout, Purpose::train) > kMostTasks; }
 
-std::uint64_t coarse_chunk_elements(const ModelLayout& layout) {
-  return std::max(chunk_elements(layout), core::round_up(core::ceil_div(layout.largest_object(), kCoarseChunks), schedule::kGrain));
+std::uint64_t coarse_chunk_elements(const ModelLayout& layout, int ranks) {
+  const std::uint64_t chunks = kCoarseChunks * static_cast<std::uint64_t>(ranks);
+  return std::max(chunk_elements(layout, ranks), core::round_up(core::ceil_div(layout.largest_object(), chunks), schedule::kGrain));
 }
 
 double Forecast::tokens_per_second(const Config& config) const {
@@ -50,7 +51,7 @@ Forecast forecast(const Config& config, const Setting& setting, const sim::Machi
   forecast.memory.items = requirements(config, setting);
   forecast.memory.host_bytes = bytes_of(forecast.memory.items, "host");
   forecast.memory.device_bytes = bytes_of(forecast.memory.items, "device");
-  forecast.problem.chunk_elements = coarse_chunk_elements(layout);
+  forecast.problem.chunk_elements = coarse_chunk_elements(layout, config.ranks.count);
   forecast.prediction = plan::forecast(forecast.problem, machine, options);
   return forecast;
 }

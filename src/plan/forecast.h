@@ -13,16 +13,16 @@ namespace gsnake::plan {
 
 struct Forecast {
   schedule::Problem problem;  // as it was simulated
-  MemoryPlan memory;          // of the config as it would run, but for very large ones, whose memory is told in items alone
+  MemoryPlan memory;          // of a rank; of the config as it would run, but for very large ones, whose memory is told in items alone
   sim::Prediction prediction;
   bool coarse = false;        // the graph that would run is too large to be walked through: objects were moved in larger parts
 
-  [[nodiscard]] double tokens_per_second(const Config& config) const;
+  [[nodiscard]] double tokens_per_second(const Config& config) const;  // of all ranks together
 };
 
 // What a number of micro-batches comes to.
 struct BatchPoint {
-  std::int64_t micro_batches = 0;
+  std::int64_t micro_batches = 0;  // of all ranks
   double tokens = 0.0;  // a step
   double step_seconds = 0.0;
   std::array<double, schedule::kLaneCount> limit_seconds{};  // as sim::LaneTime
@@ -35,7 +35,7 @@ sim::PredictionOptions prediction_options(const Config& config, bool timeline = 
 
 // Whether a step has too many tasks to be simulated as it would run; and the chunks of the objects that are moved instead, at most.
 bool is_coarse(const Config& config, const ModelLayout& layout);
-std::uint64_t coarse_chunk_elements(const ModelLayout& layout);
+std::uint64_t coarse_chunk_elements(const ModelLayout& layout, int ranks = 1);
 
 // Throws Error(budget) where it does not fit, Error(usage) where the profile lacks something. Choices must have been made.
 Forecast forecast(const Config& config, const Setting& setting, const sim::MachineProfile& profile, const sim::PredictionOptions& options);

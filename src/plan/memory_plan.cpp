@@ -12,10 +12,12 @@ namespace gsnake::plan {
 namespace {
 
 constexpr int kExtraActivations = 2;  // slots, so that copies run beside compute
+constexpr int kExtraParts = 1;        // likewise beside collectives
 
 }  // namespace
 
-// Chunks for two objects in flight on top of the fewest, and some hidden states.
+// Chunks for two objects in flight on top of the fewest, some hidden states, and of several ranks a part of an object that is copied while another is
+// gathered or added up.
 schedule::PoolSizes generous_pools(const schedule::Map& map, const schedule::PoolSizes& fewest) {
   schedule::PoolSizes sizes = fewest;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -23,6 +25,7 @@ schedule::PoolSizes generous_pools(const schedule::Map& map, const schedule::Poo
     if (sizes[i] == 0) continue;
     if (role == schedule::PoolRole::host_chunk) sizes[i] = std::max(3 * sizes[i], static_cast<int>(sizes[i] + 2 * schedule::kSsdTasksInFlight));
     if (role == schedule::PoolRole::host_activation || role == schedule::PoolRole::device_activation) sizes[i] += kExtraActivations;
+    if (role == schedule::PoolRole::device_weight_parts || role == schedule::PoolRole::device_gradient_parts) sizes[i] += kExtraParts;
   }
   return sizes;
 }
@@ -61,6 +64,7 @@ std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const sch
   for (const schedule::Pool& pool : map.pools) items.push_back(slots_item(pool));
   items.push_back({"host", "task graphs and tables", schedule::table_bytes(program), fmt::format("{} chunks", map.chunks.size())});
   if (overheads.snapshot_buffers > 0) items.push_back({"host", "snapshot buffers", overheads.snapshot_buffers, "run.snapshot_every"});
+  if (overheads.rank_buffers > 0) items.push_back({"host", "sums of ranks", overheads.rank_buffers, "gradients on their way"});
   if (overheads.dequantised_weights > 0) items.push_back({"device", "dequantised weights", overheads.dequantised_weights, "of a unit, or of a part of one (docs/fine-tune.md)"});
   if (overheads.widened_weights > 0) items.push_back({"device", "widened weights", overheads.widened_weights, "train.compute_dtype"});
   items.push_back({"device", "LibTorch's temporaries", overheads.torch_temporaries, overheads.temporaries_detail});

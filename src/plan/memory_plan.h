@@ -19,6 +19,7 @@ struct Overheads {
   std::uint64_t widened_weights = 0;    // device
   std::uint64_t dequantised_weights = 0;  // likewise
   std::uint64_t snapshot_buffers = 0;   // host
+  std::uint64_t rank_buffers = 0;       // likewise
 };
 
 struct MemoryPlan {

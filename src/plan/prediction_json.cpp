@@ -1,6 +1,7 @@
 #include "plan/prediction_json.h"
 
 #include "plan/problem.h"
+#include "plan/workload.h"
 
 namespace gsnake::plan {
 namespace {
@@ -22,6 +23,7 @@ Json timeline_of(const std::vector<sim::TimelineTask>& timeline) {
   return list;
 }
 
+// Of what a rank writes, and its part of the drives.
 Json wear_of(const sim::Prediction& prediction, const sim::MachineProfile& profile) {
   const double a_day = sim::terabytes_a_day(prediction.ssd_write_bytes, prediction.step());
   const double rated = profile.drives().rated_terabytes;
@@ -51,6 +53,7 @@ Json json_of(const Forecast& forecast, const Config& config, const sim::MachineP
   Json memory = Json::array();
   for (const MemoryItem& item : forecast.memory.items) memory.push_back({{"tier", item.tier}, {"name", item.name}, {"bytes", item.bytes}, {"detail", item.detail}});
   Json json = {{"machine", profile.name},
+               {"ranks", forecast.problem.ranks},
                {"step_ms", ms(prediction.step())},
                {"first_steps_ms", std::move(first_steps)},
                {"tokens", config.train.micro_batches * tokens_of(config, Purpose::train)},
@@ -64,7 +67,7 @@ Json json_of(const Forecast& forecast, const Config& config, const sim::MachineP
                {"memory", std::move(memory)},
                {"memory_over_time", {{"host", points_of(prediction.host_memory)}, {"device", points_of(prediction.device_memory)}}},
                {"ssd", {{"read_bytes", prediction.ssd_read_bytes}, {"write_bytes", prediction.ssd_write_bytes}}},
-               {"wear", wear_of(prediction, profile)}};
+               {"wear", wear_of(prediction, profile_of_rank(profile, config))}};
   if (!prediction.timeline.empty()) json["timeline"] = timeline_of(prediction.timeline);
   return json;
 }
@@ -77,7 +80,7 @@ Json json_of(const std::vector<Contender>& contenders) {
                     {"step_ms", ms(contender.prediction.step())},
                     {"tokens", contender.tokens},
                     {"tokens_per_second", contender.tokens_per_second()},
-                    {"micro_batches", contender.problem.micro_batches},
+                    {"micro_batches", contender.problem.micro_batches * contender.problem.ranks},
                     {"delay", contender.delay},
                     {"lanes", json_of_lanes(contender.prediction)},
                     {"ssd", {{"read_bytes", contender.prediction.ssd_read_bytes}, {"write_bytes", contender.prediction.ssd_write_bytes}}},

@@ -1,4 +1,5 @@
-// Predictions as `gsnake plan` and `gsnake simulate` print them, and reports read them (docs/planner.md).
+// Predictions as `gsnake plan` and `gsnake simulate` print them, and reports read them (docs/planner.md). Of several ranks, lanes, memory and SSD traffic
+// are those of one.
 #pragma once
 
 #include <nlohmann/json.hpp>

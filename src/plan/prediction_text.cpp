@@ -4,6 +4,7 @@
 
 #include "core/bytes.h"
 #include "plan/prediction_json.h"
+#include "plan/workload.h"
 
 namespace gsnake::plan {
 namespace {
@@ -44,8 +45,10 @@ std::string wear_text(const sim::Prediction& prediction, const sim::MachineProfi
 
 std::string text_of(const Forecast& forecast, const Config& config, const sim::MachineProfile& profile) {
   const sim::Prediction& prediction = forecast.prediction;
-  std::string text = fmt::format("on {}: a step takes {}, {:.0f} tokens/s{}\n", profile.name, duration(prediction.step()), forecast.tokens_per_second(config),
-                                 forecast.coarse ? " (objects moved in larger parts than the run would)" : "");
+  const int ranks = forecast.problem.ranks;
+  std::string text = fmt::format("on {}: a step{} takes {}, {:.0f} tokens/s{}\n", profile.name, ranks > 1 ? fmt::format(" of {} ranks", ranks) : "", duration(prediction.step()),
+                                 forecast.tokens_per_second(config), forecast.coarse ? " (objects moved in larger parts than the run would)" : "");
+  if (ranks > 1) text += "of each rank:\n";
   text += lanes_text(prediction);
   const auto binds = static_cast<std::size_t>(prediction.binds());
   text += fmt::format("{} binds: alone it takes {:.0f}% of the step\n", schedule::kLaneNames[binds], 100.0 * prediction.lanes[binds].limit / prediction.step());
@@ -55,7 +58,8 @@ std::string text_of(const Forecast& forecast, const Config& config, const sim::M
     const sim::PathPart& part = prediction.critical_path[i];
     text += fmt::format("{} {} {:.0f}%", i == 0 ? "" : ",", part.what, 100.0 * part.seconds / prediction.step());
   }
-  text += "\n" + wear_text(prediction, profile);
+  text += "\n";
+  text += wear_text(prediction, profile_of_rank(profile, config));
   text += memory_text(forecast, "host", forecast.memory.host_bytes, config.memory.host_budget);
   text += memory_text(forecast, "device", forecast.memory.device_bytes, config.memory.device_budget);
   return text;
@@ -65,7 +69,7 @@ std::string text_of(const std::vector<Contender>& contenders) {
   std::string text = fmt::format("{:<26} {:>4} {:>6} {:>12} {:>12} {:>12} {:>12} {:>9}  {}\n", "side by side", "M", "delay", "step", "tokens/s", "SSD read", "written", "ratio", "binds");
   for (const Contender& contender : contenders) {
     const sim::Prediction& prediction = contender.prediction;
-    text += fmt::format("{:<26} {:>4} {:>6.2f} {:>12} {:>12.1f} {:>12} {:>12} {:>9.2f}  {}\n", contender.name, contender.problem.micro_batches, contender.delay,
+    text += fmt::format("{:<26} {:>4} {:>6.2f} {:>12} {:>12.1f} {:>12} {:>12} {:>9.2f}  {}\n", contender.name, contender.problem.micro_batches * contender.problem.ranks, contender.delay,
                         duration(prediction.step()), contender.tokens_per_second(), core::format_bytes(prediction.ssd_read_bytes),
                         core::format_bytes(prediction.ssd_write_bytes), contenders.front().tokens_per_second() / contender.tokens_per_second(),
                         schedule::kLaneNames[static_cast<std::size_t>(prediction.binds())]);

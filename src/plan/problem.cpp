@@ -25,7 +25,7 @@ schedule::Object make_object(std::uint64_t elements, const optim::OptimizerSpec&
 }
 
 void set_training(schedule::Problem& problem, const Config& config, const Numerics& numerics) {
-  problem.micro_batches = static_cast<int>(config.train.micro_batches);
+  problem.micro_batches = static_cast<int>(config.train.micro_batches / config.ranks.count);
   problem.schedule = config.train.schedule == Schedule::horizontal ? schedule::ScheduleKind::horizontal : schedule::ScheduleKind::vertical;
   const bool snake = config.train.order == MicroBatchOrder::snake ||
                      (config.train.order == MicroBatchOrder::automatic && problem.schedule == schedule::ScheduleKind::vertical);
@@ -41,8 +41,8 @@ void set_training(schedule::Problem& problem, const Config& config, const Numeri
 
 }  // namespace
 
-std::uint64_t chunk_elements(const ModelLayout& layout) {
-  const std::uint64_t even = core::round_up(core::ceil_div(layout.largest_object(), kChunksPerObject), schedule::kGrain);
+std::uint64_t chunk_elements(const ModelLayout& layout, int ranks) {
+  const std::uint64_t even = core::round_up(core::ceil_div(layout.largest_object(), kChunksPerObject * static_cast<std::uint64_t>(ranks)), schedule::kGrain);
   return std::clamp(even, kSmallestChunk, kLargestChunk);
 }
 
@@ -57,7 +57,7 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
   problem.activation_bytes = static_cast<std::uint64_t>(passes_of(config, purpose) * tokens * layout.hidden) * optim::weight_bytes(numerics.optimizer.weights);
   problem.ids_bytes = static_cast<std::uint64_t>(tokens) * sizeof(std::int64_t);
   problem.result_bytes = static_cast<std::uint64_t>(head_results(passes_of(config, purpose))) * sizeof(double);
-  problem.chunk_elements = chunk_elements(layout);
+  problem.chunk_elements = chunk_elements(layout, training ? config.ranks.count : 1);
   for (std::size_t object = 0; object < layout.object_count(); ++object) {
     problem.objects.push_back(make_object(layout.flat(object).elements, numerics.optimizer, training && layout.is_trained(object)));
     if (layout.is_packed(object)) problem.objects.back().packed_bytes = layout.shape(layout.unit_of(object)).packed_bytes;
@@ -68,11 +68,20 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
   }
   if (training) {
     set_training(problem, config, numerics);
+    schedule::share_out(problem, config.ranks.rank, config.ranks.count);
   } else {
     problem.activations = {1.0, 0.0};
     problem.order = schedule::Order::ascending;
   }
   return problem;
+}
+
+std::uint64_t largest_gradient_part(const schedule::Problem& problem) {
+  std::uint64_t bytes = 0;
+  for (const schedule::Object& object : problem.objects) {
+    if (object.trained && problem.ranks > 1) bytes = std::max(bytes, schedule::part_cells(object, problem.ranks) * sizeof(float));
+  }
+  return bytes;
 }
 
 std::uint64_t in_memory_bytes(const schedule::Problem& problem) {

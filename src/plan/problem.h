@@ -24,10 +24,14 @@ std::int64_t tokens_of(const Config& config, Purpose purpose);
 constexpr std::int64_t head_results(std::int64_t passes) { return passes == 1 ? 1 : 4; }
 
 inline constexpr std::uint64_t kLargestChunk = 1ULL << 20;  // elements
-// Of the chunks that objects are cut into, at most.
-std::uint64_t chunk_elements(const ModelLayout& layout);
+// Of the chunks that objects are cut into, at most: of what one of so many ranks owns of them.
+std::uint64_t chunk_elements(const ModelLayout& layout, int ranks = 1);
 
+// To train, it is that of the config's rank, which takes its share of the micro-batches; to sample, there is one rank.
 schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose);
+
+// Of what a rank gets of sums over all of several ranks: bytes. 0 where there is one.
+std::uint64_t largest_gradient_part(const schedule::Problem& problem);
 
 // What training wholly in memory holds: weights, gradients, moments, and the checkpoints of every micro-batch.
 std::uint64_t in_memory_bytes(const schedule::Problem& problem);

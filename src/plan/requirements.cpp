@@ -58,6 +58,7 @@ Overheads overheads_of(const Config& config, const Setting& setting) {
   if (compute != config.train.dtype) overheads.widened_weights = widened_elements(*setting.layout).bytes(dtype_bytes(compute));
   overheads.dequantised_weights = dequantised_elements(*setting.layout, most_dequantised(config), dtype_bytes(compute)).bytes(dtype_bytes(compute));
   if (setting.purpose == Purpose::train && snapshot_places(config) > 0) overheads.snapshot_buffers = stream_bytes(config);
+  overheads.rank_buffers = setting.rank_buffers;
   return overheads;
 }
 

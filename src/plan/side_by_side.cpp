@@ -13,6 +13,11 @@ namespace {
 
 constexpr std::uint64_t kChunksPerObject = 8;  // of these simulations
 
+std::uint64_t chunk_elements_of(const Config& config, const Setting& setting) {
+  const std::uint64_t chunks = kChunksPerObject * static_cast<std::uint64_t>(config.ranks.count);
+  return core::round_up(core::ceil_div(setting.layout->largest_object(), chunks), schedule::kGrain);
+}
+
 // 16-bit weights beside a whole fp32 master, which an update makes them of.
 void give_whole_master(schedule::Problem& problem) {
   for (schedule::Object& object : problem.objects) {
@@ -28,8 +33,8 @@ class Comparison {
   Comparison(const Config& config, const Setting& setting, const sim::MachineProfile& profile)
       : config_(config), machine_(sim::machine_of(profile, workload_of(config, *setting.layout, setting.native))),
         own_(make_problem(config, numerics_of(config), *setting.layout, Purpose::train)) {
-    own_.chunk_elements = std::max(kLeastChunk, core::round_up(core::ceil_div(setting.layout->largest_object(), kChunksPerObject), schedule::kGrain));
-    micro_batch_tokens_ = static_cast<double>(tokens_of(config, Purpose::train));
+    own_.chunk_elements = std::max(kLeastChunk, chunk_elements_of(config, setting));
+    tokens_of_all_ = static_cast<double>(tokens_of(config, Purpose::train) * config.ranks.count);
   }
 
   // Of a delay that the config leaves open, the best, as of the published one.
@@ -85,7 +90,7 @@ class Comparison {
 
   Contender simulated(Contender contender, const sim::Rules& rules) const {
     contender.delay = schedule::effective_delay(contender.problem);
-    contender.tokens = micro_batch_tokens_ * contender.problem.micro_batches;
+    contender.tokens = tokens_of_all_ * contender.problem.micro_batches;
     sim::PredictionOptions options = prediction_options(config_);
     options.rules = rules;
     contender.prediction = forecast(contender.problem, machine_, options);
@@ -95,7 +100,7 @@ class Comparison {
   const Config& config_;
   const sim::Machine machine_;
   schedule::Problem own_;
-  double micro_batch_tokens_ = 0.0;
+  double tokens_of_all_ = 0.0;  // of a micro-batch of each rank
 };
 
 }  // namespace
@@ -113,15 +118,16 @@ std::vector<Contender> side_by_side(const Config& config, const Setting& setting
 std::vector<BatchPoint> over_micro_batches(const Config& config, const Setting& setting, const sim::MachineProfile& profile, std::int64_t most) {
   std::vector<BatchPoint> points;
   const sim::Machine machine = sim::machine_of(profile, workload_of(config, *setting.layout, setting.native));
-  for (std::int64_t micro_batches = 1;; micro_batches *= 2) {
+  const std::int64_t ranks = config.ranks.count;
+  for (std::int64_t micro_batches = ranks;; micro_batches *= 2) {
     Config with = config;
     with.train.micro_batches = micro_batches;
     schedule::Problem problem = make_problem(with, numerics_of(with), *setting.layout, Purpose::train);
-    problem.chunk_elements = std::max(problem.chunk_elements, core::round_up(core::ceil_div(setting.layout->largest_object(), kChunksPerObject), schedule::kGrain));
+    problem.chunk_elements = std::max(problem.chunk_elements, chunk_elements_of(config, setting));
     const sim::Prediction prediction = forecast(problem, machine, prediction_options(config));
     BatchPoint& point = points.emplace_back(BatchPoint{micro_batches, static_cast<double>(micro_batches * tokens_of(config, Purpose::train)), prediction.step()});
     for (std::size_t lane = 0; lane < point.limit_seconds.size(); ++lane) point.limit_seconds[lane] = prediction.lanes[lane].limit;
-    if (micro_batches >= most) return points;
+    if (micro_batches >= most * ranks) return points;
   }
 }
 

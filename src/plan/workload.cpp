@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "greedysnake/ranks.h"
 #include "plan/problem.h"
 
 namespace gsnake::plan {
@@ -17,6 +18,13 @@ void describe(std::string& text, const optim::FlatLayout& flat) {
   }
 }
 
+// By path: those that another rank of the machine has another of.
+std::vector<bool> own_drives(const Config& config) {
+  std::vector<bool> own;
+  for (const std::string& path : config.ssd.paths) own.push_back(folder_of_rank(path, 0, 1, 0) != folder_of_rank(path, 0, 1, 1));
+  return own;
+}
+
 const char* role_of(const ModelLayout& layout, std::size_t unit) {
   if (unit == 0) return "embedding";
   return unit + 1 == layout.units.size() ? "head" : "block";
@@ -26,7 +34,7 @@ const char* role_of(const ModelLayout& layout, std::size_t unit) {
 
 int compute_threads(const Config& config) {
   if (config.train.compute_threads > 0) return static_cast<int>(config.train.compute_threads);
-  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / config.ranks.local_count);
 }
 
 std::string unit_key(const Config& config, const ModelLayout& layout, std::size_t unit, NativeDtypes native) {
@@ -42,6 +50,10 @@ std::string unit_key(const Config& config, const ModelLayout& layout, std::size_
                      XXH3_64bits(text.data(), text.size()));
 }
 
+sim::MachineProfile profile_of_rank(const sim::MachineProfile& machine, const Config& config) {
+  return sim::share_of(machine, config.ranks.local_count, own_drives(config));
+}
+
 sim::Workload workload_of(const Config& config, const ModelLayout& layout, NativeDtypes native) {
   sim::Workload workload;
   workload.weights = word_of(config.train.dtype);
@@ -54,6 +66,9 @@ sim::Workload workload_of(const Config& config, const ModelLayout& layout, Nativ
     workload.unit_keys.push_back(key);
   }
   for (const int shape : layout.units) workload.packed_elements.push_back(static_cast<double>(packed_matrix_elements(layout, static_cast<std::size_t>(shape))));
+  workload.ranks = config.ranks.count;
+  workload.local_ranks = config.ranks.local_count;
+  workload.own_drives = own_drives(config);
   const EmulateConfig& caps = config.emulate;
   workload.emulated = {caps.compute, caps.h2d, caps.d2h, caps.ssd_read, caps.ssd_write, caps.optimizer, caps.collective};
   return workload;

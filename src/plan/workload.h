@@ -16,6 +16,9 @@ std::string unit_key(const Config& config, const ModelLayout& layout, std::size_
 
 sim::Workload workload_of(const Config& config, const ModelLayout& layout, NativeDtypes native);
 
+// What a rank of the config's has of that machine (sim::share_of()).
+sim::MachineProfile profile_of_rank(const sim::MachineProfile& machine, const Config& config);
+
 // Intra-op threads of the CPU device.
 int compute_threads(const Config& config);
 

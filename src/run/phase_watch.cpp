@@ -29,7 +29,10 @@ void PhaseWatch::enter_or_stop(const std::string& what, std::uint64_t done, std:
   enter(what, done, total);
 }
 
-void PhaseWatch::leave() { wait_.reset(); }
+void PhaseWatch::leave() {
+  wait_.reset();
+  left_ = true;
+}
 
 void PhaseWatch::report(double waited_seconds) {
   const std::lock_guard lock(mutex_);

@@ -28,6 +28,8 @@ class PhaseWatch {
   // The same, and throws Stopped once a signal has come.
   void enter_or_stop(const std::string& what, std::uint64_t done, std::uint64_t total);
   void leave();
+  // The run is open: steps are trained.
+  [[nodiscard]] bool has_left() const { return left_; }
 
  private:
   void report(double waited_seconds);
@@ -38,6 +40,7 @@ class PhaseWatch {
   std::uint64_t done_ = 0;
   std::uint64_t total_ = 0;
   Heartbeat heartbeat_;
+  bool left_ = false;  // of the thread that enters
   std::optional<Heartbeat::Wait> wait_;  // last: it tells the heartbeat that it ends
 };
 

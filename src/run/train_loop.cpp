@@ -1,71 +1,39 @@
+#include "run/train_loop.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdint>
 #include <exception>
-#include <memory>
-#include <optional>
+#include <string>
 #include <utility>
 
 #include "core/log.h"
-#include "core/threads.h"
-#include "data/identity.h"
-#include "data/open.h"
-#include "device/named_device.h"
-#include "greedysnake/models.h"
-#include "greedysnake/run.h"
-#include "greedysnake/trainer.h"
-#include "io/engine.h"
+#include "run/all_ranks.h"
 #include "run/failure.h"
 #include "run/heartbeat.h"
 #include "run/long_wait.h"
 #include "run/machine.h"
 #include "run/outputs.h"
 #include "run/pace_watch.h"
-#include "run/phase_watch.h"
 #include "run/progress_line.h"
 #include "run/run_log.h"
-#include "run/signals.h"
-#include "run/transfer_progress.h"
-#include "train/planning.h"
 
-namespace gsnake {
-namespace run {
+namespace gsnake::run {
 namespace {
-
-// Everything that a run reads. Opened before anything is made, so that a missing file leaves nothing behind.
-struct Inputs {
-  explicit Inputs(const Config& config) : training(data::open_training(config)) {
-    if (config.train.validate_every > 0) validation.emplace(data::open_validation(config));
-  }
-  data::BatchStream training;
-  std::optional<data::Validation> validation;
-};
-
-RunOutcome outcome_of(const Json& end) {
-  const auto number = [&](const char* key) { return end[key].is_number() ? std::optional(end[key].get<double>()) : std::nullopt; };
-  RunOutcome outcome;
-  outcome.exit_status = end["exit_status"];
-  outcome.steps = end["steps"];
-  outcome.loss = number("loss");
-  outcome.validation_loss = number("validation_loss");
-  if (end["step"].is_number()) outcome.step = end["step"].get<std::int64_t>();
-  outcome.end_line = end.dump(-1, ' ', false, Json::error_handler_t::replace);
-  return outcome;
-}
 
 constexpr std::chrono::milliseconds kLookEvery{1000};  // at what is waited for
 
 class TrainLoop {
  public:
-  TrainLoop(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopSignals& signals)
+  TrainLoop(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopSignals& signals, dist::RankGroup* group)
       : config_(config),
         request_(request),
         inputs_(inputs),
         trainer_(trainer),
         signals_(signals),
+        all_ranks_(group),
         log_(config, trainer.report()),
         progress_(config.train.steps, trainer.report().prediction),
         pace_(trainer.report().prediction),
@@ -76,7 +44,8 @@ class TrainLoop {
     try {
       begin();
       // Before the first step there is nothing to commit that is not on SSD already.
-      if (submitted_ < config_.train.steps && signals_.requested() == 0) train();
+      look_for_signal();
+      if (submitted_ < config_.train.steps && signal_ == 0) train();
     } catch (...) {
       progress_.end_line();
       log_.fail(current_failure());
@@ -84,7 +53,7 @@ class TrainLoop {
     }
     progress_.end_line();
     const int status =
-        signals_.requested() == 0 || trainer_.completed_steps() >= config_.train.steps ? 0 : exit_status_of(signals_.requested());
+        signal_ == 0 || trainer_.completed_steps() >= config_.train.steps ? 0 : exit_status_of(signal_);
     return outcome_of(log_.end(status, trainer_.committed_step()));
   }
 
@@ -103,12 +72,16 @@ class TrainLoop {
     for (bool more = true; more;) {
       if (in_flight() == 0) submit();
       if (may_run_ahead()) submit();
-      const StepResult result = wait();
-      const bool stop = signals_.requested() != 0;
+      StepResult result = wait();
+      look_for_signal();
+      const bool stop = signal_ != 0;
       more = in_flight() > 0 || (submitted_ < config_.train.steps && !stop);
       finish(result, !more, stop);
     }
   }
+
+  // All ranks stop after the same step.
+  void look_for_signal() { signal_ = all_ranks_.signal(signals_.requested()); }
 
   [[nodiscard]] std::int64_t in_flight() const { return submitted_ - trainer_.completed_steps(); }
 
@@ -117,7 +90,7 @@ class TrainLoop {
     return inputs_.validation && (step % config_.train.validate_every == 0 || step == config_.train.steps);
   }
   [[nodiscard]] bool may_run_ahead() const {
-    return submitted_ < config_.train.steps && !validates_after(submitted_) && signals_.requested() == 0;
+    return submitted_ < config_.train.steps && !validates_after(submitted_) && signal_ == 0;
   }
 
   void submit() {
@@ -140,9 +113,15 @@ class TrainLoop {
       const Heartbeat::Wait waiting(heartbeat_);
       return trainer_.wait();
     } catch (const NonFiniteError& error) {
-      report(error.result(), std::nullopt);
+      report_last(error.result(), std::nullopt);
       throw;
     }
+  }
+
+  // Of a step that went wrong at this rank, which has said so already.
+  void report_last(StepResult result, std::optional<double> validation_loss) {
+    all_ranks_ = AllRanks(nullptr);
+    report(result, validation_loss);
   }
 
   // With a signal's step, validation would only delay the end.
@@ -151,13 +130,13 @@ class TrainLoop {
   }
 
   // What follows a step before its line is written: the line's bytes are those of everything since the line before.
-  void finish(const StepResult& result, bool last, bool stopping) {
+  void finish(StepResult& result, bool last, bool stopping) {
     std::optional<double> validation_loss;
     try {
       if (validates_now(result.step, stopping)) validation_loss = validate();
       if (last) commit(stopping);
     } catch (const NonFiniteError&) {  // in the part of the update that these complete
-      report(result, validation_loss);
+      report_last(result, validation_loss);
       throw;
     }
     // A step's last writes run on after its results are known: the next step's results tell that they are over.
@@ -165,10 +144,12 @@ class TrainLoop {
     report(result, validation_loss);
   }
 
-  void report(const StepResult& result, std::optional<double> validation_loss) {
-    const Traffic traffic = trainer_.take_traffic();
+  void report(StepResult& result, std::optional<double> validation_loss) {
+    Traffic traffic = trainer_.take_traffic();
+    std::uint64_t rss_peak = peak_rss_bytes();
+    all_ranks_.sum_up(result, traffic, rss_peak);
     if (result.tokens == 0) warn_once(says_no_tokens_, fmt::format("step {} counts no token: it has no loss, and a gradient of 0", result.step));
-    log_.step(result, traffic, {validation_loss, trainer_.committed_step(), peak_rss_bytes(), validation_loss ? trainer_.validation_rewards() : std::nullopt});
+    log_.step(result, traffic, {validation_loss, trainer_.committed_step(), rss_peak, validation_loss ? trainer_.validation_rewards() : std::nullopt});
     progress_.step(result, traffic, validation_loss);
     // The pipeline fills in the first steps, and again after a validation.
     const bool after_validation = std::exchange(after_validation_, validation_loss.has_value());
@@ -256,6 +237,8 @@ class TrainLoop {
   Inputs& inputs_;
   Trainer& trainer_;
   const StopSignals& signals_;
+  AllRanks all_ranks_;
+  int signal_ = 0;  // that the ranks stop for
   RunLog log_;
   ProgressLine progress_;
   PaceWatch pace_;
@@ -271,79 +254,22 @@ class TrainLoop {
   Heartbeat heartbeat_;  // last: its thread uses the others
 };
 
-void check_request(const Config& config, const RunRequest& request) {
-  if (config.data.train.empty()) throw Error(ErrorKind::usage, "data.train = []: name at least one file of text or tokens");
-  if (!request.overwrite || request.resume == Resume::never) return;
-  throw Error(ErrorKind::usage, fmt::format("--overwrite goes with --resume never, not with --resume {}: add --resume never to discard the "
-                                            "run that is there, or leave out --overwrite to go on with it",
-                                            word_of(request.resume)));
-}
+}  // namespace
 
-RunOutcome run_trainer(Model model, const Config& config, const RunRequest& request, Inputs& inputs, const TrainerOptions& options, const StopSignals& signals,
-                       PhaseWatch& watch) {
-  auto trainer = std::make_unique<Trainer>(std::move(model), config, options);
-  watch.leave();
-  std::exception_ptr failure;
+RunOutcome outcome_of(const Json& end) {
+  const auto number = [&](const char* key) { return end[key].is_number() ? std::optional(end[key].get<double>()) : std::nullopt; };
   RunOutcome outcome;
-  try {
-    outcome = TrainLoop(config, request, inputs, *trainer, signals).run();
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  // A drive that hangs shows here as well.
-  watch.enter("ending what is in flight and closing the files");
-  trainer.reset();
-  if (failure) std::rethrow_exception(failure);
+  outcome.exit_status = end["exit_status"];
+  outcome.steps = end["steps"];
+  outcome.loss = number("loss");
+  outcome.validation_loss = number("validation_loss");
+  if (end["step"].is_number()) outcome.step = end["step"].get<std::int64_t>();
+  outcome.end_line = end.dump(-1, ' ', false, Json::error_handler_t::replace);
   return outcome;
 }
 
-// What the files of data are looked at with before the planner has said how many micro-batches there are.
-Config with_some_micro_batches(Config config) {
-  if (config.train.micro_batches < 0) config.train.micro_batches = 1;
-  return config;
+RunOutcome train_to_the_end(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopSignals& signals, dist::RankGroup* group) {
+  return TrainLoop(config, request, inputs, trainer, signals, group).run();
 }
 
-}  // namespace
-}  // namespace run
-
-RunOutcome run_training(const Config& given, const RunRequest& request) {
-  using namespace run;
-  TrainerOptions options;
-  options.resume = request.resume;
-  options.overwrite = request.overwrite;
-  options.allow_change = request.allow_change;
-  options.from_step = request.from_step;
-  options.machine = request.machine;
-  check_request(given, request);
-  device::require_device(given.memory.device);  // opens CUDA before LibTorch asks itself whether it has it, and remembers
-  io::require_engine(given.ssd.engine);
-  check_outputs(given);
-  const StopSignals signals;
-  PhaseWatch watch(signals);
-  TransferProgress progress;
-  options.progress = [&](const std::string& what, std::uint64_t done, std::uint64_t total) {
-    watch.enter_or_stop(what, done, total);
-    if (what.starts_with("importing")) {
-      progress.tell(what, done, total);
-    } else {
-      progress.end_line();
-    }
-  };
-  try {
-    watch.enter("opening the data");
-    std::optional<Inputs> inputs(std::in_place, with_some_micro_batches(given));
-    watch.enter("making the model");
-    Model model = request.make_model ? request.make_model() : models::make(given);
-    const train::Resolved resolved = core::on_own_thread([&] { return train::resolve(model, given, options); });  // it may compute
-    options.choices = resolved.choices;
-    if (resolved.config.train.micro_batches != given.train.micro_batches) inputs.emplace(resolved.config);
-    options.data = data::identity_of(inputs->training).dump();
-    return run_trainer(std::move(model), resolved.config, request, *inputs, options, signals, watch);
-  } catch (const Stopped& stopped) {
-    spdlog::info("{}", stopped.what());
-    const int status = exit_status_of(signals.requested());
-    return outcome_of({{"event", "end"}, {"exit_status", status}, {"step", nullptr}, {"loss", nullptr}, {"validation_loss", nullptr}, {"steps", 0}});
-  }
-}
-
-}  // namespace gsnake
+}  // namespace gsnake::run

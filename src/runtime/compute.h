@@ -20,8 +20,8 @@ struct StepBatch {
   std::span<const std::int64_t> labels;  // likewise
   float loss_factor = 1.0F;              // 1 / counted tokens of the step
   std::span<const std::vector<std::int32_t>> starts;  // by row: where packed documents begin in it, the first at 0; empty: a row is one. Not copied
-  std::vector<double> losses;            // by micro-batch: sums of token losses times loss_factor; there once the results are
-  std::vector<double> sums;              // by micro-batch, what else the head tells of it, as wide as Problem::result_bytes has it; likewise
+  std::vector<double> losses;            // by micro-batch of all ranks, one rank's after another's: sums of token losses times loss_factor; there once the results are
+  std::vector<double> sums;              // by micro-batch likewise, what else the head tells of it, as wide as Problem::result_bytes has it; likewise
 };
 
 // An object that a unit computes with, in its slots.
@@ -36,7 +36,7 @@ struct UsedObject {
 struct ComputeCall {
   schedule::Op op = schedule::Op::forward;
   int unit = 0;
-  int micro_batch = 0;
+  int micro_batch = 0;               // of all ranks'
   std::int64_t step = 0;             // of the batch, as the next three
   bool training = true;
   float loss_factor = 1.0F;

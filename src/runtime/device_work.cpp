@@ -60,7 +60,7 @@ class Units final : public DeviceWork {
     ComputeCall& call = work.call = {};
     call.op = task.op;
     call.unit = task.unit;
-    call.micro_batch = task.micro_batch;
+    call.micro_batch = problem_.rank * problem_.micro_batches + task.micro_batch;
     call.step = flight.batch->step;
     call.training = flight.batch->training;
     call.loss_factor = flight.batch->loss_factor;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "greedysnake/error.h"
 #include "schedule/task_name.h"
 
 namespace gsnake::runtime {
@@ -198,6 +199,8 @@ void Executor::commit(Flight& flight, TaskId task) {
   const bool own = flight.task(task).step_offset == 0;
   const std::int64_t step = own ? flight.own.step : flight.previous.step;
   StepOutcome& outcome = own ? *flight.outcome : *flight.before;
+  // What one rank alone has found, the others do not know of: they would wait for its commit.
+  if (options_.agreement != nullptr && bad_weight() >= 0) throw Error(ErrorKind::non_finite, "a new weight of object " + std::to_string(bad_weight()) + " is not finite, or too large for train.dtype; lower optimizer.learning_rate");
   const bool sound = (outcome.verdict.finite || options_.policy.skips) && bad_weight() < 0;
   outcome.commits = sound && options_.committer->may_commit(step);
   if (!outcome.commits) return;
@@ -222,7 +225,9 @@ void Executor::fail(std::exception_ptr error) noexcept {
     poisoned_.store(true, std::memory_order_release);
     progress_.notify_all();
   }
-  if (options_.collective != nullptr) options_.collective->abort();  // the other ranks would wait for this one
+  // The other ranks would wait for this one.
+  if (options_.collective != nullptr) options_.collective->abort();
+  if (options_.agreement != nullptr) options_.agreement->abort();
 }
 
 void Executor::throw_if_poisoned() {

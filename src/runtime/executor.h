@@ -8,6 +8,7 @@
 #include "core/topology.h"
 #include "device/device.h"
 #include "greedysnake/results.h"
+#include "runtime/agreement.h"
 #include "runtime/base_hashes.h"
 #include "runtime/commit_lane.h"
 #include "runtime/device_lane.h"
@@ -27,7 +28,8 @@ struct ExecutorOptions {
   std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
   Policy policy;
   StepCounters counters;                                 // of the steps before
-  Collective* collective = nullptr;                      // borrowed; for programs with tasks on the collective lane
+  Collective* collective = nullptr;                      // borrowed; for a problem of several ranks, as the next
+  Agreement* agreement = nullptr;                        // on what comes of steps
   Committer* committer = nullptr;                        // borrowed; for a problem whose steps can be committed
   bool verify_reads = true;                              // against the checksums in slots() and, of what is in a base, base_hashes
   BaseHashes base_hashes;                                // where objects are packed and reads are verified
@@ -69,6 +71,8 @@ class Executor final : private TaskSink {
   // Of a training step, after wait_results(), before the next but one start.
   [[nodiscard]] const StepOutcome& outcome(Ticket ticket) const { return *flights_[ticket % 2]->outcome; }
   void wait_end(Ticket ticket);
+  // Ends everything as a failed task does: another rank has failed. From any thread.
+  void interrupt(std::exception_ptr error) noexcept { fail(std::move(error)); }
   // After the last training step, once its results are there.
   [[nodiscard]] const StepCounters& counters() const { return outcomes_[static_cast<std::size_t>(last_.number + 1) % outcomes_.size()].verdict.after; }
   // The last training step stands in `slot`, and was made durable by the caller, while no lane is at work.

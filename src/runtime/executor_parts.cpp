@@ -18,12 +18,6 @@ std::size_t most_tasks(const schedule::Program& program) {
   return most;
 }
 
-bool has_collectives(const schedule::Program& program) {
-  const auto of_lane = [](const schedule::Task& task) { return task.lane == Lane::collective; };
-  return std::any_of(program.graphs.begin(), program.graphs.end(),
-                     [&](const schedule::Graph& graph) { return std::any_of(graph.tasks.begin(), graph.tasks.end(), of_lane); });
-}
-
 }  // namespace
 
 Executor::Executor(const schedule::Program& program, device::Device& device, store::Store& store, ComputeBackend& backend,
@@ -50,8 +44,10 @@ void Executor::check_options() const {
     const bool has_optimizer = object < options_.optimizers.size() && options_.optimizers[object] != nullptr;
     if (problem.objects[object].trained && !has_optimizer) throw std::logic_error("executor: an object is trained without an optimizer");
   }
-  if (has_collectives(program_) && (options_.collective == nullptr || options_.collective->ranks() != problem.ranks)) {
-    throw std::logic_error("executor: there are collective tasks, but no backend for as many ranks");
+  if (problem.ranks == 1) return;
+  const bool are_there = options_.collective != nullptr && options_.agreement != nullptr;
+  if (!are_there || options_.collective->ranks() != problem.ranks || options_.agreement->ranks() != problem.ranks) {
+    throw std::logic_error("executor: nothing moves bytes between as many ranks, or lets them agree");
   }
 }
 
@@ -86,7 +82,7 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
     const auto carry_out = [this](Flight& flight, TaskId task) { commit(flight, task); };
     lanes_[static_cast<std::size_t>(Lane::commit)] = std::make_unique<CommitLane>(std::size_t{4}, carry_out, sink);
   }
-  OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.optimizers, options_.decay_runs, options_.policy, cores.optimizer};
+  OptimizerLane::Options own{rate(Lane::optimizer), most_ready, options_.optimizer_threads, options_.optimizers, options_.decay_runs, options_.policy, cores.optimizer, options_.agreement};
   lanes_[static_cast<std::size_t>(Lane::optimizer)] = std::make_unique<OptimizerLane>(std::move(own), program_.map, memory_, sink);
 }
 
@@ -117,7 +113,8 @@ Executor::~Executor() {
     stopping_ = true;
     progress_.notify_all();
   }
-  // First the one that may wait for another rank: what the others have in hand may wait for it.
+  // First those that may wait for another rank: what the others have in hand may wait for them.
+  if (options_.agreement != nullptr) options_.agreement->abort();
   if (auto& collective = lanes_[static_cast<std::size_t>(Lane::collective)]) collective->stop();
   for (auto& lane : lanes_) {
     if (lane) lane->stop();

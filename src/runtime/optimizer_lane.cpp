@@ -12,6 +12,13 @@ namespace gsnake::runtime {
 OptimizerLane::OptimizerLane(Options options, const schedule::Map& map, const MemoryImage& memory, TaskSink& sink)
     : options_(std::move(options)), map_(map), memory_(memory), places_(memory), sink_(sink), throttle_(options_.emulated_rate),
       queue_(options_.most_ready), in_hand_(options_.threads) {
+  if (options_.agreement != nullptr) {
+    const std::size_t results = static_cast<std::size_t>(map.problem.micro_batches) * map.problem.result_bytes / sizeof(double);
+    const auto ranks = static_cast<std::size_t>(options_.agreement->ranks());
+    said_.resize(results + 2);
+    heard_.resize(ranks * said_.size());
+    results_.resize(ranks * results);
+  }
   try {
     for (unsigned i = 0; i < options_.threads; ++i) threads_.emplace_back([this, i] { work(i); });
   } catch (...) {
@@ -125,36 +132,59 @@ void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
   (provisional ? outcome.early_bad_weight : outcome.bad_weight).store(chunk.object, std::memory_order_relaxed);
 }
 
-// The losses, and what else the heads tell, are the batch's from here on.
+// The losses, and what else the heads tell, are the batch's from here on: of several ranks, everybody's.
 void OptimizerLane::conclude(Flight& flight, const schedule::Task& task) {
-  const auto* results = address<double>(flight, task, schedule::Role::losses);
-  const std::size_t width = map_.problem.result_bytes / sizeof(double);
+  const schedule::Problem& problem = map_.problem;
+  const std::size_t width = problem.result_bytes / sizeof(double);
+  std::span<const double> results{address<double>(flight, task, schedule::Role::losses), static_cast<std::size_t>(problem.micro_batches) * width};
+  Found found = flight.outcome != nullptr ? look_at_norms() : Found();
+  if (options_.agreement != nullptr) results = share_results(results, found);
   StepBatch& batch = *flight.batch;
-  for (std::size_t m = 0; m < batch.losses.size(); ++m, results += width) {
+  for (std::size_t m = 0; m < batch.losses.size(); ++m, results = results.subspan(width)) {
     batch.losses[m] = results[0];
-    if (!batch.sums.empty()) std::copy_n(results + 1, width - 1, batch.sums.data() + m * (width - 1));
+    if (!batch.sums.empty()) std::copy_n(results.data() + 1, width - 1, batch.sums.data() + m * (width - 1));
   }
-  if (flight.outcome != nullptr) decide(flight);
+  if (flight.outcome != nullptr) decide(flight, found);
 }
 
-// The norm's sum goes over objects, and over the blocks of each, in their order.
-void OptimizerLane::decide(Flight& flight) {
-  StepOutcome& outcome = *flight.outcome;
-  double sum = 0.0;
+std::span<const double> OptimizerLane::share_results(std::span<const double> own, Found& found) {
+  std::copy(own.begin(), own.end(), said_.begin());
+  said_[own.size()] = found.squares;
+  said_[own.size() + 1] = found.bad_gradient;
+  options_.agreement->share(said_, heard_);
+  found = {};
+  for (std::size_t rank = 0; rank < heard_.size() / said_.size(); ++rank) {
+    const double* heard = heard_.data() + rank * said_.size();
+    std::copy_n(heard, own.size(), results_.data() + rank * own.size());
+    found.squares += heard[own.size()];
+    found.bad_gradient = std::max(found.bad_gradient, static_cast<int>(heard[own.size() + 1]));
+  }
+  return results_;
+}
+
+// The sum goes over objects, and over the blocks of each, in their order.
+OptimizerLane::Found OptimizerLane::look_at_norms() const {
+  Found found;
   for (const schedule::Chunk& chunk : map_.chunks) {
     if (!map_.object_of(chunk).trained) continue;
     const auto* partials = memory_.host(chunk.norm_home).as<double>();
     bool finite = true;
     for (std::uint64_t i = 0; i < chunk.cells / optim::kNormBlock; ++i) {
-      sum += partials[i];
+      found.squares += partials[i];
       finite = finite && std::isfinite(partials[i]);
     }
-    if (!finite) outcome.bad_gradient = chunk.object;
+    if (!finite) found.bad_gradient = chunk.object;
   }
+  return found;
+}
+
+void OptimizerLane::decide(Flight& flight, const Found& found) {
+  StepOutcome& outcome = *flight.outcome;
+  outcome.bad_gradient = found.bad_gradient;
   const auto& losses = flight.batch->losses;
   const bool finite = std::all_of(losses.begin(), losses.end(), [](double loss) { return std::isfinite(loss); });
   const StepCounters before = counters_of(flight);
-  outcome.verdict = judge(options_.policy, before, std::sqrt(sum), finite);
+  outcome.verdict = judge(options_.policy, before, std::sqrt(found.squares), finite);
   if (map_.problem.guard == schedule::Guard::none) return;
   const StepOutcome& previous = *flight.before;
   outcome.what.skipped = !outcome.verdict.finite;

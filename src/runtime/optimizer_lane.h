@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "core/topology.h"
+#include "runtime/agreement.h"
 #include "runtime/lane.h"
 #include "runtime/places.h"
 
@@ -19,6 +20,7 @@ class OptimizerLane final : public LaneRunner {
     std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
     Policy policy;
     std::vector<core::Cpus> cpus;  // by thread; empty: any
+    Agreement* agreement = nullptr;  // of several ranks, on what comes of steps; borrowed
   };
   OptimizerLane(Options options, const schedule::Map& map, const MemoryImage& memory, TaskSink& sink);
   ~OptimizerLane() override { stop(); }
@@ -33,7 +35,15 @@ class OptimizerLane final : public LaneRunner {
   void update(Flight& flight, const schedule::Task& task);
   void norm(Flight& flight, const schedule::Task& task);
   void conclude(Flight& flight, const schedule::Task& task);
-  void decide(Flight& flight);
+  // What a rank has found of a step's gradients: of what it owns.
+  struct Found {
+    double squares = 0.0;     // the sum, of gradients that still have the loss scale
+    int bad_gradient = -1;    // object whose gradient is not finite; the last of them
+  };
+  [[nodiscard]] Found look_at_norms() const;
+  // Everybody's results by rank and micro-batch; and, in the order of ranks, what all have found.
+  std::span<const double> share_results(std::span<const double> own, Found& found);
+  void decide(Flight& flight, const Found& found);
   [[nodiscard]] double* norm_partials(const Flight& flight, const schedule::Task& task) const { return address<double>(flight, task, schedule::Role::norm); }
   template <typename T>
   [[nodiscard]] T* address(const Flight& flight, const schedule::Task& task, schedule::Role role) const {
@@ -50,6 +60,10 @@ class OptimizerLane final : public LaneRunner {
   Throttle throttle_;  // under mutex_
   ReadyQueue queue_;
   std::vector<std::optional<InHand>> in_hand_;  // by thread; under mutex_
+  // Of several ranks, for one conclude at a time, as edges have it: what this rank says, and all.
+  std::vector<double> said_;
+  std::vector<double> heard_;
+  std::vector<double> results_;
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

@@ -194,12 +194,12 @@ void ChunkTasks::add_share(int chunk, std::size_t user, int gradient) {
   if (waits_on_ssd) emitter_.release(share);
 }
 
-void ChunkTasks::take_gradient(int chunk, int accumulator) {
+void ChunkTasks::take_gradient(int chunk, int accumulator, std::size_t first_share) {
   const Chunk& c = map_.chunks[chunk];
   const bool pooled = c.gradient_home < 0;
   const int gradient = pooled ? acquire() : c.gradient_home;
   copy(chunk, Lane::d2h, from(accumulator, gradient_offset(chunk)), into(gradient), gradient_bytes(chunk));
-  for (std::size_t user = 1; user < c.partials.size(); ++user) add_share(chunk, user, gradient);
+  for (std::size_t user = first_share; user < c.partials.size(); ++user) add_share(chunk, user, gradient);
   if (!c.delayed) {
     update(chunk, gradient, 0);
   } else {
@@ -227,6 +227,35 @@ void ChunkTasks::restore_partial(int chunk, std::size_t user, int accumulator) {
   if (on_ssd) read(chunk, place.extent, buffer, gradient_bytes(chunk));
   copy(chunk, Lane::h2d, from(buffer), into(accumulator, gradient_offset(chunk)), gradient_bytes(chunk));
   if (on_ssd) emitter_.release(buffer);
+}
+
+void ChunkTasks::add_to_partial(int chunk, std::size_t user, int sum) {
+  const WaitingPlace& place = map_.chunks[chunk].partials[user];
+  const bool on_ssd = place.extent >= 0;
+  const int fresh = acquire();
+  copy(chunk, Lane::d2h, from(sum, gradient_offset(chunk)), into(fresh), gradient_bytes(chunk));
+  const int waiting = on_ssd ? acquire() : place.home;
+  if (on_ssd) read(chunk, place.extent, waiting, gradient_bytes(chunk));
+  emitter_.add(chunk_task(Op::add, Lane::optimizer, chunk, 3 * gradient_bytes(chunk)),
+               {from(fresh), {.role = Role::destination, .mode = Mode::update, .resource = waiting}});
+  emitter_.release(fresh);
+  if (!on_ssd) return;
+  write(chunk, place.extent, waiting, gradient_bytes(chunk));
+  emitter_.release(waiting);
+}
+
+void ChunkTasks::gather(int unit, int micro_batch, int object, int part, int whole) {
+  Task task = chunk_task(Op::all_gather, Lane::collective, -1, map_.slot_weight_bytes(object));
+  task.unit = unit;
+  task.micro_batch = micro_batch;
+  emitter_.add(task, {from(part), into(whole)});
+}
+
+void ChunkTasks::scatter(int unit, int micro_batch, int object, int whole, int part) {
+  Task task = chunk_task(Op::reduce_scatter, Lane::collective, -1, map_.slot_gradient_bytes(object));
+  task.unit = unit;
+  task.micro_batch = micro_batch;
+  emitter_.add(task, {from(whole), into(part)});
 }
 
 void ChunkTasks::load(int chunk, const Place& place) {

@@ -11,7 +11,7 @@ class ChunkTasks {
  public:
   ChunkTasks(Emitter& emitter, const Map& map);
 
-  // Brings the chunk's weights to their place in `device_slot`. apply_delayed: after the previous step's update, whose result goes there
+  // Brings the chunk's weights to their place in `device_slot`, which is that of this rank's part where there are several ranks. apply_delayed: after the previous step's update, whose result goes there
   // without a second read. keep: the host copy stays for an update or a later fetch, until drop_weight().
   void fetch(int chunk, int device_slot, bool apply_delayed, bool keep);
   // The previous step's update of a delayed chunk.
@@ -19,11 +19,17 @@ class ChunkTasks {
   // The previous step's update of a chunk that was made before the step's outcome was known: from what was committed last, if need be.
   void revise(int chunk);
   // The chunk's part of a finished gradient sum leaves the device: an eager chunk is updated, a delayed one's gradient waits.
-  // What the object's other users gathered is added first.
-  void take_gradient(int chunk, int accumulator);
+  // What the object's other users gathered is added first, and before that, where first_share is 0, what its own did before.
+  void take_gradient(int chunk, int accumulator, std::size_t first_share = 1);
   // A gradient sum that is not finished waits in host memory or on SSD, and comes back.
   void save_partial(int chunk, std::size_t user, int accumulator);
   void restore_partial(int chunk, std::size_t user, int accumulator);
+  // Of several ranks: a sum of all is added to the one that waits.
+  void add_to_partial(int chunk, std::size_t user, int sum);
+
+  // Between ranks: everybody's part of an object's weights to the whole; everybody's gradients to this rank's part of their sum.
+  void gather(int unit, int micro_batch, int object, int part, int whole);
+  void scatter(int unit, int micro_batch, int object, int whole, int part);
 
   // Makes sure that the chunk's current weights stand in host memory and returns where.
   int host_weight(int chunk);
@@ -70,7 +76,7 @@ class ChunkTasks {
   [[nodiscard]] const Object& object_of(int chunk) const { return map_.object_of(map_.chunks[chunk]); }
   [[nodiscard]] std::size_t states(int chunk) const { return object_of(chunk).state_bytes.size(); }
   [[nodiscard]] std::uint64_t gradient_bytes(int chunk) const { return Map::gradient_bytes(map_.chunks[chunk]); }
-  [[nodiscard]] std::uint64_t gradient_offset(int chunk) const { return Map::gradient_offset(map_.chunks[chunk]); }
+  [[nodiscard]] std::uint64_t gradient_offset(int chunk) const { return map_.gradient_offset(map_.chunks[chunk]); }
 
   Emitter& emitter_;
   const Map& map_;

@@ -175,9 +175,16 @@ class MapBuilder {
     add_pool(PoolRole::device_activation, Space::device, map_.slot_activation_bytes(), "activations");
     for (std::uint64_t bytes : weight_sizes) add_pool(PoolRole::device_weights, Space::device, bytes, "weights");
     for (std::uint64_t bytes : gradient_sizes) add_pool(PoolRole::device_gradients, Space::device, bytes, "gradient accumulators");
+    if (p.ranks > 1) add_part_pools(weight_sizes, gradient_sizes);
     add_pool(PoolRole::device_ids, Space::device, p.ids_bytes, "token ids");
     add_pool(PoolRole::device_losses, Space::device, p.result_bytes, "losses");
     if (p.guard == Guard::speculative) add_pool(PoolRole::host_redo, Space::host, chunk_bytes, "updates done over");
+  }
+
+  void add_part_pools(const std::set<std::uint64_t>& weight_sizes, const std::set<std::uint64_t>& gradient_sizes) {
+    const auto ranks = static_cast<std::uint64_t>(map_.problem.ranks);
+    for (std::uint64_t bytes : weight_sizes) add_pool(PoolRole::device_weight_parts, Space::device, bytes / ranks, "this rank's weights");
+    for (std::uint64_t bytes : gradient_sizes) add_pool(PoolRole::device_gradient_parts, Space::device, bytes / ranks, "this rank's gradients");
   }
 
   int add_extent(ExtentKind kind, std::uint32_t object, std::uint64_t offset, std::uint64_t bytes) {
@@ -194,7 +201,7 @@ class MapBuilder {
     const Object& o = map_.object_of(chunk);
     const auto object = static_cast<std::uint32_t>(chunk.object);
     // A base holds whole objects, whatever this rank owns of them.
-    chunk.weight_extent = o.packed() ? add_extent(ExtentKind::base, object, map_.weight_offset(chunk), map_.weight_bytes(chunk))
+    chunk.weight_extent = o.packed() ? add_extent(ExtentKind::base, object, chunk.begin * o.cell_bytes(), map_.weight_bytes(chunk))
                                      : add_part(chunk, ExtentKind::weights, object, o.cell_bytes());
     for (std::size_t k = 0; k < o.state_bytes.size(); ++k) chunk.state_extent[k] = add_part(chunk, o.state_kind(k), object, o.state_bytes[k]);
     if (chunk.gradient_tier != Tier::ssd) return;

@@ -58,6 +58,8 @@ enum class PoolRole : std::uint8_t {
   device_activation,
   device_weights,
   device_gradients,
+  device_weight_parts,    // of several ranks: what this one brings to the whole,
+  device_gradient_parts,  // and its share of everybody's sum
   device_ids,     // of a micro-batch: ids or labels
   device_losses,  // of a micro-batch: result_bytes
   host_redo,
@@ -107,12 +109,14 @@ struct Map {
   [[nodiscard]] static std::uint64_t gradient_bytes(const Chunk& chunk) { return chunk.cells * kGradientBytes; }
   // How the gradients' extents name the sum of one of an object's users; a finished sum has the object's own number.
   [[nodiscard]] std::uint32_t partial_object(int object, std::size_t user) const;
-  // Of a slot on the device, which holds the whole object whatever this rank owns of it.
-  [[nodiscard]] std::uint64_t slot_weight_bytes(int object) const { return problem.object(object).cells() * problem.object(object).cell_bytes(); }
-  [[nodiscard]] std::uint64_t slot_gradient_bytes(int object) const { return problem.object(object).cells() * kGradientBytes; }
-  // Where a chunk stands in such a slot.
-  [[nodiscard]] std::uint64_t weight_offset(const Chunk& chunk) const { return chunk.begin * object_of(chunk).cell_bytes(); }
-  [[nodiscard]] static std::uint64_t gradient_offset(const Chunk& chunk) { return chunk.begin * kGradientBytes; }
+  // Of a slot on the device for what one rank owns of an object, and for the whole: the ranks' parts one after another, behind the last nothing.
+  [[nodiscard]] std::uint64_t part_weight_bytes(int object) const { return part_cells(problem.object(object), problem.ranks) * problem.object(object).cell_bytes(); }
+  [[nodiscard]] std::uint64_t part_gradient_bytes(int object) const { return part_cells(problem.object(object), problem.ranks) * kGradientBytes; }
+  [[nodiscard]] std::uint64_t slot_weight_bytes(int object) const { return part_weight_bytes(object) * static_cast<std::uint64_t>(problem.ranks); }
+  [[nodiscard]] std::uint64_t slot_gradient_bytes(int object) const { return part_gradient_bytes(object) * static_cast<std::uint64_t>(problem.ranks); }
+  // Where a chunk stands in the slot of this rank's part: where there is one rank, of the whole.
+  [[nodiscard]] std::uint64_t weight_offset(const Chunk& chunk) const { return (chunk.begin - object_of(chunk).range().begin) * object_of(chunk).cell_bytes(); }
+  [[nodiscard]] std::uint64_t gradient_offset(const Chunk& chunk) const { return (chunk.begin - object_of(chunk).range().begin) * kGradientBytes; }
   [[nodiscard]] std::uint64_t space_bytes(Space space) const;           // of all buffers there
   [[nodiscard]] std::uint64_t slot_activation_bytes() const;            // padded to 4096
 };

@@ -45,6 +45,13 @@ void validate_uses(const Problem& p) {
   require(static_cast<int>(used.size()) == p.object_count(), "every object is used");
 }
 
+void validate_ranks(const Problem& p) {
+  require(p.ranks >= 1, "ranks is at least 1");
+  require(p.rank >= 0 && p.rank < p.ranks, "a rank is one of them");
+  if (p.ranks == 1) return;
+  for (const Object& object : p.objects) require(object.range() == part_of(object, p.rank, p.ranks), "of several ranks each owns its part of every object");
+}
+
 void validate_guard(const Problem& p) {
   require(p.guard != Guard::deferred || !p.trains() || p.delay == 1.0, "deferred updates are delayed as a whole");
   if (p.guard != Guard::speculative) return;
@@ -67,10 +74,26 @@ std::vector<std::uint64_t> Problem::elements() const {
   return elements;
 }
 
+std::uint64_t part_cells(const Object& object, int ranks) {
+  return core::ceil_div(object.cells() / object.grain(), static_cast<std::uint64_t>(ranks)) * object.grain();
+}
+
+Range part_of(const Object& object, int rank, int ranks) {
+  const std::uint64_t part = part_cells(object, ranks);
+  const std::uint64_t begin = std::min(object.cells(), static_cast<std::uint64_t>(rank) * part);
+  return {begin, std::min(part, object.cells() - begin)};
+}
+
+void share_out(Problem& problem, int rank, int ranks) {
+  problem.rank = rank;
+  problem.ranks = ranks;
+  if (ranks == 1) return;
+  for (Object& object : problem.objects) object.owned = part_of(object, rank, ranks);
+}
+
 void validate(const Problem& p) {
   require(p.unit_count() >= 2, "a model has at least an embedding and a head");
   require(p.micro_batches >= 1, "micro_batches is at least 1");
-  require(p.ranks >= 1, "ranks is at least 1");
   require(is_fraction(p.delay) && is_fraction(p.gradients_host), "delay and placement fractions lie in 0..1");
   for (const Fractions& f : {p.weights, p.optimizer, p.activations}) {
     require(is_fraction(f.device) && is_fraction(f.host) && f.device + f.host <= 1.0 + 1e-9, "placement fractions lie in 0..1 and sum to at most 1");
@@ -83,6 +106,7 @@ void validate(const Problem& p) {
   for (const Object& object : p.objects) validate_object(object);
   validate_uses(p);
   validate_guard(p);
+  validate_ranks(p);
 }
 
 void add_unit(Problem& problem, Object object) {
@@ -117,6 +141,19 @@ std::uint64_t padded_elements(std::uint64_t elements) { return core::round_up(el
 std::uint64_t rounded_part(double fraction, std::uint64_t padded, std::uint64_t grain) {
   const auto grains = static_cast<double>(padded / grain);
   return static_cast<std::uint64_t>(std::llround(fraction * grains)) * grain;
+}
+
+bool leaves_updates(const Problem& problem) {
+  if (problem.guard == Guard::speculative) return true;
+  const auto is_delayed = [&](const Object& object) {
+    if (!object.trained) return false;
+    if (problem.ranks == 1) return rounded_part(problem.delay, object.range().cells) > 0;
+    for (int rank = 0; rank < problem.ranks; ++rank) {
+      if (rounded_part(problem.delay, part_of(object, rank, problem.ranks).cells) > 0) return true;
+    }
+    return false;
+  };
+  return std::any_of(problem.objects.begin(), problem.objects.end(), is_delayed);
 }
 
 double effective_delay(const Problem& problem) {

@@ -96,7 +96,8 @@ struct Problem {
   double gradients_host = 1.0;             // of the gradients that wait; the rest is spilled to SSD
   bool commits = false;                    // state has a second slot on SSD and every step can be made durable
   std::uint64_t chunk_elements = 1ULL << 20;  // at most, of one transfer or update; a multiple of kGrain
-  int ranks = 1;                           // that run each step together; builders know one
+  int ranks = 1;                           // that run each step together: micro_batches are this one's, of each object it owns part_of()
+  int rank = 0;                            // which of them this is
 
   [[nodiscard]] int unit_count() const { return static_cast<int>(units.size()); }
   [[nodiscard]] int object_count() const { return static_cast<int>(objects.size()); }
@@ -105,6 +106,13 @@ struct Problem {
   [[nodiscard]] bool trains() const;
   [[nodiscard]] std::vector<std::uint64_t> elements() const;  // of each object
 };
+
+// What a rank of several owns of an object: equal parts of whole grains, but that the last ones are shorter, or empty, where these do not come out even.
+Range part_of(const Object& object, int rank, int ranks);
+// Of a part in a slot: the longest.
+std::uint64_t part_cells(const Object& object, int ranks);
+// Gives each object its range.
+void share_out(Problem& problem, int rank, int ranks);
 
 // Throws Error(usage) for a problem that no graph can be built for.
 void validate(const Problem& problem);
@@ -124,6 +132,8 @@ std::vector<bool> carried_objects(const Problem& problem);
 std::uint64_t padded_elements(std::uint64_t elements);
 // The elements that `fraction` of so many comes to after rounding to the grain.
 std::uint64_t rounded_part(double fraction, std::uint64_t padded, std::uint64_t grain = kGrain);
+// Whether a step leaves updates to the next one: at any rank, so that all run the same graphs.
+bool leaves_updates(const Problem& problem);
 // The delay in effect over all trained objects after rounding.
 double effective_delay(const Problem& problem);
 

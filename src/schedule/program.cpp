@@ -21,17 +21,13 @@ std::vector<Variant> variants_of(const Problem& problem, bool delayed) {
   return variants;
 }
 
-bool has_delayed(const Map& map) {
-  return map.problem.guard == Guard::speculative || std::any_of(map.chunks.begin(), map.chunks.end(), [](const Chunk& chunk) { return chunk.delayed; });
-}
-
-// A unit computes with whole objects: their other parts are to be gathered, on Lane::collective, before.
+// Of one rank, a unit computes with whole objects: who owns a part of one gets the others' from other ranks.
 void require_whole_objects(const Problem& problem) {
+  if (problem.ranks > 1) return;
   for (int object = 0; object < problem.object_count(); ++object) {
     const Range range = problem.object(object).range();
     if (range == Range{0, problem.object(object).cells()}) continue;
-    throw Error(ErrorKind::usage, "schedule: no graph can be built for a rank that owns a part of object " + std::to_string(object) +
-                                      " only: nothing gathers the others' yet; let it own all of it");
+    throw Error(ErrorKind::usage, "schedule: the only rank owns a part of object " + std::to_string(object) + "; let it own all of it, or say how many ranks there are");
   }
 }
 
@@ -113,10 +109,9 @@ std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next)
 
 Program build_program(const Problem& problem, const PoolSizes& sizes) {
   Program program;
-  if (problem.ranks > 1) throw Error(ErrorKind::usage, "schedule: no builder shares a step among ranks");
   program.map = make_map(problem, sizes);
   require_whole_objects(problem);
-  program.delayed = has_delayed(program.map);
+  program.delayed = leaves_updates(problem);
   for (Variant variant : variants_of(problem, program.delayed)) {
     program.graphs[static_cast<std::size_t>(variant)] = StepEmitter(program.map, variant, Emitter::Purpose::graph).emit();
   }
@@ -126,7 +121,7 @@ Program build_program(const Problem& problem, const PoolSizes& sizes) {
 PoolSizes minimum_pools(const Problem& problem) {
   const Map map = make_map(problem, {});
   PoolSizes most(map.pools.size(), 0);
-  for (Variant variant : variants_of(problem, has_delayed(map))) {
+  for (Variant variant : variants_of(problem, leaves_updates(problem))) {
     StepEmitter emitter(map, variant, Emitter::Purpose::counting);
     emitter.emit();
     for (std::size_t i = 0; i < most.size(); ++i) most[i] = std::max(most[i], emitter.peak()[i]);

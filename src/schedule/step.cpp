@@ -10,18 +10,6 @@ namespace {
 bool is_training(Variant v) { return v == Variant::train || v == Variant::train_first; }
 bool is_pending(Variant v) { return v == Variant::train || v == Variant::validate_pending || v == Variant::finish_pending; }
 
-// Two lists of work, merged so that both proceed evenly.
-std::vector<std::function<void()>> merge(std::vector<std::function<void()>> a, std::vector<std::function<void()>> b) {
-  std::vector<std::function<void()>> merged;
-  std::size_t i = 0;
-  std::size_t j = 0;
-  while (i < a.size() || j < b.size()) {
-    const bool take_a = j == b.size() || (i < a.size() && i * b.size() <= j * a.size());
-    merged.push_back(std::move(take_a ? a[i++] : b[j++]));
-  }
-  return merged;
-}
-
 }  // namespace
 
 StepEmitter::StepEmitter(const Map& map, Variant variant, Emitter::Purpose purpose)
@@ -31,6 +19,44 @@ StepEmitter::StepEmitter(const Map& map, Variant variant, Emitter::Purpose purpo
   for (int c = 0; c < static_cast<int>(map.chunks.size()); ++c) {
     if (carries(c)) chunks_.adopt_weight(c, emitter_.acquire(map.pool(PoolRole::host_chunk)));
   }
+}
+
+namespace {
+
+// Where a piece of work stands in its list: its group's place and its own in that, as the fraction numerator / denominator.
+struct Position {
+  std::uint64_t numerator = 0;
+  std::uint64_t denominator = 1;
+};
+
+std::vector<std::pair<Position, std::function<void()>>> placed(std::vector<std::vector<std::function<void()>>> groups) {
+  std::vector<std::pair<Position, std::function<void()>>> all;
+  for (std::size_t group = 0; group < groups.size(); ++group) {
+    const std::size_t size = groups[group].size();
+    for (std::size_t i = 0; i < size; ++i) all.emplace_back(Position{group * size + i, groups.size() * size}, std::move(groups[group][i]));
+  }
+  return all;
+}
+
+}  // namespace
+
+// So that both proceed evenly; what begins a group has a place that does not depend on how much is in any.
+std::vector<StepEmitter::Work> StepEmitter::merge(Background a, Background b) {
+  auto first = placed(std::move(a.groups));
+  auto second = placed(std::move(b.groups));
+  std::vector<Work> merged;
+  std::size_t i = 0;
+  std::size_t j = 0;
+  const auto first_is_due = [&] {
+    const Position& p = first[i].first;
+    const Position& q = second[j].first;
+    return p.numerator * q.denominator <= q.numerator * p.denominator;
+  };
+  while (i < first.size() || j < second.size()) {
+    const bool take_first = j == second.size() || (i < first.size() && first_is_due());
+    merged.push_back(std::move(take_first ? first[i++].second : second[j++].second));
+  }
+  return merged;
 }
 
 Graph StepEmitter::emit() {
@@ -116,80 +142,113 @@ void StepEmitter::note_uses() {
   }
 }
 
-std::vector<StepEmitter::Work> StepEmitter::prepare(std::size_t v) {
-  std::vector<Work> work;
-  for (Use& use : uses_[v]) {
-    use.weights = emitter_.acquire(map_.pool_of(PoolRole::device_weights, map_.slot_weight_bytes(use.object)));
-    for_chunks_of(use.object, [&](int c) {
-      const Chunk& chunk = map_.chunks[c];
-      const bool updated_next = use.last_gradient && !chunk.delayed && !map_.object_of(chunk).weights_derived;
-      const bool keep = updated_next || (carries(c) && (!training_ || use.last));
-      const bool completes = pending_ && use.first;
-      const bool revise = completes && chunk.gradient_waits && !chunk.delayed;
-      work.push_back([this, c, slot = use.weights, apply = completes && chunk.delayed, revise, keep] {
-        if (revise) chunks_.revise(c);
-        chunks_.fetch(c, slot, apply, keep);
-      });
-    });
-  }
+StepEmitter::Background StepEmitter::prepare(std::size_t v) {
+  Background work;
+  for (Use& use : uses_[v]) prepare_weights(v, use, work);
   prepare_ids(v, work);
   return work;
 }
 
+int StepEmitter::part_slot(PoolRole role, int object) {
+  const bool weights = role == PoolRole::device_weight_parts;
+  return emitter_.acquire(map_.pool_of(role, weights ? map_.part_weight_bytes(object) : map_.part_gradient_bytes(object)));
+}
+
+// Of several ranks, each brings its part to the device, from where all get the whole.
+void StepEmitter::prepare_weights(std::size_t v, Use& use, Background& work) {
+  use.weights = emitter_.acquire(map_.pool_of(PoolRole::device_weights, map_.slot_weight_bytes(use.object)));
+  if (shares()) work.add([this, &use] { use.part = part_slot(PoolRole::device_weight_parts, use.object); });
+  for_chunks_of(use.object, [&](int c) {
+    const Chunk& chunk = map_.chunks[c];
+    const bool updated_next = use.last_gradient && !chunk.delayed && !map_.object_of(chunk).weights_derived;
+    const bool keep = updated_next || (carries(c) && (!training_ || use.last));
+    const bool completes = pending_ && use.first;
+    const bool revise = completes && chunk.gradient_waits && !chunk.delayed;
+    work.add([this, c, &use, apply = completes && chunk.delayed, revise, keep] {
+      if (revise) chunks_.revise(c);
+      chunks_.fetch(c, shares() ? use.part : use.weights, apply, keep);
+    });
+  });
+  if (!shares()) return;
+  work.begin_group();
+  work.add([this, &use, &visit = visits_[v]] {
+    chunks_.gather(visit.unit, visit.micro_batches.front(), use.object, use.part, use.weights);
+    emitter_.release(use.part);
+  });
+}
+
 // All of a visit's at once, and behind its weights: in no way does the lane that brings both hold up a micro-batch for its few ids.
-void StepEmitter::prepare_ids(std::size_t v, std::vector<Work>& work) {
+void StepEmitter::prepare_ids(std::size_t v, Background& work) {
   const Visit& visit = visits_[v];
   if (visit.unit > 0 && visit.pass != Pass::head) return;
   const BatchPart part = visit.pass == Pass::head ? BatchPart::labels : BatchPart::ids;
   for (int m : visit.micro_batches) {
-    work.push_back([this, v, part, unit = visit.unit, m] { ids_[v].push_back(batch_.fetch(part, unit, m)); });
+    work.add([this, v, part, unit = visit.unit, m] { ids_[v].push_back(batch_.fetch(part, unit, m)); });
   }
 }
 
+// Of several ranks, what a visit gathers is added to what waits of the visits before once it is everybody's.
 void StepEmitter::open_sums(std::size_t v) {
   for (Use& use : uses_[v]) {
     if (!use.gathers) continue;
     use.accumulator = emitter_.acquire(map_.pool_of(PoolRole::device_gradients, map_.slot_gradient_bytes(use.object)));
-    if (!use.first_gradient) for_chunks_of(use.object, [&](int c) { chunks_.restore_partial(c, use.user, use.accumulator); });
+    if (!use.first_gradient && !shares()) for_chunks_of(use.object, [&](int c) { chunks_.restore_partial(c, use.user, use.accumulator); });
   }
 }
 
-std::vector<StepEmitter::Work> StepEmitter::settle(std::size_t v) {
-  std::vector<Work> work;
-  for (const Use& use : uses_[v]) {
-    if (!use.gathers) continue;
-    for_chunks_of(use.object, [&](int c) {
-      work.push_back([this, c, use] {
-        if (use.last_gradient) {
-          chunks_.take_gradient(c, use.accumulator);
-          if (!carries(c)) chunks_.drop_weight(c);
-        } else {
-          chunks_.save_partial(c, use.user, use.accumulator);
-        }
-        if (c + 1 == map_.first_chunk[use.object + 1]) emitter_.release(use.accumulator);
-      });
-    });
+StepEmitter::Background StepEmitter::settle(std::size_t v) {
+  Background work;
+  for (Use& use : uses_[v]) {
+    if (use.gathers) settle_use(v, use, work);
   }
   return work;
 }
 
+void StepEmitter::settle_use(std::size_t v, Use& use, Background& work) {
+  if (shares()) {
+    work.begin_group();
+    work.add([this, &use, &visit = visits_[v]] {
+      use.part = part_slot(PoolRole::device_gradient_parts, use.object);
+      chunks_.scatter(visit.unit, visit.micro_batches.front(), use.object, use.accumulator, use.part);
+      emitter_.release(use.accumulator);
+    });
+  }
+  for_chunks_of(use.object, [&](int c) { work.add([this, c, &use] { take_away(c, use); }); });
+  Work& last = work.groups.back().back();
+  last = [this, &use, before = std::move(last)] {
+    before();
+    emitter_.release(shares() ? use.part : use.accumulator);
+  };
+}
+
+void StepEmitter::take_away(int c, const Use& use) {
+  const int sum = shares() ? use.part : use.accumulator;
+  if (use.last_gradient) {
+    chunks_.take_gradient(c, sum, shares() && !use.first_gradient ? use.user : 1);
+    if (!carries(c)) chunks_.drop_weight(c);
+  } else if (shares() && !use.first_gradient) {
+    chunks_.add_to_partial(c, use.user, sum);
+  } else {
+    chunks_.save_partial(c, use.user, sum);
+  }
+}
+
 void StepEmitter::emit_visits() {
-  for (Work& work : prepare(0)) work();
-  std::vector<Work> settling;
+  for (const Work& work : merge(prepare(0), {})) work();
+  Background settling;
   const std::size_t turning = turn();
   for (std::size_t v = 0; v < visits_.size(); ++v) {
     if (map_.problem.commits && pending_ && v == turning) chunks_.commit(-1);
     open_sums(v);
-    std::vector<Work> fetching;
+    Background fetching;
     if (v + 1 < visits_.size()) fetching = prepare(v + 1);
     emit_visit(v, merge(std::move(settling), std::move(fetching)));
     for (const Use& use : uses_[v]) emitter_.release(use.weights);
     settling = settle(v);
   }
-  for (Work& work : settling) work();
+  for (const Work& work : merge(std::move(settling), {})) work();
   chunks_.conclude(training_);
-  const bool complete = std::none_of(map_.chunks.begin(), map_.chunks.end(), [](const Chunk& chunk) { return chunk.gradient_waits; });
-  if (map_.problem.commits && training_ && complete) chunks_.commit(0);
+  if (map_.problem.commits && training_ && !leaves_updates(map_.problem)) chunks_.commit(0);
 }
 
 // The background moves on evenly with the visit's micro-batches, so that the lanes that run in order are not held up by it.
@@ -231,7 +290,7 @@ std::vector<Access> StepEmitter::object_accesses(std::size_t v, bool opens) cons
     const Use& use = uses_[v][i];
     accesses.push_back({.role = Role::weights, .use = static_cast<std::uint16_t>(i), .resource = use.weights});
     if (!use.gathers) continue;
-    const Mode mode = opens && use.first_gradient ? Mode::write : Mode::update;
+    const Mode mode = opens && (use.first_gradient || shares()) ? Mode::write : Mode::update;
     accesses.push_back({.role = Role::gradients, .mode = mode, .use = static_cast<std::uint16_t>(i), .resource = use.accumulator});
   }
   return accesses;

@@ -21,6 +21,14 @@ class StepEmitter {
  private:
   using Work = std::function<void()>;
 
+  // What is done beside a visit's computation, in groups: a task between ranks begins one. All ranks have as many groups, whatever is in them.
+  struct Background {
+    std::vector<std::vector<Work>> groups{1};
+    void add(Work work) { groups.back().push_back(std::move(work)); }
+    void begin_group() { groups.emplace_back(); }
+  };
+  static std::vector<Work> merge(Background a, Background b);
+
   // One object that a visit computes with.
   struct Use {
     int object = 0;
@@ -32,6 +40,7 @@ class StepEmitter {
     bool last_gradient = false;   // of the object: its sum is finished
     int weights = -1;             // device slots while the visit lasts
     int accumulator = -1;
+    int part = -1;                // of several ranks: while this one's weights, or gradients, are on their way
   };
 
   void emit_load();
@@ -49,15 +58,20 @@ class StepEmitter {
   [[nodiscard]] std::size_t turn() const;
   [[nodiscard]] bool differentiates(const Visit& visit) const { return training_ && visit.pass != Pass::forward; }
   [[nodiscard]] bool makes_gradient(const Visit& visit) const { return differentiates(visit) && visit.unit > map_.first_trained_unit; }
+  [[nodiscard]] bool shares() const { return map_.problem.ranks > 1; }
   [[nodiscard]] bool carries(int chunk) const { return map_.carried[map_.chunks[chunk].object] && map_.chunks[chunk].weight_tier == Tier::ssd; }
   template <typename Do>
   void for_chunks_of(int object, const Do& work) const {
     for (int c = map_.first_chunk[object]; c < map_.first_chunk[object + 1]; ++c) work(c);
   }
-  std::vector<Work> prepare(std::size_t v);  // fetches the visit's weights, and what it reads of the batch
-  void prepare_ids(std::size_t v, std::vector<Work>& work);
+  Background prepare(std::size_t v);         // fetches the visit's weights, and what it reads of the batch
+  void prepare_weights(std::size_t v, Use& use, Background& work);
+  void prepare_ids(std::size_t v, Background& work);
   void open_sums(std::size_t v);             // its gradient accumulators, with the sums that earlier visits left
-  std::vector<Work> settle(std::size_t v);   // takes its gradients away
+  Background settle(std::size_t v);          // takes its gradients away
+  void settle_use(std::size_t v, Use& use, Background& work);
+  void take_away(int chunk, const Use& use);
+  [[nodiscard]] int part_slot(PoolRole role, int object);
   std::vector<int> carry_on();               // unit 0's weights stay for the next forward: their buffers, in chunk order
 
   const Map& map_;

@@ -50,12 +50,18 @@ std::uint64_t training_fetches(const Problem& p, const std::vector<int>& users) 
   return rounds(p) * fetches;
 }
 
+// Bytes of a slot for the whole of an object, where it comes from several ranks.
+std::uint64_t shared_bytes(const Problem& p, const Object& object, std::uint64_t width) {
+  return p.ranks == 1 ? 0 : static_cast<std::uint64_t>(p.ranks) * part_cells(object, p.ranks) * width;
+}
+
 // The first fetch of a carried object finds its SSD part in host memory, where the step before left it.
-Bytes training_weights(const Object& object, const Parts& parts, std::uint64_t fetches, bool carried) {
+Bytes training_weights(const Problem& p, const Object& object, const Parts& parts, std::uint64_t fetches, bool carried) {
   const std::uint64_t width = object.cell_bytes();
   Bytes bytes;
   bytes.ssd_read = width * parts.weights_on_ssd * (fetches - (carried ? 1 : 0));
   bytes.h2d = width * parts.all * fetches;
+  bytes.collective = shared_bytes(p, object, width) * fetches;
   if (!object.trained) return bytes;
   // Where weights are derived, the delayed ones go to the forward pass as its update makes them. Both parts are an object's back.
   if (object.weights_derived && !carried) bytes.ssd_read -= width * std::min(parts.delayed, parts.weights_on_ssd);
@@ -85,15 +91,16 @@ Bytes finished_gradients(const Parts& parts) {
   return bytes;
 }
 
-// shares: the object's users beside the first, all of whose sums are put by.
+// shares: the object's users beside the first, all of whose sums are put by. Of several ranks, what waits never goes back to the device: what comes is
+// added to it.
 Bytes partial_sums(const Problem& p, const Parts& parts, std::uint64_t shares) {
   const std::uint64_t saved = rounds(p) - 1 + rounds(p) * shares;
   const std::uint64_t restored = saved - shares;  // a share's last sum is added in host memory
   Bytes bytes;
   bytes.d2h = kGradientBytes * parts.all * saved;
-  bytes.h2d = kGradientBytes * parts.all * restored;
+  bytes.h2d = p.ranks > 1 ? 0 : kGradientBytes * parts.all * restored;
   bytes.ssd_read = bytes.ssd_write = kGradientBytes * parts.partial_sums_on_ssd * saved;
-  bytes.optimizer = 3 * kGradientBytes * parts.all * shares;
+  bytes.optimizer = 3 * kGradientBytes * parts.all * (p.ranks > 1 ? saved : shares);
   return bytes;
 }
 
@@ -173,6 +180,7 @@ Bytes& Bytes::operator+=(const Bytes& other) {
   h2d += other.h2d;
   d2h += other.d2h;
   optimizer += other.optimizer;
+  collective += other.collective;
   return *this;
 }
 
@@ -188,8 +196,9 @@ std::uint64_t Bytes::on(Lane lane) const {
       return d2h;
     case Lane::optimizer:
       return optimizer;
-    case Lane::compute:
     case Lane::collective:
+      return collective;
+    case Lane::compute:
     case Lane::commit:
       break;
   }
@@ -211,10 +220,11 @@ StepTraffic training_traffic(const Problem& problem) {
   for (std::size_t i = 0; i < problem.objects.size(); ++i) {
     const Object& object = problem.objects[i];
     const Parts parts = parts_of(problem, object);
-    traffic.weights += training_weights(object, parts, training_fetches(problem, users[i]), carried[i]);
+    traffic.weights += training_weights(problem, object, parts, training_fetches(problem, users[i]), carried[i]);
     if (!object.trained) continue;
     traffic.optimizer_state += training_states(object, parts);
     traffic.gradients += finished_gradients(parts);
+    traffic.gradients.collective += shared_bytes(problem, object, kGradientBytes) * rounds(problem) * users[i].size();
     traffic.partial_sums += partial_sums(problem, parts, users[i].size() - 1);
     traffic.commits += commits(problem, object, parts);
   }
@@ -233,6 +243,7 @@ StepTraffic validation_traffic(const Problem& problem) {
     const Parts parts = parts_of(problem, object);
     if (!carried[i]) traffic.weights.ssd_read += object.cell_bytes() * parts.weights_on_ssd * users[i].size();
     traffic.weights.h2d += object.cell_bytes() * parts.all * users[i].size();
+    traffic.weights.collective += shared_bytes(problem, object, object.cell_bytes()) * users[i].size();
   }
   traffic.activations = activations(problem, false);
   traffic.batch = batch(problem, false);

@@ -13,6 +13,7 @@ struct Bytes {
   std::uint64_t h2d = 0;
   std::uint64_t d2h = 0;
   std::uint64_t optimizer = 0;  // read and written in host memory by the optimizer lane
+  std::uint64_t collective = 0;  // of several ranks: of wholes, all ranks' parts
 
   Bytes& operator+=(const Bytes& other);
   bool operator==(const Bytes&) const = default;

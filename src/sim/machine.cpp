@@ -50,6 +50,30 @@ void set_transfers(Machine& machine, Lane lane, const MachineProfile& profile, c
   (reads ? machine.read_curve : machine.write_curve) = curve;
 }
 
+// An all-gather sends a rank's part to all others, a reduce-scatter to each its part of the whole.
+void set_link(Machine& machine, const MachineProfile& profile, int ranks) {
+  if (ranks == 1) return;
+  const LinkProfile& link = profile.link;
+  if (link.per_second <= 0.0) {
+    throw Error(ErrorKind::usage, fmt::format("the machine profile \"{}\" has no link.per_second, by which {} ranks are predicted; add it, or train with several ranks, which measures it (docs/planner.md)",
+                                              profile.name, ranks));
+  }
+  LaneModel& model = machine.lanes[index(Lane::collective)];
+  machine.rates[index(Lane::collective)] = link.per_second;
+  machine.sent = (ranks - 1.0) / ranks;
+  machine.adds = link.adds;
+  model.latency = link.latency;
+  model.uses[index(Resource::cores)] = link.share.cores;
+  model.uses[index(Resource::dram)] = link.share.dram * link.per_second;
+  if (link.bus <= 0.0) return;
+  for (const auto& [bus, copies] : {std::pair(Resource::bus_in, Lane::h2d), std::pair(Resource::bus_out, Lane::d2h)}) {
+    const double rate = machine.rates[index(copies)];
+    machine.capacity[index(bus)] = rate;
+    machine.lanes[index(copies)].uses[index(bus)] = rate;
+    model.uses[index(bus)] = link.bus * link.per_second;
+  }
+}
+
 double update_rate(const OptimizerProfile& optimizer, const std::string& dtype) {
   const auto rate = std::find_if(optimizer.rates.begin(), optimizer.rates.end(), [&](const OptimizerRate& one) { return one.dtype == dtype; });
   return rate == optimizer.rates.end() ? 0.0 : rate->per_second;
@@ -60,7 +84,11 @@ double update_rate(const OptimizerProfile& optimizer, const std::string& dtype) 
 double Machine::seconds(const Task& task) const {
   if (task.lane == Lane::commit) return commit_seconds;
   const double rate = rates[index(task.lane)];
-  if (task.lane != Lane::compute) return lane(task.lane).overhead + (rate > 0.0 ? static_cast<double>(task.bytes) / rate : 0.0);
+  if (task.lane != Lane::compute) {
+    const double moved = static_cast<double>(task.bytes) * (task.lane == Lane::collective ? sent : 1.0);
+    const double added = task.op == Op::reduce_scatter && adds > 0.0 ? static_cast<double>(task.bytes) / adds : 0.0;
+    return lane(task.lane).overhead + (rate > 0.0 ? moved / rate : 0.0) + added;
+  }
   if (static_cast<std::size_t>(task.unit) < units.size()) {
     const UnitSeconds& unit = units[static_cast<std::size_t>(task.unit)];
     const double known = task.op == Op::forward || task.op == Op::head_forward ? unit.forward : unit.backward;
@@ -89,12 +117,14 @@ Machine machine_of(const std::array<double, kLaneCount>& rates) {
   return machine;
 }
 
-Machine machine_of(const MachineProfile& profile, const Workload& workload) {
+Machine machine_of(const MachineProfile& whole, const Workload& workload) {
+  const MachineProfile profile = share_of(whole, workload.local_ranks, workload.own_drives);
   Machine machine;
   machine.capacity[index(Resource::cores)] = profile.cpu.cores;
   machine.capacity[index(Resource::dram)] = profile.cpu.dram;
   set_copies(machine, Lane::h2d, profile.h2d);
   set_copies(machine, Lane::d2h, profile.d2h);
+  set_link(machine, profile, workload.ranks);
   const SsdProfile drives = profile.drives();
   set_transfers(machine, Lane::ssd_read, profile, drives.read, drives.both);
   set_transfers(machine, Lane::ssd_write, profile, drives.write, drives.both);
@@ -131,7 +161,7 @@ Machine machine_of(const MachineProfile& profile, const Workload& workload) {
     for (const double elements : workload.packed_elements) machine.opening.push_back(elements / profile.compute.dequantise);
   }
   // Where a task uses a part of a core, what it takes of one takes that much longer.
-  for (const Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer}) {
+  for (const Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer, Lane::collective}) {
     LaneModel& model = machine.lanes[index(lane)];
     const double cores = model.uses[index(Resource::cores)];
     if (cores > 0.0) model.overhead = kHandOvers * profile.cpu.hand_over / std::min(1.0, cores);

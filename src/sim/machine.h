@@ -12,10 +12,10 @@ namespace gsnake::sim {
 using schedule::Lane;
 using schedule::kLaneCount;
 
-// What lanes share. The first two in cores and bytes a second; the others as a part of what the drives do alone.
-enum class Resource : std::uint8_t { cores, dram, ssd_read, ssd_write, drives };
-inline constexpr int kResources = 5;
-inline constexpr std::array<const char*, kResources> kResourceNames{"cores", "dram", "ssd_read", "ssd_write", "drives"};
+// What lanes share, in cores and bytes a second; `drives` as a part of what they do alone. The buses are that of the device's copies, to it and from it.
+enum class Resource : std::uint8_t { cores, dram, ssd_read, ssd_write, drives, bus_in, bus_out };
+inline constexpr int kResources = 7;
+inline constexpr std::array<const char*, kResources> kResourceNames{"cores", "dram", "ssd_read", "ssd_write", "drives", "bus_in", "bus_out"};
 
 using PerResource = std::array<double, kResources>;
 
@@ -33,9 +33,12 @@ struct Machine {
   PerResource capacity{};  // 0: no limit
   RateCurve read_curve;    // of ssd_read, by tasks in flight; empty: capacity's
   RateCurve write_curve;
-  std::array<double, kLaneCount> rates{};  // bytes a second of a task by itself; 0: it takes no time. Compute: FLOP/s, of units that no time is known of
+  // Bytes a second of a task by itself; 0: it takes no time. Compute: FLOP/s, of units that no time is known of. Collectives: of the bytes that a rank sends.
+  std::array<double, kLaneCount> rates{};
   std::vector<UnitSeconds> units;          // by unit; may be empty
   std::vector<double> opening;             // by unit: seconds more of a visit's first task, where no time of the unit is known; may be empty
+  double sent = 1.0;  // of a collective's bytes, by each rank
+  double adds = 0.0;  // bytes a second of sums over all ranks, beside what comes and goes; 0: adding up takes no time
   double commit_seconds = 0.0;
   double crowding = 1.0;  // computing slows by this less 1, times the part of the cores that other lanes use, beyond what they take from it
   double favour = 1.0;    // how much faster other lanes' speeds grow than the compute lane's
@@ -58,9 +61,12 @@ struct Workload {
   std::vector<std::string> unit_keys;    // by unit: what its time is looked up by
   std::vector<double> packed_elements;   // by unit: of matrices that are dequantised for a visit; may be empty
   std::array<double, kLaneCount> emulated{};
+  int ranks = 1;                 // all alike, of which the lanes are one's,
+  int local_ranks = 1;           // so many of them on this machine
+  std::vector<bool> own_drives;  // as share_of() has it
 };
 
-// Throws Error(usage) where the profile says nothing of how fast this dtype is computed or updated.
+// Throws Error(usage) where the profile says nothing of how fast this dtype is computed or updated, or several ranks' link is.
 Machine machine_of(const MachineProfile& profile, const Workload& workload);
 
 }  // namespace gsnake::sim

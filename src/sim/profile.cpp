@@ -42,6 +42,14 @@ double mean_both(const std::vector<SsdProfile>& ssds) {
   return sum / weights;
 }
 
+// Of so many ranks that have as much in flight each: what one of them gets.
+void divide(RateCurve& curve, double ranks) {
+  for (RatePoint& point : curve) {
+    point.in_flight /= ranks;
+    point.per_second /= ranks;
+  }
+}
+
 std::string joined(const std::string& before, const std::string& more) { return before.empty() || more.empty() ? before + more : before + " + " + more; }
 
 }  // namespace
@@ -81,6 +89,23 @@ SsdProfile MachineProfile::drives() const {
     if (all_rated) all.rated_terabytes += ssd.rated_terabytes;
   }
   return all;
+}
+
+MachineProfile share_of(const MachineProfile& machine, int local_ranks, const std::vector<bool>& own_drives) {
+  MachineProfile own = machine;
+  if (local_ranks == 1) return own;
+  const double ranks = local_ranks;
+  own.cpu.cores /= ranks;
+  own.cpu.dram /= ranks;
+  own.cpu.memory /= static_cast<std::uint64_t>(local_ranks);
+  own.optimizer.threads = std::max(1, own.optimizer.threads / local_ranks);
+  for (std::size_t i = 0; i < own.ssds.size(); ++i) {
+    if (!own_drives.empty() && own_drives[std::min(i, own_drives.size() - 1)]) continue;
+    divide(own.ssds[i].read, ranks);
+    divide(own.ssds[i].write, ranks);
+    own.ssds[i].rated_terabytes /= ranks;
+  }
+  return own;
 }
 
 MachineProfile load_profile(const std::string& path) {

@@ -104,6 +104,15 @@ struct CpuProfile {
   double favour = 1.0;  // likewise: how much more of a core a thread of another lane gets than a computing one
 };
 
+// Between ranks: each sends to the others and receives from them at once, and what it sends is as much as what it receives.
+struct LinkProfile {
+  double per_second = 0.0;  // bytes that a rank sends, while it receives as many, with all ranks at it; 0: not known
+  double latency = 0.0;     // seconds a call
+  double adds = 0.0;        // bytes of everybody's parts of a sum that a rank adds up, a second; 0: that takes no time
+  double bus = 0.0;         // bytes that cross the bus of the device's copies, each way, for each byte sent
+  Share share;              // dram for each byte sent
+};
+
 struct MachineProfile {
   std::string name;
   std::string source;    // where the figures are from
@@ -113,6 +122,7 @@ struct MachineProfile {
   CopyProfile h2d;
   CopyProfile d2h;
   OptimizerProfile optimizer;
+  LinkProfile link;
   std::vector<SsdProfile> ssds;
   Share ssd_share;             // of reads, and of writes, at the drives' full rate
   double ssd_latency = 0.0;    // seconds a transfer, beside what the curves say
@@ -124,6 +134,11 @@ struct MachineProfile {
   // Of all drives, striped in proportion to what each reads.
   [[nodiscard]] SsdProfile drives() const;
 };
+
+// What one of several ranks has of a machine on which all do the same at the same time: its part of cores, host memory and what crosses its bus, optimizer
+// threads, and drives, but for those of its own: `own_drives` by drive, beyond its end as the last one says; empty: all are shared. What computes, with its copies
+// and its link, is one for each rank.
+MachineProfile share_of(const MachineProfile& machine, int local_ranks, const std::vector<bool>& own_drives);
 
 // Throws Error(input): a file that can't be read, with the reason; Error(usage): TOML that is none, an unknown key with the nearest valid one, a
 // value out of range with what is allowed.

@@ -240,6 +240,11 @@ Fields optimizer(OptimizerProfile& optimizer) {
           number("dram", optimizer.share.dram), array("rates", optimizer.rates, optimizer_rate)};
 }
 
+Fields link(LinkProfile& link) {
+  return {byte_rate("per_second", link.per_second), number("latency", link.latency), byte_rate("adds", link.adds), number("bus", link.bus),
+          number("cores", link.share.cores), number("dram", link.share.dram)};
+}
+
 }  // namespace
 
 Fields fields_of(MachineProfile& profile) {
@@ -253,6 +258,7 @@ Fields fields_of(MachineProfile& profile) {
           table("h2d", copy(profile.h2d)),
           table("d2h", copy(profile.d2h)),
           table("optimizer", optimizer(profile.optimizer)),
+          table("link", link(profile.link)),
           table("ssd", {number("cores", profile.ssd_share.cores), number("dram", profile.ssd_share.dram), number("latency", profile.ssd_latency),
                         number("commit_latency", profile.commit_latency)}),
           array("ssds", profile.ssds, drive)};

@@ -144,11 +144,13 @@ class Simulation {
   Readiness& readiness(const Place& place) { return readiness_[static_cast<std::size_t>(place.graph)][static_cast<std::size_t>(place.task)]; }
   LaneState& state(Lane lane) { return lanes_[static_cast<std::size_t>(lane)]; }
 
-  // A graph starts when all but the one before it have ended; of two in flight, the later one may end first.
+  // A graph starts when all but the one before it have ended; of two in flight, the later one may end first, and one of no tasks ends as it starts.
   void start_what_may() {
     const std::size_t at_once = rules_.drains ? 1 : 2;
-    while (ended_ < started_ && left_[ended_] == 0) ++ended_;
-    while (started_ < std::min(graphs_.size(), ended_ + at_once)) start(started_++);
+    const auto note_ended = [this] {
+      while (ended_ < started_ && left_[ended_] == 0) ++ended_;
+    };
+    for (note_ended(); started_ < std::min(graphs_.size(), ended_ + at_once); note_ended()) start(started_++);
   }
 
   void start(std::size_t g) {

@@ -45,10 +45,6 @@ std::uint64_t StoreState::file_bytes(Kind kind, std::size_t path) const {
 
 std::string StoreState::file_path(Kind kind, std::size_t path) const { return ssd_paths[path] + "/" + names.of(kind); }
 
-const OpenFile& StoreState::file_of(int id) const {
-  return *std::find_if(files.begin(), files.end(), [id](const OpenFile& file) { return file.id == id; });
-}
-
 std::shared_ptr<const Committed> StoreState::last_commit() const {
   const std::lock_guard guard(committed_mutex_);
   return committed_;
@@ -88,10 +84,14 @@ std::function<void()> StoreState::waits_for_readers() const {
   };
 }
 
-void StoreState::resolve(const StoreOptions& options) {
+void StoreState::take_options(const StoreOptions& options) {
   if (options.sync != nullptr) sync = options.sync;
   progress = options.progress;
   stream_blocks = std::max<std::size_t>(2, options.stream_bytes / kStreamBlockBytes);
+}
+
+void StoreState::resolve(const StoreOptions& options) {
+  take_options(options);
   if (options.ssd_paths.empty()) throw Error(ErrorKind::usage, "ssd.paths is empty; name at least one folder");
   ssd_paths.clear();
   run_dir = absolute(options.run_dir);
@@ -123,8 +123,9 @@ void StoreState::set_layout(const Layout& new_layout, const std::vector<double>&
 }
 
 void StoreState::start_engine(const StoreOptions& options) {
-  engine = io::make_engine(options.engine, ssd_paths.front(), options.engine_options, &report.engine);
-  if (options.wrap_engine) engine = options.wrap_engine(std::move(engine));
+  own_engine = io::make_engine(options.engine, ssd_paths.front(), options.engine_options, &report.engine);
+  if (options.wrap_engine) own_engine = options.wrap_engine(std::move(own_engine));
+  engine = own_engine.get();
   report.direct = true;
 }
 

@@ -18,6 +18,7 @@
 #include "store/folder/names.h"
 #include "store/folder/pin.h"
 #include "store/layout/layout.h"
+#include "store/layout/shares.h"
 #include "store/layout/volume.h"
 #include "store/store.h"
 
@@ -36,6 +37,16 @@ struct Committed {
   std::vector<Checksum> checksums;
   std::string table_name;        // empty: no checksums
   std::vector<std::byte> table;  // the file
+};
+
+// Ranks' stores that another one, which their files are known to the engine of, reads as one.
+struct Joined {
+  ShareMap map;
+  std::vector<std::unique_ptr<Store>> shares;  // by rank; each reads its commit, and has no engine of its own
+  std::vector<int> slots;                      // of those commits
+
+  std::size_t plan(io::Direction op, const Extent& extent, std::byte* data, io::Completion* completion, std::span<io::Request> out) const;
+  [[nodiscard]] std::size_t max_requests(std::uint64_t bytes) const noexcept;
 };
 
 using SnapshotMap = std::map<int, std::shared_ptr<const Committed>>;  // by place
@@ -66,14 +77,15 @@ struct StoreState {
   std::array<std::vector<int>, kKindCount> file_ids{};  // the engine's, by kind and path; -1 where the path holds none of the kind
   std::optional<BaseFile> base;
   int base_file = -1;  // the engine's
-  std::unique_ptr<io::IoEngine> engine;
+  std::optional<Joined> joined;
+  std::unique_ptr<io::IoEngine> own_engine;
+  io::IoEngine* engine = nullptr;  // own_engine, or that of the store which joins this one to others
 
   // run_dir, and the SSD paths that are other folders.
   [[nodiscard]] std::vector<std::string> directories() const;
   [[nodiscard]] std::uint64_t file_bytes(Kind kind, std::size_t path) const;
   [[nodiscard]] std::string file_path(Kind kind, std::size_t path) const;
   [[nodiscard]] std::string pin_path() const { return ssd_paths[0] + "/" + names.pin(); }
-  [[nodiscard]] const OpenFile& file_of(int id) const;
 
   // What open() found, or the last commit; nullptr before. Thread-safe; what is returned does not change.
   [[nodiscard]] std::shared_ptr<const Committed> last_commit() const;
@@ -82,7 +94,8 @@ struct StoreState {
   void set_snapshots(SnapshotMap snapshots);
   void set_snapshot(int place, const std::shared_ptr<const Committed>& snapshot);  // nullptr: there is none any more
 
-  void resolve(const StoreOptions& options);  // sets run_dir and ssd_paths; Error(usage) for a folder that is named twice
+  void take_options(const StoreOptions& options);  // those that have nothing to do with folders
+  void resolve(const StoreOptions& options);  // them, and sets run_dir and ssd_paths; Error(usage) for a folder that is named twice
   void lock_directories();
   void set_layout(const Layout& new_layout, const std::vector<double>& stripe_weights);
   void start_engine(const StoreOptions& options);
@@ -105,6 +118,9 @@ struct StoreState {
 };
 
 struct Store::Impl : StoreState {
+  // What is read are the shares, from now on: as one, in one slot.
+  void join(std::vector<std::unique_ptr<Store>> shares);
+  [[nodiscard]] const OpenFile* find_file(int id) const;  // a share's as well
   void transfer(const Store& store, io::Direction op, const Extent& extent, int slot, std::byte* data);
 };
 

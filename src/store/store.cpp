@@ -22,7 +22,10 @@ void Store::keep_files() noexcept { impl_->footprint.keep_state(); }
 void Store::add_folder(const std::string& path) { impl_->footprint.make_directory(path); }
 void Store::add_file(const std::string& path) { impl_->footprint.add_state_file(path); }
 
-bool Store::exclude_readers() { return impl_->pin->try_exclude_readers(); }
+bool Store::exclude_readers() {
+  impl_->require_writable("keep readers from");
+  return impl_->pin->try_exclude_readers();
+}
 void Store::admit_readers() noexcept { impl_->pin->admit_readers(); }
 std::string Store::activity() const { return impl_->activity.text(); }
 
@@ -42,13 +45,15 @@ int Store::committed_slot() const noexcept {
   return commit ? commit->slot : 0;
 }
 
-std::size_t Store::max_requests(std::uint64_t bytes) const noexcept { return impl_->volume->max_pieces(bytes); }
+std::size_t Store::max_requests(std::uint64_t bytes) const noexcept {
+  return impl_->joined ? impl_->joined->max_requests(bytes) : impl_->volume->max_pieces(bytes);
+}
 
 const std::string& Store::run_id() const noexcept { return impl_->run_id; }
 
 const std::vector<std::string>& Store::ssd_paths() const noexcept { return impl_->ssd_paths; }
 
-const std::string& Store::path_of(int file) const { return impl_->file_of(file).file.path(); }
+const std::string& Store::path_of(int file) const { return impl_->find_file(file)->file.path(); }
 
 std::uint64_t Store::base_bytes(std::uint32_t object) const noexcept {
   return impl_->base && object < impl_->base->objects.size() ? impl_->base->objects[object].bytes : 0;
@@ -70,6 +75,7 @@ std::size_t Store::plan(io::Direction op, const Extent& extent, int slot, std::b
     out[0] = impl_->base_request(op, extent, data, completion);
     return 1;
   }
+  if (impl_->joined) return impl_->joined->plan(op, extent, data, completion, out);
   const std::size_t kind = index_of(extent.kind);
   const std::uint64_t start = impl_->maps[kind].offset_of(extent, slot);
   std::size_t requests = 0;
@@ -91,7 +97,7 @@ void Store::Impl::transfer(const Store& store, io::Direction op, const Extent& e
   std::vector<io::Request> requests(store.max_requests(extent.bytes));
   requests.resize(store.plan(op, extent, slot, data, nullptr, requests));
   transfer_all(*engine, requests, [&](const io::Request& request) {
-    return fmt::format("{} ({})", file_of(request.file).file.path(), describe(extent, slot));
+    return fmt::format("{} ({})", find_file(request.file)->file.path(), describe(extent, slot));
   });
 }
 

@@ -51,6 +51,12 @@ using SetUpProgress = std::function<void(const std::string& what, std::uint64_t 
 // The bytes of one of several extents, block by block; valid during the call.
 using BlockVisitor = std::function<void(std::size_t extent, std::span<const std::byte> bytes)>;
 
+// What one of several ranks that share a run's objects keeps its own part of each in: a store of its own.
+struct ShareFolders {
+  std::string run_dir;
+  std::vector<std::string> ssd_paths;
+};
+
 // Packed objects of the run, in a file that many runs read at once and none writes.
 struct BaseFile {
   struct Place {
@@ -118,6 +124,10 @@ class Store {
   // The last commit for reading, also while another process trains the run: no lock is taken, nothing is written, and as long as this store
   // lives no other commit of that run takes its place (see exclude_readers()). What writes throws Error(usage). Throws as open() does.
   static std::unique_ptr<Store> open_reader(const StoreOptions& options);
+  // The same of a run that several ranks keep in shares, by rank: the newest commit that all of them tell of. An object of the store is the ranks' parts of it
+  // one after another, padding included; it has one slot, the committed one. manifest() and run_id() are rank 0's. Throws Error(storage), too, where there is no such
+  // commit, or the shares don't belong together.
+  static std::unique_ptr<Store> open_reader(const StoreOptions& options, std::span<const ShareFolders> shares);
   // Waits for what is in flight, removes scratch files, releases the locks. A store whose create()d run never wrote a manifest keeps its
   // state files and folders only if keep_files() was called.
   ~Store();
@@ -200,7 +210,8 @@ class Store {
   // Verifies what open() has chosen, where it must, and makes all copies agree on it.
   void settle(const Choice& choice, const std::vector<Copy>& copies, bool layout_changed);
   // Everything of a commit but what makes it count; from a failure on, nothing more is committed.
-  [[nodiscard]] std::shared_ptr<const Committed> stage(const Commit& commit);
+  enum class Staged : std::uint8_t { counts, waits };  // whether somebody may open what is staged, before it is published
+  [[nodiscard]] std::shared_ptr<const Committed> stage(const Commit& commit, Staged staged);
   // Makes the state of `step` the last commit.
   void go_back(std::int64_t step);
   std::unique_ptr<Impl> impl_;

@@ -40,6 +40,25 @@ std::int64_t loss_count(const Batch& batch, std::int64_t tokens, const backend::
   return count;
 }
 
+Batch pass_of(const Batch& batch, std::size_t first, std::size_t per_pass, const backend::ComputeShape& shape) {
+  const std::size_t size = std::min(per_pass, batch.inputs.size() - first);
+  const auto of = [&](const std::vector<std::int64_t>& ids) {
+    const auto begin = ids.begin() + static_cast<std::ptrdiff_t>(first);
+    return std::vector<std::int64_t>(begin, begin + static_cast<std::ptrdiff_t>(size));
+  };
+  Batch pass;
+  pass.inputs = of(batch.inputs);
+  pass.labels = of(batch.labels);
+  pass.inputs.resize(per_pass, 0);
+  pass.labels.resize(per_pass, kIgnoredLabel);
+  if (batch.starts.empty()) return pass;
+  const auto rows_of = [&](std::size_t elements) { return elements / static_cast<std::size_t>(shape.tokens); };
+  const auto begin = batch.starts.begin() + static_cast<std::ptrdiff_t>(rows_of(first));
+  pass.starts.assign(begin, begin + static_cast<std::ptrdiff_t>(rows_of(size)));
+  pass.starts.resize(rows_of(per_pass), {0});
+  return pass;
+}
+
 float loss_factor(std::int64_t count) { return static_cast<float>(1.0 / static_cast<double>(std::max<std::int64_t>(count, 1))); }
 
 }  // namespace gsnake::train

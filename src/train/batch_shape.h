@@ -19,4 +19,7 @@ std::int64_t loss_count(const Batch& batch, std::int64_t tokens, const backend::
 // 1 / that.
 float loss_factor(std::int64_t count);
 
+// Micro-batches of a longer batch from its element `first`, as many as `per_pass` elements: the last pass is filled up with some whose labels do not count.
+Batch pass_of(const Batch& batch, std::size_t first, std::size_t per_pass, const backend::ComputeShape& shape);
+
 }  // namespace gsnake::train

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "checkpoint/base_folder.h"
+#include "checkpoint/rank_folders.h"
 #include "checkpoint/store_options.h"
 #include "device/named_device.h"
 #include "greedysnake/error.h"
@@ -18,7 +19,7 @@ class Generator::Impl {
   Impl(const std::string& run_dir, const std::vector<std::string>& ssd_paths, const std::string& device) : config(config_of(run_dir, ssd_paths, device)), session_(models::make(config), config, train::Purpose::sample, parts()) {
     store::StoreOptions storage = checkpoint::store_options(config);
     storage.base = plan::base_file(session_.base, session_.layout);
-    session_.store = store::Store::open_reader(storage);
+    session_.store = checkpoint::open_reader(storage);
     checkpoint::refuse_other_base(session_.store->manifest()->training, session_.base ? session_.base->manifest().id : "", session_.config);
     session_.start(checkpoint::StartState::sampled, nullptr);
     backend_->set_head_sink([this](HeadUnit& head, const torch::Tensor& hidden) {

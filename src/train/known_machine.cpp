@@ -8,6 +8,7 @@
 #include "core/free_memory.h"
 #include "device/cuda_plugin.h"
 #include "greedysnake/error.h"
+#include "greedysnake/ranks.h"
 #include "measure/crowding.h"
 #include "measure/kept_profiles.h"
 #include "measure/machine_key.h"
@@ -34,10 +35,31 @@ Computing computing_of(const Config& config) {
   return {config.memory.device, 0};
 }
 
+// Of ranks with drives of their own, those of a machine's first: the others' are taken to be like these.
+std::vector<std::string> paths_of(const Config& config) {
+  std::vector<std::string> paths;
+  for (const std::string& path : config.ssd.paths) paths.push_back(folder_of_rank(path, 0, 1, 0));
+  return paths;
+}
+
+// As one process would use it: what is measured and kept of a machine is not of a rank.
+Config of_whole_machine(Config config) {
+  config.ranks = {};
+  return config;
+}
+
 // Beside the hardware: what of a config changes what is measured of its drives.
 std::string key_of(const std::string& device, const Config& config) {
-  return fmt::format("{}{}{}", measure::machine_key(device, config.ssd.paths), config.ssd.verify == ReadChecks::always ? "" : "-unchecked",
+  return fmt::format("{}{}{}", measure::machine_key(device, paths_of(config)), config.ssd.verify == ReadChecks::always ? "" : "-unchecked",
                      config.ssd.engine == EngineChoice::automatic ? "" : fmt::format("-{}", word_of(config.ssd.engine)));
+}
+
+void keep(const sim::MachineProfile& profile) {
+  try {
+    measure::keep_profile(profile);
+  } catch (const Error& error) {
+    spdlog::warn("what was measured of this machine is not kept: {}", error.what());
+  }
 }
 
 class Acquaintance {
@@ -61,12 +83,13 @@ class Acquaintance {
   }
 
  private:
-  UnitBench& bench() {
+  UnitBench& bench(const Config& config) {
     if (!bench_) {
-      bench_ = std::make_unique<UnitBench>(model_, config_, layout_, [this] { tell("computing the model's units"); });
+      bench_ = std::make_unique<UnitBench>(model_, config, layout_, [this] { tell("computing the model's units"); });
     }
     return *bench_;
   }
+  UnitBench& bench() { return bench(config_); }
 
   void tell(const std::string& what) const {
     if (request_.told) request_.told(what);
@@ -75,7 +98,7 @@ class Acquaintance {
   void measure_all(KnownMachine& machine) {
     spdlog::info("measuring this machine: {}, {} SSD path(s); kept for other runs", computing_.name, config_.ssd.paths.size());
     measure::MeasureRequest request;
-    request.ssd_paths = config_.ssd.paths;
+    request.ssd_paths = paths_of(config_);
     request.engine = config_.ssd.engine;
     request.checked = config_.ssd.verify == ReadChecks::always;
     request.weights = config_.train.dtype;
@@ -83,12 +106,13 @@ class Acquaintance {
     request.device_memory = computing_.memory;
     // The first takes what it takes to begin; blocks that take long tell too little in the time that there is.
     tell("computing the model's units");
-    bench().compute_block();
+    const Config whole = of_whole_machine(config_);
+    bench(whole).compute_block();
     const double block = bench().compute_block();
     const bool tells = 4.0 * block <= std::max(1.0, request_.seconds / 3.0);
     if (tells) request.compute = [this] { bench().compute_block(); };
     const bool on_cpu = computing_.name == "cpu";
-    request.compute_threads = on_cpu ? static_cast<unsigned>(plan::compute_threads(config_)) : 1;
+    request.compute_threads = on_cpu ? static_cast<unsigned>(plan::compute_threads(whole)) : 1;
     ComputeDevice opened;
     if (!on_cpu) {
       opened = open_device(config_);
@@ -108,6 +132,8 @@ class Acquaintance {
     machine.profile.compute.device = computing_.name;
     machine.profile.key = key_;
     if (on_cpu && tells) measure_computing(machine.profile, measured.contention);
+    if (const auto before = measure::find_profile(key_)) machine.profile.link = before->link;
+    if (plan::compute_threads(config_) != plan::compute_threads(whole)) bench_.reset();
     changed_ = true;
   }
 
@@ -121,7 +147,6 @@ class Acquaintance {
       if (pair.measured.partner == measure::Partner::optimizer) profile.cpu.favour = std::clamp(pair.measured.other / pair.measured.compute, 1.0, kMostFavour);
     }
     profile.cpu.hand_over = measure::measure_hand_over();
-    profile.compute.share.cores = plan::compute_threads(config_);
     profile.compute.share.dram = 0.0;
     tell("computing after a rest");
     profile.compute.rest = bench().rest();
@@ -157,14 +182,6 @@ class Acquaintance {
     rates.push_back({workload.computes_in, flops / (time->forward + time->backward), 0.0});
   }
 
-  static void keep(sim::MachineProfile& profile) {
-    try {
-      measure::keep_profile(profile);
-    } catch (const Error& error) {
-      spdlog::warn("what was measured of this machine is not kept: {}", error.what());
-    }
-  }
-
   Model& model_;
   const Config& config_;
   const plan::ModelLayout& layout_;
@@ -176,6 +193,13 @@ class Acquaintance {
 };
 
 }  // namespace
+
+void keep_link(const Config& config, const sim::LinkProfile& link) {
+  std::optional<sim::MachineProfile> kept = measure::find_profile(key_of(computing_of(config).name, config));
+  if (!kept) return;
+  kept->link = link;
+  keep(*kept);
+}
 
 std::optional<KnownMachine> known_machine(Model& model, const Config& config, const plan::ModelLayout& layout, const MachineRequest& request) {
   if (request.file.empty()) return Acquaintance(model, config, layout, request).run();

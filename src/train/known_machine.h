@@ -34,4 +34,7 @@ struct KnownMachine {
 // warning.
 std::optional<KnownMachine> known_machine(Model& model, const Config& config, const plan::ModelLayout& layout, const MachineRequest& request);
 
+// Into what was kept of this machine, where that was measured: for the plans of other runs of several ranks. What can't be kept is a warning.
+void keep_link(const Config& config, const sim::LinkProfile& link);
+
 }  // namespace gsnake::train

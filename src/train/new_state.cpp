@@ -24,13 +24,13 @@ void NewState::write(Session& session, const store::SetUpProgress& progress) con
     convert::import_weights(sources_->plan(), session.layout, format, session.program.map, *session.store, hashes,
                    [&](std::uint64_t done, std::uint64_t total) { told("importing the weights of " + folder, done, total); });
   } else {
-    write_initial_weights(session.model, session.layout, format, config.train.seed, *session.store, hashes,
+    write_initial_weights(session.model, session.layout, format, config.train.seed, session.problem, *session.store, hashes,
                           [&](std::size_t unit, std::size_t units) {
                             told(fmt::format("writing the initial weights of unit {} of {}", unit + 1, units), 0, 0);
                           });
   }
   hashes.rest_is_zero();
-  convert::carry_files(folder, *session.store, config.run.dir);
+  if (config.ranks.rank == 0) convert::carry_files(folder, *session.store, config.run.dir);
 }
 
 }  // namespace gsnake::train

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "checkpoint/rank_folders.h"
+#include "checkpoint/run_state.h"
 #include "core/free_memory.h"
 #include "core/log.h"
 #include "device/named_device.h"
 #include "greedysnake/error.h"
-#include "checkpoint/run_state.h"
-#include "store/manifest/manifest.h"
-#include "store/opening/locate.h"
-#include "train/open_run.h"
+#include "train/find_run.h"
 #include "train/planning.h"
 
 namespace gsnake::train {
@@ -25,11 +24,11 @@ std::uint64_t less_margin(std::uint64_t free) {
   return free - std::min(free, margin);
 }
 
-// On another machine: all that its profile has.
+// Of a rank. On another machine: all that its profile has. GPUs are one for each rank.
 void set_free_memory(plan::PlannerInput& input, const sim::MachineProfile& profile, bool here) {
   const bool on_cpu = here ? input.config.memory.device == "cpu" : profile.compute.device == "cpu";
   const std::uint64_t host = here ? core::free_host_bytes() : profile.cpu.memory;
-  input.free_host_bytes = less_margin(host);
+  input.free_host_bytes = less_margin(host) / static_cast<std::uint64_t>(input.config.ranks.local_count);
   if (on_cpu) return;
   const std::uint64_t on_device = here ? device::free_device_bytes(input.config.memory.device) : profile.compute.memory;
   input.free_device_bytes = on_device - on_device / 10;
@@ -39,13 +38,10 @@ void set_free_memory(plan::PlannerInput& input, const sim::MachineProfile& profi
 void keep_maths(Config& config, const TrainerOptions& options) {
   if ((config.train.micro_batches > 0 && config.optimizer.moments != MomentFormat::automatic)) return;
   if (!resumes(config, options)) return;
-  std::vector<std::string> folders{config.run.dir};
-  folders.insert(folders.end(), config.ssd.paths.begin(), config.ssd.paths.end());
-  const auto folder = std::find_if(folders.begin(), folders.end(), [](const std::string& path) { return store::holds_manifest(path); });
-  const store::Place place = store::locate(*folder, config.ssd.paths);
-  const Config before = checkpoint::parse_config(checkpoint::config_from(place.manifest.training));
+  const nlohmann::json training = checkpoint::any_training(config.run.dir, config.ssd.paths).value();
+  const Config before = checkpoint::parse_config(checkpoint::config_from(training));
   // An imported run has no steps yet, but its files are laid out for its moments.
-  const bool imported = place.manifest.training.value("imported", false);
+  const bool imported = training.value("imported", false);
   if (config.train.micro_batches < 0 && !imported) config.train.micro_batches = before.train.micro_batches;
   if (config.optimizer.moments == MomentFormat::automatic) config.optimizer.moments = before.optimizer.moments;
 }
@@ -54,9 +50,9 @@ void keep_maths(Config& config, const TrainerOptions& options) {
 
 plan::Plan plan_of(const PlanningBasis& basis, const Config& config, const PlanWish& wish) {
   constexpr std::int64_t kMostMicroBatches = 4096;
-  const std::int64_t of_one = plan::tokens_of(config, plan::Purpose::train);
+  const std::int64_t of_one = config.ranks.count * plan::tokens_of(config, plan::Purpose::train);
   if (config.train.micro_batches < 0 && wish.tokens_a_step / of_one > kMostMicroBatches) {
-    throw Error(ErrorKind::usage, fmt::format("{} tokens a step would be more than {} micro-batches of {}: raise train.micro_batch_size", wish.tokens_a_step, kMostMicroBatches, of_one));
+    throw Error(ErrorKind::usage, fmt::format("{} tokens a step would be more than {} micro-batches of {}: raise train.micro_batch_size", wish.tokens_a_step, kMostMicroBatches * config.ranks.count, of_one / config.ranks.count));
   }
   plan::PlannerInput input;
   input.config = config;
@@ -74,6 +70,7 @@ Resolved resolve(Model& model, const Config& given, const TrainerOptions& option
   if (!given.leaves_choices()) return resolved;
   resumes(given, options);  // refuses what can be refused before anything is measured
   keep_maths(resolved.config, options);
+  resolved.config.validate();  // as many ranks as there are now can share the micro-batches that there were
   if (!resolved.config.leaves_choices()) return resolved;
   MachineRequest request;
   request.file = options.machine;

@@ -41,6 +41,7 @@ Config with_base_where_it_is(Config config) {
 // What can be refused before a unit is computed, is.
 plan::Setting promising(const Config& config, const plan::ModelLayout& layout, Purpose purpose, const store::SetUpProgress& told) {
   plan::Setting setting{&layout, purpose, plan::native_dtypes(config)};
+  if (purpose == Purpose::train) setting.rank_buffers = dist::RankGroup::scratch_bytes(config.ranks.count, plan::largest_gradient_part(plan::make_problem(config, plan::numerics_of(config), layout, purpose)));
   if (told) setting.told = [told] { told("planning memory", 0, 0); };
   plan::refuse_what_no_dry_run_mends(config, setting);
   return setting;
@@ -97,10 +98,15 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   for (const schedule::Object& object : problem.objects) options.optimizers.push_back(object.trained ? optimizer.get() : nullptr);
   options.decay_runs = plan::decay_runs(layout);
   options.committer = problem.commits ? committer : nullptr;
-  options.optimizer_threads = optimizer_threads();
+  options.optimizer_threads = optimizer_threads(config);
   options.cores = cores_apart(config);
   options.policy = numerics.policy;
   options.counters = numerics.counters;
+  if (group) {
+    group->reserve(plan::largest_gradient_part(problem));
+    options.collective = &group->collective();
+    options.agreement = &group->agreement(dist::Channel::outcomes);
+  }
   options.verify_reads = config.ssd.verify == ReadChecks::always;
   options.hash_writes = checkpoint::hashes_state();
   options.base_hashes = plan::base_hashes(base, layout);
@@ -116,15 +122,21 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   executor->wait_end(load_ticket);
 }
 
-unsigned optimizer_threads() { return std::max(1U, std::thread::hardware_concurrency() / 2); }
+unsigned optimizer_threads(const Config& config) {
+  return std::max(1U, std::thread::hardware_concurrency() / (2 * static_cast<unsigned>(config.ranks.local_count)));
+}
 
 std::optional<core::CoreSplit> cores_apart(const Config& config) {
   if (config.train.pin_threads == ThreadPinning::never) return std::nullopt;
+  if (config.ranks.local_count > 1) {
+    spdlog::warn("train.pin_threads = \"apart\": {} ranks share this machine's cores; nothing is pinned (let the launcher bind each of them)", config.ranks.local_count);
+    return std::nullopt;
+  }
   const auto computing = static_cast<unsigned>(plan::compute_threads(config));
-  std::optional<core::CoreSplit> split = core::Topology::machine().split(computing, optimizer_threads());
+  std::optional<core::CoreSplit> split = core::Topology::machine().split(computing, optimizer_threads(config));
   if (!split) {
     spdlog::warn("train.pin_threads = \"apart\": {} compute threads and {} of the optimizer's want a core each, and there are {}; nothing is pinned (lower "
-                 "train.compute_threads)", computing, optimizer_threads(), core::Topology::machine().cores());
+                 "train.compute_threads)", computing, optimizer_threads(config), core::Topology::machine().cores());
   }
   return split;
 }

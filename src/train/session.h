@@ -8,6 +8,7 @@
 #include "base/base.h"
 #include "core/topology.h"
 #include "device/device.h"
+#include "dist/rank_group.h"
 #include "optim/optimizer.h"
 #include "plan/memory_plan.h"
 #include "plan/numerics.h"
@@ -16,6 +17,7 @@
 #include "plan/store_layout.h"
 #include "runtime/executor.h"
 #include "train/parts.h"
+#include "train/run_folder.h"
 
 namespace gsnake::train {
 
@@ -32,6 +34,7 @@ struct Session {
   // where problem.commits asks for it; borrowed.
   void start(checkpoint::StartState state, runtime::Committer* committer);
 
+  std::shared_ptr<dist::RankGroup> group;  // of several ranks; set before open_run() and start()
   Config config;
   ComputeDevice computes_on;
   device::Device* device = nullptr;  // computes_on's
@@ -50,6 +53,7 @@ struct Session {
   store::Layout store_layout;
   std::unique_ptr<optim::Optimizer> optimizer;
   std::unique_ptr<store::Store> store;
+  std::optional<RunFolder> run_folder;                   // of a run that is trained
   std::optional<checkpoint::StateHashes> written;        // of a fresh run: what was written before start()
   store::SetUpProgress progress;             // of start(); may be empty
   std::unique_ptr<runtime::Executor> executor;
@@ -58,8 +62,8 @@ struct Session {
 
 // Of a model whose frozen weights are those of `base`, if there is one.
 plan::ModelLayout layout_of(const Model& model, const Config& config, const std::optional<base::Base>& base);
-// Of the optimizer lane, beside the compute lane's: half of the cores, as updates are bound by memory, not by arithmetic.
-unsigned optimizer_threads();
+// Of the optimizer lane, beside the compute lane's: half of the cores that are this rank's, as updates are bound by memory, not by arithmetic.
+unsigned optimizer_threads(const Config& config);
 // What train.pin_threads asks for; nothing, with a reason in the log, where there are too few cores.
 std::optional<core::CoreSplit> cores_apart(const Config& config);
 std::uint64_t resident_bytes();

@@ -6,20 +6,18 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
-#include <map>
 
-#include "checkpoint/master_weights.h"
-#include "checkpoint/store_options.h"
-#include "convert/base_values.h"
-#include "core/bytes.h"
 #include "core/log.h"
 #include "core/threads.h"
 #include "greedysnake/error.h"
 #include "model/layout.h"
 #include "schedule/traffic.h"
+#include "train/alike.h"
 #include "train/batch_shape.h"
+#include "train/committed_weights.h"
+#include "train/group.h"
 #include "train/open_run.h"
-#include "train/planning.h"
+#include "train/resolved_by_all.h"
 #include "train/rewards.h"
 #include "train/run_report.h"
 #include "train/session.h"
@@ -38,12 +36,14 @@ class Trainer::Impl {
   Impl(Start start, const TrainerOptions& options);
   // The lanes may still be at work on a step that nobody waited for: they end before its batch does.
   ~Impl() {
+    if (session.group) session.group->on_failure({});
     if (run) run->end();
     session.executor.reset();
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
+  void open(const std::vector<std::string>& choices, const TrainerOptions& options);
   void submit(const Batch& batch);
   StepResult wait();
   double validate(const Batch& batch);
@@ -60,6 +60,15 @@ class Trainer::Impl {
   runtime::Trace trace;
 
  private:
+  [[nodiscard]] std::int64_t ranks() const { return session.config.ranks.count; }
+  [[nodiscard]] std::int64_t micro_batches() const { return session.config.train.micro_batches; }
+  // Of a vector over all ranks' micro-batches.
+  template <typename T>
+  [[nodiscard]] std::span<const T> own_share(const std::vector<T>& all) const {
+    const std::size_t own = all.size() / static_cast<std::size_t>(ranks());
+    return std::span(all).subspan(static_cast<std::size_t>(session.config.ranks.rank) * own, own);
+  }
+
   struct InFlight {
     runtime::Executor::Ticket ticket = -1;
     runtime::StepBatch batch;
@@ -68,7 +77,7 @@ class Trainer::Impl {
     StepResult result;
   };
 
-  void fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches);
+  void fill(InFlight& step, const Batch& batch, bool training);
   double loss_of(const InFlight& step) const;
   [[nodiscard]] Traffic traffic_of(runtime::Executor::Ticket ticket) const;
   void count(const Traffic& bytes);
@@ -78,6 +87,7 @@ class Trainer::Impl {
   void judge(StepResult& result, const runtime::StepOutcome& outcome);
   void skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome);
   void check_weights(const StepResult& result);
+  template <typename Failure>  // NonFiniteEverywhere: every rank finds the same
   [[noreturn]] void fail(const StepResult& result, const std::string& what);
 
   InFlight steps_[2];
@@ -98,7 +108,7 @@ namespace {
 
 // Of a session whose lanes have not started. A trainer on parts of a test's is nothing that was measured. No run ends for want of a prediction.
 std::optional<sim::MachineProfile> profile_for(train::Session& session, const TrainerOptions& options) {
-  if (options.parts) return std::nullopt;
+  if (options.parts || session.config.ranks.count > 1) return std::nullopt;
   train::MachineRequest request;
   request.file = options.machine;
   if (options.progress) request.told = [&options](const std::string& what) { options.progress(what, 0, 0); };
@@ -114,27 +124,48 @@ std::optional<sim::MachineProfile> profile_for(train::Session& session, const Tr
 
 }  // namespace
 
+namespace {
+
+std::shared_ptr<dist::RankGroup> group_of(const Config& config, const TrainerOptions& options) {
+  if (config.ranks.count == 1) return nullptr;
+  return options.group ? options.group : dist::RankGroup::join(config.ranks);
+}
+
+}  // namespace
+
 // In order: what precedes the session looks at the model, which then is the session's.
 struct Trainer::Impl::Start {
   Start(Model made, const Config& config, const TrainerOptions& options)
-      : model((config.validate(), std::move(made))), resolved(train::resolve(model, config, options)) {}
+      : model((config.validate(), std::move(made))), group(group_of(config, options)), resolved(train::resolved_by_all(model, config, options, group.get())) {}
   Model model;
+  std::shared_ptr<dist::RankGroup> group;
   train::Resolved resolved;
 };
 
 Trainer::Impl::Impl(Start start, const TrainerOptions& options)
-    : session(std::move(start.model), start.resolved.config, train::Purpose::train, options.parts ? *options.parts : train::Parts(), options.progress) {
+    : session(train::telling_of_failure(start.group.get(), [&] {
+        return train::Session(std::move(start.model), start.resolved.config, train::Purpose::train, options.parts ? *options.parts : train::Parts(), options.progress);
+      })) {
+  session.group = start.group;
+  train::telling_of_failure(session.group.get(), [&] { open(start.resolved.choices, options); });
+}
+
+// Whatever a rank refuses, it does before any has made anything, and while the others listen.
+void Trainer::Impl::open(const std::vector<std::string>& choices, const TrainerOptions& options) {
+  train::refuse_different_ranks(session.group.get(), session.config, options);
   run = train::open_run(session, options);
   first_step_ = completed = run->started();
   const std::optional<sim::MachineProfile> profile = profile_for(session, options);
   session.progress = options.progress;
   session.start(run->committed() >= 0 ? checkpoint::StartState::checked : checkpoint::StartState::fresh, &run->committer());
   run->attach(*session.executor);
+  if (session.group) session.group->on_failure([this](std::exception_ptr failure) { session.executor->interrupt(std::move(failure)); });
   report = train::report_of(session);
   report.resumed_step = first_step_;
-  report.choices = start.resolved.choices.empty() ? options.choices : start.resolved.choices;
+  report.choices = choices.empty() ? options.choices : choices;
   if (profile) report.prediction = train::prediction_of(session, *profile);
   count(traffic_of(session.load_ticket));
+  train::meet(session.group.get());
   results_at_ = std::chrono::steady_clock::now();
 }
 
@@ -156,15 +187,15 @@ void Trainer::Impl::count(const Traffic& bytes) {
   traffic_.d2h_bytes += bytes.d2h_bytes;
 }
 
-void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training, std::int64_t micro_batches) {
-  train::check_batch(batch, micro_batches, session.shape);
+void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training) {
+  train::check_batch(batch, micro_batches(), session.shape);
   step.batch.training = training;
-  step.batch.inputs = batch.inputs;
-  step.batch.labels = batch.labels;
+  step.batch.inputs = own_share(batch.inputs);
+  step.batch.labels = own_share(batch.labels);
   step.starts = batch.starts;
-  step.batch.starts = step.starts;
-  step.batch.losses.assign(static_cast<std::size_t>(micro_batches), 0.0);
-  step.batch.sums.assign(static_cast<std::size_t>(micro_batches * (plan::head_results(session.shape.passes) - 1)), 0.0);
+  step.batch.starts = own_share(step.starts);
+  step.batch.losses.assign(static_cast<std::size_t>(micro_batches()), 0.0);
+  step.batch.sums.assign(static_cast<std::size_t>(micro_batches() * (plan::head_results(session.shape.passes) - 1)), 0.0);
 }
 
 double Trainer::Impl::loss_of(const InFlight& step) const {
@@ -181,7 +212,7 @@ void Trainer::Impl::submit(const Batch& batch) {
   throw_if_failed();
   if (submitted_ - waited_ >= 2) throw std::logic_error("Trainer::submit: two steps are waiting already; call wait() first");
   InFlight& step = steps_[submitted_ % 2];
-  fill(step, batch, true, session.config.train.micro_batches);
+  fill(step, batch, true);
   step.result = {};
   step.result.tokens = train::counted_tokens(batch);
   step.count = train::loss_count(batch, step.result.tokens, session.shape);
@@ -232,22 +263,23 @@ void Trainer::Impl::skip_or_fail(StepResult& result, const runtime::StepOutcome&
   const bool of_loss = outcome.bad_gradient < 0 || !std::isfinite(result.loss);
   const std::string what = of_loss ? "the loss" : "the gradient of " + model::name_of_unit(session.model, outcome.bad_gradient);
   const runtime::Policy& policy = session.numerics.policy;
-  if (!policy.skips) fail(result, what + " is not finite");
+  if (!policy.skips) fail<train::NonFiniteEverywhere>(result, what + " is not finite");
   constexpr double kLeastScale = 1.0 / 16384.0;
   const double scale = outcome.verdict.after.loss_scale;
-  if (policy.dynamic_scale && scale < kLeastScale) fail(result, fmt::format("{} is not finite, at whatever loss scale (now {:.2g}),", what, scale));
+  if (policy.dynamic_scale && scale < kLeastScale) fail<train::NonFiniteEverywhere>(result, fmt::format("{} is not finite, at whatever loss scale (now {:.2g}),", what, scale));
   result.skipped = true;
   spdlog::warn("step {} is skipped: {} is not finite{}", result.step, what, policy.dynamic_scale ? fmt::format("; the loss scale falls to {}", scale) : "");
 }
 
 void Trainer::Impl::check_weights(const StepResult& result) {
   const int object = session.executor->bad_weight();
-  if (object >= 0) fail(result, "a new weight of " + model::name_of_unit(session.model, object) + " is not finite, or too large for train.dtype,");
+  if (object >= 0) fail<NonFiniteError>(result, "a new weight of " + model::name_of_unit(session.model, object) + " is not finite, or too large for train.dtype,");
 }
 
+template <typename Failure>
 void Trainer::Impl::fail(const StepResult& result, const std::string& what) {
   const std::string commit = run->committed() > 0 ? fmt::format("; step {} is committed", run->committed()) : "";
-  failure_ = std::make_exception_ptr(NonFiniteError(
+  failure_ = std::make_exception_ptr(Failure(
       fmt::format("{} in step {}; lower optimizer.learning_rate or train.loss_scale, or check the data{}", what, result.step, commit), result));
   std::rethrow_exception(failure_);
 }
@@ -266,20 +298,8 @@ double Trainer::Impl::validate(const Batch& batch) {
   double loss = 0.0;
   train::RewardSums rewards;
   for (std::size_t first = 0; first < batch.inputs.size(); first += per_pass) {
-    // The last pass is filled up with micro-batches whose labels do not count.
-    const std::size_t size = std::min(per_pass, batch.inputs.size() - first);
-    Batch pass;
-    pass.inputs.assign(batch.inputs.begin() + static_cast<std::ptrdiff_t>(first), batch.inputs.begin() + static_cast<std::ptrdiff_t>(first + size));
-    pass.labels.assign(batch.labels.begin() + static_cast<std::ptrdiff_t>(first), batch.labels.begin() + static_cast<std::ptrdiff_t>(first + size));
-    pass.inputs.resize(per_pass, 0);
-    pass.labels.resize(per_pass, kIgnoredLabel);
-    if (!batch.starts.empty()) {
-      const auto rows_of = [&](std::size_t elements) { return elements / static_cast<std::size_t>(shape.tokens); };
-      const auto begin = batch.starts.begin() + static_cast<std::ptrdiff_t>(rows_of(first));
-      pass.starts.assign(begin, begin + static_cast<std::ptrdiff_t>(rows_of(size)));
-      pass.starts.resize(rows_of(per_pass), {0});
-    }
-    fill(validation_, pass, false, session.config.train.micro_batches);
+    const Batch pass = train::pass_of(batch, first, per_pass, shape);
+    fill(validation_, pass, false);
     validation_.batch.loss_factor = train::loss_factor(mean_over);
     validation_.ticket = session.executor->validate(validation_.batch);
     session.executor->wait_results(validation_.ticket);
@@ -304,25 +324,7 @@ void Trainer::Impl::commit() {
 
 std::vector<float> Trainer::Impl::weights(std::int64_t unit) {
   if (!run->all_committed()) throw std::logic_error("Trainer::weights: call commit() first");
-  std::map<std::size_t, std::vector<float>> by_index;  // padded as in the result
-  for (const int object : session.layout.own_objects_of(static_cast<int>(unit))) {
-    if (session.layout.is_packed(static_cast<std::size_t>(object))) {
-      for (const optim::FlatParameter& parameter : session.layout.flat(static_cast<std::size_t>(object)).parameters) {
-        std::vector<float>& values = by_index[parameter.index];
-        values.resize(core::round_up(parameter.info.numel, optim::kParameterAlignment));
-        convert::BaseValues(*session.base, static_cast<int>(unit), parameter.info.name).read(0, std::span(values).first(parameter.info.numel));
-      }
-      continue;
-    }
-    const std::vector<float> master = checkpoint::read_master(*session.store, session.numerics.optimizer.weights, static_cast<std::uint32_t>(object), session.store->committed_slot());
-    for (const optim::FlatParameter& parameter : session.layout.flat(static_cast<std::size_t>(object)).parameters) {
-      const auto first = master.begin() + static_cast<std::ptrdiff_t>(parameter.offset);
-      by_index.try_emplace(parameter.index, first, first + static_cast<std::ptrdiff_t>(core::round_up(parameter.info.numel, optim::kParameterAlignment)));
-    }
-  }
-  std::vector<float> all;
-  for (const auto& [index, values] : by_index) all.insert(all.end(), values.begin(), values.end());
-  return all;
+  return train::committed_weights(session, unit);
 }
 
 std::array<double, kLanes> Trainer::Impl::busy_since(runtime::LaneTotals& seen) const {
@@ -356,15 +358,23 @@ Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 
 StepResult Trainer::step(const Batch& batch) {
-  impl_->submit(batch);
-  return impl_->wait();
+  submit(batch);
+  return wait();
 }
 
-void Trainer::submit(const Batch& batch) { impl_->submit(batch); }
-StepResult Trainer::wait() { return impl_->wait(); }
-double Trainer::validate(const Batch& batch) { return impl_->validate(batch); }
+void Trainer::submit(const Batch& batch) {
+  train::telling_of_failure(impl_->session.group.get(), [&] { impl_->submit(batch); });
+}
+StepResult Trainer::wait() {
+  return train::telling_of_failure(impl_->session.group.get(), [&] { return impl_->wait(); });
+}
+double Trainer::validate(const Batch& batch) {
+  return train::telling_of_failure(impl_->session.group.get(), [&] { return impl_->validate(batch); });
+}
 std::optional<Rewards> Trainer::validation_rewards() const { return impl_->validation_rewards(); }
-void Trainer::commit() { impl_->commit(); }
+void Trainer::commit() {
+  train::telling_of_failure(impl_->session.group.get(), [&] { impl_->commit(); });
+}
 std::vector<float> Trainer::weights(std::int64_t unit) { return impl_->weights(unit); }
 void Trainer::set_data_cursor(std::uint64_t cursor) { impl_->run->set_data_cursor(cursor); }
 std::uint64_t Trainer::data_cursor() const { return impl_->run->data_cursor(); }

@@ -29,6 +29,8 @@ void expect_sound(Problem (*draw)(std::uint64_t seed)) {
 TEST(Audit, FindsNothingInRandomPrograms) { expect_sound(schedule::test::random_problem); }
 TEST(Audit, FindsNothingInProgramsOverTablesOfAnyShape) { expect_sound(schedule::test::random_table); }
 
+TEST(Audit, FindsNothingInProgramsOfOneOfSeveralRanks) { expect_sound(schedule::test::random_ranks); }
+
 TEST(AuditMap, FindsNothingInTheMapsOfRanksThatOwnPartsOfObjects) {
   for (int seed = 0; seed < schedule::test::sweep(300); ++seed) {
     const Problem problem = schedule::test::random_share(static_cast<std::uint64_t>(seed));

@@ -19,6 +19,7 @@ struct Case {
   ScheduleKind schedule;
   Guard guard = Guard::none;
   int frozen_units = -1;  // of a table of objects; -1: a model as they are trained as a whole
+  int ranks = 1;          // the first of so many
 };
 
 inline Program program_of(const Case& tested) {
@@ -27,6 +28,7 @@ inline Program program_of(const Case& tested) {
   problem.guard = tested.guard;
   if (tested.guard == Guard::deferred) problem.delay = 1.0;
   if (tested.guard == Guard::speculative) problem.weights = problem.optimizer = {0.0, 0.0};
+  share_out(problem, 0, tested.ranks);
   return build_program(problem, minimum_pools(problem));
 }
 
@@ -133,7 +135,9 @@ inline std::vector<Case> mutated_programs() {
           Case{"table_deferred", ScheduleKind::vertical, Guard::deferred, 0},
           Case{"table_speculative", ScheduleKind::vertical, Guard::speculative, 0},
           Case{"frozen_below", ScheduleKind::vertical, Guard::none, 2},
-          Case{"frozen_below_horizontal", ScheduleKind::horizontal, Guard::none, 2}};
+          Case{"frozen_below_horizontal", ScheduleKind::horizontal, Guard::none, 2},
+          Case{"ranks", ScheduleKind::vertical, Guard::none, 0, 2},
+          Case{"ranks_horizontal", ScheduleKind::horizontal, Guard::none, 0, 3}};
 }
 
 inline std::string name_of_case(const ::testing::TestParamInfo<Case>& tested) { return tested.param.name; }

@@ -116,6 +116,25 @@ TEST(Alternatives, OfTheDeviceAreWhatIsKeptThereAndTheChunkOfTheHead) {
   expect_nearest(config, setting, {"placement.weights.device", "placement.optimizer.device", "train.head_chunk"});
 }
 
+// What is named can be said: equal shares of a step's micro-batches.
+TEST(Alternatives, OfSeveralRanksAreMultiplesOfTheirNumber) {
+  Config config = small_config();
+  config.train.micro_batch_size = 64;
+  config.train.micro_batches = 21;
+  config.ranks.count = 3;
+  config.placement.gradients.host = 0.0;
+  const ModelLayout layout = test::gpt2_layout(config.model);
+  const Setting setting{&layout};
+  config.memory.host_budget = bytes_of(requirements(config, setting), "host") * 2 / 3;
+  const std::vector<Alternative> others = alternatives(config, setting);
+  const auto fewer = std::find_if(others.begin(), others.end(), [](const Alternative& other) { return other.key == "train.micro_batches"; });
+  ASSERT_NE(fewer, others.end());
+  const std::int64_t count = std::stol(fewer->value);
+  EXPECT_EQ(count % 3, 0);
+  EXPECT_LE(overshoot(with(config, fewer->key, fewer->value), setting), 0.0);
+  EXPECT_GT(overshoot(with(config, fewer->key, std::to_string(count + 3)), setting), 0.0);
+}
+
 TEST(Alternatives, OfSnapshotBuffersAreNoSnapshots) {
   Config config = small_config();
   const ModelLayout layout = test::gpt2_layout(config.model);

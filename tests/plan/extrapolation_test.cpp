@@ -25,6 +25,12 @@ TierFractions random_tiers(Random& random) {
   }
 }
 
+// A step's micro-batches are as many times as many as the ranks.
+void share_out(Config& config, int ranks) {
+  config.ranks.count = ranks;
+  config.train.micro_batches *= ranks;
+}
+
 Config random_config(Random& random) {
   Config config;
   config.model.hidden = 64 * random.between(1, 6);
@@ -53,7 +59,7 @@ bool takes_turns(const Config& config) {
 }
 
 void expect_about_the_whole_plan(const Config& config, bool frozen_blocks = false) {
-  SCOPED_TRACE(config.to_json() + (frozen_blocks ? " with frozen blocks" : ""));
+  SCOPED_TRACE(std::to_string(config.ranks.rank) + " of " + std::to_string(config.ranks.count) + ": " + config.to_json() + (frozen_blocks ? " with frozen blocks" : ""));
   ModelLayout layout = test::gpt2_layout(config.model);
   if (frozen_blocks) test::freeze_blocks(layout);
   const Overheads overheads{1000, "", 2000, 3000};
@@ -73,6 +79,29 @@ TEST(Extrapolation, IsAboutWhatTheWholePlanIsCharged) {
     Random random(static_cast<std::uint64_t>(seed));
     const Config config = random_config(random);
     expect_about_the_whole_plan(config, random.below(4) == 0);
+  }
+}
+
+// Each rank is told what it needs itself.
+TEST(Extrapolation, OfARankIsAboutWhatItsPlanIsCharged) {
+  const int runs = 40 / schedule::test::kSlowdown;
+  for (int seed = 0; seed <= runs; ++seed) {
+    Random random(static_cast<std::uint64_t>(seed) + 200);
+    Config config = random_config(random);
+    share_out(config, random.between(2, 5));
+    config.ranks.rank = random.between(0, config.ranks.count - 1);
+    expect_about_the_whole_plan(config, random.below(4) == 0);
+    if (seed % 8 > 0) continue;
+    config = random_config(random);
+    config.model.hidden = 2048;
+    config.model.layers = random.between(2, 9);
+    config.train.micro_batches = random.between(3, 9);
+    share_out(config, random.between(2, 3));
+    expect_about_the_whole_plan(config);
+    config = random_config(random);
+    (random.coin() ? config.model.layers : config.train.micro_batches) = random.between(60, 120);
+    share_out(config, random.between(2, 8));
+    expect_about_the_whole_plan(config);
   }
 }
 

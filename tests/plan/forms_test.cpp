@@ -6,6 +6,7 @@
 #include "plan/planner/placement.h"
 #include "schedule/support.h"
 #include "schedule/traffic.h"
+#include "sim/prediction.h"
 
 namespace gsnake::plan {
 namespace {
@@ -16,12 +17,15 @@ using schedule::test::Random;
 
 constexpr double kEighth = 0.125;
 
-// Objects and fractions such that nothing is rounded: an eighth of an eighth is a whole number of grains.
+// Objects and fractions such that nothing is rounded: an eighth of an eighth of a rank's part is a whole number of grains.
 void put_on_the_grid(Problem& p, Random& random) {
+  const int ranks = random.one_of<int>({1, 1, 2, 3, 4});
   for (schedule::Object& object : p.objects) {
-    object.elements = 64 * schedule::kGrain * (1 + random.below(3));
-    if (object.packed()) object.packed_bytes = 64 * schedule::kPackedGrain * (1 + random.below(3));
+    const std::uint64_t grains = 64 * static_cast<std::uint64_t>(ranks) * (1 + random.below(3));
+    object.elements = grains * schedule::kGrain;
+    if (object.packed()) object.packed_bytes = grains * schedule::kPackedGrain;
   }
+  schedule::share_out(p, random.between(0, ranks - 1), ranks);
   const auto eighths = [&] { return kEighth * random.between(0, 8); };
   const auto tiers = [&] {
     const double device = eighths();
@@ -47,7 +51,7 @@ void expect_the_same(const Problem& p) {
   const schedule::Bytes total = schedule::training_traffic(p).total();
   const StepForms forms = traffic_forms(p, 1.0);
   const auto terms = terms_of(point_of(p));
-  for (const Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer}) {
+  for (const Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer, Lane::collective}) {
     double sum = 0.0;
     for (const LaneForms& phase : forms) {
       const double bytes = phase[static_cast<std::size_t>(lane)].at(terms);
@@ -104,6 +108,26 @@ TEST(PhaseLoads, OfPhasesSumToNoLessThanTheSlowestLane) {
     EXPECT_GE(loads.seconds(point), loads.floor(point) * (1.0 - 1e-12));
     const double reads = static_cast<double>(schedule::training_traffic(p).total().ssd_read) / 1e6;
     EXPECT_GE(loads.floor(point), 0.7 * reads);
+  }
+}
+
+// What the linear programmes hold of the link is what the simulator does.
+TEST(PhaseLoads, OfRanksKnowWhatTheirLinkTakes) {
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    Random random(seed);
+    Problem p = schedule::test::random_problem(seed);
+    if (!p.trains()) continue;
+    put_on_the_grid(p, random);
+    if (p.ranks == 1) continue;
+    SCOPED_TRACE(schedule::test::describe(p));
+    sim::Machine machine;
+    machine.rates[static_cast<std::size_t>(Lane::collective)] = 1e8;
+    machine.sent = 0.5;
+    machine.adds = 3e8;
+    machine.lanes[static_cast<std::size_t>(Lane::collective)].latency = 1e-4;
+    const sim::Prediction prediction = sim::predict(schedule::build_program(p, schedule::minimum_pools(p)), machine);
+    const double limit = prediction.lanes[static_cast<std::size_t>(Lane::collective)].limit;
+    EXPECT_NEAR(phase_loads(p, machine, 1.0).floor(point_of(p)), limit, 1e-3 * limit);
   }
 }
 

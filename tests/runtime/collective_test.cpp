@@ -4,102 +4,18 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cstring>
 #include <stdexcept>
 #include <thread>
 
-#include "audit/audit.h"
 #include "device/async_device.h"
-#include "runtime/meeting.h"
-#include "runtime/rig.h"
-#include "runtime/shared_program.h"
+#include "runtime/journey.h"
+#include "runtime/ranks.h"
 
 namespace gsnake::runtime::test {
 namespace {
 
+using testing::AnyOf;
 using testing::HasSubstr;
-
-Setup shared_setup(int ranks, int rank, Collective* collective) {
-  Setup setup;
-  setup.problem = shared_problem(ranks);
-  setup.pools = shared_pools(setup.problem);
-  setup.build = shared_program;
-  setup.seed = 100 + static_cast<std::uint64_t>(rank);
-  setup.collective = collective;
-  return setup;
-}
-
-class Ranks {
- public:
-  Ranks(int ranks, bool late) : meeting_(ranks) {
-    for (int rank = 0; rank < ranks; ++rank) {
-      if (late) {
-        devices_.push_back(std::make_unique<device::AsyncDevice>(device::AsyncOptions{.seed = static_cast<std::uint64_t>(rank + 1)}));
-      } else {
-        devices_.push_back(device::make_cpu_device());
-      }
-      collectives_.push_back(meeting_.rank(rank));
-    }
-  }
-
-  [[nodiscard]] int count() const { return static_cast<int>(devices_.size()); }
-  Rig& make(int rank, Collective* collective = nullptr) {
-    const auto i = static_cast<std::size_t>(rank);
-    rigs_.resize(devices_.size());
-    rigs_[i] = std::make_unique<Rig>(shared_setup(count(), rank, collective == nullptr ? collectives_[i].get() : collective), *devices_[i]);
-    return *rigs_[i];
-  }
-  device::Device& device(int rank) { return *devices_[static_cast<std::size_t>(rank)]; }
-  void leave(int rank) { collectives_[static_cast<std::size_t>(rank)]->abort(); }
-  Rig& rig(int rank) { return *rigs_[static_cast<std::size_t>(rank)]; }
-
-  // On a thread for each rank; what each throws.
-  std::vector<std::string> on_each(const std::function<void(int rank)>& work) {
-    std::vector<std::string> thrown(devices_.size());
-    std::vector<std::thread> threads;
-    for (int rank = 0; rank < count(); ++rank) {
-      threads.emplace_back([&, rank] {
-        try {
-          work(rank);
-        } catch (const std::exception& error) {
-          thrown[static_cast<std::size_t>(rank)] = error.what();
-        }
-      });
-    }
-    for (std::thread& thread : threads) thread.join();
-    return thrown;
-  }
-
- private:
-  Meeting meeting_;
-  std::vector<std::unique_ptr<device::Device>> devices_;
-  std::vector<std::unique_ptr<Collective>> collectives_;
-  std::vector<std::unique_ptr<Rig>> rigs_;
-};
-
-std::vector<float> chunk_of(const Rig& rig, std::size_t object, int chunk) {
-  std::vector<float> values(schedule::kGrain);
-  std::memcpy(values.data(), rig.initial()[object].weights.data() + static_cast<std::size_t>(chunk) * schedule::kGrain * sizeof(float), values.size() * sizeof(float));
-  return values;
-}
-
-std::vector<float> left_by(Rig& rig, std::size_t object, int chunk) {
-  const schedule::Map& map = rig.program().map;
-  const auto c = object * kSharedChunks + static_cast<std::size_t>(chunk);
-  const std::vector<std::byte> bytes = rig.scratch(map.extents[static_cast<std::size_t>(map.chunks[c].gradient_extent)]);
-  std::vector<float> values(schedule::kGrain);
-  std::memcpy(values.data(), bytes.data(), bytes.size());
-  return values;
-}
-
-std::vector<float> sum_over_ranks(Ranks& ranks, int chunk) {
-  std::vector<float> sum(schedule::kGrain, 0.0F);
-  for (int rank = 0; rank < ranks.count(); ++rank) {
-    const std::vector<float> values = chunk_of(ranks.rig(rank), 1, chunk);
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += values[i];
-  }
-  return sum;
-}
 
 class CollectiveLane : public testing::TestWithParam<bool> {
  protected:
@@ -108,24 +24,33 @@ class CollectiveLane : public testing::TestWithParam<bool> {
 
 INSTANTIATE_TEST_SUITE_P(Devices, CollectiveLane, testing::Bool(), [](const auto& one) { return one.param ? "LateDevice" : "CpuDevice"; });
 
-TEST_P(CollectiveLane, SharesThroughSlotsThatAreUsedAgain) {
-  for (int count : {1, 2, 4}) {
-    SCOPED_TRACE(count);
-    Ranks ranks(count, late());
-    for (int rank = 0; rank < count; ++rank) ranks.make(rank);
-    const auto thrown = ranks.on_each([&](int rank) {
-      ranks.rig(rank).load();
-      for (int i = 0; i < 3; ++i) ranks.rig(rank).executor().finish();
-      ranks.rig(rank).finish();
-    });
-    for (int rank = 0; rank < count; ++rank) {
-      EXPECT_EQ(thrown[static_cast<std::size_t>(rank)], "");
-      for (int c = 0; c < kSharedChunks; ++c) {
-        EXPECT_EQ(left_by(ranks.rig(rank), 0, c), chunk_of(ranks.rig(c % count), 0, c)) << "gathered, rank " << rank << ", chunk " << c;
-        EXPECT_EQ(left_by(ranks.rig(rank), 1, c), sum_over_ranks(ranks, (c + rank) % kSharedChunks)) << "added up, rank " << rank << ", chunk " << c;
-      }
-    }
+// Every rank's results, and what it stores, are those of one loop in memory over all ranks' micro-batches.
+void expect_trains_as_in_memory(const Setup& whole, std::uint64_t seed, int count, bool late, Tally& tally) {
+  const std::string name = "seed " + std::to_string(seed) + ", ranks " + std::to_string(count) + ": " + describe(whole);
+  SCOPED_TRACE(name);
+  Ranks ranks(count, late);
+  std::vector<std::unique_ptr<Journey>> journeys;
+  for (int rank = 0; rank < count; ++rank) {
+    Rig& rig = ranks.make(whole, rank);
+    journeys.push_back(std::make_unique<Journey>(rig, rig.program().map.problem, seed));
   }
+  const auto thrown = ranks.on_each([&](int rank) {
+    SCOPED_TRACE(name + ", rank " + std::to_string(rank));
+    journeys[static_cast<std::size_t>(rank)]->run(8);
+  });
+  EXPECT_THAT(thrown, testing::Each(""));
+  for (const auto& journey : journeys) {
+    for (const auto& [kind, steps] : journey->tally()) tally[kind] += steps;
+  }
+}
+
+TEST_P(CollectiveLane, RanksTrainAsOneLoopInMemoryDoes) {
+  Tally tally;
+  for (std::uint64_t seed = 1; seed <= seeds(14) && !HasFailure(); ++seed) {
+    const auto whole = seed % 2 == 0 ? random_table_setup(seed) : random_setup(seed);
+    expect_trains_as_in_memory(whole, seed, 2 + static_cast<int>(seed % 3), late(), tally);
+  }
+  for (const char* kind : {"plain", "clipped", "skipped"}) EXPECT_GT(tally[kind], 0) << kind;
 }
 
 class BrokenLink final : public Collective {
@@ -145,20 +70,15 @@ class BrokenLink final : public Collective {
 
 void run_until_failure(Rig& rig) {
   rig.load();
-  for (int i = 0; i < 20; ++i) rig.executor().finish();
+  for (int i = 0; i < 20; ++i) rig.train();
   rig.finish();
 }
 
 TEST_P(CollectiveLane, AFailureOfItsBackendEndsEveryRank) {
   for (int calls : {0, 5, 12}) {
-    Meeting meeting(3);
     Ranks ranks(3, late());
-    std::vector<std::unique_ptr<Collective>> links;
-    for (int rank = 0; rank < 3; ++rank) {
-      links.push_back(meeting.rank(rank));
-      if (rank == 1) links.back() = std::make_unique<BrokenLink>(std::move(links.back()), calls);
-      ranks.make(rank, links.back().get());
-    }
+    BrokenLink broken(ranks.meeting().rank(1), calls);
+    for (int rank = 0; rank < 3; ++rank) ranks.make(ssd_setup(), rank, rank == 1 ? &broken : nullptr);
     const auto thrown = ranks.on_each([&](int rank) { run_until_failure(ranks.rig(rank)); });
     EXPECT_EQ(thrown[1], "the link is broken");
     for (const int rank : {0, 2}) EXPECT_EQ(thrown[static_cast<std::size_t>(rank)], "rank 1 has left");
@@ -169,7 +89,7 @@ TEST_P(CollectiveLane, AFailureOfItsBackendEndsEveryRank) {
 // The rank that fails elsewhere takes part in nothing any more: the others learn of it where they wait for it.
 TEST_P(CollectiveLane, AFailureOfAnotherLaneEndsEveryRank) {
   Ranks ranks(2, late());
-  for (int rank = 0; rank < 2; ++rank) ranks.make(rank);
+  for (int rank = 0; rank < 2; ++rank) ranks.make(ssd_setup(), rank);
   ASSERT_EQ(::truncate(ranks.rig(1).file_of(store::Kind::weights).c_str(), 0), 0);
   const auto thrown = ranks.on_each([&](int rank) { run_until_failure(ranks.rig(rank)); });
   EXPECT_THAT(thrown[1], HasSubstr("cannot read weights of object "));
@@ -180,9 +100,9 @@ TEST_P(CollectiveLane, AFailureOfAnotherLaneEndsEveryRank) {
 TEST_P(CollectiveLane, StopsWhileItWaitsForARankThatDoesNotCome) {
   for (int pause_us : {0, 200, 3000}) {
     Ranks ranks(2, late());
-    Rig& alone = ranks.make(0);
+    Rig& alone = ranks.make(ssd_setup(), 0);
     alone.load();
-    alone.executor().finish();
+    alone.train();
     std::this_thread::sleep_for(std::chrono::microseconds(pause_us));
     alone.drop_executor();
   }
@@ -192,14 +112,14 @@ TEST_P(CollectiveLane, StopsWhileItWaitsForARankThatDoesNotCome) {
 TEST(CollectivePrograms, ARankThatEndsBeforeItsTurnLeavesTheOthers) {
   Ranks ranks(2, true);
   auto& device = dynamic_cast<device::AsyncDevice&>(ranks.device(0));
-  for (int rank = 0; rank < 2; ++rank) ranks.make(rank).load();
+  for (int rank = 0; rank < 2; ++rank) ranks.make(ssd_setup(), rank).load();
   device.hold(device::StreamKind::h2d);
-  ranks.rig(0).executor().finish();
+  ranks.rig(0).train();
   std::atomic<bool> told{false};
   std::string thrown;
   std::thread other([&] {
     try {
-      ranks.rig(1).executor().finish();
+      ranks.rig(1).train();
       ranks.rig(1).finish();
     } catch (const std::exception& error) {
       thrown = error.what();
@@ -216,21 +136,37 @@ TEST(CollectivePrograms, ARankThatEndsBeforeItsTurnLeavesTheOthers) {
   EXPECT_EQ(thrown, "rank 0 has left");
 }
 
-TEST(CollectivePrograms, NeedABackendForTheirRanks) {
-  const auto device = device::make_cpu_device();
-  EXPECT_THROW(Rig(shared_setup(2, 0, nullptr), *device), std::logic_error);
-  Meeting meeting(3);
-  const auto other = meeting.rank(0);
-  EXPECT_THROW(Rig(shared_setup(2, 0, other.get()), *device), std::logic_error);
+// Another lane has nothing to do with ranks, and waits for nobody: it learns from whoever watches them.
+TEST(CollectivePrograms, AnInterruptedRankEndsWithWhatItIsTold) {
+  Ranks ranks(2, true);
+  for (int rank = 0; rank < 2; ++rank) ranks.make(ssd_setup(), rank).load();
+  ranks.rig(0).train();
+  std::thread watcher([&] { ranks.rig(0).executor().interrupt(std::make_exception_ptr(std::runtime_error("rank 1 is gone"))); });
+  const auto thrown = ranks.on_each([&](int rank) {
+    if (rank == 0) ranks.rig(0).finish();
+  });
+  watcher.join();
+  EXPECT_EQ(thrown[0], "rank 1 is gone");
+  for (int rank = 0; rank < 2; ++rank) ranks.rig(rank).drop_executor();
 }
 
-TEST(CollectivePrograms, AreSound) {
-  for (int ranks : {1, 2, 4}) {
-    const schedule::Problem problem = shared_problem(ranks);
-    const schedule::Program program = shared_program(problem, shared_pools(problem));
-    const audit::Findings findings = audit::audit(program, 10, 3);
-    EXPECT_TRUE(findings.empty()) << schedule::test::joined(findings);
-  }
+TEST(CollectivePrograms, NeedABackendForTheirRanks) {
+  const auto device = device::make_cpu_device();
+  auto own = ssd_setup();
+  schedule::share_out(own.problem, 0, 2);
+  own.pools = schedule::minimum_pools(own.problem);
+  EXPECT_THROW(Rig(own, *device), std::logic_error);
+  Meeting two(2);
+  Meeting three(3);
+  const auto collective = two.rank(0);
+  const auto others = three.rank(0);
+  const auto agreement = two.agreement(0);
+  own.agreement = agreement.get();
+  EXPECT_THROW(Rig(own, *device), std::logic_error);
+  own.collective = others.get();
+  EXPECT_THROW(Rig(own, *device), std::logic_error);
+  own.collective = collective.get();
+  EXPECT_NO_THROW(Rig(own, *device));
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "runtime/meeting.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <string>
@@ -13,7 +14,7 @@ class Meeting::Member final : public Collective {
   void abort() noexcept override { meeting_.leave(rank_); }
 
   void run(const device::ComputeScope& scope, const CollectiveCall& call) override {
-    meeting_.come(rank_, {call, scope.address(call.source)});
+    meeting_.come(rank_, {call, scope.address(call.source), {}});
     std::byte* destination = scope.address(call.destination);
     if (call.op == schedule::Op::all_gather) {
       gather(destination, call.part_bytes);
@@ -35,8 +36,9 @@ class Meeting::Member final : public Collective {
   void add_up(float* destination, std::uint64_t part_bytes) const {
     const std::size_t count = part_bytes / sizeof(float);
     for (std::size_t i = 0; i < count; ++i) {
-      float sum = 0.0F;
-      for (const Call& other : meeting_.calls_) sum += reinterpret_cast<const float*>(other.source)[static_cast<std::size_t>(rank_) * count + i];
+      const auto of = [&](const Call& call) { return reinterpret_cast<const float*>(call.source)[static_cast<std::size_t>(rank_) * count + i]; };
+      float sum = of(meeting_.calls_.front());
+      for (std::size_t other = 1; other < meeting_.calls_.size(); ++other) sum += of(meeting_.calls_[other]);
       destination[i] = sum;
     }
   }
@@ -44,6 +46,29 @@ class Meeting::Member final : public Collective {
   Meeting& meeting_;
   const int rank_;
 };
+
+class Meeting::Voice final : public Agreement {
+ public:
+  Voice(Meeting& meeting, int rank) : meeting_(meeting), rank_(rank) {}
+  [[nodiscard]] int ranks() const override { return meeting_.ranks(); }
+  void abort() noexcept override { meeting_.leave(rank_); }
+
+  void share(std::span<const double> own, std::span<double> all) override {
+    meeting_.come(rank_, {{}, nullptr, own});
+    for (const Call& other : meeting_.calls_) {
+      if (other.said.size() != own.size()) throw std::logic_error("ranks do not say as much");
+      all = all.subspan(static_cast<std::size_t>(std::copy(other.said.begin(), other.said.end(), all.begin()) - all.begin()));
+    }
+    std::unique_lock lock(meeting_.mutex_);
+    meeting_.wait_for_all(lock);
+  }
+
+ private:
+  Meeting& meeting_;
+  const int rank_;
+};
+
+std::unique_ptr<Agreement> Meeting::agreement(int rank) { return std::make_unique<Voice>(*this, rank); }
 
 std::unique_ptr<Collective> Meeting::rank(int rank) { return std::make_unique<Member>(*this, rank); }
 

@@ -1,4 +1,4 @@
-// Ranks that are threads of one process: the collectives of each wait for all others in one place.
+// Ranks that are threads of one process: the collectives of each wait for all others in one place, and their agreements in another.
 #pragma once
 
 #include <condition_variable>
@@ -6,6 +6,7 @@
 #include <mutex>
 #include <vector>
 
+#include "runtime/agreement.h"
 #include "runtime/collective.h"
 
 namespace gsnake::runtime::test {
@@ -15,12 +16,16 @@ class Meeting {
  public:
   explicit Meeting(int ranks) : calls_(static_cast<std::size_t>(ranks)) {}
   std::unique_ptr<Collective> rank(int rank);
+  // Of a meeting of its own.
+  std::unique_ptr<Agreement> agreement(int rank);
 
  private:
   class Member;
+  class Voice;
   struct Call {
     CollectiveCall call;
     std::byte* source = nullptr;
+    std::span<const double> said;
   };
 
   [[nodiscard]] int ranks() const { return static_cast<int>(calls_.size()); }

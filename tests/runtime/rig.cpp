@@ -159,6 +159,7 @@ Rig::Rig(Setup setup, device::Device& device, ComputeBackend* backend, const opt
   options.policy = setup_.policy;
   options.counters = setup_.counters;
   options.collective = setup_.collective;
+  options.agreement = setup_.agreement;
   options.base_hashes = base_->hashes();
   options.verify_reads = setup_.verify_reads;
   if (setup_.problem.commits) options.committer = committer == nullptr ? &committer_ : committer;
@@ -182,7 +183,9 @@ void Rig::open_store() {
 
 Started& Rig::add(bool training) {
   Started& added = started_.emplace_back();
-  const auto tokens = static_cast<std::size_t>(setup_.problem.micro_batches * kTokens);
+  const schedule::Problem& problem = setup_.problem;
+  const auto own = static_cast<std::size_t>(problem.micro_batches * kTokens);
+  const std::size_t tokens = static_cast<std::size_t>(problem.ranks) * own;
   Random random(started_.size() * 1000 + kBatchSeed);
   for (std::size_t i = 0; i < tokens; ++i) {
     added.inputs.push_back(static_cast<std::int64_t>(random.below(100)));
@@ -190,10 +193,10 @@ Started& Rig::add(bool training) {
   }
   if (training) added.batch.step = ++steps_;
   added.batch.training = training;
-  added.batch.inputs = added.inputs;
-  added.batch.labels = added.labels;
+  added.batch.inputs = std::span(added.inputs).subspan(static_cast<std::size_t>(problem.rank) * own, own);
+  added.batch.labels = std::span(added.labels).subspan(static_cast<std::size_t>(problem.rank) * own, own);
   added.batch.loss_factor = 1.0F / static_cast<float>(tokens);
-  added.batch.losses.assign(static_cast<std::size_t>(setup_.problem.micro_batches), 0.0);
+  added.batch.losses.assign(static_cast<std::size_t>(problem.ranks * problem.micro_batches), 0.0);
   return added;
 }
 

@@ -40,7 +40,8 @@ struct Setup {
   bool blows_up = false;  // the gradient of some steps
   std::uint64_t seed = 20;  // of the initial objects
   std::function<schedule::Program(const schedule::Problem&, const schedule::PoolSizes&)> build = schedule::build_program;
-  Collective* collective = nullptr;
+  Collective* collective = nullptr;  // of a problem of several ranks,
+  Agreement* agreement = nullptr;    // likewise
   bool verify_reads = true;
   std::shared_ptr<const ToyBase> base = {};  // with the packed objects; null: one in the rig's folder
   std::function<std::unique_ptr<io::IoEngine>(std::unique_ptr<io::IoEngine>)> wrap_engine{};  // faults between store and engine
@@ -57,9 +58,9 @@ std::string describe(const Setup& setup);
 struct Started {
   Executor::Ticket ticket = -1;
   schedule::Variant variant = schedule::Variant::train;
-  std::vector<std::int64_t> inputs;
+  std::vector<std::int64_t> inputs;  // of all ranks, as the losses are
   std::vector<std::int64_t> labels;
-  StepBatch batch;
+  StepBatch batch;                   // this rank's
 };
 
 // Keeps what was committed, read back from SSD at that moment; says no to some steps if asked to, as while somebody reads the last commit.

@@ -156,18 +156,21 @@ ToyReference::ToyReference(const schedule::Problem& problem, const optim::Optimi
   for (std::size_t object = 0; object < objects_.size(); ++object) {
     const std::vector<float> zeros(problem.objects[object].trained ? problem.objects[object].cells() : 0);
     gradients_.emplace_back(users_[object].size(), zeros);
+    of_visit_.push_back(shares() ? zeros : std::vector<float>());
+    of_rank_.push_back(of_visit_.back());
   }
+  gathers_.assign(objects_.size(), false);
   const std::vector<float> state(problem.activation_bytes / sizeof(float));
-  checkpoints_.assign(problem.units.size() * static_cast<std::size_t>(problem.micro_batches), state);
+  checkpoints_.assign(problem.units.size() * static_cast<std::size_t>(problem.ranks * problem.micro_batches), state);
   hidden_gradients_ = checkpoints_;
 }
 
 device::DevicePtr ToyReference::checkpoint(int unit, int micro_batch) {
-  return unit == 0 ? device::DevicePtr() : place(checkpoints_[static_cast<std::size_t>(unit * problem_.micro_batches + micro_batch)]);
+  return unit == 0 ? device::DevicePtr() : place(checkpoints_[place_of(unit, micro_batch)]);
 }
 
 device::DevicePtr ToyReference::hidden_gradient(int unit, int micro_batch) {
-  return unit == 0 ? device::DevicePtr() : place(hidden_gradients_[static_cast<std::size_t>(unit * problem_.micro_batches + micro_batch)]);
+  return unit == 0 ? device::DevicePtr() : place(hidden_gradients_[place_of(unit, micro_batch)]);
 }
 
 std::vector<UsedObject> ToyReference::uses(int unit, bool differentiates) {
@@ -176,12 +179,48 @@ std::vector<UsedObject> ToyReference::uses(int unit, bool differentiates) {
     const auto object = static_cast<std::size_t>(index);
     UsedObject& used = uses.emplace_back(UsedObject{index, place(objects_[object].weights)});
     if (!differentiates || !problem_.objects[object].trained) continue;
-    const auto user = static_cast<std::size_t>(std::find(users_[object].begin(), users_[object].end(), unit) - users_[object].begin());
+    if (shares()) {
+      used.gradients = place(of_rank_[object]);
+      used.first = !gathers_[object];
+      gathers_[object] = true;
+      continue;
+    }
+    const std::size_t user = user_of(object, unit);
     used.gradients = place(gradients_[object][user]);
     used.first = !summed_[object][user];
     summed_[object][user] = true;
   }
   return uses;
+}
+
+std::size_t ToyReference::user_of(std::size_t object, int unit) const {
+  return static_cast<std::size_t>(std::find(users_[object].begin(), users_[object].end(), unit) - users_[object].begin());
+}
+
+void ToyReference::visit(const schedule::Visit& visit, StepBatch& batch) {
+  const Op op = visit.pass == schedule::Pass::forward ? Op::forward : visit.pass == schedule::Pass::head ? Op::head : Op::backward;
+  for (int rank = 0; rank < problem_.ranks; ++rank) {
+    std::fill(gathers_.begin(), gathers_.end(), false);
+    for (int micro_batch : visit.micro_batches) compute(op, visit.unit, rank * problem_.micro_batches + micro_batch, batch);
+    for (std::size_t object = 0; object < objects_.size(); ++object) {
+      if (!gathers_[object]) continue;
+      if (rank == 0) {
+        of_visit_[object] = of_rank_[object];
+      } else {
+        optim::add_in_place(of_visit_[object], of_rank_[object], optim::Target::scalar);
+      }
+    }
+  }
+  for (std::size_t object = 0; object < objects_.size(); ++object) {
+    if (!gathers_[object]) continue;
+    const std::size_t user = user_of(object, visit.unit);
+    if (summed_[object][user]) {
+      optim::add_in_place(gradients_[object][user], of_visit_[object], optim::Target::scalar);
+    } else {
+      gradients_[object][user] = of_visit_[object];
+    }
+    summed_[object][user] = true;
+  }
 }
 
 void ToyReference::compute(Op op, int unit, int micro_batch, StepBatch& batch) {
@@ -206,23 +245,27 @@ void ToyReference::compute(Op op, int unit, int micro_batch, StepBatch& batch) {
   device_->stream(device::StreamKind::compute).compute([&](const device::ComputeScope& scope) { backend_.run(scope, call); });
 }
 
+// Each rank adds up the squares of what it owns.
 double ToyReference::scaled_norm() const {
-  std::vector<double> partials;
-  for (const auto& of_users : gradients_) {
-    std::vector<double> own(of_users.front().size() / optim::kNormBlock);
-    optim::square_sums(of_users.front(), own, optim::Target::scalar);
-    partials.insert(partials.end(), own.begin(), own.end());
+  double squares = 0.0;
+  for (int rank = 0; rank < problem_.ranks; ++rank) {
+    double own_squares = 0.0;
+    for (std::size_t object = 0; object < objects_.size(); ++object) {
+      if (!problem_.objects[object].trained) continue;
+      const schedule::Range range = schedule::part_of(problem_.objects[object], rank, problem_.ranks);
+      std::vector<double> partials(range.cells / optim::kNormBlock);
+      optim::square_sums(std::span(gradients_[object].front()).subspan(range.begin, range.cells), partials, optim::Target::scalar);
+      for (double partial : partials) own_squares += partial;
+    }
+    squares += own_squares;
   }
-  return optim::total_norm(partials);
+  return std::sqrt(squares);
 }
 
 ToyReference::Step ToyReference::train(StepBatch& batch) {
   summed_.clear();
   for (const std::vector<int>& users : users_) summed_.emplace_back(users.size(), false);
-  for (const schedule::Visit& visit : schedule::training_visits(problem_)) {
-    const Op op = visit.pass == schedule::Pass::forward ? Op::forward : visit.pass == schedule::Pass::head ? Op::head : Op::backward;
-    for (int micro_batch : visit.micro_batches) compute(op, visit.unit, micro_batch, batch);
-  }
+  for (const schedule::Visit& each : schedule::training_visits(problem_)) visit(each, batch);
   add_up();
   const double scale = counters_.loss_scale;
   Step step{scaled_norm() / scale, false, 1.0, scale};
@@ -266,9 +309,11 @@ void ToyReference::update(std::size_t object, const optim::StepScalars& scalars)
 }
 
 void ToyReference::validate(StepBatch& batch) {
-  for (const schedule::Visit& visit : schedule::forward_visits(problem_)) {
-    const Op op = visit.pass == schedule::Pass::forward ? Op::forward : Op::head_forward;
-    for (int micro_batch : visit.micro_batches) compute(op, visit.unit, micro_batch, batch);
+  for (const schedule::Visit& each : schedule::forward_visits(problem_)) {
+    const Op op = each.pass == schedule::Pass::forward ? Op::forward : Op::head_forward;
+    for (int rank = 0; rank < problem_.ranks; ++rank) {
+      for (int micro_batch : each.micro_batches) compute(op, each.unit, rank * problem_.micro_batches + micro_batch, batch);
+    }
   }
 }
 

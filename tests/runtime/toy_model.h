@@ -10,6 +10,7 @@
 #include "runtime/compute.h"
 #include "runtime/outcome.h"
 #include "runtime/toy_objects.h"
+#include "schedule/visits.h"
 
 namespace gsnake::runtime::test {
 
@@ -47,7 +48,8 @@ class ToyBackend : public ComputeBackend {
   std::vector<float> output_gradient_;
 };
 
-// Trains in memory, a task after another in the order of the problem's visits. Knows nothing of graphs, lanes and stores.
+// Trains in memory, a task after another in the order of the problem's visits. Knows nothing of graphs, lanes and stores. Of several ranks, whichever of
+// them the problem is for, it is all: each rank's sums of a visit are added in the order of ranks.
 class ToyReference {
  public:
   struct Step {
@@ -66,6 +68,10 @@ class ToyReference {
  private:
   void compute(schedule::Op op, int unit, int micro_batch, StepBatch& batch);
   [[nodiscard]] std::vector<UsedObject> uses(int unit, bool differentiates);
+  [[nodiscard]] std::size_t user_of(std::size_t object, int unit) const;
+  [[nodiscard]] bool shares() const { return problem_.ranks > 1; }
+  [[nodiscard]] std::size_t place_of(int unit, int micro_batch) const { return static_cast<std::size_t>(unit * problem_.ranks * problem_.micro_batches + micro_batch); }
+  void visit(const schedule::Visit& visit, StepBatch& batch);
   void add_up();
   void update(std::size_t object, const optim::StepScalars& scalars);
   [[nodiscard]] double scaled_norm() const;
@@ -83,6 +89,9 @@ class ToyReference {
   const std::vector<std::vector<int>> users_;               // by object
   std::vector<std::vector<std::vector<float>>> gradients_;  // by object and user; once all are added up, the first user's is the object's
   std::vector<std::vector<bool>> summed_;                   // likewise
+  std::vector<std::vector<float>> of_visit_;                // by object, of several ranks: the sum of the ranks so far,
+  std::vector<std::vector<float>> of_rank_;                 // and what one rank gathers
+  std::vector<bool> gathers_;                               // by object: the rank has begun to
   std::vector<std::vector<float>> checkpoints_;
   std::vector<std::vector<float>> hidden_gradients_;
 };

@@ -1,5 +1,6 @@
 #include "runtime/toy_store.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 
@@ -18,6 +19,13 @@ std::vector<Part> parts_of(const schedule::Object& object, ToyObject& stored) {
   std::vector<Part> parts{{object.packed() ? store::Kind::base : store::Kind::weights, &stored.weights}};
   for (std::size_t k = 0; k < stored.states.size(); ++k) parts.push_back({object.state_kind(k), &stored.states[k]});
   return parts;
+}
+
+// What the problem's rank owns of it; of a base, all.
+std::span<std::byte> owned_of(const schedule::Object& object, const Part& part) {
+  if (part.kind == store::Kind::base) return *part.bytes;
+  const std::size_t width = part.bytes->size() / object.cells();
+  return std::span(*part.bytes).subspan(object.range().begin * width, object.range().cells * width);
 }
 
 }  // namespace
@@ -42,10 +50,12 @@ void write_objects(store::Store& store, const schedule::Problem& problem, const 
     ToyObject values = objects[object];
     for (const Part& part : parts_of(problem.objects[object], values)) {
       if (part.kind == store::Kind::base) continue;
-      const memory::AnonymousMemory buffer(part.bytes->size());
-      std::memcpy(buffer.data(), part.bytes->data(), part.bytes->size());
-      if (written) written(part.kind, static_cast<std::uint32_t>(object), {buffer.data(), part.bytes->size()});
-      store.write({part.kind, static_cast<std::uint32_t>(object), 0, part.bytes->size()}, slot, buffer.data());
+      const std::span<std::byte> own = owned_of(problem.objects[object], part);
+      if (own.empty()) continue;
+      const memory::AnonymousMemory buffer(own.size());
+      std::memcpy(buffer.data(), own.data(), own.size());
+      if (written) written(part.kind, static_cast<std::uint32_t>(object), {buffer.data(), own.size()});
+      store.write({part.kind, static_cast<std::uint32_t>(object), 0, own.size()}, slot, buffer.data());
     }
   }
 }
@@ -53,9 +63,23 @@ void write_objects(store::Store& store, const schedule::Problem& problem, const 
 std::vector<ToyObject> read_objects(store::Store& store, const schedule::Problem& problem, std::vector<ToyObject> like, int slot) {
   for (std::size_t object = 0; object < like.size(); ++object) {
     for (const Part& part : parts_of(problem.objects[object], like[object])) {
-      const memory::AnonymousMemory buffer(part.bytes->size());
-      store.read({part.kind, static_cast<std::uint32_t>(object), 0, part.bytes->size()}, slot, buffer.data());
-      std::memcpy(part.bytes->data(), buffer.data(), part.bytes->size());
+      const std::span<std::byte> own = owned_of(problem.objects[object], part);
+      if (own.empty()) continue;
+      const memory::AnonymousMemory buffer(own.size());
+      store.read({part.kind, static_cast<std::uint32_t>(object), 0, own.size()}, slot, buffer.data());
+      std::memcpy(own.data(), buffer.data(), own.size());
+    }
+  }
+  return like;
+}
+
+std::vector<ToyObject> with_own_parts(const schedule::Problem& problem, std::vector<ToyObject> like, std::vector<ToyObject> whole) {
+  for (std::size_t object = 0; object < like.size(); ++object) {
+    const std::vector<Part> to = parts_of(problem.objects[object], like[object]);
+    const std::vector<Part> from = parts_of(problem.objects[object], whole[object]);
+    for (std::size_t part = 0; part < to.size(); ++part) {
+      const std::span<std::byte> own = owned_of(problem.objects[object], from[part]);
+      std::copy(own.begin(), own.end(), owned_of(problem.objects[object], to[part]).begin());
     }
   }
   return like;

@@ -24,10 +24,13 @@ class ToyBase {
   std::vector<std::uint64_t> first_block_;
 };
 
-// Told of each kind of each object as it is written, padding included; but not of packed weights, which are in a base.
+// Told of each kind of each object as it is written, what the problem's rank owns of it, padding included; but not of packed weights, which are in a base.
 using Written = std::function<void(store::Kind kind, std::uint32_t object, std::span<const std::byte> bytes)>;
 void write_objects(store::Store& store, const schedule::Problem& problem, const std::vector<ToyObject>& objects, int slot, const Written& written = {});
-// Objects of the same sizes as `like`.
+// Objects like `like`, but for what the rank owns of them.
 std::vector<ToyObject> read_objects(store::Store& store, const schedule::Problem& problem, std::vector<ToyObject> like, int slot);
+
+// `like`, with what the problem's rank owns as `whole` has it.
+std::vector<ToyObject> with_own_parts(const schedule::Problem& problem, std::vector<ToyObject> like, std::vector<ToyObject> whole);
 
 }  // namespace gsnake::runtime::test

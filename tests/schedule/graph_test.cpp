@@ -204,6 +204,11 @@ TEST(Validate, RefusesProblemsWithoutAGraph) {
   EXPECT_TRUE(refused([](Problem& p) { p.objects[1].trained = false; })) << "it has state";
   EXPECT_TRUE(refused([](Problem& p) { p.objects[1].owned = Range{0, kGrain - 1}; }));
   EXPECT_TRUE(refused([](Problem& p) { p.objects[1].owned = Range{4 * kGrain, 2 * kGrain}; }));
+  EXPECT_TRUE(refused([](Problem& p) { p.ranks = 2; })) << "each rank owns everything";
+  EXPECT_TRUE(refused([](Problem& p) {
+    share_out(p, 1, 2);
+    p.rank = 0;
+  }));
   EXPECT_TRUE(refused([](Problem& p) { p.units[1].objects.clear(); }));
   EXPECT_TRUE(refused([](Problem& p) { p.units[1].objects = {1, 1}; }));
   EXPECT_TRUE(refused([](Problem& p) { p.units[1].objects = {3}; }));
@@ -214,7 +219,7 @@ TEST(Validate, RefusesProblemsWithoutAGraph) {
   EXPECT_TRUE(refused([](Problem& p) { p.schedule = ScheduleKind::horizontal; }));
 }
 
-TEST(BuildProgram, RefusesARankThatOwnsAPartOfAnObject) {
+TEST(BuildProgram, RefusesAnOnlyRankThatOwnsAPartOfAnObject) {
   Problem p = test::mixed_problem(ScheduleKind::vertical, 3, 2);
   const PoolSizes sizes = minimum_pools(p);
   p.objects[1].owned = p.objects[1].range();
@@ -227,6 +232,43 @@ TEST(BuildProgram, RefusesARankThatOwnsAPartOfAnObject) {
     EXPECT_EQ(error.kind(), ErrorKind::usage);
     EXPECT_NE(std::string(error.what()).find("object 1"), std::string::npos) << error.what();
   }
+}
+
+TEST(PartOf, SharesOutEveryGrainOnce) {
+  for (std::uint64_t grains = 1; grains < 12; ++grains) {
+    for (const Object& object : {Object{.elements = grains * kGrain - 5}, Object{.elements = 1, .trained = false, .packed_bytes = grains * kPackedGrain, .state_bytes = {}}}) {
+      for (int ranks = 1; ranks < 6; ++ranks) {
+        std::uint64_t next = 0;
+        for (int rank = 0; rank < ranks; ++rank) {
+          const Range part = part_of(object, rank, ranks);
+          EXPECT_EQ(part.begin, next);
+          EXPECT_EQ(part.cells % object.grain(), 0U);
+          EXPECT_LE(part.cells, part_cells(object, ranks));
+          next += part.cells;
+        }
+        EXPECT_EQ(next, object.cells());
+      }
+    }
+  }
+}
+
+// Each visit gathers each object of its unit once, and what it has gathered of gradients is added up once: whatever micro-batches it has.
+TEST(BuildProgram, GathersOnceAVisitAndAddsUpOnceAPass) {
+  Problem p = test::mixed_table(ScheduleKind::vertical, 3, 1);
+  share_out(p, 1, 2);
+  const Program program = build_program(p, minimum_pools(p));
+  std::size_t uses = 0;
+  std::size_t sums = 0;
+  for (const Visit& visit : training_visits(p)) {
+    uses += p.uses(visit.unit).size();
+    for (int object : p.uses(visit.unit)) sums += visit.pass != Pass::forward && p.object(object).trained ? 1 : 0;
+  }
+  const auto count = [&](Op op) {
+    const std::vector<Task>& tasks = program.graph(Variant::train).tasks;
+    return static_cast<std::size_t>(std::count_if(tasks.begin(), tasks.end(), [op](const Task& task) { return task.op == op; }));
+  };
+  EXPECT_EQ(count(Op::all_gather), uses);
+  EXPECT_EQ(count(Op::reduce_scatter), sums);
 }
 
 // Frozen units at the bottom are passed forward only.

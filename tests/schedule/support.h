@@ -168,6 +168,15 @@ inline Problem random_share(std::uint64_t seed) {
   return p;
 }
 
+// A model, or a table, as one of several ranks that run each step together has it.
+inline Problem random_ranks(std::uint64_t seed) {
+  Random random(seed + 2);
+  Problem p = random.coin() ? random_problem(seed) : random_table(seed);
+  const int ranks = random.between(2, 5);
+  share_out(p, random.between(0, ranks - 1), ranks);
+  return p;
+}
+
 // A training problem that chunks, tiers and delays everything there is, yet is small.
 inline Problem mixed_problem(ScheduleKind schedule, int units, int micro_batches) {
   Problem p;
@@ -237,6 +246,7 @@ inline std::string describe(const Object& o) {
 inline std::string describe(const Problem& p) {
   std::ostringstream text;
   const auto put = [&](const char* name, const Fractions& f) { text << ", " << name << ' ' << f.device << '/' << f.host; };
+  if (p.ranks > 1) text << "rank " << p.rank << " of " << p.ranks << ", ";
   text << "objects";
   for (const Object& object : p.objects) text << (&object == p.objects.data() ? " " : "; ") << describe(object);
   text << ", units";

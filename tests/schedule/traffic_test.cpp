@@ -12,7 +12,7 @@
 namespace gsnake::schedule {
 namespace {
 
-constexpr std::array<Lane, 5> kMovingLanes{Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer};
+constexpr std::array<Lane, 6> kMovingLanes{Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer, Lane::collective};
 
 void expect_equal(const Graph& graph, const Bytes& formula) {
   for (Lane lane : kMovingLanes) {
@@ -35,6 +35,7 @@ void expect_formulas(Problem (*draw)(std::uint64_t seed)) {
 
 TEST(StepTraffic, EqualsWhatGraphsMoveOnEveryLane) { expect_formulas(test::random_problem); }
 TEST(StepTraffic, EqualsWhatGraphsOverTablesOfAnyShapeMove) { expect_formulas(test::random_table); }
+TEST(StepTraffic, EqualsWhatTheGraphsOfOneOfSeveralRanksMove) { expect_formulas(test::random_ranks); }
 
 std::uint64_t elements(const Problem& p, int object) { return p.object(object).elements; }
 
@@ -153,6 +154,34 @@ TEST(StepTraffic, CountsPadding) {
   EXPECT_EQ(traffic.total().ssd_write, 12 * 4 * kGrain);
   EXPECT_EQ(traffic.activations.d2h % 4096, 0U);
   EXPECT_GT(traffic.activations.d2h, 0U);
+}
+
+// What is stored falls as 1/N: together the ranks move over their drives what one rank alone does.
+TEST(StepTraffic, OfAllRanksTogetherIsThatOfOneOnTheDrives) {
+  for (int seed = 0; seed < test::sweep(300); ++seed) {
+    Problem p = test::random_table(static_cast<std::uint64_t>(seed));
+    if (!p.trains()) continue;
+    p.schedule = ScheduleKind::vertical;
+    p.delay = 0.0;
+    p.guard = Guard::none;
+    p.weights = p.optimizer = {0.0, 0.0};
+    p.activations = {0.0, 1.0};
+    p.gradients_host = 1.0;
+    const Bytes alone = training_traffic(p).total();
+    for (int ranks : {2, 3, 4}) {
+      Bytes together;
+      for (int rank = 0; rank < ranks; ++rank) {
+        Problem share = p;
+        share_out(share, rank, ranks);
+        together += training_traffic(share).total();
+      }
+      EXPECT_EQ(together.ssd_read, alone.ssd_read) << test::describe(p);
+      EXPECT_EQ(together.ssd_write, alone.ssd_write) << test::describe(p);
+      EXPECT_EQ(together.optimizer, alone.optimizer) << test::describe(p);
+      EXPECT_GT(together.collective, 0U);
+    }
+    EXPECT_EQ(alone.collective, 0U);
+  }
 }
 
 TEST(StepTraffic, OfARankIsThatOfObjectsAsLargeAsItsParts) {

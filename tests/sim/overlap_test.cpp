@@ -43,6 +43,7 @@ PoolSizes generous(const Problem& problem) {
     const PoolRole role = map.pools[i].role;
     if (role == PoolRole::host_chunk) sizes[i] = std::max(3 * sizes[i], sizes[i] + 16);
     if (sizes[i] > 0 && (role == PoolRole::host_activation || role == PoolRole::device_activation)) sizes[i] += 2;
+    if (sizes[i] > 0 && (role == PoolRole::device_weight_parts || role == PoolRole::device_gradient_parts)) sizes[i] += 1;
   }
   return sizes;
 }
@@ -57,7 +58,7 @@ double most_bytes(const Graph& graph, const std::vector<Lane>& lanes) {
 std::array<double, kLaneCount> rates_of(const Graph& graph, const std::vector<Lane>& slow, double share) {
   const double limit = most_bytes(graph, slow);
   std::array<double, kLaneCount> rates{};
-  for (Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer}) {
+  for (Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer, Lane::collective}) {
     const bool is_slow = std::find(slow.begin(), slow.end(), lane) != slow.end();
     rates[static_cast<std::size_t>(lane)] = is_slow ? 1.0 : static_cast<double>(graph.lane_bytes(lane)) / (share * limit);
   }
@@ -114,6 +115,25 @@ TEST(Overlap, OfGradientsInHostMemoryIsBoundedByWhatBackwardComputes) {
   for (const auto& slow : kSlow) {
     SCOPED_TRACE(kLaneNames[static_cast<std::size_t>(slow.front())]);
     EXPECT_LE(run(streamed(1.0, 4, ScheduleKind::vertical, 1.0), slow, 0.05).ratio, 1.06);
+  }
+}
+
+// Of several ranks: what binds is the link, the copies or both, which bring and take a part while another one is gathered or added up.
+TEST(Overlap, KeepsTheLinkBetweenRanksBusy) {
+  for (const int ranks : {2, 4}) {
+    for (const ScheduleKind schedule : {ScheduleKind::vertical, ScheduleKind::horizontal}) {
+      for (const double delay : {0.0, 0.5, 1.0}) {
+        for (const auto& slow : std::vector<std::vector<Lane>>{{Lane::collective}, {Lane::ssd_read}, {Lane::h2d}}) {
+          Problem problem = streamed(delay, 2, schedule, 1.0);
+          share_out(problem, 0, ranks);
+          SCOPED_TRACE(schedule::test::describe(problem) + ", " + std::to_string(ranks) + " ranks, slow: " + kLaneNames[static_cast<std::size_t>(slow.front())]);
+          EXPECT_LE(run(problem, slow, 0.1).ratio, 1.10);
+          if (schedule == ScheduleKind::vertical) {
+            EXPECT_LE(run(problem, slow, 0.5).ratio, 1.30);
+          }
+        }
+      }
+    }
   }
 }
 

@@ -37,6 +37,7 @@ MachineProfile full_profile() {
   profile.optimizer.latency = 3e-6;
   profile.optimizer.rates = {{"fp32", 1.1e10}, {"bf16", 9.7e9}, {"fp16", 1.0 / 3.0 * 1e10}};
   profile.optimizer.share = {.cores = 1.5, .dram = 1.25};
+  profile.link = {.per_second = 1.2e10, .latency = 4e-5, .adds = 2.5e10, .bus = 1.5, .share = {0.75, 4.0}};
   profile.ssds = {{"/a", "one", {{1, 1e9}, {16, 3.1e9}}, {{2, 2e9}}, 1.25, 600.0}, {"/b", "two", {}, {{1, 5e8}, {2, 1e9}, {4, 1.5e9}}, 2.0, 0.0}};
   profile.ssd_share = {.cores = 0.2, .dram = 1.75};
   profile.ssd_latency = 8e-5;
@@ -112,6 +113,11 @@ void expect_equal(const MachineProfile& a, const MachineProfile& b) {
   expect_equal(a.h2d, b.h2d);
   expect_equal(a.d2h, b.d2h);
   expect_equal(a.optimizer, b.optimizer);
+  EXPECT_EQ(a.link.per_second, b.link.per_second);
+  EXPECT_EQ(a.link.latency, b.link.latency);
+  EXPECT_EQ(a.link.adds, b.link.adds);
+  EXPECT_EQ(a.link.bus, b.link.bus);
+  expect_equal(a.link.share, b.link.share);
   ASSERT_EQ(a.ssds.size(), b.ssds.size());
   for (std::size_t i = 0; i < a.ssds.size(); ++i) {
     EXPECT_EQ(a.ssds[i].path, b.ssds[i].path);
@@ -285,6 +291,33 @@ TEST(MachineProfile, KnowsNoLimitOfDrivesWhereOneHasNone) {
   expect_equal(profile.drives().read, {{1, 30}});
   EXPECT_TRUE(profile.drives().write.empty());
   EXPECT_EQ(profile.drives().rated_terabytes, 0);
+}
+
+// Each of two ranks has half of what is shared, and as much in flight as it would have alone.
+TEST(MachineProfile, IsSharedByTheRanksOnIt) {
+  const MachineProfile whole = full_profile();
+  expect_equal(share_of(whole, 1, {}), whole);
+  MachineProfile half = whole;
+  half.cpu.cores = whole.cpu.cores / 2;
+  half.cpu.dram = whole.cpu.dram / 2;
+  half.cpu.memory = whole.cpu.memory / 2;
+  half.optimizer.threads = 8;
+  half.ssds[0].read = {{0.5, 5e8}, {8, 1.55e9}};
+  half.ssds[0].write = {{1, 1e9}};
+  half.ssds[0].rated_terabytes = 300.0;
+  half.ssds[1].write = {{0.5, 2.5e8}, {1, 5e8}, {2, 7.5e8}};
+  expect_equal(share_of(whole, 2, {}), half);
+  EXPECT_EQ(share_of(whole, 32, {}).optimizer.threads, 1);
+}
+
+TEST(MachineProfile, LeavesARankTheDrivesThatAreItsOwn) {
+  const MachineProfile whole = full_profile();
+  expect_equal(share_of(whole, 4, {true}).ssds[0].read, whole.ssds[0].read);
+  expect_equal(share_of(whole, 4, {true}).ssds[1].write, whole.ssds[1].write);
+  const MachineProfile mixed = share_of(whole, 4, {false, true});
+  expect_equal(mixed.ssds[0].write, {{0.5, 5e8}});
+  EXPECT_EQ(mixed.ssds[0].rated_terabytes, 150.0);
+  expect_equal(mixed.ssds[1].write, whole.ssds[1].write);
 }
 
 }  // namespace

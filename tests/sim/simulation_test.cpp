@@ -51,13 +51,14 @@ Machine random_machine(const Program& program, Random& random) {
   return machine;
 }
 
-// Something is trained; 12 graphs.
-Case random_case(std::uint64_t seed) {
+// Something is trained; 12 graphs. Of several ranks, one's.
+Case random_case(std::uint64_t seed, int ranks = 1) {
   Random random(seed);
   Case made;
   do {
     made.problem = schedule::test::random_problem(random.below(1U << 30));
   } while (!made.problem.trains());
+  share_out(made.problem, static_cast<int>(seed % static_cast<std::uint64_t>(ranks)), ranks);
   PoolSizes sizes = minimum_pools(made.problem);
   for (int& slots : sizes) slots += slots > 0 ? random.between(0, 6) : 0;
   made.program = build_program(made.problem, sizes);
@@ -77,14 +78,18 @@ double seconds_of(const std::vector<SimulatedGraph>& graphs) {
 
 constexpr int kCases = 120;
 
+int several(int seed) { return 2 + seed % 4; }
+
 TEST(Simulation, KeepsEveryEdgeAndLane) {
   for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
-    const Case one = random_case(static_cast<std::uint64_t>(seed));
-    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
-    EXPECT_EQ(test::first_violation(one.program, simulate(one.program, one.walk, one.machine), one.machine), "");
-    Rules rules;
-    rules.drains = rules.reads_state_late = true;
-    EXPECT_EQ(test::first_violation(one.program, simulate(one.program, one.walk, one.machine, rules), one.machine), "");
+    for (const int ranks : {1, several(seed)}) {
+      const Case one = random_case(static_cast<std::uint64_t>(seed), ranks);
+      SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
+      EXPECT_EQ(test::first_violation(one.program, simulate(one.program, one.walk, one.machine), one.machine), "");
+      Rules rules;
+      rules.drains = rules.reads_state_late = true;
+      EXPECT_EQ(test::first_violation(one.program, simulate(one.program, one.walk, one.machine, rules), one.machine), "");
+    }
   }
 }
 
@@ -100,29 +105,35 @@ TEST(Simulation, WouldBeCaughtBreakingAnEdge) {
   EXPECT_NE(test::first_violation(one.program, graphs, one.machine), "");
 }
 
+void expect_no_faster_than_a_lane(const Case& one) {
+  const Prediction prediction = predict(one.program, one.machine);
+  for (int lane = 0; lane < kLaneCount; ++lane) {
+    const LaneTime& time = prediction.lanes[static_cast<std::size_t>(lane)];
+    // Over the steady steps, some work of which may lie before their results, and some of the next step's after.
+    EXPECT_GE(prediction.step(), 0.9 * time.limit - 1e-9) << kLaneNames[static_cast<std::size_t>(lane)];
+    EXPECT_LE(time.busy, prediction.step() * (1 + 1e-9)) << kLaneNames[static_cast<std::size_t>(lane)];
+  }
+  const std::vector<SimulatedGraph> graphs = simulate(one.program, one.walk, one.machine);
+  for (int lane = 0; lane < kLaneCount; ++lane) {
+    const LaneModel& model = one.machine.lanes[static_cast<std::size_t>(lane)];
+    double alone = 0.0;
+    for (const SimulatedGraph& graph : graphs) {
+      for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
+        const Task& task = graph.graph->tasks[i];
+        if (task.lane == static_cast<Lane>(lane) && graph.tasks[i].carried_out) alone += one.machine.seconds(task);
+      }
+    }
+    const bool shares_one = static_cast<Lane>(lane) == Lane::ssd_read || static_cast<Lane>(lane) == Lane::ssd_write;
+    EXPECT_GE(seconds_of(graphs), alone / (shares_one ? 1 : model.at_once) * (1 - 1e-9)) << kLaneNames[static_cast<std::size_t>(lane)];
+  }
+}
+
 TEST(Simulation, IsNeverFasterThanALaneAlone) {
   for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
-    const Case one = random_case(static_cast<std::uint64_t>(seed));
-    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
-    const Prediction prediction = predict(one.program, one.machine);
-    for (int lane = 0; lane < kLaneCount; ++lane) {
-      const LaneTime& time = prediction.lanes[static_cast<std::size_t>(lane)];
-      // Over the steady steps, some work of which may lie before their results, and some of the next step's after.
-      EXPECT_GE(prediction.step(), 0.9 * time.limit - 1e-9) << kLaneNames[static_cast<std::size_t>(lane)];
-      EXPECT_LE(time.busy, prediction.step() * (1 + 1e-9)) << kLaneNames[static_cast<std::size_t>(lane)];
-    }
-    const std::vector<SimulatedGraph> graphs = simulate(one.program, one.walk, one.machine);
-    for (int lane = 0; lane < kLaneCount; ++lane) {
-      const LaneModel& model = one.machine.lanes[static_cast<std::size_t>(lane)];
-      double alone = 0.0;
-      for (const SimulatedGraph& graph : graphs) {
-        for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
-          const Task& task = graph.graph->tasks[i];
-          if (task.lane == static_cast<Lane>(lane) && graph.tasks[i].carried_out) alone += one.machine.seconds(task);
-        }
-      }
-      const bool shares_one = static_cast<Lane>(lane) == Lane::ssd_read || static_cast<Lane>(lane) == Lane::ssd_write;
-      EXPECT_GE(seconds_of(graphs), alone / (shares_one ? 1 : model.at_once) * (1 - 1e-9)) << kLaneNames[static_cast<std::size_t>(lane)];
+    for (const int ranks : {1, several(seed)}) {
+      const Case one = random_case(static_cast<std::uint64_t>(seed), ranks);
+      SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
+      expect_no_faster_than_a_lane(one);
     }
   }
 }
@@ -152,6 +163,20 @@ TEST(Simulation, IsNeverFasterOnASlowerMachine) {
     }
   }
   RecordProperty("least_ratio", std::to_string(worst));
+}
+
+TEST(Simulation, IsNeverFasterWithASlowerLink) {
+  for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
+    Case one = random_case(static_cast<std::uint64_t>(seed), several(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
+    double before = seconds_of(simulate(one.program, one.walk, one.machine));
+    for (int halvings = 0; halvings < 3; ++halvings) {
+      one.machine.rates[at(Lane::collective)] *= 0.5;
+      const double after = seconds_of(simulate(one.program, one.walk, one.machine));
+      EXPECT_GE(after, before * kAnomaly);
+      before = after;
+    }
+  }
 }
 
 // Everything on SSD, most of it updated within the step.

@@ -33,6 +33,7 @@ class PowerCutDisk final : public io::SyncOps {
   void add_directory(const std::string& directory) {
     Directory& added = directories_[directory];
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+      if (!entry.is_regular_file()) continue;
       const auto inode = std::make_shared<Inode>();
       inode->durable = inode->latest = contents(entry.path().string());
       added.durable[entry.path().filename().string()] = added.current[entry.path().filename().string()] = inode;
@@ -50,6 +51,7 @@ class PowerCutDisk final : public io::SyncOps {
 
   void cut_power(std::mt19937_64& random) {
     const std::lock_guard guard(mutex_);
+    std::erase_if(directories_, [](const auto& directory) { return !std::filesystem::exists(directory.first); });  // emptied, then removed
     for (auto& [directory, names] : directories_) notice(directory, names);
     for (auto& [directory, names] : directories_) {
       for (auto& [name, inode] : names.current) inode->latest = contents(directory + "/" + name);

@@ -193,7 +193,7 @@ TEST(TrainerTest, KeepsTheLanesThreadsApartWhereThatIsAskedFor) {
     config.train.pin_threads = apart ? ThreadPinning::apart : ThreadPinning::never;
     Trainer trainer(models::make(config.model), config);
     trainer.step(random_batches(1, kMicroBatches, small_gpt2().vocab)[0]);  // every thread has had something to do, or is about to
-    const unsigned threads = train::optimizer_threads();
+    const unsigned threads = train::optimizer_threads(config);
     const bool pinned = apart && core::Topology::machine().split(1, threads);
     std::set<std::string> compute;
     std::set<std::string> optimizer;

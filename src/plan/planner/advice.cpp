@@ -31,7 +31,7 @@ struct Improvement {
 
 class Improvements {
  public:
-  Improvements(const Grounds& grounds, const MemoryConfig& memory) : grounds_(grounds), memory_(memory) {}
+  Improvements(const Grounds& grounds, const Config& config) : grounds_(grounds), config_(config) {}
 
   std::vector<Improvement> run() {
     add_memory();
@@ -54,6 +54,7 @@ class Improvements {
       }
     });
     faster("host memory's bandwidth", [](sim::MachineProfile& p) { p.cpu.dram *= kFaster; });
+    if (config_.ranks.count > 1) faster("the link between ranks", [](sim::MachineProfile& p) { p.link.per_second *= kFaster; });
     if (!grounds_.profile.ssds.empty())
       add("one more drive like the first", [](sim::MachineProfile& p) { p.ssds.push_back(p.ssds.front()); });
     return std::move(all_);
@@ -63,13 +64,14 @@ class Improvements {
   void add_memory() {
     const Budgets& budgets = grounds_.budgets;
     const MemoryConfig now = budgets.most();
-    const bool one_memory = memory_.device == "cpu";
+    const bool one_memory = config_.memory.device == "cpu";
     const std::uint64_t host = more_of(now.host_budget);
-    all_.push_back({fmt::format("{} more {}", core::format_bytes(host), budgets.together() ? "memory" : "host memory"),
+    const char* each = config_.ranks.count > 1 ? " for each rank" : "";
+    all_.push_back({fmt::format("{} more {}{}", core::format_bytes(host), budgets.together() ? "memory" : "host memory", each),
                     {grounds_.profile, budgets.more_host(host)}});
     if (one_memory) return;
     const std::uint64_t device = more_of(now.device_budget);
-    all_.push_back({fmt::format("{} more device memory", core::format_bytes(device)), {grounds_.profile, budgets.more_device(device)}});
+    all_.push_back({fmt::format("{} more device memory{}", core::format_bytes(device), each), {grounds_.profile, budgets.more_device(device)}});
   }
 
   void add(std::string what, const std::function<void(sim::MachineProfile&)>& change) {
@@ -81,7 +83,7 @@ class Improvements {
   }
 
   const Grounds& grounds_;
-  const MemoryConfig& memory_;
+  const Config& config_;
   std::vector<Improvement> all_;
 };
 
@@ -90,7 +92,8 @@ class Improvements {
 std::vector<Batched> plans_by_batch(Planning& planning, Config config, const Effort& effort, const std::vector<Point>& known) {
   std::vector<Batched> all;
   std::vector<Point> good = known;
-  for (std::int64_t micro_batches = 1; micro_batches <= kMostMicroBatches; micro_batches *= 2) {
+  const std::int64_t ranks = config.ranks.count;
+  for (std::int64_t micro_batches = ranks; micro_batches <= kMostMicroBatches * ranks; micro_batches *= 2) {
     config.train.micro_batches = micro_batches;
     std::optional<Found> found = planning.search(config, planning.grounds(), effort, good);
     if (!found) continue;
@@ -120,7 +123,7 @@ std::vector<Purchase> purchases(Planning& planning, const Config& config, const 
   const double now = as_it_is->estimate.step_seconds;
   const bool is_large = planning.input().setting.layout->units.size() > kLargeModel;
   const Search::Promise promise = planning.promise(config, grounds, found.point);
-  for (const Improvement& better : Improvements(grounds, config.memory).run()) {
+  for (const Improvement& better : Improvements(grounds, config).run()) {
     double gain = 0.0;
     const Search::Promise with = planning.promise(config, better.grounds, found.point);
     const bool promises = with.known < promise.known * (1.0 - kNoticed) || with.best < promise.best * (1.0 - kNoticed);

@@ -87,7 +87,7 @@ Estimator::Sample Estimator::sample_of(const Config& config, const Part& part, b
   sample.weight = part.weight;
   sample.layout = part.layout ? &*part.layout : setting_.layout;
   sample.problem = make_problem(config, numerics_of(config), *sample.layout, Purpose::train);
-  if (coarse) sample.problem.chunk_elements = coarse_chunk_elements(*setting_.layout);
+  if (coarse) sample.problem.chunk_elements = coarse_chunk_elements(*setting_.layout, config.ranks.count);
   sample.fewest = schedule::minimum_pools(sample.problem);
   sample.program = schedule::build_program(sample.problem, sample.fewest);
   return sample;

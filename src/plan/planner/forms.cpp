@@ -1,7 +1,7 @@
 #include "plan/planner/forms.h"
 
 #include <algorithm>
-#include <tuple>
+#include <utility>
 
 #include "core/bytes.h"
 #include "schedule/footprint.h"
@@ -19,15 +19,46 @@ std::size_t at(Lane lane) { return static_cast<std::size_t>(lane); }
 
 Form on_ssd(Term device, Term host) { return Form(1.0) - Form::of(device) - Form::of(host); }
 
+// How often what an object's users need is brought to the device, and gradients of it are brought away.
+struct Times {
+  std::array<double, kPhases> fetches{};
+  std::array<double, kPhases> sums{};
+};
+
+class Uses {
+ public:
+  explicit Uses(const Problem& problem)
+      : users_(schedule::users_of(problem)),
+        last_(problem.unit_count() - 1),
+        first_backward_(schedule::first_trained_unit(problem)),
+        rounds_(problem.schedule == schedule::ScheduleKind::horizontal ? problem.micro_batches : 1.0) {}
+
+  [[nodiscard]] Times of(std::size_t object) const {
+    const auto forward = static_cast<double>(users_[object].size());
+    const auto backward = static_cast<double>(
+        std::count_if(users_[object].begin(), users_[object].end(), [&](int unit) { return unit < last_ && unit >= first_backward_; }));
+    return {{forward, (rounds_ - 1.0) * (forward + backward), backward}, {0.0, (rounds_ - 1.0) * forward, forward}};
+  }
+  [[nodiscard]] double users(std::size_t object) const { return static_cast<double>(users_[object].size()); }
+  [[nodiscard]] double rounds() const { return rounds_; }
+  [[nodiscard]] int first_backward() const { return first_backward_; }
+
+ private:
+  const std::vector<std::vector<int>> users_;
+  const int last_;
+  const int first_backward_;
+  const double rounds_;
+};
+
 class TrafficForms {
  public:
   TrafficForms(const Problem& problem, double commit_every)
       : p_(problem),
         commit_every_(commit_every),
-        users_(schedule::users_of(problem)),
+        uses_(problem),
         carried_(schedule::carried_objects(problem)),
-        first_backward_(schedule::first_trained_unit(problem)),
-        rounds_(problem.schedule == schedule::ScheduleKind::horizontal ? problem.micro_batches : 1.0) {}
+        first_backward_(uses_.first_backward()),
+        rounds_(uses_.rounds()) {}
 
   StepForms run() {
     for (std::size_t i = 0; i < p_.objects.size(); ++i) {
@@ -38,11 +69,12 @@ class TrafficForms {
       add_weights(object);
       add_states(object);
       add_gradients();
-      add_partial_sums(static_cast<double>(users_[i].size()) - 1.0);
+      add_partial_sums(uses_.users(i) - 1.0);
       if (p_.commits) add_commits(object);
     }
     add_activations();
     add_batch();
+    add_collectives();
     return forms_;
   }
 
@@ -64,12 +96,10 @@ class TrafficForms {
   void add_fetches(std::size_t i) {
     const Object& object = p_.objects[i];
     const double bytes = static_cast<double>(object.cell_bytes()) * cells_;
-    const auto forward = static_cast<double>(users_[i].size());
-    const auto backward = static_cast<double>(
-        std::count_if(users_[i].begin(), users_[i].end(), [&](int unit) { return unit + 1 < p_.unit_count() && unit >= first_backward_; }));
-    for (const auto& [phase, fetches, finds] :
-         {std::tuple(Phase::forward, forward, carried_[i] ? 1.0 : 0.0),
-          std::tuple(Phase::middle, (rounds_ - 1.0) * (forward + backward), 0.0), std::tuple(Phase::backward, backward, 0.0)}) {
+    const Times times = uses_.of(i);
+    for (const Phase phase : {Phase::forward, Phase::middle, Phase::backward}) {
+      const double fetches = times.fetches[static_cast<std::size_t>(phase)];
+      const double finds = phase == Phase::forward && carried_[i] ? 1.0 : 0.0;
       form(phase, Lane::h2d) += Form(bytes * fetches);
       form(phase, Lane::ssd_read) += bytes * (fetches - finds) * ssd_weights_;
     }
@@ -110,16 +140,19 @@ class TrafficForms {
     form(Phase::backward, Lane::optimizer) += Form(p_.delay * bytes);  // the norm of what waits
   }
 
+  // Of several ranks, what waits is added to in host memory, and never goes back to the device.
   void add_partial_sums(double shares) {
     const double bytes = kGradient * cells_;
     const double saved = rounds_ - 1.0 + rounds_ * shares;
+    const double restored = p_.ranks > 1 ? 0.0 : saved - shares;
     for (const auto& [phase, part] : {std::pair(Phase::middle, 1.0 - 1.0 / rounds_), std::pair(Phase::backward, 1.0 / rounds_)}) {
       form(phase, Lane::d2h) += Form(bytes * saved * part);
-      form(phase, Lane::h2d) += Form(bytes * (saved - shares) * part);
+      form(phase, Lane::h2d) += Form(bytes * restored * part);
       for (const Lane lane : {Lane::ssd_read, Lane::ssd_write})
         form(phase, lane) += bytes * saved * part * (late_spills() + Form::of(Term::early_spills));
+      if (p_.ranks > 1) form(phase, Lane::optimizer) += Form(3.0 * bytes * saved * part);
     }
-    form(Phase::backward, Lane::optimizer) += Form(3.0 * bytes * shares);
+    if (p_.ranks == 1) form(Phase::backward, Lane::optimizer) += Form(3.0 * bytes * shares);
   }
 
   void add_commits(const Object& object) {
@@ -171,9 +204,15 @@ class TrafficForms {
     form(Phase::backward, Lane::d2h) += Form(static_cast<double>(p_.result_bytes) * p_.micro_batches);
   }
 
+  void add_collectives() {
+    const auto work = collective_work(p_);
+    for (std::size_t phase = 0; phase < kPhases; ++phase)
+      forms_[phase][at(Lane::collective)] += Form(work[phase].gathered + work[phase].summed);
+  }
+
   const Problem& p_;
   const double commit_every_;
-  const std::vector<std::vector<int>> users_;
+  const Uses uses_;
   const std::vector<bool> carried_;
   const int first_backward_;
   const double rounds_;
@@ -209,6 +248,25 @@ std::array<double, kTerms> terms_of(const Point& point) {
   terms[index(Term::late_state)] = std::min(point.delay, rest(Fraction::optimizer_device, Fraction::optimizer_host));
   terms[index(Term::early_spills)] = std::max(0.0, 1.0 - point.delay - point.fractions[index(Fraction::gradients_host)]);
   return terms;
+}
+
+std::array<CollectiveWork, kPhases> collective_work(const Problem& problem) {
+  std::array<CollectiveWork, kPhases> work{};
+  if (problem.ranks == 1) return work;
+  const Uses uses(problem);
+  for (std::size_t i = 0; i < problem.objects.size(); ++i) {
+    const Object& object = problem.objects[i];
+    const double cells = static_cast<double>(schedule::part_cells(object, problem.ranks)) * problem.ranks;
+    const Times times = uses.of(i);
+    for (std::size_t phase = 0; phase < kPhases; ++phase) {
+      work[phase].gathers += times.fetches[phase];
+      work[phase].gathered += times.fetches[phase] * cells * static_cast<double>(object.cell_bytes());
+      if (!object.trained) continue;
+      work[phase].sums += times.sums[phase];
+      work[phase].summed += times.sums[phase] * cells * kGradient;
+    }
+  }
+  return work;
 }
 
 StepForms traffic_forms(const Problem& problem, double commit_every) { return TrafficForms(problem, commit_every).run(); }

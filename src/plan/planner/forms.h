@@ -61,6 +61,15 @@ using StepForms = std::array<LaneForms, kPhases>;
 
 std::array<double, kTerms> terms_of(const Point& point);
 
+// What several ranks do together in a phase, wherever things are kept; nothing of one rank.
+struct CollectiveWork {
+  double gathers = 0.0;   // tasks
+  double gathered = 0.0;  // bytes, as the tasks count them
+  double sums = 0.0;
+  double summed = 0.0;
+};
+std::array<CollectiveWork, kPhases> collective_work(const schedule::Problem& problem);
+
 // Of a problem whatever its placement, where every so many steps are committed. Exact but for rounding to grains and for activations whose
 // tiers take turns among tensors that move more and less often.
 StepForms traffic_forms(const schedule::Problem& problem, double commit_every);

@@ -61,16 +61,40 @@ Compute compute_of(const Problem& problem, const sim::Machine& machine) {
   return compute;
 }
 
+// By phase: the seconds of collectives by themselves, and how many there are.
+struct Collectives {
+  std::array<double, kPhases> seconds{};
+  std::array<double, kPhases> tasks{};
+};
+
+Collectives collectives_of(const Problem& problem, const sim::Machine& machine) {
+  Collectives collectives;
+  const auto work = collective_work(problem);
+  for (std::size_t phase = 0; phase < kPhases; ++phase) {
+    const auto add = [&](schedule::Op op, double tasks, double bytes) {
+      if (tasks <= 0.0) return;
+      schedule::Task task{.op = op, .lane = Lane::collective};
+      task.bytes = static_cast<std::uint64_t>(bytes / tasks);
+      collectives.seconds[phase] += tasks * machine.seconds(task);
+      collectives.tasks[phase] += tasks;
+    };
+    add(schedule::Op::all_gather, work[phase].gathers, work[phase].gathered);
+    add(schedule::Op::reduce_scatter, work[phase].sums, work[phase].summed);
+  }
+  return collectives;
+}
+
 class Loads {
  public:
   Loads(const Problem& problem, const sim::Machine& machine, double commit_every)
-      : problem_(problem), machine_(machine), bytes_(traffic_forms(problem, commit_every)), compute_(compute_of(problem, machine)) {}
+      : problem_(problem), machine_(machine), bytes_(traffic_forms(problem, commit_every)), compute_(compute_of(problem, machine)), collectives_(collectives_of(problem, machine)) {}
 
   PhaseLoads run() {
     for (std::size_t phase = 0; phase < kPhases; ++phase) {
       loads_.written += bytes_[phase][at(Lane::ssd_write)];
       for (const Lane lane : kMovers) add_mover(phase, lane);
       add_compute(phase);
+      if (problem_.ranks > 1) add_collectives(phase);
       for (std::size_t r = 0; r < static_cast<std::size_t>(sim::kResources); ++r) add_resource(phase, r);
     }
     return std::move(loads_);
@@ -80,6 +104,7 @@ class Loads {
   // Seconds that the tasks of a lane take one after another at full speed.
   [[nodiscard]] Form alone(std::size_t phase, Lane lane) const {
     if (lane == Lane::compute) return Form(compute_.seconds[phase]);
+    if (lane == Lane::collective) return Form(collectives_.seconds[phase]);
     const double rate = machine_.rates[at(lane)];
     return rate > 0.0 ? 1.0 / rate * bytes_[phase][at(lane)] : Form();
   }
@@ -99,11 +124,17 @@ class Loads {
     if (model.emulated > 0.0) add(phase, Form(compute_.flops[phase] / model.emulated));
   }
 
+  void add_collectives(std::size_t phase) {
+    const sim::LaneModel& model = machine_.lane(Lane::collective);
+    add(phase, Form(collectives_.seconds[phase] + model.latency * collectives_.tasks[phase]));
+    if (model.emulated > 0.0) add(phase, 1.0 / model.emulated * bytes_[phase][at(Lane::collective)]);
+  }
+
   void add_resource(std::size_t phase, std::size_t r) {
     const double capacity = machine_.capacity_of(static_cast<sim::Resource>(r), static_cast<int>(schedule::kSsdTasksInFlight));
     if (capacity <= 0.0) return;
     Form used;
-    for (const Lane lane : {Lane::compute, Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer}) {
+    for (const Lane lane : {Lane::compute, Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer, Lane::collective}) {
       used += machine_.lane(lane).uses[r] / capacity * alone(phase, lane);
     }
     add(phase, used);
@@ -113,6 +144,7 @@ class Loads {
   const sim::Machine& machine_;
   const StepForms bytes_;
   const Compute compute_;
+  const Collectives collectives_;
   PhaseLoads loads_;
 };
 

@@ -25,7 +25,8 @@ std::string text_of(std::uint64_t budget) { return fmt::format("{} MiB", budget 
 
 class Planner {
  public:
-  explicit Planner(const PlannerInput& input) : input_(input), planning_(input), config_(input.config) {}
+  // Of several ranks, the first owns the largest part of each object.
+  explicit Planner(const PlannerInput& input) : input_(input), planning_(input), config_(input.config) { config_.ranks.rank = config_.ranks.local_rank = 0; }
 
   Plan run() {
     const bool chooses_moments = config_.optimizer.moments == MomentFormat::automatic;
@@ -40,18 +41,20 @@ class Planner {
     if (input_.advises) advise(plan, *found);
     plan.considered = planning_.simulations();
     plan.simulated_tasks = planning_.tasks();
+    plan.config.ranks = input_.config.ranks;
     return plan;
   }
 
  private:
   std::vector<Point> choose_micro_batches() {
+    const std::int64_t ranks = config_.ranks.count;
     if (input_.tokens_a_step > 0) {
-      const std::int64_t each = tokens_of(config_, Purpose::train);
-      config_.train.micro_batches = std::max<std::int64_t>(1, (input_.tokens_a_step + each - 1) / each);
+      const std::int64_t each = ranks * tokens_of(config_, Purpose::train);
+      config_.train.micro_batches = ranks * std::max<std::int64_t>(1, (input_.tokens_a_step + each - 1) / each);
       return {};
     }
     const std::vector<Batched> plans = plans_by_batch(planning_, config_, kSomewhat, {});
-    config_.train.micro_batches = 1;
+    config_.train.micro_batches = ranks;
     if (plans.empty()) return {};
     for (const Batched& each : plans) batches_.push_back(batch_point(each.found.config, each.found.estimate));
     const std::size_t enough = saturation(batches_);

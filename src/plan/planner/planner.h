@@ -16,9 +16,9 @@ struct PlannerInput {
   Setting setting;  // its layout is borrowed
   sim::MachineProfile profile;
   std::int64_t tokens_a_step =
-      0;  // at least, where micro_batches is "auto"; 0: as few micro-batches as bring 95% of the best throughput, 64 at most
+      0;  // at least, where micro_batches is "auto"; 0: as few micro-batches as bring 95% of the best throughput, 64 at most of each rank
   Goal goal = Goal::throughput;
-  std::uint64_t free_host_bytes = 0;  // what budgets that are "auto" may come to, less a margin. On the CPU, both are parts of the first
+  std::uint64_t free_host_bytes = 0;  // what a rank's budgets that are "auto" may come to, less a margin. On the CPU, both are parts of the first
   std::uint64_t free_device_bytes = 0;
   bool advises = true;  // purchases and batches as well: as much work again
 };
@@ -42,7 +42,7 @@ struct Plan {
   Forecast forecast;  // of this config, at full size
   schedule::Lane binds = schedule::Lane::compute;
   std::vector<Purchase> purchases;       // the most useful first
-  std::vector<BatchPoint> batches;       // of 1, 2, 4.. 64 micro-batches, those that fit
+  std::vector<BatchPoint> batches;       // of 1, 2, 4.. 64 micro-batches of each rank, those that fit
   std::optional<BatchPoint> saturation;  // the fewest with 95% of the best throughput of these; nothing: it still rises
   int considered = 0;                    // plans that were simulated
   double simulated_tasks = 0.0;          // of all their steps: what planning takes goes by it

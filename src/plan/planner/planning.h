@@ -39,7 +39,7 @@ class Planning {
   double tasks_ = 0.0;
 };
 
-// Of each number of micro-batches that fits, doubled from 1 to 64, the best plan there is. `known`: a point that is good for one of them.
+// Of each number of micro-batches that fits, doubled from 1 to 64 of each rank, the best plan there is. `known`: a point that is good for one of them.
 struct Batched {
   std::int64_t micro_batches = 0;
   Found found;

@@ -20,16 +20,24 @@ namespace {
 }  // namespace
 
 std::optional<Pin> Pin::share(const std::string& path) {
+  std::optional<Pin> pin;
+  if (!try_share(path, pin)) {
+    spdlog::info("a commit is being replaced (lock {}); waiting until it stands", path);
+    if (io::retry_interrupted([&] { return ::flock(pin->fd_.get(), LOCK_SH); }) != 0) fail("lock", path);
+  }
+  return pin;
+}
+
+bool Pin::try_share(const std::string& path, std::optional<Pin>& pin) {
+  pin.reset();
   core::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) fd = core::UniqueFd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd && (errno == ENOENT || errno == EROFS || errno == EACCES)) return std::nullopt;
+  if (!fd && (errno == ENOENT || errno == EROFS || errno == EACCES)) return true;
   if (!fd) fail("open", path);
-  if (io::retry_interrupted([&] { return ::flock(fd.get(), LOCK_SH | LOCK_NB); }) != 0) {
-    if (errno != EWOULDBLOCK) fail("lock", path);
-    spdlog::info("a commit is being replaced (lock {}); waiting until it stands", path);
-    if (io::retry_interrupted([&] { return ::flock(fd.get(), LOCK_SH); }) != 0) fail("lock", path);
-  }
-  return Pin(std::move(fd), path);
+  pin = Pin(std::move(fd), path);
+  if (io::retry_interrupted([&] { return ::flock(pin->fd_.get(), LOCK_SH | LOCK_NB); }) == 0) return true;
+  if (errno != EWOULDBLOCK) fail("lock", path);
+  return false;
 }
 
 Pin Pin::open(const std::string& path) {

@@ -18,6 +18,8 @@ class Pin {
   // Shared; waits while a commit is being replaced. Nothing where the folder can't be written to and holds no such file: then no trainer of
   // this user can replace anything either. Throws Error(storage).
   static std::optional<Pin> share(const std::string& path);
+  // The same without waiting: false where a commit is being replaced.
+  static bool try_share(const std::string& path, std::optional<Pin>& pin);
   // Not yet locked; makes the file if it is absent. Throws Error(storage).
   static Pin open(const std::string& path);
 

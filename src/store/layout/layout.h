@@ -13,6 +13,9 @@ namespace gsnake::store {
 using core::index_of;
 using core::is_state;
 
+inline constexpr std::array kStateKinds{Kind::weights, Kind::moment1, Kind::moment2, Kind::master};
+inline constexpr std::array kScratchKinds{Kind::gradients, Kind::activations};
+
 [[nodiscard]] constexpr Kind kind_at(std::size_t index) noexcept { return static_cast<Kind>(index); }
 [[nodiscard]] inline const char* name_of(Kind kind) noexcept { return kKindNames[index_of(kind)]; }
 

@@ -157,7 +157,7 @@ void write_record(StoreState& state, std::span<const std::string> directories, c
 
 std::uint64_t PreparedCommit::generation() const noexcept { return record_->manifest.generation; }
 
-std::shared_ptr<const Committed> Store::stage(const Commit& commit) {
+std::shared_ptr<const Committed> Store::stage(const Commit& commit, Staged staged) {
   impl_->require_writable("commit");
   const std::shared_ptr<const Committed> last = impl_->last_commit();
   std::shared_ptr<const Committed> made =
@@ -165,6 +165,8 @@ std::shared_ptr<const Committed> Store::stage(const Commit& commit) {
   sync_state(*impl_);
   impl_->prepared.reset();
   const Poison poison(*impl_);
+  // From the first whole copy on, the other ranks may count on it: removing its files without a sync could leave that and not these.
+  if (staged == Staged::counts) impl_->footprint.keep_state();
   stage_record(*impl_, impl_->directories(), kManifestName, *made);
   impl_->prepared = made;
   return made;
@@ -172,11 +174,9 @@ std::shared_ptr<const Committed> Store::stage(const Commit& commit) {
 
 PreparedCommit Store::prepare(const Commit& commit) {
   if (commit.checksums.empty()) throw Error(ErrorKind::usage, "cannot prepare a commit without checksums: nobody could find it again");
-  PreparedCommit prepared(stage(commit));
+  PreparedCommit prepared(stage(commit, Staged::counts));
   const Poison poison(*impl_);
   for (const std::string& directory : impl_->directories()) sync_directory(*impl_->sync, directory);
-  // The other ranks may count on it from now on.
-  impl_->footprint.keep_state();
   return prepared;
 }
 
@@ -189,7 +189,7 @@ void Store::publish(const PreparedCommit& prepared) {
   impl_->set_last_commit(std::move(impl_->prepared));
 }
 
-void Store::commit(const Commit& commit) { publish(PreparedCommit(stage(commit))); }
+void Store::commit(const Commit& commit) { publish(PreparedCommit(stage(commit, Staged::waits))); }
 
 void Store::retract_manifest() {
   impl_->require_writable("retract the commit of");

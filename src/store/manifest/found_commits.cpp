@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <map>
 
 #include "core/errors.h"
@@ -51,8 +52,45 @@ FoundMap find_all(const std::vector<Copy>& copies) {
 
 std::vector<FoundCommit> commits_in(const std::vector<Copy>& copies) {
   std::vector<FoundCommit> commits;
-  for (const auto& [generation, found] : find_all(copies)) commits.push_back({generation, found.standing, found.manifest->training});
+  for (const auto& [generation, found] : find_all(copies)) commits.push_back({generation, found.standing, found.manifest->run_id, found.manifest->storage, found.manifest->training});
   return {commits.rbegin(), commits.rend()};
+}
+
+std::optional<std::int64_t> step_of(const nlohmann::json& training) {
+  const nlohmann::json step = training.is_object() ? training.value("step", nlohmann::json()) : nlohmann::json();
+  return step.is_number_integer() ? std::optional(step.get<std::int64_t>()) : std::nullopt;
+}
+
+namespace {
+
+// Of those that any, or that no rank tells of as replaced.
+std::optional<CommonCommit> newest_common(std::span<const std::vector<FoundCommit>> ranks, bool replaced_too) {
+  const auto counts = [&](const FoundCommit& commit) { return replaced_too || commit.standing != Standing::replaced; };
+  for (const FoundCommit& newest : ranks.front()) {
+    if (!counts(newest)) continue;
+    const std::optional<std::int64_t> step = step_of(newest.training);
+    if (!step) continue;
+    CommonCommit common{*step, {}};
+    for (const std::vector<FoundCommit>& told : ranks) {
+      // A run that went back may tell of a step twice: ranks count their commits alike.
+      const auto is_it = [&](const FoundCommit& commit) { return counts(commit) && step_of(commit.training) == step; };
+      auto found = std::find_if(told.begin(), told.end(), [&](const FoundCommit& commit) { return is_it(commit) && commit.generation == newest.generation; });
+      if (found == told.end()) found = std::find_if(told.begin(), told.end(), is_it);
+      if (found == told.end()) break;
+      common.generations.push_back(found->generation);
+    }
+    if (common.generations.size() == ranks.size()) return common;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+// What was replaced may be overwritten in part: only where nothing else is left.
+std::optional<CommonCommit> newest_common(std::span<const std::vector<FoundCommit>> ranks) {
+  if (ranks.empty()) return std::nullopt;
+  std::optional<CommonCommit> whole = newest_common(ranks, false);
+  return whole ? whole : newest_common(ranks, true);
 }
 
 bool same_commit(const Manifest& a, const Manifest& b) {

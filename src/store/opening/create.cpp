@@ -1,14 +1,13 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <array>
 #include <random>
 
-#include "core/errors.h"
-#include "core/log.h"
+#include "greedysnake/error.h"
 #include "store/folder/claim.h"
 #include "store/layout/bandwidth.h"
 #include "store/manifest/checksum_table.h"
+#include "store/opening/discard.h"
 #include "store/state.h"
 
 namespace gsnake::store {
@@ -48,53 +47,6 @@ void refuse_others_files(const StoreState& state, const StoreOptions& options) {
   }
 }
 
-// Whichever of the folders was the earlier run's first.
-std::vector<Pin> exclude_readers_of_earlier_run(const StoreState& state) {
-  std::vector<Pin> pins;
-  for (const std::string& directory : state.directories()) {
-    const std::string pin = directory + "/" + names_used_in(directory).pin();
-    if (!holds_manifest(directory) || ::access(pin.c_str(), F_OK) != 0) continue;
-    pins.push_back(Pin::open(pin));
-    pins.back().exclude_readers(state.waits_for_readers());
-  }
-  return pins;
-}
-
-// The names of an earlier version's files, where its run is in the folder or was being discarded.
-Claim claim_of_earlier(const std::string& directory) {
-  if (std::vector<std::string> earlier = earlier_files_in(directory); !earlier.empty()) return {std::move(earlier)};
-  return read_claim(directory).value_or(Claim{});
-}
-
-// From here on the earlier run is gone: its manifests first, so that no kill leaves one that describes other bytes; before them the claim, so
-// that what a kill leaves is known for ours.
-void discard_earlier_run(StoreState& state) {
-  const std::vector<std::string> directories = state.directories();
-  std::vector<Claim> claims;
-  std::vector<std::string> earlier;  // claims of what is there: what fails on the way leaves them
-  for (const std::string& directory : directories) {
-    const std::string path = directory + "/" + kClaimName;
-    if (read_claim(directory) || holds_manifest(directory)) {
-      earlier.push_back(path);
-    } else {
-      state.footprint.add_claim(path);
-    }
-    write_claim(*state.sync, directory, claims.emplace_back(claim_of_earlier(directory)));
-  }
-  for (const std::string& directory : directories) {
-    if (holds_manifest(directory)) spdlog::warn("discarding the run in {}", directory);
-    remove_manifests(*state.sync, directory);
-  }
-  remove_files(state, kAllKinds);
-  for (std::size_t i = 0; i < directories.size(); ++i) {
-    if (claims[i].also.empty()) continue;
-    for (const std::string& name : claims[i].also) remove_file(*state.sync, directories[i] + "/" + name);
-    sync_directory(*state.sync, directories[i]);
-    write_claim(*state.sync, directories[i], {});
-  }
-  for (const std::string& path : earlier) state.footprint.add_claim(path);
-}
-
 }  // namespace
 
 std::unique_ptr<Store> Store::create(const StoreOptions& options, const Layout& layout) {
@@ -112,8 +64,8 @@ std::unique_ptr<Store> Store::create(const StoreOptions& options, const Layout& 
   check_space_for(*impl, kAllKinds);
   impl->start_engine(options);
   impl->open_base(options);
-  const std::vector<Pin> pins = exclude_readers_of_earlier_run(*impl);
-  discard_earlier_run(*impl);
+  const std::vector<Pin> pins = exclude_readers_of(impl->directories(), impl->waits_for_readers());
+  discard_run(*impl->sync, impl->directories(), impl->footprint);
   for (const Kind kind : kAllKinds) impl->create_files(kind, options.direct);
   // Of a first commit that fails.
   for (const std::string& directory : impl->directories()) {

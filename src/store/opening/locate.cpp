@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
+#include <span>
 
 #include "core/errors.h"
 #include "core/log.h"
@@ -14,9 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::array kCounted{kManifestName, kPreviousName};
+constexpr std::array kAny{kManifestName, kPreviousName, kStagedName};
+
 // Torn ones count as absent, with the reason in `fault`.
-std::optional<Manifest> manifest_in(const std::string& folder, std::string* fault = nullptr) {
-  for (const char* name : {kManifestName, kPreviousName}) {
+std::optional<Manifest> manifest_in(const std::string& folder, std::string* fault = nullptr, std::span<const char* const> names = kCounted) {
+  for (const char* name : names) {
     try {
       if (std::optional<Manifest> manifest = read_manifest(folder, name)) return manifest;
     } catch (const Error& error) {
@@ -52,7 +57,7 @@ std::string moved(const std::string& path, const std::string& from, const std::s
 }
 
 bool holds_run(const std::string& folder, const std::string& run_id) {
-  const std::optional<Manifest> manifest = manifest_in(folder);
+  const std::optional<Manifest> manifest = manifest_in(folder, nullptr, kAny);
   return manifest && manifest->run_id == run_id;
 }
 
@@ -118,15 +123,6 @@ std::vector<std::string> in_the_runs_order(const std::vector<std::string>& given
   return ordered;
 }
 
-// Whether `folder` lies where it was recorded, as that of another run directory, which is still there.
-bool belongs_elsewhere(const std::string& run_dir, const std::string& folder, const Manifest& manifest) {
-  const std::string original = recorded_run_dir(manifest);
-  if (original.empty() || same_folder(original, run_dir) || !holds_run(original, manifest.run_id)) return false;
-  const std::optional<std::size_t> index = path_index_of(manifest);
-  const std::vector<std::string> recorded = recorded_paths(folder, manifest);
-  return index && *index < recorded.size() && same_folder(recorded[*index], folder);  // else it was copied as well
-}
-
 // A commit is in all folders before the next one begins: a run directory that is further behind is a copy, wherever the original is now.
 void refuse_older_copy(const std::string& run_dir, const Manifest* own, const std::string& folder, const Manifest& manifest, bool reads_only) {
   if (own == nullptr || manifest.generation <= own->generation + 1) return;
@@ -182,6 +178,27 @@ Place locate(const std::string& directory, const std::vector<std::string>& ssd_p
     place.ssd_paths = in_the_runs_order(ssd_paths, place.manifest, recorded_paths(named, place.manifest).size());
   }
   take_newest(place, fault);
+  return place;
+}
+
+bool belongs_elsewhere(const std::string& run_dir, const std::string& folder, const Manifest& manifest) {
+  const std::string original = recorded_run_dir(manifest);
+  if (original.empty() || same_folder(original, run_dir) || !holds_run(original, manifest.run_id)) return false;
+  const std::optional<std::size_t> index = path_index_of(manifest);
+  const std::vector<std::string> recorded = recorded_paths(folder, manifest);
+  return index && *index < recorded.size() && same_folder(recorded[*index], folder);  // else it was copied as well
+}
+
+std::optional<Place> locate_share(const std::string& directory, const std::vector<std::string>& candidates) {
+  std::optional<Manifest> manifest = manifest_in(directory, nullptr, kAny);
+  if (!manifest) return std::nullopt;
+  Place place{directory, {}, *std::move(manifest)};
+  find_paths(place);
+  for (const std::string& folder : candidates) {
+    const std::optional<Manifest> own = manifest_in(folder, nullptr, kAny);
+    const std::optional<std::size_t> index = own && own->run_id == place.manifest.run_id ? path_index_of(*own) : std::nullopt;
+    if (index && *index < place.ssd_paths.size()) place.ssd_paths[*index] = folder;
+  }
   return place;
 }
 

@@ -22,8 +22,15 @@ struct Place {
 // taken in the run's order. Throws Error(storage): it holds no commit that can be read.
 Place locate(const std::string& directory, const std::vector<std::string>& ssd_paths = {});
 
+// Of a rank's share of a run, or of the run of one rank, `directory` being any of its folders: its first commit may be prepared and not published yet. `candidates` are taken
+// where they hold the run, before what is recorded. Nothing where `directory` tells of no run. Throws Error(storage) where what its manifest says can't be used.
+std::optional<Place> locate_share(const std::string& directory, const std::vector<std::string>& candidates);
+
 // The run directory that the manifest's commit was written to; empty where it does not say.
 [[nodiscard]] std::string recorded_run_dir(const Manifest& manifest);
+
+// Whether `folder`, of whose run `manifest` tells, lies where it was recorded, as that of another run directory than `run_dir`, which is still there.
+[[nodiscard]] bool belongs_elsewhere(const std::string& run_dir, const std::string& folder, const Manifest& manifest);
 
 // Throws Error(storage) where `run_dir` is a copy of the run directory that `folders` belong to: one of them lies where it was recorded, as another run
 // directory's, which is still there with that run (a writer may not write to it, a reader not take a later commit from it than `run_dir` holds), or holds a

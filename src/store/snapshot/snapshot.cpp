@@ -18,11 +18,6 @@ constexpr std::uint64_t kPieceBytes = 4ULL << 20;  // of a commit that has no ch
 
 std::string snapshot_table(int place) { return fmt::format("checksums-snapshot-{}.bin", place); }
 
-std::optional<std::int64_t> step_of(const nlohmann::json& training) {
-  const nlohmann::json step = training.is_object() ? training.value("step", nlohmann::json()) : nlohmann::json();
-  return step.is_number_integer() ? std::optional(step.get<std::int64_t>()) : std::nullopt;
-}
-
 std::vector<Extent> pieces_of(const Committed& commit, const Layout& layout) {
   std::vector<Extent> pieces;
   for (const Checksum& checksum : commit.checksums) pieces.push_back(checksum.extent);
