@@ -74,7 +74,7 @@ pid_t spawn(std::vector<std::string> arguments, std::vector<std::string> changed
   ::posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, (output.string() + ".stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   pid_t process = 0;
-  const int error = ::posix_spawn(&process, argv[0], &actions, nullptr, argv.data(), environment.data());
+  const int error = ::posix_spawnp(&process, argv[0], &actions, nullptr, argv.data(), environment.data());
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw std::runtime_error("cannot start " + arguments[0]);
   return process;
@@ -109,7 +109,9 @@ void RankProcesses::start(int rank, const std::string& what, const std::string& 
                                       std::string("OMP_NUM_THREADS=1")}) {
     if (std::none_of(variables.begin(), variables.end(), [&](const std::string& own) { return name_of(own) == name_of(variable); })) variables.push_back(variable);
   }
-  processes_[static_cast<std::size_t>(rank)] = spawn({DIST_RANK, std::to_string(timeout_), what, argument}, std::move(variables), output(rank));
+  std::vector<std::string> arguments = command_;
+  arguments.insert(arguments.end(), {DIST_RANK, std::to_string(timeout_), what, argument});
+  processes_[static_cast<std::size_t>(rank)] = spawn(std::move(arguments), std::move(variables), output(rank));
 }
 
 void RankProcesses::wait_until_joined() {

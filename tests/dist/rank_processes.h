@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gsnake::dist::test {
@@ -19,6 +20,8 @@ class RankProcesses {
 
   // What a rank is to do (rank/main.cpp). A variable without "=" is unset.
   void start(int rank, const std::string& what, const std::string& argument = "", std::vector<std::string> variables = {});
+  // Ranks that are started from now on are arguments of that command.
+  void start_by(std::vector<std::string> command) { command_ = std::move(command); }
   void start_all(const std::string& what) {
     for (int rank = 0; rank < count_; ++rank) start(rank, what);
   }
@@ -37,6 +40,7 @@ class RankProcesses {
   const double timeout_;
   const int port_;
   const std::filesystem::path folder_;
+  std::vector<std::string> command_;
   std::vector<pid_t> processes_;  // by rank; 0: none
   std::vector<int> statuses_;
 };
