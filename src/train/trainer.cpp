@@ -128,6 +128,9 @@ namespace {
 
 std::shared_ptr<dist::RankGroup> group_of(const Config& config, const TrainerOptions& options) {
   if (config.ranks.count == 1) return nullptr;
+  if (config.memory.device != "cpu" && !options.parts) {
+    throw Error(ErrorKind::usage, "memory.device = \"" + config.memory.device + "\": several ranks meet in the host's memory, by Gloo, and no group of GPUs is made yet; set it to \"cpu\", or start one rank");
+  }
   return options.group ? options.group : dist::RankGroup::join(config.ranks);
 }
 
