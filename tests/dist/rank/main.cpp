@@ -125,11 +125,11 @@ void run(RankGroup& group, const std::string& what, const std::string& argument)
          wait_for_ever();
        }},
       {"leave", [&] { group.leave(); }},
-      {"linger", [&] {
-         std::this_thread::sleep_for(std::chrono::seconds(6));
+      {"sleep", [&] { std::this_thread::sleep_for(std::chrono::seconds(std::stoi(argument))); }},
+      {"sleep and share", [&] {
+         std::this_thread::sleep_for(std::chrono::seconds(std::stoi(argument)));
          share(group);
        }},
-      {"sleep", [] { std::this_thread::sleep_for(std::chrono::seconds(6)); }},
       {"exit", [] { ::_exit(0); }},
   };
   all.at(what)();
