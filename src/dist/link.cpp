@@ -5,7 +5,7 @@
 #include <chrono>
 #include <limits>
 
-#include "dist/first_line.h"
+#include "core/first_line.h"
 #include "dist/pipe_signal.h"
 
 namespace gsnake::dist {
@@ -38,7 +38,7 @@ void Link::post(const Transfer& transfer, bool incoming) {
   try {
     flights_.push_back({transfer.peer, incoming ? backend_->recv(tensors, transfer.peer, tag_) : backend_->send(tensors, transfer.peer, tag_)});
   } catch (const std::exception& error) {
-    throw LinkBroken(transfer.peer, first_line(error.what()));
+    throw LinkBroken(transfer.peer, core::first_line(error.what()));
   }
 }
 
@@ -47,7 +47,7 @@ void Link::wait_for_all() {
     try {
       if (flight.work->wait(kForever)) continue;
     } catch (const std::exception& error) {
-      throw LinkBroken(flight.peer, first_line(error.what()));
+      throw LinkBroken(flight.peer, core::first_line(error.what()));
     }
     throw LinkAborted();
   }

@@ -10,9 +10,9 @@
 #include <thread>
 #include <utility>
 
+#include "core/first_line.h"
 #include "core/threads.h"
 #include "dist/beat.h"
-#include "dist/first_line.h"
 #include "dist/gloo.h"
 #include "greedysnake/error.h"
 
@@ -34,7 +34,7 @@ class Meeting {
       try {
         return try_to_meet();
       } catch (const c10::DistError& error) {
-        if (left() <= std::chrono::milliseconds::zero()) throw Error(ErrorKind::rank, fmt::format("{} was gone before all ranks had come: {}; see its output", keeper(), first_line(error.what())));
+        if (left() <= std::chrono::milliseconds::zero()) throw Error(ErrorKind::rank, fmt::format("{} was gone before all ranks had come: {}; see its output", keeper(), core::first_line(error.what())));
       }
       // It may have been the store of the group before this one.
       std::this_thread::sleep_for(kBetweenLooks);
@@ -64,7 +64,7 @@ class Meeting {
     } catch (const c10::DistError&) {
       throw;
     } catch (const std::exception& error) {
-      throw Error(ErrorKind::rank, fmt::format("cannot connect to the other ranks: {}; see the network between the machines: GLOO_SOCKET_IFNAME names an interface to use", first_line(error.what())));
+      throw Error(ErrorKind::rank, fmt::format("cannot connect to the other ranks: {}; see the network between the machines: GLOO_SOCKET_IFNAME names an interface to use", core::first_line(error.what())));
     }
   }
 
@@ -74,7 +74,7 @@ class Meeting {
       return open_store(place_, keeps_store(), std::max<std::chrono::milliseconds>(left(), kConnecting));
     } catch (const c10::DistError& error) {
       if (!keeps_store()) throw;
-      throw Error(ErrorKind::usage, fmt::format("MASTER_PORT = {}: rank 0 cannot listen there: {}; choose a free port", place_.port, first_line(error.what())));
+      throw Error(ErrorKind::usage, fmt::format("MASTER_PORT = {}: rank 0 cannot listen there: {}; choose a free port", place_.port, core::first_line(error.what())));
     }
   }
 

@@ -6,8 +6,8 @@
 #include <exception>
 #include <utility>
 
+#include "core/first_line.h"
 #include "core/threads.h"
-#include "dist/first_line.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::dist {
@@ -161,7 +161,7 @@ bool Watch::end(std::unique_lock<std::mutex>& lock, State state, const std::stri
 
 void Watch::fail(const std::string& reason) noexcept {
   std::unique_lock lock(mutex_);
-  if (!end(lock, State::failed, first_line(reason))) return;
+  if (!end(lock, State::failed, core::first_line(reason))) return;
   changed_.wait_for(lock, kLongestFarewell, [&] { return health_.heard_by_all(); });
   beat_->stop();
 }

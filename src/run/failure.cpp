@@ -4,6 +4,7 @@
 #include <new>
 #include <system_error>
 
+#include "core/first_line.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::run {
@@ -11,10 +12,7 @@ namespace {
 
 constexpr int kUnexpected = 1;
 
-// LibTorch's messages go on with a backtrace.
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
-
-Failure unexpected(const std::string& what) { return {kUnexpected, "unexpected failure: " + first_line(what) + "; this is a bug, please report it"}; }
+Failure unexpected(const std::string& what) { return {kUnexpected, "unexpected failure: " + core::first_line(what) + "; this is a bug, please report it"}; }
 
 }  // namespace
 
