@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace gsnake::store {
@@ -28,6 +29,8 @@ struct CommonCommit {
 
 // The newest commit that every rank tells of; each tells of its newest first. Nothing: there is none.
 [[nodiscard]] std::optional<CommonCommit> newest_common(std::span<const std::vector<FoundCommit>> ranks);
+// Where there is none, what each tells of: for people.
+[[nodiscard]] std::string nothing_in_common(std::span<const std::vector<FoundCommit>> ranks);
 // training["step"]; nothing where there is none.
 [[nodiscard]] std::optional<std::int64_t> step_of(const nlohmann::json& training);
 

@@ -93,6 +93,16 @@ std::optional<CommonCommit> newest_common(std::span<const std::vector<FoundCommi
   return whole ? whole : newest_common(ranks, true);
 }
 
+std::string nothing_in_common(std::span<const std::vector<FoundCommit>> ranks) {
+  std::vector<std::string> told;
+  for (const std::vector<FoundCommit>& commits : ranks) {
+    std::vector<std::int64_t> steps;
+    for (const FoundCommit& commit : commits) steps.push_back(step_of(commit.training).value_or(-1));
+    told.push_back(steps.empty() ? fmt::format("rank {} holds none", told.size()) : fmt::format("rank {} of steps {}", told.size(), fmt::join(steps, ", ")));
+  }
+  return fmt::format("its ranks hold no commit of one step: {}", fmt::join(told, ", "));
+}
+
 bool same_commit(const Manifest& a, const Manifest& b) {
   const auto table = [](const Manifest& manifest) { return manifest.storage.value("checksums", nlohmann::json()); };
   return a.run_id == b.run_id && a.generation == b.generation && table(a) == table(b);

@@ -1,7 +1,4 @@
 // A run's last commit for reading, while it may be trained; and several ranks' as one.
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <chrono>
 #include <thread>
 
@@ -40,23 +37,12 @@ StoreOptions with_folders(const StoreOptions& options, const ShareFolders& folde
   return own;
 }
 
-[[noreturn]] void throw_nothing_in_common(std::span<StoreState* const> shares, std::span<const std::vector<FoundCommit>> told) {
-  std::vector<std::string> ranks;
-  for (std::size_t rank = 0; rank < told.size(); ++rank) {
-    std::vector<std::int64_t> steps;
-    for (const FoundCommit& commit : told[rank]) steps.push_back(step_of(commit.training).value_or(-1));
-    ranks.push_back(steps.empty() ? fmt::format("rank {} holds none", rank) : fmt::format("rank {} of steps {}", rank, fmt::join(steps, ", ")));
-  }
-  core::throw_storage("open the run in", shares.front()->run_dir, fmt::format("its ranks hold no commit of one step: {}", fmt::join(ranks, ", ")),
-                      "restore the folders of the ranks that are behind");
-}
-
 // Of each rank, the newest commit that all tell of. What they tell is not changed meanwhile, as it is pinned.
 std::vector<Found> find_common(std::span<StoreState* const> shares) {
   std::vector<std::vector<FoundCommit>> told;
   for (const StoreState* share : shares) told.push_back(commits_in(read_present_copies(*share)));
   const std::optional<CommonCommit> common = newest_common(told);
-  if (!common) throw_nothing_in_common(shares, told);
+  if (!common) core::throw_storage("open the run in", shares.front()->run_dir, nothing_in_common(told), "restore the folders of the ranks that are behind");
   std::vector<Found> found;
   for (std::size_t rank = 0; rank < shares.size(); ++rank) found.push_back(find_commit(*shares[rank], {}, common->generations[rank]));
   return found;
