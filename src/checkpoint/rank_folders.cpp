@@ -108,6 +108,7 @@ class Finder {
       if (is_of(folder, place)) run.folders.push_back(folder);
     }
     if (!place) return;
+    run.elsewhere = run.elsewhere || !is_of_run_dir(*place);
     share.folders = {place->run_dir, place->ssd_paths};
     for (const std::string& folder : place->ssd_paths) {
       if (is_folder(folder) && is_of(folder, place)) add_once(run.folders, folder);
@@ -126,10 +127,12 @@ class Finder {
     for (const std::string& folder : folders) {
       std::optional<store::Place> place = store::locate_share(folder, folders);
       if (!place) continue;
-      if (place->run_dir == folder || store::same_folder(base_of_share(place->run_dir), bases_.front())) return place;
+      if (place->run_dir == folder || is_of_run_dir(*place)) return place;
     }
     return std::nullopt;
   }
+
+  [[nodiscard]] bool is_of_run_dir(const store::Place& place) const { return store::same_folder(base_of_share(place.run_dir), bases_.front()); }
 
   // What holds another run is not this one's, nor is an SSD path of the run that this is a copy of; what a kill left tells of none, nor does what is torn.
   [[nodiscard]] bool is_of(const std::string& folder, const std::optional<store::Place>& place) const {
@@ -165,15 +168,9 @@ class Finder {
 
   static void find_last(RunFound& run) {
     std::vector<std::vector<store::FoundCommit>> told;
-    std::vector<std::string> of_ranks;
-    for (const ShareFound& share : run.shares) {
-      std::vector<std::int64_t> steps;
-      for (const store::FoundCommit& commit : share.commits) steps.push_back(store::step_of(commit.training).value_or(-1));
-      of_ranks.push_back(fmt::format("rank {} of steps {}", of_ranks.size(), fmt::join(steps, ", ")));
-      told.push_back(share.commits);
-    }
+    for (const ShareFound& share : run.shares) told.push_back(share.commits);
     run.last = store::newest_common(told);
-    if (!run.last) run.fault = fmt::format("its ranks hold no commit of one step: {}", fmt::join(of_ranks, "; "));
+    if (!run.last) run.fault = store::nothing_in_common(told);
   }
 
   std::vector<std::string> given_;
@@ -216,18 +213,20 @@ bool holds_run(const std::string& run_dir, const std::vector<std::string>& ssd_p
   return std::any_of(found.begin(), found.end(), [](const RunFound& run) { return run.last.has_value(); });
 }
 
-void refuse_other_runs(const std::string& run_dir, const std::vector<std::string>& ssd_paths, int ranks) {
-  for (const RunFound& run : find_runs(run_dir, ssd_paths)) {
+void refuse_other_runs(const std::vector<RunFound>& found, const std::string& run_dir, int ranks) {
+  for (const RunFound& run : found) {
     if (run.ranks == ranks || (!run.counted && !run.last)) continue;
-    throw Error(ErrorKind::usage, fmt::format("{} holds a run of {} rank{}: go on with it (--resume must), discard it (--overwrite), or choose another folder", run_dir, run.ranks,
-                                              run.ranks == 1 ? "" : "s"));
+    throw Error(ErrorKind::usage, fmt::format("{} holds a run of {}: go on with it (--resume must), discard it (--overwrite), or choose another folder", run_dir,
+                                              run.ranks == 1 ? "one rank" : fmt::format("{} ranks", run.ranks)));
   }
 }
 
-void remove_other_runs(const std::string& run_dir, const std::vector<std::string>& ssd_paths, int ranks, const store::ReplacedRun::Options& options) {
-  for (const RunFound& run : find_runs(run_dir, ssd_paths)) {
-    if (run.ranks != ranks && !run.folders.empty()) store::ReplacedRun(run.folders, options).remove();
+std::vector<std::string> folders_of_other_runs(const std::vector<RunFound>& found, int ranks, const RunFound* kept) {
+  Folders folders;
+  for (const RunFound& run : found) {
+    if (&run != kept && run.ranks != ranks && !run.elsewhere) folders.insert(folders.end(), run.folders.begin(), run.folders.end());
   }
+  return folders;
 }
 
 }  // namespace gsnake::checkpoint

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "store/opening/locate.h"
-#include "store/opening/replaced.h"
 #include "store/store.h"
 
 namespace gsnake::checkpoint {
@@ -25,6 +24,7 @@ struct RunFound {
   std::optional<store::CommonCommit> last;  // that every rank tells of
   std::string fault;                        // why there is none
   bool counted = false;                     // some rank says that a commit was published: once, every rank had it
+  bool elsewhere = false;                   // some rank's run.dir is lost, or was another folder: it may be another run's, which keeps this on the same drives
   std::int64_t newest_step = -1;            // that any rank tells of
   std::int64_t reshardings = 0;             // how often the number of ranks had changed
   std::vector<std::string> folders;         // all that are there, be there a commit in them or what a kill has left: for store::ReplacedRun
@@ -39,11 +39,11 @@ std::vector<RunFound> find_runs(const std::string& run_dir, const std::vector<st
 // come before all that are, with what is missing.
 const RunFound* choose_run(const std::vector<RunFound>& found, int preferred);
 
-// Before a new run of so many ranks is made: throws Error(usage) where there are commits of another number.
-void refuse_other_runs(const std::string& run_dir, const std::vector<std::string>& ssd_paths, int ranks);
-// What any other number of ranks has left is removed: once a run of `ranks` has published a commit that was made of it, or where it is to be discarded. Throws
-// Error(storage).
-void remove_other_runs(const std::string& run_dir, const std::vector<std::string>& ssd_paths, int ranks, const store::ReplacedRun::Options& options);
+// Before a new run of so many ranks is made: throws Error(usage) where there is a run of another number.
+void refuse_other_runs(const std::vector<RunFound>& found, const std::string& run_dir, int ranks);
+// What runs of other numbers of ranks have left, but for `kept` (one of `found`, or null) and what may be another run's: to be removed once a run of `ranks` has published
+// a commit that was made of it, or where it is to be discarded.
+std::vector<std::string> folders_of_other_runs(const std::vector<RunFound>& found, int ranks, const RunFound* kept = nullptr);
 
 // Whether there is a commit, whole or not, of any number of ranks: in the folders under run.dir or, if asked, in those under ssd.paths.
 [[nodiscard]] bool holds_run(const std::string& run_dir, const std::vector<std::string>& ssd_paths, bool looks_at_ssd_paths);

@@ -4,7 +4,7 @@
 //   1. find_runs(), choose_run(); rank 0: store::ReplacedRun over what was chosen, so that nobody trains it meanwhile
 //   2. open_reader(); refuse_changes() (resume.h); Store::create() of the own folders, with `overwrite` (what was not chosen may stand there)
 //   3. reshard(); Store::prepare() of what it returns; all ranks agree that they have; Store::publish()
-//   4. the reader ends; all ranks agree that it has; rank 0: ReplacedRun::remove(), then remove_other_runs(), as at every start of a run
+//   4. the reader ends; all ranks agree that it has; rank 0: ReplacedRun::remove(), then what folders_of_other_runs() names, as at every start of a run
 // Before every rank has prepared, the old ranks' commit is the run; from then on the new ranks' is.
 #pragma once
 

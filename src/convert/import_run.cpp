@@ -13,6 +13,7 @@
 #include "plan/problem.h"
 #include "plan/store_layout.h"
 #include "runtime/slot_table.h"
+#include "store/opening/replaced.h"
 
 namespace gsnake {
 namespace {
@@ -59,8 +60,9 @@ TransferReport import_model(const Model& model, const Config& config, const Impo
   store::StoreOptions store_options = checkpoint::store_options(config);
   store_options.names_in_run_dir = {convert::kCarriedName};
   store_options.overwrite = options.overwrite;
-  if (!options.overwrite) checkpoint::refuse_other_runs(config.run.dir, config.ssd.paths, 1);
-  checkpoint::remove_other_runs(config.run.dir, config.ssd.paths, 1, {.names_in_run_dir = store_options.names_in_run_dir});
+  const std::vector<checkpoint::RunFound> found = checkpoint::find_runs(config.run.dir, config.ssd.paths);
+  if (!options.overwrite) checkpoint::refuse_other_runs(found, config.run.dir, 1);
+  store::ReplacedRun(checkpoint::folders_of_other_runs(found, 1), {.names_in_run_dir = store_options.names_in_run_dir}).remove();
   const auto store = store::Store::create(store_options, state_layout(plan::make_store_layout(config, problem)));
   checkpoint::StateHashes hashes(map);
   const auto told = [&](std::uint64_t done, std::uint64_t total) {

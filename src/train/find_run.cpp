@@ -71,32 +71,11 @@ void refuse_where_ranks_differ(const RunFound* chosen, dist::RankGroup* group) {
   }
 }
 
-// What a run of this run.dir has left, or a kill of one that never was: not what another run, whose run.dir is gone, keeps on the same drives.
-bool is_of_run_dir(const RunFound& found, const Config& config) {
-  const std::string base = store::resolved(config.run.dir);
-  return std::all_of(found.shares.begin(), found.shares.end(), [&](const checkpoint::ShareFound& share) {
-    const std::string folder = share.folders.run_dir.empty() ? base : store::resolved(share.folders.run_dir);
-    return folder == base || folder.starts_with(base + "/");
-  });
-}
-
-// Of other numbers of ranks: these no longer count. run.dir itself is the run's, whatever its number is; a manifest in it is of one rank.
-void add_folders(std::vector<std::string>& folders, const std::vector<RunFound>& found, const RunFound* chosen, const Config& config) {
-  for (const RunFound& one : found) {
-    if (&one == chosen || one.ranks == config.ranks.count || !is_of_run_dir(one, config)) continue;
-    for (const std::string& folder : one.folders) {
-      if (config.ranks.count == 1 || !store::same_folder(folder, config.run.dir) || store::holds_manifest(folder)) folders.push_back(folder);
-    }
-  }
-}
-
-// Of the same number of ranks, the store refuses what is there.
-void refuse_to_lose(const std::vector<RunFound>& found, const Config& config, const TrainerOptions& options) {
-  for (const RunFound& one : found) {
-    if (options.overwrite || one.ranks == config.ranks.count || !one.counted) continue;
-    throw Error(ErrorKind::usage, fmt::format("{} holds a run of {}: go on with it (--resume must), discard it (--overwrite), or choose another folder", config.run.dir,
-                                              one.ranks == 1 ? "one rank" : fmt::format("{} ranks", one.ranks)));
-  }
+// run.dir itself is the run's, whatever its number of ranks is; a manifest in it is of one rank.
+std::vector<std::string> left_by_others(const std::vector<RunFound>& found, const Config& config, const RunFound* chosen) {
+  std::vector<std::string> folders = checkpoint::folders_of_other_runs(found, config.ranks.count, chosen);
+  std::erase_if(folders, [&](const std::string& folder) { return config.ranks.count > 1 && store::same_folder(folder, config.run.dir) && !store::holds_manifest(folder); });
+  return folders;
 }
 
 }  // namespace
@@ -120,15 +99,15 @@ RunToOpen find_run(const Config& config, const TrainerOptions& options, dist::Ra
   const bool is_plain = config.ranks.count == 1 && std::all_of(found.begin(), found.end(), [](const RunFound& one) { return one.ranks == 1; });
   if (is_plain) return {.goes_on = goes_on};  // whatever it holds, the store says what is wrong with it
   if (!goes_on) {
-    refuse_to_lose(found, config, options);
-    add_folders(run.left, found, nullptr, config);
+    if (!options.overwrite) checkpoint::refuse_other_runs(found, config.run.dir, config.ranks.count);
+    run.left = left_by_others(found, config, nullptr);
     return run;
   }
-  if (options.resume != Resume::must) std::erase_if(found, [&](const RunFound& one) { return one.counted && !is_of_run_dir(one, config); });
+  if (options.resume != Resume::must) std::erase_if(found, [&](const RunFound& one) { return one.counted && one.elsewhere; });
   if (group != nullptr) agree_on_shares(found, config, *group);
   const RunFound* chosen = checkpoint::choose_run(found, config.ranks.count);
   refuse_where_ranks_differ(chosen, group);
-  add_folders(run.left, found, chosen, config);
+  run.left = left_by_others(found, config, chosen);
   if (chosen == nullptr) return run;
   run.goes_on = true;
   if (chosen->ranks != config.ranks.count) {

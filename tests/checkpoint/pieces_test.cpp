@@ -6,8 +6,8 @@
 #include <fstream>
 #include <random>
 
+#include "checkpoint/shared_objects.h"
 #include "checkpoint/start_state.h"
-#include "store/shares_support.h"
 
 namespace gsnake::checkpoint {
 namespace {
@@ -70,15 +70,7 @@ TEST_F(Pieces, ThatTheCommitDoesNotCoverAreRefused) {
 
 schedule::Map map_for_reading(std::uint64_t chunk_grains) {
   schedule::Problem problem;
-  for (const SharedObject& shared : shared_objects()) {
-    schedule::Object object;
-    object.elements = shared.elements;
-    object.trained = shared.trained;
-    object.weight_bytes = 2;
-    object.master = shared.trained;
-    object.state_bytes = shared.trained ? std::vector<std::uint64_t>{2, 4, 4} : std::vector<std::uint64_t>{};
-    schedule::add_unit(problem, std::move(object));
-  }
+  for (const SharedObject& shared : shared_objects()) schedule::add_unit(problem, object_of(shared));
   problem.activation_bytes = 400;
   problem.ids_bytes = 80;
   problem.chunk_elements = chunk_grains * schedule::kGrain;

@@ -7,6 +7,7 @@
 
 #include "greedysnake/ranks.h"
 #include "store/folder/share_folder.h"
+#include "store/opening/replaced.h"
 #include "store/shares_support.h"
 
 namespace gsnake::checkpoint {
@@ -121,6 +122,7 @@ TEST_F(RankFolders, OfARankWhoseRunDirectoryIsLostAreFoundOnItsDrives) {
   const std::vector<RunFound> found = find();
   ASSERT_TRUE(found[0].last) << found[0].fault;
   EXPECT_EQ(found[0].shares[1].folders.run_dir, run.folders[1].ssd_paths[0]);
+  EXPECT_TRUE(folders_of_other_runs(found, 1).empty()) << "they may be another run's";
 }
 
 TEST_F(RankFolders, OfRanksThatWereMixedUpAreRefused) {
@@ -157,7 +159,7 @@ TEST_F(RankFolders, OfARunThatThisIsACopyOfAreReadAndNotRemoved) {
   const std::vector<RunFound> found = find_runs(directory_ / "copy", paths());
   ASSERT_TRUE(found[0].last) << found[0].fault;
   EXPECT_THAT(found[0].folders, ElementsAre(directory_ / "copy/rank-0/of-2", directory_ / "copy/rank-1/of-2"));
-  remove_other_runs(directory_ / "copy", paths(), 1, {});
+  store::ReplacedRun(folders_of_other_runs(found, 1), {}).remove();
   EXPECT_TRUE(find_runs(directory_ / "copy", {}).empty());
   SharedRun(directory_.path(), 2).read()->verify({});
 }
@@ -165,10 +167,10 @@ TEST_F(RankFolders, OfARunThatThisIsACopyOfAreReadAndNotRemoved) {
 TEST_F(RankFolders, OfOtherNumbersAreRefusedOrRemovedForANewRun) {
   made(2, 2);
   made(3, 1);
-  EXPECT_THAT(test::message_of(ErrorKind::usage, [&] { refuse_other_runs(run_dir(), paths(), 3); }), HasSubstr("holds a run of 2 ranks"));
-  EXPECT_THAT(test::message_of(ErrorKind::usage, [&] { refuse_other_runs(run_dir(), paths(), 1); }), HasSubstr("holds a run of "));
-  remove_other_runs(run_dir(), paths(), 3, {});
-  EXPECT_NO_THROW(refuse_other_runs(run_dir(), paths(), 3));
+  EXPECT_THAT(test::message_of(ErrorKind::usage, [&] { refuse_other_runs(find(), run_dir(), 3); }), HasSubstr("holds a run of 2 ranks"));
+  EXPECT_THAT(test::message_of(ErrorKind::usage, [&] { refuse_other_runs(find(), run_dir(), 1); }), HasSubstr("holds a run of "));
+  store::ReplacedRun(folders_of_other_runs(find(), 3), {}).remove();
+  EXPECT_NO_THROW(refuse_other_runs(find(), run_dir(), 3));
   const std::vector<RunFound> found = find();
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found[0].ranks, 3);

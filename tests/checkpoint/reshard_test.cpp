@@ -8,10 +8,10 @@
 
 #include "checkpoint/rank_folders.h"
 #include "checkpoint/run_state.h"
+#include "checkpoint/shared_objects.h"
 #include "runtime/store_layout.h"
 #include "store/opening/replaced.h"
 #include "store/power_cut_disk.h"
-#include "store/shares_support.h"
 
 namespace gsnake::checkpoint {
 namespace {
@@ -20,16 +20,11 @@ using namespace store::testing;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-// The objects of shares_support.h as a rank has them, and one that is packed. Cuts differ with `delay` and `chunk_grains`.
+// The objects of shared_objects.h as a rank has them, and one that is packed. Cuts differ with `delay` and `chunk_grains`.
 schedule::Problem problem_of(std::size_t rank, std::size_t ranks, double delay, std::uint64_t chunk_grains) {
   schedule::Problem problem;
   for (const SharedObject& shared : shared_objects()) {
-    schedule::Object object;
-    object.elements = shared.elements;
-    object.trained = shared.trained;
-    object.weight_bytes = 2;
-    object.master = shared.trained;
-    object.state_bytes = shared.trained ? std::vector<std::uint64_t>{2, 4, 4} : std::vector<std::uint64_t>{};
+    schedule::Object object = object_of(shared);
     const CellRange own = share_of_cells(shared, rank, ranks);
     if (ranks > 1) object.owned = schedule::Range{own.begin, own.cells};
     schedule::add_unit(problem, std::move(object));
@@ -75,7 +70,7 @@ class Reshard : public ::testing::Test {
   void change(std::size_t ranks, double delay = 0.3, std::uint64_t chunk_grains = 3, const std::function<void()>& before_removal = {}) {
     const RunFound old = found(static_cast<int>(ranks));
     if (old.ranks != static_cast<int>(ranks)) share_anew(old, ranks, delay, chunk_grains, before_removal);
-    remove_other_runs(run_dir(), paths(), static_cast<int>(ranks), {.sync = sync_});
+    store::ReplacedRun(folders_of_other_runs(find_runs(run_dir(), paths()), static_cast<int>(ranks)), {.sync = sync_}).remove();
   }
 
   void share_anew(const RunFound& old, std::size_t ranks, double delay, std::uint64_t chunk_grains, const std::function<void()>& before_removal) {
