@@ -9,7 +9,6 @@
 #include "checkpoint/resume.h"
 #include "checkpoint/store_options.h"
 #include "convert/carried_files.h"
-#include "core/errors.h"
 #include "core/log.h"
 #include "greedysnake/error.h"
 #include "plan/base_layout.h"
@@ -68,6 +67,7 @@ class Opening {
 
  private:
   [[nodiscard]] bool is_first() const { return session_.config.ranks.rank == 0; }
+  [[nodiscard]] store::ReplacedRun::Options replaced_options() const { return {storage_.names_in_run_dir, options_.progress, nullptr}; }
 
   [[nodiscard]] checkpoint::ResumeRequest request(const store::StoreOptions& storage) const {
     return {session_.config, storage, scratch_, elements_, session_.store_layout.kinds[core::index_of(store::Kind::weights)].frozen, session_.layout.frozen_parameters(), data_of(options_),
@@ -87,15 +87,8 @@ class Opening {
   checkpoint::RunState resume(std::optional<std::uint64_t> generation) {
     store::StoreOptions storage = storage_;
     storage.generation = generation;
-    if (generation) make_own_folder();
+    if (generation) make_run_folder(storage_.run_dir);  // where it was lost, the SSD paths hold what it held
     return go_on_with(checkpoint::resume(request(storage)));
-  }
-
-  // Where run.dir was lost, the SSD paths hold what it held.
-  void make_own_folder() const {
-    std::error_code error;
-    std::filesystem::create_directories(storage_.run_dir, error);
-    if (error) core::throw_storage("make the folder", storage_.run_dir, error, "set run.dir to a folder that can be written to");
   }
 
   checkpoint::RunState create() {
@@ -118,7 +111,7 @@ class Opening {
     if (options_.from_step) throw Error(ErrorKind::usage, "cannot go back to a snapshot with another number of ranks: go back with " + std::to_string(found.ranks) + " first");
     if (is_first()) spdlog::info("sharing out step {} of {} {} among {}", found.last->step, found.ranks, found.ranks == 1 ? "rank" : "ranks", count);
     std::optional<store::ReplacedRun> replaced;
-    if (is_first()) replaced.emplace(found.folders, store::ReplacedRun::Options{storage_.names_in_run_dir, options_.progress, nullptr});
+    if (is_first()) replaced.emplace(found.folders, replaced_options());
     meet(group_);
     checkpoint::ResumedRun run = checkpoint::resumed(request(storage_), made_of_shares(found));
     meet(group_);
@@ -166,7 +159,7 @@ class Opening {
     const auto remove_those_there = [&] {
       std::vector<std::string> there;
       std::copy_if(folders.begin(), folders.end(), std::back_inserter(there), [](const std::string& folder) { return std::filesystem::is_directory(folder); });
-      if (!there.empty()) store::ReplacedRun(there, {storage_.names_in_run_dir, options_.progress, nullptr}).remove();
+      if (!there.empty()) store::ReplacedRun(there, replaced_options()).remove();
     };
     if (is_first()) remove_those_there();
     meet(group_);

@@ -34,10 +34,9 @@ void set_free_memory(plan::PlannerInput& input, const sim::MachineProfile& profi
   input.free_device_bytes = on_device - on_device / 10;
 }
 
-// What is part of the maths stays as the run has it.
-void keep_maths(Config& config, const TrainerOptions& options) {
-  if ((config.train.micro_batches > 0 && config.optimizer.moments != MomentFormat::automatic)) return;
-  if (!resumes(config, options)) return;
+// Of a run that goes on, what is part of the maths stays as it has it.
+void keep_maths(Config& config) {
+  if (config.train.micro_batches > 0 && config.optimizer.moments != MomentFormat::automatic) return;
   const nlohmann::json training = checkpoint::any_training(config.run.dir, config.ssd.paths).value();
   const Config before = checkpoint::parse_config(checkpoint::config_from(training));
   // An imported run has no steps yet, but its files are laid out for its moments.
@@ -68,8 +67,7 @@ plan::Plan plan_of(const PlanningBasis& basis, const Config& config, const PlanW
 Resolved resolve(Model& model, const Config& given, const TrainerOptions& options, const sim::LinkProfile* link) {
   Resolved resolved{given, {}};
   if (!given.leaves_choices()) return resolved;
-  resumes(given, options);  // refuses what can be refused before anything is measured
-  keep_maths(resolved.config, options);
+  if (resumes(given, options)) keep_maths(resolved.config);  // refuses what can be refused before anything is measured
   resolved.config.validate();  // as many ranks as there are now can share the micro-batches that there were
   if (!resolved.config.leaves_choices()) return resolved;
   MachineRequest request;

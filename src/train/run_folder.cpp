@@ -9,11 +9,15 @@
 
 namespace gsnake::train {
 
+void make_run_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) core::throw_storage("make the folder", path, error, "set run.dir to a folder that can be written to");
+}
+
 RunFolder::RunFolder(const Config& config) {
   if (config.ranks.count == 1 || config.ranks.rank > 0) return;
-  std::error_code error;
-  std::filesystem::create_directories(config.run.dir, error);
-  if (error) core::throw_storage("make the folder", config.run.dir, error, "set run.dir to a folder that can be written to");
+  make_run_folder(config.run.dir);
   lock_ = store::DirectoryLock::acquire(config.run.dir, "of several ranks");
   const std::array<std::string, 1> also{convert::kCarriedName};
   store::refuse_others(config.run.dir, also);

@@ -10,6 +10,9 @@
 
 namespace gsnake::train {
 
+// run.dir, or what a rank has below it, with the folders above; it may be there. Throws Error(storage).
+void make_run_folder(const std::string& path);
+
 // Held by rank 0 while it trains, so that no run of another number of ranks, or of one, uses the folder. Nothing at the other ranks, or where there is one: its
 // store holds the folder. Move-only.
 class RunFolder {

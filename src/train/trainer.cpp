@@ -122,10 +122,6 @@ std::optional<sim::MachineProfile> profile_for(train::Session& session, const Tr
   }
 }
 
-}  // namespace
-
-namespace {
-
 std::shared_ptr<dist::RankGroup> group_of(const Config& config, const TrainerOptions& options) {
   if (config.ranks.count == 1) return nullptr;
   if (config.memory.device != "cpu" && !options.parts) {

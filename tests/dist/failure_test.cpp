@@ -18,6 +18,11 @@ using testing::StartsWith;
 constexpr int kRankFailed = 8;
 constexpr double kShort = 8.0;  // for those who have to wait that long: processes take a while to start on a machine that has other work
 
+void expect_failed(RankProcesses& ranks, int rank, const std::string& saying) {
+  EXPECT_EQ(ranks.status(rank), kRankFailed) << "rank " << rank;
+  EXPECT_THAT(ranks.last_line(rank), StartsWith(saying)) << "says rank " << rank;
+}
+
 // What the rank that fails does until then, and what the two others do.
 struct Case {
   const char* name;
@@ -43,9 +48,7 @@ class RanksFail : public testing::TestWithParam<Case> {
   }
   static void expect_all_others_say(RankProcesses& ranks, const std::string& what) {
     for (int rank = 0; rank < kCount; ++rank) {
-      if (rank == GetParam().victim) continue;
-      EXPECT_EQ(ranks.status(rank), kRankFailed);
-      EXPECT_THAT(ranks.last_line(rank), StartsWith("rank " + std::to_string(GetParam().victim) + " " + what)) << "says rank " << rank;
+      if (rank != GetParam().victim) expect_failed(ranks, rank, "rank " + std::to_string(GetParam().victim) + " " + what);
     }
   }
 };
@@ -124,10 +127,7 @@ TEST(RanksLeave, AndAreNamedByThoseWhoWaitForThem) {
   ranks.start(0, "share");
   ranks.start(1, "leave");
   ranks.start(2, "loop");
-  for (const int rank : {0, 2}) {
-    EXPECT_EQ(ranks.status(rank), kRankFailed);
-    EXPECT_THAT(ranks.last_line(rank), StartsWith("rank 1 has left, and the others wait for it"));
-  }
+  for (const int rank : {0, 2}) expect_failed(ranks, rank, "rank 1 has left, and the others wait for it");
   EXPECT_EQ(ranks.status(1), 0) << ranks.last_line(1);
 }
 
@@ -135,16 +135,14 @@ TEST(RanksLeave, ACollectiveAloneAndAreNamed) {
   RankProcesses ranks(2);
   ranks.start(0, "loop");
   ranks.start(1, "abort");
-  EXPECT_EQ(ranks.status(0), kRankFailed);
-  EXPECT_THAT(ranks.last_line(0), StartsWith("rank 1 has left, and the others wait for it"));
+  expect_failed(ranks, 0, "rank 1 has left, and the others wait for it");
 }
 
 TEST(RanksLeave, WithoutAWordAndAreNamed) {
   RankProcesses ranks(2);
   ranks.start(0, "idle");
   ranks.start(1, "exit");
-  EXPECT_EQ(ranks.status(0), kRankFailed);
-  EXPECT_THAT(ranks.last_line(0), StartsWith("rank 1 is gone: its connection closed"));
+  expect_failed(ranks, 0, "rank 1 is gone: its connection closed");
 }
 
 TEST(RanksHang, UntilTheirLastResort) {
@@ -153,8 +151,7 @@ TEST(RanksHang, UntilTheirLastResort) {
   ranks.start(1, "pause");
   ranks.wait_until_joined();
   ranks.send(1, SIGKILL);
-  EXPECT_EQ(ranks.status(0), kRankFailed);
-  EXPECT_THAT(ranks.last_line(0), StartsWith("last resort: rank 1 is gone"));
+  expect_failed(ranks, 0, "last resort: rank 1 is gone");
 }
 
 }  // namespace
