@@ -154,7 +154,9 @@ void Trainer::Impl::open(const std::vector<std::string>& choices, const TrainerO
   train::refuse_different_ranks(session.group.get(), session.config, options);
   run = train::open_run(session, options);
   first_step_ = completed = run->started();
-  const std::optional<sim::MachineProfile> profile = train::with_link(profile_for(session, options), session);
+  // Before start(), which gives back what this takes: the budgets' slots are not there yet.
+  Prediction prediction;
+  if (const auto profile = train::with_link(profile_for(session, options), session)) prediction = train::prediction_of(session, *profile);
   session.progress = options.progress;
   session.start(run->committed() >= 0 ? checkpoint::StartState::checked : checkpoint::StartState::fresh, &run->committer());
   run->attach(*session.executor);
@@ -162,7 +164,7 @@ void Trainer::Impl::open(const std::vector<std::string>& choices, const TrainerO
   report = train::report_of(session);
   report.resumed_step = first_step_;
   report.choices = choices.empty() ? options.choices : choices;
-  if (profile) report.prediction = train::prediction_of(session, *profile);
+  report.prediction = std::move(prediction);
   count(traffic_of(session.load_ticket));
   train::meet(session.group.get());
   results_at_ = std::chrono::steady_clock::now();
