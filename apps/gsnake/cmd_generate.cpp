@@ -64,7 +64,7 @@ struct Sampler {
   bool draw(const run::StopSignals& signals, const std::function<void(std::int64_t)>& take) {
     std::vector<std::int64_t> tokens = prompt;
     for (std::int64_t i = 0; i < arguments.tokens; ++i) {
-      if (signals.requested() != 0) throw run::Stopped();
+      if (const int signal = signals.requested(); signal != 0) throw run::Stopped(signal);
       tokens.push_back(generator.next(tokens, arguments.sampling));
       if (std::find(arguments.stop.begin(), arguments.stop.end(), tokens.back()) != arguments.stop.end()) return true;
       take(tokens.back());

@@ -26,7 +26,7 @@ int transfer(const run::StopSignals& signals, const std::string& what, const std
     {
       run::TransferProgress progress;
       result = work([&](std::uint64_t done, std::uint64_t total) {
-        if (signals.requested() != 0) throw run::Stopped();
+        if (const int signal = signals.requested(); signal != 0) throw run::Stopped(signal);
         progress.tell(what, done, total);
       });
     }

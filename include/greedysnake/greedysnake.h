@@ -6,6 +6,7 @@
 #include "greedysnake/error.h"
 #include "greedysnake/generator.h"
 #include "greedysnake/hugging_face.h"
+#include "greedysnake/log.h"
 #include "greedysnake/models.h"
 #include "greedysnake/results.h"
 #include "greedysnake/run.h"

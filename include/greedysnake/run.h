@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,12 @@ struct RunRequest {
   // Told of each step when its line has been written, with the validation loss where there was one, on the thread that called
   // run_training(). What it throws ends the run as a failed step does.
   std::function<void(const StepResult& result, std::optional<double> validation_loss)> on_step;
+  // Asked from any thread, the run ends as on a signal: after the step in hand, committed. Of several ranks, one that is asked stops all of them.
+  std::stop_token stop;
+  // Stop on SIGINT, SIGTERM and SIGHUP, and ignore SIGPIPE and SIGXFSZ, while this runs. False: all signals stay as the process has them.
+  bool take_signals = true;
+  // Where stderr is a terminal: show the progress in one line of it. Otherwise, and elsewhere, the log has a line for each step.
+  bool terminal_progress = true;
   // Of several ranks: called on a thread of its own, with what went wrong, where this process hangs though another rank has failed some seconds ago. It should end the
   // process: whatever waits here waits for good. Empty: it goes on hanging.
   std::function<void(const std::string& message)> last_resort;
@@ -33,6 +40,7 @@ struct RunRequest {
 
 struct RunOutcome {
   int exit_status = 0;     // 0; 130, 143 or 129 when SIGINT, SIGTERM or SIGHUP stopped the run, which is then committed, or is not there yet
+  bool stopped = false;    // by a signal or by RunRequest::stop, before its last step
   std::int64_t steps = 0;  // that this call trained
   std::optional<std::int64_t> step;       // the run's last; nothing: it was stopped before the run was open
   std::optional<double> loss;             // of that step; nothing: no step was trained, or it is not finite
@@ -40,9 +48,10 @@ struct RunOutcome {
   std::string end_line;    // the last line of the metrics: JSON (docs/command.md)
 };
 
-// Trains to config.train.steps or until a signal; as one of several ranks where config.ranks or else torchrun's variables say so (docs/ranks.md). Throws Error: before the first step with nothing left behind; later, as anything else
-// that is thrown, with the error in the metrics' last line (the steps since the last commit are lost). One run at a time in a process: it
-// takes SIGINT, SIGTERM and SIGHUP meanwhile (unless the process ignores them), ignores SIGPIPE and SIGXFSZ, and gives all back. Logs to spdlog's default logger, shows progress on stderr.
+// Trains to config.train.steps, or until a signal or request.stop; as one of several ranks where config.ranks or else torchrun's variables say so (docs/ranks.md). Throws Error: before the first step with nothing left behind; later, as anything else
+// that is thrown, with the error in the metrics' last line (the steps since the last commit are lost). Of the runs that take signals
+// there is one at a time in a process: SIGINT, SIGTERM and SIGHUP are its own meanwhile (unless the process ignores them), SIGPIPE and SIGXFSZ are ignored, and all are given back. Logs to where
+// set_log_sink() says (log.h).
 RunOutcome run_training(const Config& config, const RunRequest& request = {});
 
 }  // namespace gsnake

@@ -20,7 +20,7 @@ void for_numbers(StepResult& result, Traffic& traffic, std::uint64_t& rss_peak_b
 
 }  // namespace
 
-int AllRanks::signal(int own) {
+int AllRanks::reason_to_stop(int own) {
   const double said = own;
   const std::vector<double> all = train::shared(group_, {&said, 1});
   return static_cast<int>(*std::max_element(all.begin(), all.end()));

@@ -13,8 +13,8 @@ class AllRanks {
  public:
   explicit AllRanks(dist::RankGroup* group) : group_(group) {}
 
-  // The signal that asks to stop, of any rank; 0: none does.
-  [[nodiscard]] int signal(int own);
+  // Why to stop, of any rank (StopRequests); 0: nothing.
+  [[nodiscard]] int reason_to_stop(int own);
   // Bytes of all ranks together; times, and the process's peak memory, of the slowest and the largest.
   void sum_up(StepResult& result, Traffic& traffic, std::uint64_t& rss_peak_bytes);
 

@@ -7,8 +7,8 @@
 
 namespace gsnake::run {
 
-PhaseWatch::PhaseWatch(const StopSignals& signals, Heartbeat::Timing timing)
-    : signals_(signals), heartbeat_([this](double waited_seconds) { report(waited_seconds); }, timing) {}
+PhaseWatch::PhaseWatch(const StopRequests& stops, Heartbeat::Timing timing)
+    : stops_(stops), heartbeat_([this](double waited_seconds) { report(waited_seconds); }, timing) {}
 
 void PhaseWatch::enter(const std::string& what, std::uint64_t done, std::uint64_t total) {
   bool is_new = false;
@@ -25,7 +25,7 @@ void PhaseWatch::enter(const std::string& what, std::uint64_t done, std::uint64_
 }
 
 void PhaseWatch::enter_or_stop(const std::string& what, std::uint64_t done, std::uint64_t total) {
-  if (signals_.requested() != 0) throw Stopped();
+  if (const int reason = stops_.requested(); reason != 0) throw Stopped(reason);
   enter(what, done, total);
 }
 

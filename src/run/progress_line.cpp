@@ -109,7 +109,8 @@ std::string advance_text(const std::string& what, std::int64_t done, std::int64_
   return fmt::format("{}: {} of {} tasks{}", what, done, all, seconds_left ? ", " + format_duration(*seconds_left) + " left" : "");
 }
 
-ProgressLine::ProgressLine(std::int64_t steps, const Prediction& prediction) : steps_(steps), prediction_(prediction), terminal_(::isatty(STDERR_FILENO) == 1) {}
+ProgressLine::ProgressLine(std::int64_t steps, const Prediction& prediction, bool may_use_terminal)
+    : steps_(steps), prediction_(prediction), terminal_(may_use_terminal && ::isatty(STDERR_FILENO) == 1) {}
 
 double ProgressLine::seconds_left(const StepResult& result) {
   mean_step_ms_ = mean_step_ms_ == 0.0 ? result.step_ms : mean_step_ms_ + kNewStepWeight * (result.step_ms - mean_step_ms_);

@@ -35,7 +35,7 @@ std::string progress_text(const StepResult& result, const Traffic& traffic, std:
 // A terminal on stderr gets one line that is rewritten; anything else gets one log line a step. One thread.
 class ProgressLine {
  public:
-  ProgressLine(std::int64_t steps, const Prediction& prediction);  // borrowed
+  ProgressLine(std::int64_t steps, const Prediction& prediction, bool may_use_terminal);  // borrowed
   ~ProgressLine() { end_line(); }
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;

@@ -39,7 +39,7 @@ Config as_reported(Config config) {
   return config;
 }
 
-RunOutcome run_trainer(Model model, const Config& config, const RunRequest& request, Inputs& inputs, const TrainerOptions& options, const StopSignals& signals,
+RunOutcome run_trainer(Model model, const Config& config, const RunRequest& request, Inputs& inputs, const TrainerOptions& options, const StopRequests& stops,
                        PhaseWatch& watch) {
   const Config reported = as_reported(config);
   auto trainer = std::make_unique<Trainer>(std::move(model), config, options);
@@ -47,7 +47,7 @@ RunOutcome run_trainer(Model model, const Config& config, const RunRequest& requ
   std::exception_ptr failure;
   RunOutcome outcome;
   try {
-    outcome = train::telling_of_failure(options.group.get(), [&] { return train_to_the_end(reported, request, inputs, *trainer, signals, options.group.get()); });
+    outcome = train::telling_of_failure(options.group.get(), [&] { return train_to_the_end(reported, request, inputs, *trainer, stops, options.group.get()); });
   } catch (...) {
     failure = std::current_exception();
   }
@@ -82,7 +82,7 @@ std::shared_ptr<dist::RankGroup> join_ranks(const Config& config, const RunReque
   return dist::RankGroup::join(config.ranks, options);
 }
 
-RunOutcome run_as_rank(const Config& given, const RunRequest& request, TrainerOptions& options, const StopSignals& signals, PhaseWatch& watch) {
+RunOutcome run_as_rank(const Config& given, const RunRequest& request, TrainerOptions& options, const StopRequests& stops, PhaseWatch& watch) {
   device::require_device(given.memory.device);  // opens CUDA before LibTorch asks itself whether it has it, and remembers
   io::require_engine(given.ssd.engine);
   check_outputs(as_reported(given));
@@ -94,13 +94,15 @@ RunOutcome run_as_rank(const Config& given, const RunRequest& request, TrainerOp
   options.choices = resolved.choices;
   if (resolved.config.train.micro_batches != given.train.micro_batches) inputs.emplace(resolved.config);
   options.data = data::identity_of(inputs->training).dump();
-  return run_trainer(std::move(model), resolved.config, request, *inputs, options, signals, watch);
+  return run_trainer(std::move(model), resolved.config, request, *inputs, options, stops, watch);
 }
 
 // Before the run was open.
-RunOutcome stopped_outcome(const StopSignals& signals) {
-  const int status = exit_status_of(signals.requested());
-  return outcome_of({{"event", "end"}, {"exit_status", status}, {"step", nullptr}, {"loss", nullptr}, {"validation_loss", nullptr}, {"steps", 0}});
+RunOutcome stopped_outcome(const StopRequests& stops) {
+  const int status = exit_status_of_stop(stops.requested());
+  RunOutcome outcome = outcome_of({{"event", "end"}, {"exit_status", status}, {"step", nullptr}, {"loss", nullptr}, {"validation_loss", nullptr}, {"steps", 0}});
+  outcome.stopped = true;
+  return outcome;
 }
 
 }  // namespace
@@ -113,9 +115,9 @@ RunOutcome run_training(const Config& asked, const RunRequest& request) {
   given.validate();
   check_request(given, request);
   TrainerOptions options = options_of(request);
-  const StopSignals signals;
-  PhaseWatch watch(signals);
-  TransferProgress progress;
+  const StopRequests stops(request.stop, request.take_signals);
+  PhaseWatch watch(stops);
+  TransferProgress progress(request.terminal_progress);
   options.progress = [&](const std::string& what, std::uint64_t done, std::uint64_t total) {
     watch.enter_or_stop(what, done, total);
     if (what.starts_with("importing")) {
@@ -126,14 +128,14 @@ RunOutcome run_training(const Config& asked, const RunRequest& request) {
   };
   try {
     options.group = join_ranks(given, request, watch);
-    return train::telling_of_failure(options.group.get(), [&] { return run_as_rank(given, request, options, signals, watch); });
+    return train::telling_of_failure(options.group.get(), [&] { return run_as_rank(given, request, options, stops, watch); });
   } catch (const Stopped& stopped) {
     spdlog::info("{}", stopped.what());
-    return stopped_outcome(signals);
+    return stopped_outcome(stops);
   } catch (const Error& error) {
-    // A signal that all ranks were sent: the others may have left first.
-    if (error.kind() != ErrorKind::rank || signals.requested() == 0 || watch.has_left()) throw;
-    return stopped_outcome(signals);
+    // All ranks were asked to stop: the others may have left first.
+    if (error.kind() != ErrorKind::rank || stops.requested() == 0 || watch.has_left()) throw;
+    return stopped_outcome(stops);
   }
 }
 

@@ -27,15 +27,15 @@ constexpr std::chrono::milliseconds kLookEvery{1000};  // at what is waited for
 
 class TrainLoop {
  public:
-  TrainLoop(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopSignals& signals, dist::RankGroup* group)
+  TrainLoop(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopRequests& stops, dist::RankGroup* group)
       : config_(config),
         request_(request),
         inputs_(inputs),
         trainer_(trainer),
-        signals_(signals),
+        stops_(stops),
         all_ranks_(group),
         log_(config, trainer.report()),
-        progress_(config.train.steps, trainer.report().prediction),
+        progress_(config.train.steps, trainer.report().prediction, request.terminal_progress),
         pace_(trainer.report().prediction),
         long_wait_({.tell_after = progress_.on_terminal() ? 0.0 : WaitPace().tell_after}),
         heartbeat_([this](double waited_seconds) { look_at_wait(waited_seconds); }, {kLookEvery, kLookEvery}) {}
@@ -44,17 +44,18 @@ class TrainLoop {
     try {
       begin();
       // Before the first step there is nothing to commit that is not on SSD already.
-      look_for_signal();
-      if (submitted_ < config_.train.steps && signal_ == 0) train();
+      look_for_stop();
+      if (submitted_ < config_.train.steps && stop_ == 0) train();
     } catch (...) {
       progress_.end_line();
       log_.fail(current_failure());
       throw;
     }
     progress_.end_line();
-    const int status =
-        signal_ == 0 || trainer_.completed_steps() >= config_.train.steps ? 0 : exit_status_of(signal_);
-    return outcome_of(log_.end(status, trainer_.committed_step()));
+    const int reason = trainer_.completed_steps() >= config_.train.steps ? 0 : stop_;
+    RunOutcome outcome = outcome_of(log_.end(exit_status_of_stop(reason), trainer_.committed_step()));
+    outcome.stopped = reason != 0;
+    return outcome;
   }
 
  private:
@@ -73,15 +74,15 @@ class TrainLoop {
       if (in_flight() == 0) submit();
       if (may_run_ahead()) submit();
       StepResult result = wait();
-      look_for_signal();
-      const bool stop = signal_ != 0;
+      look_for_stop();
+      const bool stop = stop_ != 0;
       more = in_flight() > 0 || (submitted_ < config_.train.steps && !stop);
       finish(result, !more, stop);
     }
   }
 
   // All ranks stop after the same step.
-  void look_for_signal() { signal_ = all_ranks_.signal(signals_.requested()); }
+  void look_for_stop() { stop_ = all_ranks_.reason_to_stop(stops_.requested()); }
 
   [[nodiscard]] std::int64_t in_flight() const { return submitted_ - trainer_.completed_steps(); }
 
@@ -90,7 +91,7 @@ class TrainLoop {
     return inputs_.validation && (step % config_.train.validate_every == 0 || step == config_.train.steps);
   }
   [[nodiscard]] bool may_run_ahead() const {
-    return submitted_ < config_.train.steps && !validates_after(submitted_) && signal_ == 0;
+    return submitted_ < config_.train.steps && !validates_after(submitted_) && stop_ == 0;
   }
 
   void submit() {
@@ -124,7 +125,7 @@ class TrainLoop {
     report(result, validation_loss);
   }
 
-  // With a signal's step, validation would only delay the end.
+  // Where the run is to stop, validation would only delay the end.
   [[nodiscard]] bool validates_now(std::int64_t step, bool stopping) const {
     return validates_after(step) && in_flight() == 0 && (!stopping || step == config_.train.steps);
   }
@@ -183,7 +184,8 @@ class TrainLoop {
   void commit(bool stopping) {
     if (stopping) {
       progress_.end_line();
-      spdlog::info("stopping on a signal: committing step {} (a second signal ends the process at once)", trainer_.completed_steps());
+      const bool asked = stop_ == kAskedToStop;
+      spdlog::info("stopping {}: committing step {}{}", asked ? "as asked" : "on a signal", trainer_.completed_steps(), asked ? "" : " (a second signal ends the process at once)");
     }
     waits_for_ = "committing " + step_text(trainer_.completed_steps());
     const Heartbeat::Wait waiting(heartbeat_);
@@ -236,9 +238,9 @@ class TrainLoop {
   const RunRequest& request_;
   Inputs& inputs_;
   Trainer& trainer_;
-  const StopSignals& signals_;
+  const StopRequests& stops_;
   AllRanks all_ranks_;
-  int signal_ = 0;  // that the ranks stop for
+  int stop_ = 0;  // why the ranks stop
   RunLog log_;
   ProgressLine progress_;
   PaceWatch pace_;
@@ -268,8 +270,8 @@ RunOutcome outcome_of(const Json& end) {
   return outcome;
 }
 
-RunOutcome train_to_the_end(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopSignals& signals, dist::RankGroup* group) {
-  return TrainLoop(config, request, inputs, trainer, signals, group).run();
+RunOutcome train_to_the_end(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopRequests& stops, dist::RankGroup* group) {
+  return TrainLoop(config, request, inputs, trainer, stops, group).run();
 }
 
 }  // namespace gsnake::run

@@ -8,7 +8,7 @@
 #include "greedysnake/run.h"
 #include "greedysnake/trainer.h"
 #include "run/metrics.h"
-#include "run/signals.h"
+#include "run/stop_requests.h"
 
 namespace gsnake::run {
 
@@ -24,7 +24,7 @@ struct Inputs {
 // What a run's last line says of it.
 RunOutcome outcome_of(const Json& end);
 
-// Trains to config.train.steps or until a signal, at whichever rank, and writes what the config asks for. All are borrowed; `group` is null where there is one rank.
-RunOutcome train_to_the_end(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopSignals& signals, dist::RankGroup* group);
+// Trains to config.train.steps or until it is asked to stop, at whichever rank, and writes what the config asks for. All are borrowed; `group` is null where there is one rank.
+RunOutcome train_to_the_end(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopRequests& stops, dist::RankGroup* group);
 
 }  // namespace gsnake::run

@@ -24,7 +24,7 @@ std::string text(const std::string& what, std::uint64_t done, std::uint64_t tota
 
 }  // namespace
 
-TransferProgress::TransferProgress() : terminal_(::isatty(STDERR_FILENO) == 1) {}
+TransferProgress::TransferProgress(bool may_use_terminal) : terminal_(may_use_terminal && ::isatty(STDERR_FILENO) == 1) {}
 
 void TransferProgress::tell(const std::string& what, std::uint64_t done, std::uint64_t total) {
   const auto now = std::chrono::steady_clock::now();

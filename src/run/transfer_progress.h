@@ -9,7 +9,7 @@ namespace gsnake::run {
 
 class TransferProgress {
  public:
-  TransferProgress();
+  explicit TransferProgress(bool may_use_terminal = true);
   ~TransferProgress() { end_line(); }
   TransferProgress(const TransferProgress&) = delete;
   TransferProgress& operator=(const TransferProgress&) = delete;

@@ -3,7 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 #include "greedysnake/error.h"
+#include "greedysnake/log.h"
 
 namespace gsnake::core {
 namespace {
@@ -41,6 +45,22 @@ TEST_F(Log, RefusesAnUnknownLevelAndNamesTheKnownOnes) {
     EXPECT_EQ(error.kind(), ErrorKind::usage);
     EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr("'verbose'"), testing::HasSubstr("trace, debug, info, warn, error, off")));
   }
+}
+
+TEST_F(Log, GoesToTheCallersSinkWhileThereIsOne) {
+  using Messages = std::vector<std::pair<LogLevel, std::string>>;
+  Messages messages;
+  set_log_sink([&](LogLevel level, const std::string& message) { messages.emplace_back(level, message); });
+  spdlog::debug("too quiet");
+  spdlog::info("{} of {}", 1, 2);
+  set_log_sink([&](LogLevel level, const std::string& message) { messages.emplace_back(level, "again " + message); }, LogLevel::error);
+  spdlog::warn("too quiet now");
+  spdlog::error("bad");
+  EXPECT_EQ(messages, (Messages{{LogLevel::info, "1 of 2"}, {LogLevel::error, "again bad"}}));
+  set_log_sink({});
+  EXPECT_EQ(spdlog::default_logger(), before_) << "the program's own logger";
+  spdlog::error("to the program's own");
+  EXPECT_EQ(messages.size(), 2U);
 }
 
 }  // namespace

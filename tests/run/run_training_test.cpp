@@ -9,7 +9,12 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <stop_token>
 #include <string>
+#include <thread>
+#include <vector>
+
+#include "greedysnake/log.h"
 
 namespace gsnake::test {
 namespace {
@@ -139,6 +144,75 @@ TEST_F(RunTraining, StopsOnASignalAndGivesTheHandlersBack) {
   ::raise(SIGTERM);
   EXPECT_EQ(caught, 1);
   ::sigaction(SIGTERM, &before, nullptr);
+}
+
+TEST_F(RunTraining, StopsWhenAnotherThreadAsks) {
+  std::stop_source stop;
+  RunRequest request;
+  request.make_model = bigrams;
+  request.stop = stop.get_token();
+  std::thread other;
+  request.on_step = [&](const StepResult& result, std::optional<double>) {
+    if (result.step == 2) other = std::thread([&] { stop.request_stop(); });
+  };
+  const RunOutcome outcome = run_training(config(1'000'000), request);
+  other.join();
+  EXPECT_TRUE(outcome.stopped);
+  EXPECT_EQ(outcome.exit_status, 0);
+  EXPECT_GE(*outcome.step, 2);
+  EXPECT_EQ(last_line()["committed_step"], *outcome.step);
+
+  request.stop = {};
+  request.on_step = {};
+  const RunOutcome again = run_training(config(*outcome.step + 3), request);
+  EXPECT_EQ(again.steps, 3) << "it goes on where it was stopped";
+  EXPECT_FALSE(again.stopped);
+}
+
+TEST_F(RunTraining, TrainsNoStepWhenItIsAskedToStopBefore) {
+  std::stop_source stop;
+  stop.request_stop();
+  RunRequest request;
+  request.make_model = bigrams;
+  request.stop = stop.get_token();
+  const RunOutcome outcome = run_training(config(5), request);
+  EXPECT_TRUE(outcome.stopped);
+  EXPECT_EQ(outcome.exit_status, 0);
+  EXPECT_EQ(outcome.steps, 0);
+}
+
+TEST_F(RunTraining, LeavesSignalsAloneWhenToldTo) {
+  struct sigaction own {};
+  own.sa_handler = [](int) { caught = caught + 1; };
+  struct sigaction before {};
+  ASSERT_EQ(::sigaction(SIGINT, &own, &before), 0);
+  caught = 0;
+  RunRequest request;
+  request.make_model = bigrams;
+  request.take_signals = false;
+  request.on_step = [](const StepResult& result, std::optional<double>) {
+    if (result.step == 2) ::raise(SIGINT);
+    struct sigaction now {};
+    ::sigaction(SIGPIPE, nullptr, &now);
+    EXPECT_EQ(now.sa_handler, SIG_DFL);
+  };
+  const RunOutcome outcome = run_training(config(4), request);
+  ::sigaction(SIGINT, &before, nullptr);
+  EXPECT_EQ(caught, 1);
+  EXPECT_EQ(outcome.step, 4);
+  EXPECT_FALSE(outcome.stopped);
+}
+
+TEST_F(RunTraining, LogsToTheCallersSink) {
+  std::vector<std::string> lines;
+  set_log_sink([&](LogLevel, const std::string& message) { lines.push_back(message); });
+  RunRequest request;
+  request.make_model = bigrams;
+  testing::internal::CaptureStderr();
+  run_training(config(2), request);
+  set_log_sink({});
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_THAT(lines, testing::Contains(testing::StartsWith("step 2/2")));
 }
 
 }  // namespace
