@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace gsnake {
@@ -17,6 +18,17 @@ struct Batch {
   // Of packed documents: by row, (micro_batches x micro_batch_size) of them, the positions in the row where a document begins, ascending, the first
   // of them 0; a filled-up tail counts as one more. Empty: every row is one.
   std::vector<std::vector<std::int32_t>> starts;
+};
+
+// The same over memory that somebody else owns.
+struct BatchView {
+  BatchView(const Batch& batch) : inputs(batch.inputs), labels(batch.labels), starts(batch.starts) {}  // NOLINT(google-explicit-constructor)
+  BatchView(std::span<const std::int64_t> inputs_, std::span<const std::int64_t> labels_, std::span<const std::vector<std::int32_t>> starts_ = {})
+      : inputs(inputs_), labels(labels_), starts(starts_) {}
+
+  std::span<const std::int64_t> inputs;
+  std::span<const std::int64_t> labels;
+  std::span<const std::vector<std::int32_t>> starts;
 };
 
 }  // namespace gsnake

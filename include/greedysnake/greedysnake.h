@@ -2,6 +2,7 @@
 #pragma once
 
 #include "greedysnake/batch.h"
+#include "greedysnake/batch_source.h"
 #include "greedysnake/config.h"
 #include "greedysnake/error.h"
 #include "greedysnake/generator.h"

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
 
+#include "greedysnake/batch_source.h"
 #include "greedysnake/config.h"
 #include "greedysnake/results.h"
 #include "greedysnake/unit.h"
@@ -24,6 +26,10 @@ struct RunRequest {
   std::string machine;
   // A model of your own units; nothing: the one of the config's [model] table. Called once, when the data has been opened.
   std::function<Model()> make_model;
+  // In place of the files of data.train and data.validation, which are not opened then: called once, with the config as it is run, when
+  // train.micro_batches is known. The validation's batch is any number of whole micro-batches, and needs train.validate_every.
+  std::function<std::unique_ptr<BatchSource>(const Config&)> make_batches;
+  std::function<Batch(const Config&)> make_validation;
   // Told of each step when its line has been written, with the validation loss where there was one, on the thread that called
   // run_training(). What it throws ends the run as a failed step does.
   std::function<void(const StepResult& result, std::optional<double> validation_loss)> on_step;

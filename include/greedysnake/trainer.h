@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "greedysnake/batch.h"
+#include "greedysnake/batch_source.h"
 #include "greedysnake/config.h"
 #include "greedysnake/results.h"
 #include "greedysnake/unit.h"
@@ -58,14 +59,16 @@ class Trainer {
   Trainer& operator=(Trainer&&) = delete;
 
   // One optimizer update over all micro-batches. Returns when loss and gradient norm are known; what is left of the update runs on.
-  StepResult step(const Batch& batch);
+  StepResult step(const BatchView& batch);
 
-  // The same in two halves, so that the next step's reads begin before this one ends: at most two steps are submitted and not waited for.
-  void submit(const Batch& batch);
+  // The same in two halves, so that the next step's reads begin before this one ends: at most two steps are submitted and not waited for. The
+  // batch is the caller's again when this returns.
+  void submit(const BatchView& batch);
   StepResult wait();  // for the oldest that was submitted
+  [[nodiscard]] std::int64_t in_flight() const;  // steps submitted and not waited for
 
   // Mean loss over all micro-batches' counted tokens, NaN where there are none, in evaluation mode. No step may be waiting.
-  double validate(const Batch& batch);
+  double validate(const BatchView& batch);
   // Of the pairs of the last validate(); nothing before it, or under another objective than preferences.
   [[nodiscard]] std::optional<Rewards> validation_rewards() const;
 
@@ -76,10 +79,10 @@ class Trainer {
   // Of the state on SSD after commit(), all ranks' parts of it: unit `unit`'s parameters, flat, fp32, in registration order, each padded to 16 elements.
   std::vector<float> weights(std::int64_t unit);
 
-  // Windows of data taken, up to and including the batch that is submitted next: the caller's to set before each submit, kept in every
-  // commit, given back by a resume.
-  void set_data_cursor(std::uint64_t cursor);
-  [[nodiscard]] std::uint64_t data_cursor() const;
+  // Where the data stands after the batch that is submitted next: the caller's to set before each submit, kept in every commit, given back by a
+  // resume.
+  void set_data_position(DataPosition position);
+  [[nodiscard]] const DataPosition& data_position() const;
 
   Traffic take_traffic();
   [[nodiscard]] std::int64_t completed_steps() const;

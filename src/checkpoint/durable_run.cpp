@@ -38,7 +38,7 @@ DurableRun::Ticket DurableRun::train(runtime::StepBatch& batch) {
 
 DurableRun::Ticket DurableRun::finish() {
   if (failure_) std::rethrow_exception(failure_);
-  committer_.expect(state_);  // the data cursor may be another
+  committer_.expect(state_);  // the data's position may be another
   committer_.commit_beside_readers(state_.step);
   const Ticket last = executor_->finish();
   executor_->wait_end(last - 1);  // which may be committing

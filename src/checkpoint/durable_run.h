@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <utility>
 
 #include "checkpoint/run_state.h"
 #include "checkpoint/step_committer.h"
@@ -44,8 +45,8 @@ class DurableRun {
   [[nodiscard]] std::int64_t started() const { return state_.step; }  // the newest step
   [[nodiscard]] std::int64_t committed() const { return committer_.committed(); }  // -1: none. Thread-safe
   // Of the steps that are started from now on: kept in their commits.
-  void set_data_cursor(std::uint64_t cursor) { state_.data_cursor = cursor; }
-  [[nodiscard]] std::uint64_t data_cursor() const { return state_.data_cursor; }
+  void set_data_position(DataPosition position) { state_.position = std::move(position); }
+  [[nodiscard]] const DataPosition& data_position() const { return state_.position; }
 
  private:
   void retract_before_overwriting();

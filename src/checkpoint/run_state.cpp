@@ -78,12 +78,12 @@ void refuse_changed_data(const std::string& difference, const std::vector<std::s
 nlohmann::json to_json(const RunState& state, const Config& config) {
   // Of what the ranks of a run say, "rank" alone differs.
   return {{"ranks", config.ranks.count}, {"rank", config.ranks.rank}, {"reshardings", state.reshardings}, {"step", state.step}, {"updates", state.updates},   {"loss_scale", state.loss_scale}, {"good_steps", state.good_steps},
-          {"data_cursor", state.data_cursor}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"frozen_parameters", state.frozen_parameters}, {"base", to_json(state.base)}, {"data", state.data ? *state.data : nlohmann::json()}, {"config", nlohmann::json::parse(config.to_json())}};
+          {"data_cursor", state.position.cursor}, {"data_state", state.position.state}, {"compute_threads", state.compute_threads}, {"compute_dtype", state.compute_dtype}, {"elements", state.elements}, {"frozen_parameters", state.frozen_parameters}, {"base", to_json(state.base)}, {"data", state.data ? *state.data : nlohmann::json()}, {"config", nlohmann::json::parse(config.to_json())}};
 }
 
 RunState run_state_from(const nlohmann::json& training) {
   try {
-    return {training.at("step"), training.at("updates"), training.value("loss_scale", 1.0), training.value("good_steps", std::int64_t{0}), training.at("data_cursor"),
+    return {training.at("step"), training.at("updates"), training.value("loss_scale", 1.0), training.value("good_steps", std::int64_t{0}), DataPosition{training.at("data_cursor"), training.value("data_state", "")},
             training.at("compute_threads"), training.value("compute_dtype", "fp32"), training.at("elements"), training.value("ranks", 1), training.value("reshardings", std::int64_t{0}), training.value("frozen_parameters", ""), base_from(training),
             data_of(training)};
   } catch (const nlohmann::json::exception& error) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "checkpoint/base_folder.h"
+#include "greedysnake/batch_source.h"
 #include "greedysnake/config.h"
 
 namespace gsnake::checkpoint {
@@ -18,7 +19,7 @@ struct RunState {
   std::int64_t updates = 0;     // attempts that were not skipped
   double loss_scale = 1.0;      // of the next step
   std::int64_t good_steps = 0;  // since the loss scale last changed
-  std::uint64_t data_cursor = 0;
+  DataPosition position;        // of the data, after the step's batch
   int compute_threads = 0;      // in effect; part of the maths
   std::string compute_dtype;    // likewise
   std::vector<std::uint64_t> elements;  // of each object

@@ -76,7 +76,8 @@ void check_model(const ModelConfig& model) {
 }
 
 void check_data(const Config& config) {
-  require(config.train.validate_every == 0 || !config.data.validation.empty() || config.data.validation_split > 0.0,
+  // Without files to train on, batches are the program's own, and so are those to validate on.
+  require(config.train.validate_every == 0 || config.data.train.empty() || !config.data.validation.empty() || config.data.validation_split > 0.0,
           fmt::format(
               "train.validate_every = {}: data.validation names no file; add one, set data.validation_split or train.validate_every = 0",
               config.train.validate_every));

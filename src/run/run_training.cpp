@@ -7,7 +7,6 @@
 
 #include "core/log.h"
 #include "core/threads.h"
-#include "data/identity.h"
 #include "device/named_device.h"
 #include "greedysnake/models.h"
 #include "greedysnake/ranks.h"
@@ -23,8 +22,7 @@ namespace gsnake {
 namespace run {
 namespace {
 
-void check_request(const Config& config, const RunRequest& request) {
-  if (config.data.train.empty()) throw Error(ErrorKind::usage, "data.train = []: name at least one file of text or tokens");
+void check_request(const RunRequest& request) {
   if (!request.overwrite || request.resume == Resume::never) return;
   throw Error(ErrorKind::usage, fmt::format("--overwrite goes with --resume never, not with --resume {}: add --resume never to discard the "
                                             "run that is there, or leave out --overwrite to go on with it",
@@ -39,7 +37,7 @@ Config as_reported(Config config) {
   return config;
 }
 
-RunOutcome run_trainer(Model model, const Config& config, const RunRequest& request, Inputs& inputs, const TrainerOptions& options, const StopRequests& stops,
+RunOutcome run_trainer(Model model, const Config& config, const RunRequest& request, RunData& data, const TrainerOptions& options, const StopRequests& stops,
                        PhaseWatch& watch) {
   const Config reported = as_reported(config);
   auto trainer = std::make_unique<Trainer>(std::move(model), config, options);
@@ -47,7 +45,7 @@ RunOutcome run_trainer(Model model, const Config& config, const RunRequest& requ
   std::exception_ptr failure;
   RunOutcome outcome;
   try {
-    outcome = train::telling_of_failure(options.group.get(), [&] { return train_to_the_end(reported, request, inputs, *trainer, stops, options.group.get()); });
+    outcome = train::telling_of_failure(options.group.get(), [&] { return train_to_the_end(reported, request, data, *trainer, stops, options.group.get()); });
   } catch (...) {
     failure = std::current_exception();
   }
@@ -56,12 +54,6 @@ RunOutcome run_trainer(Model model, const Config& config, const RunRequest& requ
   trainer.reset();
   if (failure) std::rethrow_exception(failure);
   return outcome;
-}
-
-// What the files of data are looked at with before the planner has said how many micro-batches there are.
-Config with_some_micro_batches(Config config) {
-  if (config.train.micro_batches < 0) config.train.micro_batches = 1;
-  return config;
 }
 
 TrainerOptions options_of(const RunRequest& request) {
@@ -87,14 +79,14 @@ RunOutcome run_as_rank(const Config& given, const RunRequest& request, TrainerOp
   io::require_engine(given.ssd.engine);
   check_outputs(as_reported(given));
   watch.enter("opening the data");
-  std::optional<Inputs> inputs(std::in_place, with_some_micro_batches(given));
+  RunData data(given, request);
   watch.enter("making the model");
   Model model = request.make_model ? request.make_model() : models::make(given);
   const train::Resolved resolved = core::on_own_thread([&] { return train::resolved_by_all(model, given, options, options.group.get()); });  // it may compute
   options.choices = resolved.choices;
-  if (resolved.config.train.micro_batches != given.train.micro_batches) inputs.emplace(resolved.config);
-  options.data = data::identity_of(inputs->training).dump();
-  return run_trainer(std::move(model), resolved.config, request, *inputs, options, stops, watch);
+  data.settle(resolved.config);
+  options.data = data.identity();
+  return run_trainer(std::move(model), resolved.config, request, data, options, stops, watch);
 }
 
 // Before the run was open.
@@ -113,7 +105,7 @@ RunOutcome run_training(const Config& asked, const RunRequest& request) {
   Config given = asked;
   if (given.ranks.count == 1) given.ranks = ranks_of_environment(given.ranks);
   given.validate();
-  check_request(given, request);
+  check_request(request);
   TrainerOptions options = options_of(request);
   const StopRequests stops(request.stop, request.take_signals);
   PhaseWatch watch(stops);

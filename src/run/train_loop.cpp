@@ -27,10 +27,10 @@ constexpr std::chrono::milliseconds kLookEvery{1000};  // at what is waited for
 
 class TrainLoop {
  public:
-  TrainLoop(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopRequests& stops, dist::RankGroup* group)
+  TrainLoop(const Config& config, const RunRequest& request, RunData& data, Trainer& trainer, const StopRequests& stops, dist::RankGroup* group)
       : config_(config),
         request_(request),
-        inputs_(inputs),
+        data_(data),
         trainer_(trainer),
         stops_(stops),
         all_ranks_(group),
@@ -60,12 +60,12 @@ class TrainLoop {
 
  private:
   void begin() {
-    inputs_.training.seek(trainer_.data_cursor());
+    data_.seek(trainer_.data_position());
     submitted_ = trainer_.completed_steps();
     for (const std::string& line : start_text(config_, trainer_.report())) spdlog::info("{}", line);
     const double most = static_cast<double>(config_.train.steps) * static_cast<double>(config_.train.micro_batches) * static_cast<double>(config_.train.micro_batch_size);
     const auto rows = static_cast<std::uint64_t>(std::min(most, 1e18));
-    for (const std::string& line : data::describe(inputs_.training, rows)) spdlog::info("data: {}", line);
+    for (const std::string& line : data_.describe(rows)) spdlog::info("data: {}", line);
   }
 
   // Keeps one step ahead of the one that is waited for, so that its reads begin while the other's last writes run.
@@ -88,7 +88,7 @@ class TrainLoop {
 
   // Validation needs the step before it to be over and none to be on its way.
   [[nodiscard]] bool validates_after(std::int64_t step) const {
-    return inputs_.validation && (step % config_.train.validate_every == 0 || step == config_.train.steps);
+    return data_.validates() && (step % config_.train.validate_every == 0 || step == config_.train.steps);
   }
   [[nodiscard]] bool may_run_ahead() const {
     return submitted_ < config_.train.steps && !validates_after(submitted_) && stop_ == 0;
@@ -99,8 +99,8 @@ class TrainLoop {
       trainer_.record_trace();
       recording_ = true;
     }
-    inputs_.training.next(batch_);
-    trainer_.set_data_cursor(inputs_.training.cursor());
+    data_.next(batch_);
+    trainer_.set_data_position(data_.position());
     waits_for_ = step_text(trainer_.completed_steps() + 1);
     const Heartbeat::Wait waiting(heartbeat_);
     trainer_.submit(batch_);
@@ -164,16 +164,8 @@ class TrainLoop {
   }
 
   double validate() {
-    data::Validation& validation = *inputs_.validation;
-    validation.stream.seek(0);
     Batch all;
-    Batch one;
-    for (std::int64_t i = 0; i < validation.batches; ++i) {
-      validation.stream.next(one);
-      all.inputs.insert(all.inputs.end(), one.inputs.begin(), one.inputs.end());
-      all.labels.insert(all.labels.end(), one.labels.begin(), one.labels.end());
-      all.starts.insert(all.starts.end(), one.starts.begin(), one.starts.end());
-    }
+    data_.validation(all);
     const bool counts = std::any_of(all.labels.begin(), all.labels.end(), [](std::int64_t label) { return label != kIgnoredLabel; });
     if (!counts) warn_once(says_no_validation_, "the loss counts no token of the validation's: it has none");
     waits_for_ = "validation after " + step_text(trainer_.completed_steps());
@@ -236,7 +228,7 @@ class TrainLoop {
 
   const Config& config_;
   const RunRequest& request_;
-  Inputs& inputs_;
+  RunData& data_;
   Trainer& trainer_;
   const StopRequests& stops_;
   AllRanks all_ranks_;
@@ -270,8 +262,8 @@ RunOutcome outcome_of(const Json& end) {
   return outcome;
 }
 
-RunOutcome train_to_the_end(const Config& config, const RunRequest& request, Inputs& inputs, Trainer& trainer, const StopRequests& stops, dist::RankGroup* group) {
-  return TrainLoop(config, request, inputs, trainer, stops, group).run();
+RunOutcome train_to_the_end(const Config& config, const RunRequest& request, RunData& data, Trainer& trainer, const StopRequests& stops, dist::RankGroup* group) {
+  return TrainLoop(config, request, data, trainer, stops, group).run();
 }
 
 }  // namespace gsnake::run

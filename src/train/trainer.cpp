@@ -45,9 +45,10 @@ class Trainer::Impl {
   Impl& operator=(const Impl&) = delete;
 
   void open(const std::vector<std::string>& choices, const TrainerOptions& options);
-  void submit(const Batch& batch);
+  void submit(const BatchView& batch);
   StepResult wait();
-  double validate(const Batch& batch);
+  [[nodiscard]] std::int64_t in_flight() const { return submitted_ - waited_; }
+  double validate(const BatchView& batch);
   [[nodiscard]] std::optional<Rewards> validation_rewards() const { return validation_rewards_; }
   void commit();
   std::vector<float> weights(std::int64_t unit);
@@ -65,9 +66,9 @@ class Trainer::Impl {
   [[nodiscard]] std::int64_t micro_batches() const { return session.config.train.micro_batches; }
   // Of a vector over all ranks' micro-batches.
   template <typename T>
-  [[nodiscard]] std::span<const T> own_share(const std::vector<T>& all) const {
+  [[nodiscard]] std::span<const T> own_share(std::span<const T> all) const {
     const std::size_t own = all.size() / static_cast<std::size_t>(ranks());
-    return std::span(all).subspan(static_cast<std::size_t>(session.config.ranks.rank) * own, own);
+    return all.subspan(static_cast<std::size_t>(session.config.ranks.rank) * own, own);
   }
 
   struct InFlight {
@@ -78,7 +79,7 @@ class Trainer::Impl {
     StepResult result;
   };
 
-  void fill(InFlight& step, const Batch& batch, bool training);
+  void fill(InFlight& step, const BatchView& batch, bool training);
   double loss_of(const InFlight& step) const;
   [[nodiscard]] Traffic traffic_of(runtime::Executor::Ticket ticket) const;
   void count(const Traffic& bytes);
@@ -188,13 +189,13 @@ void Trainer::Impl::count(const Traffic& bytes) {
   traffic_.d2h_bytes += bytes.d2h_bytes;
 }
 
-void Trainer::Impl::fill(InFlight& step, const Batch& batch, bool training) {
-  train::check_batch(batch, micro_batches(), session.shape);
+void Trainer::Impl::fill(InFlight& step, const BatchView& batch, bool training) {
+  train::check_batch(batch, micro_batches(), session.shape, session.model.vocab);
   step.batch.training = training;
   step.batch.inputs = own_share(batch.inputs);
   step.batch.labels = own_share(batch.labels);
-  step.starts = batch.starts;
-  step.batch.starts = own_share(step.starts);
+  step.starts.assign(batch.starts.begin(), batch.starts.end());
+  step.batch.starts = own_share<std::vector<std::int32_t>>(step.starts);
   step.batch.losses.assign(static_cast<std::size_t>(micro_batches()), 0.0);
   step.batch.sums.assign(static_cast<std::size_t>(micro_batches() * (plan::head_results(session.shape.passes) - 1)), 0.0);
 }
@@ -209,9 +210,9 @@ void Trainer::Impl::throw_if_failed() const {
   if (failure_) std::rethrow_exception(failure_);
 }
 
-void Trainer::Impl::submit(const Batch& batch) {
+void Trainer::Impl::submit(const BatchView& batch) {
   throw_if_failed();
-  if (submitted_ - waited_ >= 2) throw std::logic_error("Trainer::submit: two steps are waiting already; call wait() first");
+  if (in_flight() >= 2) throw std::logic_error("Trainer::submit: two steps are waiting already; call wait() first");
   InFlight& step = steps_[submitted_ % 2];
   fill(step, batch, true);
   step.result = {};
@@ -285,7 +286,7 @@ void Trainer::Impl::fail(const StepResult& result, const std::string& what) {
   std::rethrow_exception(failure_);
 }
 
-double Trainer::Impl::validate(const Batch& batch) {
+double Trainer::Impl::validate(const BatchView& batch) {
   throw_if_failed();
   if (submitted_ != waited_) throw std::logic_error("Trainer::validate: steps are waiting; call wait() first");
   const auto& shape = session.shape;
@@ -358,18 +359,18 @@ Trainer::Trainer(Model model, const Config& config, const TrainerOptions& option
 Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 
-StepResult Trainer::step(const Batch& batch) {
+StepResult Trainer::step(const BatchView& batch) {
   submit(batch);
   return wait();
 }
 
-void Trainer::submit(const Batch& batch) {
+void Trainer::submit(const BatchView& batch) {
   train::telling_of_failure(impl_->session.group.get(), [&] { impl_->submit(batch); });
 }
 StepResult Trainer::wait() {
   return train::telling_of_failure(impl_->session.group.get(), [&] { return impl_->wait(); });
 }
-double Trainer::validate(const Batch& batch) {
+double Trainer::validate(const BatchView& batch) {
   return train::telling_of_failure(impl_->session.group.get(), [&] { return impl_->validate(batch); });
 }
 std::optional<Rewards> Trainer::validation_rewards() const { return impl_->validation_rewards(); }
@@ -377,8 +378,9 @@ void Trainer::commit() {
   train::telling_of_failure(impl_->session.group.get(), [&] { impl_->commit(); });
 }
 std::vector<float> Trainer::weights(std::int64_t unit) { return impl_->weights(unit); }
-void Trainer::set_data_cursor(std::uint64_t cursor) { impl_->run->set_data_cursor(cursor); }
-std::uint64_t Trainer::data_cursor() const { return impl_->run->data_cursor(); }
+std::int64_t Trainer::in_flight() const { return impl_->in_flight(); }
+void Trainer::set_data_position(DataPosition position) { impl_->run->set_data_position(std::move(position)); }
+const DataPosition& Trainer::data_position() const { return impl_->run->data_position(); }
 Traffic Trainer::take_traffic() { return impl_->take_traffic(); }
 std::int64_t Trainer::completed_steps() const { return impl_->completed; }
 std::int64_t Trainer::committed_step() const { return std::max<std::int64_t>(0, impl_->run->committed()); }

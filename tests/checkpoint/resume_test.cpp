@@ -122,7 +122,7 @@ TEST_F(ResumeTest, GoesOnToTheSameBits) {
   for (int resumes = 0; resumes < 4; ++resumes) {
     ToyTrainer trainer(run_);
     EXPECT_EQ(trainer.durable().started(), resumes * 2);
-    EXPECT_EQ(trainer.durable().data_cursor(), static_cast<std::uint64_t>(resumes) * 20);
+    EXPECT_EQ(trainer.durable().data_position().cursor, static_cast<std::uint64_t>(resumes) * 20);
     trainer.step();
     trainer.step();
     trainer.commit();

@@ -96,7 +96,7 @@ std::int64_t ToyRun::expect_whole_commit() {
   store->verify({});
   const RunState state = run_state_from(store->manifest()->training);
   EXPECT_EQ(state.updates, state.step);
-  EXPECT_EQ(state.data_cursor, static_cast<std::uint64_t>(state.step) * 10);
+  EXPECT_EQ(state.position.cursor, static_cast<std::uint64_t>(state.step) * 10);
   EXPECT_TRUE(read_objects(*store, problem, initial, store->committed_slot()) == after(state.step)) << "step " << state.step;
   return state.step;
 }
@@ -165,7 +165,7 @@ void ToyTrainer::submit() {
   const std::int64_t number = durable_->started() + 1;
   fill(number, step.inputs, step.labels, run_.problem.micro_batches);
   fill(step.batch, step.inputs, step.labels, run_.problem.micro_batches);
-  durable_->set_data_cursor(static_cast<std::uint64_t>(number) * 10);
+  durable_->set_data_position({static_cast<std::uint64_t>(number) * 10, {}});
   step.ticket = durable_->train(step.batch);
   ++submitted_;
 }

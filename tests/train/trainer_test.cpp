@@ -87,7 +87,7 @@ TEST(TrainerTest, ResumesBitIdenticallyUnderAnotherPlacementDelayAndSchedule) {
   {
     Trainer trainer(models::make(config.model), config);
     for (std::size_t i = 0; i < 3; ++i) trainer.step(batches[i]);
-    trainer.set_data_cursor(42);
+    trainer.set_data_position({42, "where a loader stood"});
     trainer.commit();
   }
   config.placement.weights = config.placement.optimizer = {0.0, 0.8, false};
@@ -95,7 +95,8 @@ TEST(TrainerTest, ResumesBitIdenticallyUnderAnotherPlacementDelayAndSchedule) {
   config.train.schedule = Schedule::horizontal;
   Trainer trainer(models::make(config.model), config, {Resume::must, false, {}});
   EXPECT_EQ(trainer.completed_steps(), 3);
-  EXPECT_EQ(trainer.data_cursor(), 42U);
+  EXPECT_EQ(trainer.data_position().cursor, 42U);
+  EXPECT_EQ(trainer.data_position().state, "where a loader stood");
   for (std::size_t i = 3; i < batches.size(); ++i) EXPECT_EQ(trainer.step(batches[i]).loss, uninterrupted.losses[i]);
   trainer.commit();
   EXPECT_EQ(weights_of(trainer), uninterrupted.weights);
