@@ -49,6 +49,7 @@ const std::vector<float>& InitialAdapters::values_of(std::size_t object) {
   for (std::size_t i = 0; i < views.size(); ++i) {
     if (plan::is_adapter_parameter(flat.parameters[i].info.name)) parameters.bind(flat.parameters[i].index, views[i]);
   }
+  const model::RandomScope random;
   model::seed_adapters(seed_, unit);
   model_.initialize_adapter(module, static_cast<std::int64_t>(unit));
   for (const optim::FlatParameter& parameter : flat.parameters) {

@@ -49,9 +49,14 @@ class BlockArena {
 
   [[nodiscard]] std::uint64_t bytes() const noexcept { return memory_.bytes(); }
 
+  // Whether an arena's memory is there. Thread-safe.
+  [[nodiscard]] static bool holds(const void* place) noexcept;
+  // There is an arena, or a block that has outlived its own. Thread-safe.
+  [[nodiscard]] static bool any() noexcept;
+
  private:
   explicit BlockArena(std::uint64_t bytes);
-  ~BlockArena() = default;
+  ~BlockArena();
 
   void collect_dropped() noexcept;
   void let_go() noexcept;

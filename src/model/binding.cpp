@@ -1,7 +1,9 @@
 #include "model/binding.h"
 
+#include <exception>
 #include <sstream>
 
+#include "core/log.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::model {
@@ -74,6 +76,17 @@ void ParameterSet::set_gradients(std::span<const torch::Tensor> gradients) {
 
 void ParameterSet::clear_gradients() {
   for (torch::Tensor& parameter : parameters_) parameter.mutable_grad() = torch::Tensor();
+}
+
+void ParameterSet::unbind() noexcept {
+  try {
+    clear_gradients();
+    for (torch::Tensor& parameter : parameters_) {
+      if (!parameter.is_meta()) parameter.set_data(torch::zeros({1}, parameter.options().requires_grad(false)).expand(parameter.sizes()));
+    }
+  } catch (const std::exception& error) {
+    spdlog::error("a module's parameters keep pointing to memory that is gone: {}", error.what());
+  }
 }
 
 void bind_parameters(torch::nn::Module& module, std::span<const torch::Tensor> weights) { ParameterSet(module).bind(weights); }

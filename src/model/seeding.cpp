@@ -18,13 +18,47 @@ std::uint64_t split_mix(std::uint64_t x) noexcept {
 
 }  // namespace
 
+namespace {
+
+// Not torch::manual_seed(): that one asks whether there is CUDA, and the answer is cached before the plug-in is open.
+at::Generator generator_of(c10::Device device) { return device.is_cpu() ? at::detail::getDefaultCPUGenerator() : at::globalContext().defaultGenerator(device); }
+
+std::mutex in_use;
+
+}  // namespace
+
+RandomScope::RandomScope(c10::Device device) : lock_(in_use), generator_(generator_of(device)) {
+  const std::lock_guard<std::mutex> lock(generator_.mutex());
+  if (device.is_cpu()) {
+    auto* own = at::check_generator<at::CPUGeneratorImpl>(generator_);
+    engine_ = own->engine();
+    next_float_ = own->next_float_normal_sample();
+    next_double_ = own->next_double_normal_sample();
+  } else {
+    seed_ = generator_.current_seed();
+    offset_ = generator_.get_offset();
+  }
+}
+
+RandomScope::~RandomScope() {
+  const std::lock_guard<std::mutex> lock(generator_.mutex());
+  if (generator_.device().is_cpu()) {
+    auto* own = at::check_generator<at::CPUGeneratorImpl>(generator_);
+    own->set_engine(engine_);
+    own->set_next_float_normal_sample(next_float_);
+    own->set_next_double_normal_sample(next_double_);
+  } else {
+    generator_.set_current_seed(seed_);
+    generator_.set_offset(offset_);
+  }
+}
+
 std::uint64_t mix_seed(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::uint64_t micro_batch) noexcept {
   return split_mix(split_mix(split_mix(split_mix(seed) ^ step) ^ unit) ^ micro_batch);
 }
 
 void seed_unit(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::uint64_t micro_batch, c10::Device device) {
-  // Not torch::manual_seed(): that one asks whether there is CUDA, and the answer is cached before the plug-in is open.
-  at::Generator generator = device.is_cpu() ? at::detail::getDefaultCPUGenerator() : at::globalContext().defaultGenerator(device);
+  at::Generator generator = generator_of(device);
   const std::lock_guard<std::mutex> lock(generator.mutex());
   generator.set_current_seed(mix_seed(seed, step, unit, micro_batch));
 }

@@ -24,6 +24,10 @@ TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const 
   if (layout.tied) parameters_of(head).set_trained(layout.tied_head_index, layout.is_trained(static_cast<std::size_t>(layout.tied_object)));
 }
 
+TorchBackend::~TorchBackend() {
+  for (model::ParameterSet& parameters : parameters_) parameters.unbind();
+}
+
 TorchBackend::Views& TorchBackend::views(int object, std::byte* base, at::ScalarType dtype) {
   const auto o = static_cast<std::size_t>(object);
   const std::tuple key(layout_.units[layout_.unit_of(o)], o >= layout_.units.size(), base, dtype);
@@ -114,7 +118,9 @@ void TorchBackend::run(const device::ComputeScope& scope, const runtime::Compute
   bind(work);
   const ContextScope context(rehearsed_starts_.empty() ? call.starts : std::span<const std::vector<std::int32_t>>(rehearsed_starts_));
   module_of(call.unit).train(call.training);
+  std::optional<model::RandomScope> random;
   if (call.training) {
+    random.emplace(device_);
     model::seed_unit(shape_.seed, static_cast<std::uint64_t>(call.step), static_cast<std::uint64_t>(call.unit),
                      static_cast<std::uint64_t>(call.micro_batch), device_);
   }
@@ -246,7 +252,7 @@ void TorchBackend::end_rehearsal(const ComputeShape& own, int unit) {
 }
 
 void TorchBackend::forget_slots(int unit) {
-  parameters_of(unit).clear_gradients();
+  parameters_of(unit).unbind();
   views_.clear();
   tied_views_.clear();
   widened_.forget();

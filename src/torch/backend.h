@@ -45,6 +45,9 @@ struct ComputeShape {
 class TorchBackend final : public UnitBackend {
  public:
   TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape);
+  ~TorchBackend() override;  // modules live on without slots
+  TorchBackend(const TorchBackend&) = delete;
+  TorchBackend& operator=(const TorchBackend&) = delete;
 
   void run(const device::ComputeScope& scope, const runtime::ComputeCall& call) override;
 

@@ -10,8 +10,16 @@
 
 namespace gsnake::backend {
 
-// Replaces LibTorch's CPU allocator for the whole process at the first call. Outside a MeteredScope it only allocates. Thread-safe.
-void install_torch_allocator();
+// While one of these lives, LibTorch's CPU allocator, which is the whole process's, is ours. Outside a MeteredScope the one before goes on as if it still were; after the
+// last of these, and of the blocks that were taken in a scope, it is again. Thread-safe.
+class TorchAllocator {
+ public:
+  // Throws Error(usage) where the program has an allocator that gives way to none.
+  TorchAllocator();
+  ~TorchAllocator();
+  TorchAllocator(const TorchAllocator&) = delete;
+  TorchAllocator& operator=(const TorchAllocator&) = delete;
+};
 
 // A dry run's stand-in for the arena: where blocks would lie in one of so many bytes.
 class RehearsedRoom {

@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "model/binding.h"
+#include "model/seeding.h"
 #include "plan/problem.h"
 #include "schedule/problem.h"
 
@@ -54,6 +55,7 @@ TrialCall::TrialCall(device::Device& device, const plan::ModelLayout& layout, co
 void TrialCall::fill_with_noise(device::Device& device, const ComputeShape& shape, std::int64_t vocab) {
   constexpr double kSmall = 0.05;
   run(device, [&](const device::ComputeScope& scope) {
+    const model::RandomScope random(shape.device());
     for (const Slot& slot : slots_) {
       torch::Tensor values = model::over(scope.address(slot.memory.data()), {slot.elements}, slot.dtype, shape.device());
       if (slot.dtype == torch::kUInt8) {

@@ -4,14 +4,10 @@
 #include "plan/requirements.h"
 #include "plan/workload.h"
 #include "torch/dtype.h"
-#include "torch/memory.h"
 
 namespace gsnake::train {
 
-void set_up_torch(const Config& config) {
-  backend::install_torch_allocator();
-  at::set_num_threads(plan::compute_threads(config));
-}
+std::shared_ptr<const backend::ProcessSettings> set_up_torch(const Config& config) { return backend::ProcessSettings::use(plan::compute_threads(config)); }
 
 backend::ComputeShape compute_shape(const Config& config, plan::Purpose purpose, backend::DeviceSupport* accelerator) {
   return {plan::rows_of(config, purpose), plan::passes_of(config, purpose), config.train.dpo_beta, config.data.documents == Documents::packed, config.train.sequence_length, config.train.head_chunk, config.train.seed,

@@ -13,13 +13,20 @@
 namespace gsnake::train {
 namespace {
 
+// In the end the module has none of our memory, also where an initializer throws.
+struct Unbound {
+  model::ParameterSet& parameters;
+  ~Unbound() { parameters.unbind(); }
+};
+
 // One unit's initial master weights.
 class InitialUnit {
  public:
-  // `tied`: the values of the embedding that the unit uses as well; empty for a unit that uses none. Leaves the model's module bound to what this holds.
+  // `tied`: the values of the embedding that the unit uses as well; empty for a unit that uses none.
   InitialUnit(Model& model, const plan::ModelLayout& layout, std::uint64_t seed, std::size_t unit, std::span<const float> tied) : objects_(layout.own_objects_of(static_cast<int>(unit))) {
     torch::nn::Module& module = *model.kinds[static_cast<std::size_t>(model.units[unit])].module;
     model::ParameterSet parameters(module);
+    const Unbound afterwards{parameters};
     for (const int object : objects_) {
       const optim::FlatLayout& flat = layout.flat(static_cast<std::size_t>(object));
       elements_.push_back(schedule::padded_elements(flat.elements));
@@ -27,6 +34,7 @@ class InitialUnit {
       for (std::size_t i = 0; i < views.size(); ++i) parameters.bind(flat.parameters[i].index, views[i]);
     }
     if (!tied.empty()) parameters.bind(layout.tied_head_index, torch::from_blob(const_cast<float*>(tied.data()) + layout.tied_offset, layout.tied_sizes));
+    const model::RandomScope random;
     model::seed_initialization(seed, unit);
     model.initialize(module, static_cast<std::int64_t>(unit));
     if (!model.initialize_adapter) return;

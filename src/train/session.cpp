@@ -25,7 +25,6 @@ namespace gsnake::train {
 namespace {
 
 Model checked(Model model, const Config& config) {
-  set_up_torch(config);
   if (config.train.sequence_length > model.max_context) {
     throw Error(ErrorKind::usage, "train.sequence_length = " + std::to_string(config.train.sequence_length) + ": the model takes at most " +
                                       std::to_string(model.max_context) + " tokens; lower it or raise model.context");
@@ -64,7 +63,7 @@ std::uint64_t resident_bytes() {
 }
 
 Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts, const store::SetUpProgress& told)
-    : config(with_base_where_it_is(settings)), computes_on(parts.make_device(settings)), device(computes_on.device.get()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), base(plan::open_base(config)), layout(layout_of(model, config, base)),
+    : torch(set_up_torch(settings)), config(with_base_where_it_is(settings)), computes_on(parts.make_device(settings)), device(computes_on.device.get()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), base(plan::open_base(config)), layout(layout_of(model, config, base)),
       setting(promising(settings, layout, purpose, told)), shape(compute_shape(settings, purpose, computes_on.support.get())), backend(parts.make_backend(model, layout, shape)) {
   measure_temporaries(*backend, *device, config, setting, [&told] {
     if (told) told("rehearsing the model's units", 0, 0);

@@ -16,6 +16,7 @@
 #include "plan/requirements.h"
 #include "plan/store_layout.h"
 #include "runtime/executor.h"
+#include "torch/process.h"
 #include "train/parts.h"
 #include "train/run_folder.h"
 
@@ -34,6 +35,7 @@ struct Session {
   // where problem.commits asks for it; borrowed.
   void start(checkpoint::StartState state, runtime::Committer* committer);
 
+  std::shared_ptr<const backend::ProcessSettings> torch;
   std::shared_ptr<dist::RankGroup> group;  // of several ranks; set before open_run() and start()
   Config config;
   ComputeDevice computes_on;

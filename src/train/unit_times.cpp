@@ -48,7 +48,7 @@ Config of_units(Config config) {
 class UnitBench::Impl {
  public:
   Impl(Model& model, const Config& given, const plan::ModelLayout& layout, const std::function<void()>& told)
-      : config_(of_units(given)), layout_(layout), computes_on_(open_device(config_)), shape_((set_up_torch(config_), compute_shape(config_, plan::Purpose::train, computes_on_.support.get()))),
+      : config_(of_units(given)), layout_(layout), computes_on_(open_device(config_)), torch_(set_up_torch(config_)), shape_(compute_shape(config_, plan::Purpose::train, computes_on_.support.get())),
         backend_(model, layout, shape_), setting_{&layout, plan::Purpose::train, plan::native_dtypes(config_)} {
     measure_temporaries(backend_, *computes_on_.device, config_, setting_, told);
     backend_.cap_temporaries(plan::overheads_of(config_, setting_).torch_temporaries);
@@ -162,6 +162,7 @@ class UnitBench::Impl {
   const Config config_;
   const plan::ModelLayout& layout_;
   ComputeDevice computes_on_;
+  std::shared_ptr<const backend::ProcessSettings> torch_;
   backend::ComputeShape shape_;
   backend::TorchBackend backend_;
   plan::Setting setting_;

@@ -175,7 +175,7 @@ std::optional<std::uint64_t> rehearsed(Slots& slots, std::uint64_t most_bytes, c
 }
 
 TEST_P(Backend, TheRehearsalCoversEveryCallAndConversion) {
-  backend::install_torch_allocator();
+  const backend::TorchAllocator allocator;
   Slots slots(dtypes());
   const std::uint64_t peak = rehearsed(slots, kEnough).value();
   EXPECT_GT(peak, 0U);
@@ -194,7 +194,7 @@ TEST_P(Backend, TheRehearsalCoversEveryCallAndConversion) {
 }
 
 TEST_P(Backend, ADryRunEndsAtTheFirstByteTooMany) {
-  backend::install_torch_allocator();
+  const backend::TorchAllocator allocator;
   Slots slots(dtypes());
   const std::uint64_t peak = rehearsed(slots, kEnough).value();
   EXPECT_EQ(rehearsed(slots, peak), peak);
@@ -205,7 +205,7 @@ TEST_P(Backend, ADryRunEndsAtTheFirstByteTooMany) {
 
 // Also in the middle of a backward pass, where LibTorch's engine is on the stack.
 TEST_P(Backend, ADryRunEndsWithWhatItsListenerThrows) {
-  backend::install_torch_allocator();
+  const backend::TorchAllocator allocator;
   Slots slots(dtypes());
   int allocations = 0;
   ASSERT_TRUE(rehearsed(slots, kEnough, [&] { ++allocations; }));

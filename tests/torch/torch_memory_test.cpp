@@ -18,9 +18,9 @@ constexpr std::int64_t kMegabyte = 1 << 20;
 class TorchMemory : public testing::Test {
  protected:
   void SetUp() override {
-    install_torch_allocator();
     torch::set_num_threads(1);
   }
+  const TorchAllocator allocator_;
   TorchMemoryMeter meter_;
 };
 
@@ -91,7 +91,10 @@ class TorchArena : public TorchMemory {
     arena_ = memory::BlockArena::open(bytes);
     meter_.arena = arena_.get();
   }
-  static const memory::BlockArena* arena_of(const torch::Tensor& tensor) { return memory::Block::of(tensor.data_ptr()).arena; }
+  // nullptr for a tensor that is in none: what is not ours has no header.
+  static const memory::BlockArena* arena_of(const torch::Tensor& tensor) {
+    return memory::BlockArena::holds(tensor.data_ptr()) ? memory::Block::of(tensor.data_ptr()).arena : nullptr;
+  }
 
   memory::BlockArena::Owner arena_;
 };
@@ -214,6 +217,52 @@ TEST_F(TorchMemory, LogitsNeverExistForMoreThanAChunk) {
   const std::int64_t all_logits = kTokens * config.vocab * 4;
   EXPECT_LT(peak_of(kChunk), all_logits / 2);
   EXPECT_GT(peak_of(kTokens), all_logits);
+}
+
+// Not of the fixture, whose allocator is there throughout.
+TEST(TorchAllocatorOfAProcess, IsTheProgramsOwnAgainAfterwards) {
+  c10::Allocator* own = c10::GetAllocator(c10::DeviceType::CPU);
+  {
+    const TorchAllocator first;
+    const TorchAllocator second;
+    EXPECT_NE(c10::GetAllocator(c10::DeviceType::CPU), own);
+  }
+  EXPECT_EQ(c10::GetAllocator(c10::DeviceType::CPU), own);
+}
+
+TEST(TorchAllocatorOfAProcess, StaysForTensorsThatOutliveItAndGoesWithTheLast) {
+  c10::Allocator* own = c10::GetAllocator(c10::DeviceType::CPU);
+  TorchMemoryMeter meter;
+  torch::Tensor kept;
+  {
+    const TorchAllocator ours;
+    const MeteredScope scope(meter);
+    kept = torch::ones({kMegabyte});
+  }
+  EXPECT_NE(c10::GetAllocator(c10::DeviceType::CPU), own);
+  kept.resize_({2 * kMegabyte});  // asks the allocator that it was made with
+  EXPECT_EQ(kept[5].item<float>(), 1.0F);
+  EXPECT_EQ(c10::GetAllocator(c10::DeviceType::CPU), own) << "the block of ours is gone";
+}
+
+// As oneDNN keeps its memory: without a deleter beside it.
+TEST(TorchAllocatorOfAProcess, BareMemoryGoesBackToWhoeverGaveIt) {
+  void* before = c10::GetAllocator(c10::DeviceType::CPU)->raw_allocate(4096);
+  void* outside = nullptr;
+  TorchMemoryMeter meter;
+  {
+    const TorchAllocator ours;
+    c10::Allocator* allocator = c10::GetAllocator(c10::DeviceType::CPU);
+    outside = allocator->raw_allocate(4096);
+    const MeteredScope scope(meter);
+    void* inside = allocator->raw_allocate(4096);
+    EXPECT_EQ(meter.in_use_bytes, 4096);
+    allocator->raw_deallocate(before);
+    EXPECT_EQ(meter.in_use_bytes, 4096) << "what was the program's is not counted";
+    allocator->raw_deallocate(inside);
+    EXPECT_EQ(meter.in_use_bytes, 0);
+  }
+  c10::GetAllocator(c10::DeviceType::CPU)->raw_deallocate(outside);
 }
 
 }  // namespace
