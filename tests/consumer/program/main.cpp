@@ -1,4 +1,4 @@
-// Trains a small Llama for a few steps on text that repeats, with everything on SSD, and checks that the loss falls.
+// Trains a small Llama for a few steps on text that repeats, with everything on SSD, checks that the loss falls, and exports the model to ./exported.
 #include <greedysnake/greedysnake.h>
 
 #include <cstdio>
@@ -64,6 +64,8 @@ bool train() {
     std::printf("step %d: loss %.4f\n", step + 1, last);
   }
   trainer.commit();
+  const gsnake::TransferReport exported = gsnake::export_run(config.run.dir, "exported");
+  std::printf("%s exported %llu parameters in %d files\n", gsnake::version(), static_cast<unsigned long long>(exported.parameters), exported.files);
   return last < 0.8 * first;
 }
 
