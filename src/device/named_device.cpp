@@ -37,6 +37,11 @@ backend::DeviceSupport* make_support(const std::string& name) {
   return ordinal ? make_cuda_support(*ordinal) : nullptr;
 }
 
+dist::DeviceLink* make_link(const std::string& name, const dist::DeviceLinkParts& parts) {
+  const std::optional<int> ordinal = cuda_ordinal(name);
+  return ordinal ? make_cuda_link(*ordinal, parts) : nullptr;
+}
+
 void require_device(const std::string& name) {
   const std::optional<int> ordinal = cuda_ordinal(name);
   if (ordinal) require_cuda_device(*ordinal);

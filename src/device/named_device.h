@@ -9,6 +9,10 @@
 namespace gsnake::backend {
 class DeviceSupport;  // src/torch/device_support.h
 }
+namespace gsnake::dist {
+class DeviceLink;  // src/dist/device_link.h
+struct DeviceLinkParts;
+}  // namespace gsnake::dist
 
 namespace gsnake::device {
 
@@ -17,6 +21,8 @@ std::unique_ptr<Device> make_device(const std::string& name);
 
 // LibTorch's side of it, the caller's to delete; null for "cpu". Throws likewise.
 backend::DeviceSupport* make_support(const std::string& name);
+// Between its memory and that of the other ranks' devices, the caller's to delete; null for "cpu". Throws likewise.
+dist::DeviceLink* make_link(const std::string& name, const dist::DeviceLinkParts& parts);
 
 // Of a "cuda:N"'s memory, as it is now; 0 where that can't be measured.
 std::uint64_t free_device_bytes(const std::string& name);

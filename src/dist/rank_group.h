@@ -43,12 +43,14 @@ class RankGroup {
   [[nodiscard]] int rank() const;
   [[nodiscard]] int count() const;
 
-  // For memory that the CPU addresses. Needs reserve() before its first reduce_scatter.
+  // For memory of the device that use_device() named; of the CPU's otherwise. Needs reserve() before its first reduce_scatter.
   runtime::Collective& collective();
+  // "cpu", or "cuda:N": every rank calls it at the same time, once, before it asks for the collective. Throws Error(usage) where that device, or NCCL, is not here.
+  void use_device(const std::string& name);
   runtime::Agreement& agreement(Channel channel);
 
-  // What reduce_scatter keeps beside its slots, for parts of up to `largest_part` bytes, however large those are: a few MiB a rank.
-  [[nodiscard]] static std::uint64_t scratch_bytes(int ranks, std::uint64_t largest_part);
+  // What reduce_scatter keeps beside its slots, in memory of that device, for parts of up to `largest_part` bytes: a few MiB a rank, however large they are.
+  [[nodiscard]] static std::uint64_t scratch_bytes(int ranks, std::uint64_t largest_part, const std::string& device = "cpu");
   void reserve(std::uint64_t largest_part);
 
   // `told` is called once, on the group's own thread, with what all waits throw, as soon as another rank's failure is known: at once where it is known
