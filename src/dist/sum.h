@@ -6,7 +6,7 @@
 
 namespace gsnake::dist {
 
-// sum[i] = ((0 + parts[0][i]) + parts[1][i]) + ... in fp32. `sum` overlaps no part.
+// sum[i] = (parts[0][i] + parts[1][i]) + ... in fp32: of one part, its own bits. `sum` overlaps no part.
 void add_in_order(std::span<const float* const> parts, float* sum, std::size_t count);
 
 }  // namespace gsnake::dist

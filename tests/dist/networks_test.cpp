@@ -47,13 +47,13 @@ TEST_F(RanksApart, MeetOnTheNetworkThatTheyShare) {
 }
 
 TEST_F(RanksApart, EachNameTheOtherWhenTheCableIsCut) {
-  RankProcesses ranks(2, 3.0);
+  RankProcesses ranks(2, 8.0);
   start(ranks, "loop");
   ranks.wait_until_joined();
   ASSERT_TRUE(run("ip -n " + name(0) + " link set cable down"));
   for (int rank = 0; rank < 2; ++rank) {
     EXPECT_EQ(ranks.status(rank), kRankFailed);
-    EXPECT_THAT(ranks.last_line(rank), StartsWith("rank " + std::to_string(1 - rank) + " gave no sign of life for 3 s"));
+    EXPECT_THAT(ranks.last_line(rank), StartsWith("rank " + std::to_string(1 - rank) + " gave no sign of life for 8 s"));
   }
 }
 

@@ -1,4 +1,6 @@
 // One rank of a test: dist_rank TIMEOUT WHAT [ARGUMENT]. Says "joined", then does what it was told. An error is its last line, and its status.
+#include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -125,17 +127,18 @@ void run(RankGroup& group, const std::string& what, const std::string& argument)
          wait_for_ever();
        }},
       {"leave", [&] { group.leave(); }},
-      {"linger", [&] {
-         std::this_thread::sleep_for(std::chrono::seconds(6));
+      {"sleep", [&] { std::this_thread::sleep_for(std::chrono::seconds(std::stoi(argument))); }},
+      {"sleep and share", [&] {
+         std::this_thread::sleep_for(std::chrono::seconds(std::stoi(argument)));
          share(group);
        }},
-      {"sleep", [] { std::this_thread::sleep_for(std::chrono::seconds(6)); }},
       {"exit", [] { ::_exit(0); }},
   };
   all.at(what)();
 }
 
 int rank_program(const std::vector<std::string>& arguments) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // no rank outlives its test
   try {
     RanksConfig ranks = ranks_of_environment({});
     ranks.timeout = std::stod(arguments.at(0));
