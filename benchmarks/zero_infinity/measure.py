@@ -23,6 +23,10 @@ def seconds_of(samples):
     return [after.seconds - before.seconds for before, after in zip(samples, samples[1:])]
 
 
+def _by_rank(before, after, steps):
+    return [(b - a) / steps for a, b in zip(before, after)]
+
+
 def turn_of(run, work, plan):
     """What the counted steps of a run took, each."""
     pairs = run.counted_pairs(plan)
@@ -33,6 +37,8 @@ def turn_of(run, work, plan):
         "step_seconds": seconds, "tokens_per_second": work.tokens_per_step / seconds, "cpu_seconds": per_step("cpu_seconds"),
         "read_bytes": per_step("read_bytes"), "written_bytes": per_step("written_bytes"), "base_bytes": run.start["base_bytes"],
         "warm_up_peak_bytes": run.warm_up_peak_bytes, "steady_peak_bytes": run.steady_peak_bytes,
+        "read_bytes_by_rank": _by_rank(begin.read_by_rank, end.read_by_rank, len(pairs)),
+        "written_bytes_by_rank": _by_rank(begin.written_by_rank, end.written_by_rank, len(pairs)),
         "steps_seconds": seconds_of(run.samples),
         "load_average": os.getloadavg()[0],
     }
@@ -44,23 +50,25 @@ def summary_of(turns, work):
     summary = {name: spread([turn[name] for turn in turns]) for name in names}
     for name in ("read", "written"):
         summary[f"{name}_bytes_per_parameter"] = summary[f"{name}_bytes"]["median"] / work.parameters
+        if work.ranks > 1:
+            summary[f"{name}_bytes_a_rank"] = spread([moved for turn in turns for moved in turn[f"{name}_bytes_by_rank"]])
     summary["steady_bytes_beyond_base"] = statistics.median(turn["steady_peak_bytes"] - turn["base_bytes"] for turn in turns)
     return summary
 
 
 def deepspeed_formula(work, knobs):
-    """Bytes a parameter and step: each micro-batch reads all weights in forward, and in backward those of the blocks that it no longer has; the
-    optimizer reads 12 of state and 4 of gradient, and writes as much and 2 of weights. Weights in host memory move nothing."""
+    """Bytes a parameter and step, of all ranks together: each of a rank's micro-batches reads its part of all weights in forward, and in backward those of the
+    blocks that it no longer has; the optimizer reads 12 of state and 4 of gradient, and writes as much and 2 of weights. Weights in host memory move nothing."""
     if knobs["weights_in_host"]:
         return {"read": 16.0, "written": 16.0}
     kept = min(int(knobs["live_blocks"]), work.layers) if knobs["reuse_blocks"] >= 1 else 0
     passes = 1 + (work.layers - kept) * work.block_parameters / work.parameters
-    return {"read": 16 + 2 * work.micro_batches * passes, "written": 18.0}
+    return {"read": 16 + 2 * work.micro_batches_a_rank * passes, "written": 18.0}
 
 
 def gsnake_formula(work, start):
-    """What gsnake itself says that a step moves (docs/schedule.md)."""
-    return {"read": start["formula_ssd_read_bytes"] / work.parameters, "written": start["formula_ssd_write_bytes"] / work.parameters}
+    """What gsnake itself says that a step of a rank moves (docs/schedule.md), for all of them."""
+    return {way: work.ranks * start[f"formula_ssd_{verb}_bytes"] / work.parameters for way, verb in (("read", "read"), ("written", "write"))}
 
 
 def predicted_ratios(formula):
@@ -128,7 +136,7 @@ class Bench:
             raise processes.RunError(f"different work: gsnake has {ours.start['parameters']} parameters, DeepSpeed {theirs.start['parameters']}")
         check_state(theirs.start)
         if not knobs["weights_in_host"] and not theirs.share_on_nvme > processes.ON_NVME:
-            raise processes.RunError(f"DeepSpeed keeps tensors below 1 MiB in memory: only {theirs.share_on_nvme:.0%} of the parameters are on the drive; "
+            raise processes.RunError(f"DeepSpeed keeps tensors of which a rank has less than 1 MiB in memory: only {theirs.share_on_nvme:.0%} of the parameters are on the drive; "
                                      "take a larger --hidden")
         agreement = check_losses(ours.losses, theirs.losses)
         untaught = self.gsnake(work, plan, {**keys, "optimizer.learning_rate": 0.0}, lambda place: processes.check_gsnake_masters(work, self.program, place, self.machine))
@@ -181,7 +189,9 @@ def comparison(taken, work, formula):
     """The table's row of one number of micro-batches."""
     ratios = [theirs["step_seconds"] / ours["step_seconds"] for theirs, ours in zip(taken["deepspeed"], taken["gsnake"])]
     summary = {name: summary_of(turns, work) for name, turns in taken.items()}
+    a_rank = {name: {way: amount * work.parameters / work.ranks for way, amount in ways.items()} for name, ways in formula.items()}
     return {"micro_batches": work.micro_batches, "tokens_per_step": work.tokens_per_step, **summary, "formula_bytes_per_parameter": formula,
+            **({"formula_bytes_a_rank": a_rank} if work.ranks > 1 else {}),
             "ratio": summary["deepspeed"]["step_seconds"]["median"] / summary["gsnake"]["step_seconds"]["median"], "ratio_by_turn": spread(ratios),
             "ratio_that_bytes_predict": predicted_ratios(formula), "turns": taken}
 
@@ -196,3 +206,18 @@ def table(rows):
         lines.append(f"{row['micro_batches']:3}  {cell('deepspeed'):>24} {cell('gsnake'):>24}   {row['ratio']:6.2f}   "
                      f"{predicted['if_they_overlap']:.2f}..{predicted['if_they_do_not']:.2f}      {moved('deepspeed'):>18}    {moved('gsnake'):>18}")
     return "\n".join(lines)
+
+
+def table_of_ranks(rows):
+    """What a rank moves in a step, in MB, beside the formulas; over all turns and ranks."""
+    lines = ["  M   DeepSpeed, MB a rank read / formula      written      gsnake, MB a rank read / formula      written"]
+    for row in rows:
+        cells = [moved_by_a_rank(row, name, way) for name in ("deepspeed", "gsnake") for way in ("read", "written")]
+        lines.append(f"{row['micro_batches']:3}  " + "  ".join(f"{cell:>32}" for cell in cells))
+    return "\n".join(lines)
+
+
+def moved_by_a_rank(row, name, way):
+    """Median over turns and ranks (lowest..highest), MB, beside the formula."""
+    found, formula = row[name][f"{way}_bytes_a_rank"], row["formula_bytes_a_rank"][name][way]
+    return "{:.1f} ({:.1f}..{:.1f}) / {:.1f}".format(*(amount / 1e6 for amount in (found["median"], found["low"], found["high"], formula)))

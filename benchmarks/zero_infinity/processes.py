@@ -1,4 +1,5 @@
-"""Runs one of the two programs and measures it from outside, the same way for both: by the clock and the kernel's counts at each step's line."""
+"""Runs one of the two programs, on one rank or several, and measures it from outside, the same way for both: by the clock and the kernel's counts at each
+line of a step that the first rank writes."""
 import contextlib
 import ctypes
 import dataclasses
@@ -12,10 +13,11 @@ import subprocess
 import sys
 import time
 
+import ranks
 import workload as workloads
+from ranks import Sample
 
 HERE = pathlib.Path(__file__).resolve().parent
-TICKS = os.sysconf("SC_CLK_TCK")
 ON_NVME = 0.99  # the share of parameters that have to be on the drive; the rest are norms
 
 
@@ -25,16 +27,6 @@ class RunError(Exception):
     def __init__(self, what, log="", run=None):
         super().__init__(what)
         self.log, self.run = log, run
-
-
-@dataclasses.dataclass
-class Sample:
-    """At the moment when a step's line was read."""
-    seconds: float
-    cpu_seconds: float
-    read_bytes: int
-    written_bytes: int
-    minor_faults: int = 0
 
 
 @dataclasses.dataclass
@@ -89,25 +81,11 @@ class Machine:
             self.group.enter()
 
 
-def _status(pid, key):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) * 1024
-    raise ProcessLookupError(f"{pid} has ended")  # and waits for its status to be asked for
-
-
-def _sample(pid):
-    counts = dict(line.split(": ") for line in pathlib.Path(f"/proc/{pid}/io").read_text().splitlines())
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return Sample(time.perf_counter(), (int(fields[11]) + int(fields[12])) / TICKS, int(counts["read_bytes"]), int(counts["write_bytes"]),
-                  int(fields[7]))
-
-
 class _Lines:
     """Complete lines of a file that grows, as they come."""
 
-    def __init__(self, path, process, plan):
-        self.path, self.process, self.plan, self.file, self.rest = path, process, plan, None, ""
+    def __init__(self, path, running, plan):
+        self.path, self.running, self.plan, self.file, self.rest = path, running, plan, None, ""
 
     def __iter__(self):
         try:
@@ -119,7 +97,7 @@ class _Lines:
     def _as_they_come(self):
         heard = time.monotonic()
         while True:
-            ended = self.process.poll() is not None
+            ended = self.running.over()
             if self.file is None and self.path.exists():
                 self.file = open(self.path)
             chunk = self.file.read() if self.file else ""
@@ -144,27 +122,24 @@ def last_words(log):
     return said[-1] if said else " | ".join(lines[-2:])
 
 
-def watch(command, lines_of, log, plan, machine, environment, prints_lines=False, may_abort=False):
-    """Runs `command`, whose JSON lines appear in the file `lines_of`, which it writes itself or, with `prints_lines`, on stdout; its other output goes
-    to `log`. `may_abort`: an abort after the last step is no failure. Raises RunError."""
-    process, run = None, Run({}, [], [], 0, 0)
+def watch(command, lines_of, log, plan, machine, environments, prints_lines=False, may_abort=False):
+    """Runs `command` once with each of `environments`, a rank each. The first one's JSON lines appear in the file `lines_of`, which it writes itself or, with
+    `prints_lines`, on stdout; other output goes to `log`; ranks.file_of names the others' files. `may_abort`: an abort after the last step is no
+    failure. Raises RunError."""
+    run, running = Run({}, [], [], 0, 0), ranks.Ranks()
     try:
-        with open(log, "w") as output, open(lines_of, "w") if prints_lines else contextlib.nullcontext(output) as results:
-            process = subprocess.Popen(command, stdout=results, stderr=output, env=environment, preexec_fn=machine.enter)
-        return _follow(process, run, lines_of, log, plan, machine, may_abort)
+        with running:
+            running.start(command, environments, lines_of, log, machine.enter, prints_lines)
+            return _follow(running, run, lines_of, log, plan, machine, may_abort)
     except RunError as error:
-        raise RunError(str(error), log.read_text(errors="replace")[-4000:], run) from None
+        raise RunError(str(error), ranks.file_of(log, running.failed or 0).read_text(errors="replace")[-4000:], run) from None
     finally:
-        if process and process.poll() is None:
-            process.kill()
-        if process:
-            process.wait()
         if plan.rate:
             machine.group.throttle(machine.drive, 0)
 
 
-def _follow(process, run, lines_of, log, plan, machine, may_abort):
-    for text in _Lines(lines_of, process, plan):
+def _follow(running, run, lines_of, log, plan, machine, may_abort):
+    for text in _Lines(lines_of, running, plan):
         line = json.loads(text)
         if line.get("event") == "start":
             run.start = line
@@ -173,40 +148,47 @@ def _follow(process, run, lines_of, log, plan, machine, may_abort):
             if len(run.samples) < plan.steps - plan.tail:
                 # A process that has ended has no counts any more.
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
-                    run.samples.append(_sample(process.pid))
-                    _between_steps(process.pid, run, plan, machine)
-    status = process.wait()
-    complete = len(run.losses) == plan.steps and len(run.samples) == plan.steps - plan.tail
-    # DeepSpeed's threads of asynchronous I/O now and then abort its interpreter as it ends, when all has been measured.
-    if may_abort and status == -signal.SIGABRT and complete:
-        print(f"note: a DeepSpeed process aborted after its last step: {last_words(log)}", file=sys.stderr)
-    elif status != 0 or not complete:
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        raise RunError(f"{how} after {len(run.losses)} of {plan.steps} steps: {last_words(log)}")
+                    run.samples.append(running.sample())
+                    _between_steps(running, run, plan, machine)
+    _judge(running, run, log, plan, may_abort)
     return run
 
 
-def _between_steps(pid, run, plan, machine):
+def _judge(running, run, log, plan, may_abort):
+    """Raises RunError where not all has been done."""
+    status = running.status()
+    complete = len(run.losses) == plan.steps and len(run.samples) == plan.steps - plan.tail
+    # DeepSpeed's threads of asynchronous I/O now and then abort its interpreter as it ends, when all has been measured.
+    if may_abort and status == -signal.SIGABRT and complete:
+        print(f"note: a DeepSpeed process aborted after its last step: {last_words(ranks.file_of(log, running.failed))}", file=sys.stderr)
+    elif status != 0 or not complete:
+        who = f"rank {running.failed} " if len(running.processes) > 1 and running.failed is not None else ""
+        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        raise RunError(f"{who}{how} after {len(run.losses)} of {plan.steps} steps: {last_words(ranks.file_of(log, running.failed or 0))}")
+
+
+def _between_steps(running, run, plan, machine):
     done = len(run.samples)
     if done == plan.warm_up:
-        run.warm_up_peak_bytes = _status(pid, "VmHWM")
-        pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak starts over
+        run.warm_up_peak_bytes = running.peak_bytes()
+        running.forget_peaks()
         if plan.rate:
             machine.group.throttle(machine.drive, plan.rate)
     if done == plan.steps - plan.tail:
-        run.steady_peak_bytes = _status(pid, "VmHWM")
+        run.steady_peak_bytes = running.peak_bytes()
         if plan.rate:
             machine.group.throttle(machine.drive, 0)
 
 
 def plain_environment():
     """The caller's without what would change what is compared."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "DS_", "TORCH", "GSNAKE_"))}
+    unwanted = ("OMP_", "GOMP_", "KMP_", "MKL_", "MALLOC_", "DS_", "TORCH", "GSNAKE_", "GLOO_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted) and name not in ranks.VARIABLES}
 
 
 def deepspeed_environment(work, environment, knobs):
     accelerator, _, number = work.device.partition(":")
-    own = {"OMP_NUM_THREADS": str(knobs["compute_threads"] or work.threads), "DS_ACCELERATOR": accelerator,
+    own = {"OMP_NUM_THREADS": str(knobs["compute_threads"] or work.threads_a_rank), "DS_ACCELERATOR": accelerator,
            # A build for one accelerator is none for another.
            "TORCH_EXTENSIONS_DIR": str(environment / ("ext" if accelerator == "cpu" else f"ext-{accelerator}")),
            "TORCHINDUCTOR_COMPILE_THREADS": "1",  # nothing is compiled: no processes that wait to do so
@@ -227,18 +209,33 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def _mean_losses(lines_of, count, losses):
+    """Of each step, over all ranks: each prints its own micro-batches' mean, of which they have equally many. So DeepSpeed shares no more than it does by
+    itself. Raises RunError."""
+    each = [losses]
+    for rank in range(1, count):
+        lines = [json.loads(text) for text in ranks.file_of(lines_of, rank).read_text().splitlines()]
+        each.append([line["loss"] for line in lines if line["event"] == "step"])
+        if len(each[-1]) != len(losses):
+            raise RunError(f"rank {rank} has told of {len(each[-1])} steps, rank 0 of {len(losses)}")
+    return [sum(step) / count for step in zip(*each)]
+
+
 def run_deepspeed(work, folder, tokens, plan, compute, knobs, machine, check_masters=False):
     folder.mkdir(parents=True)
     file, port = folder / "workload.json", free_port()
     file.write_text(json.dumps({**workloads.deepspeed_workload(work, tokens, folder / "nvme", plan.steps, compute, knobs), "trim_after": plan.warm_up,
-                                "check_masters": check_masters, "port": port}))
+                                "check_masters": check_masters}))
     (folder / "nvme").mkdir()
     # A process that was killed while it loaded its extensions leaves locks on which later ones wait for ever.
     for lock in machine.environment.glob("ext*/*/lock"):
         lock.unlink(missing_ok=True)
+    environment = deepspeed_environment(work, machine.environment, knobs)
     try:
-        return watch([str(machine.environment / "env/bin/python"), str(HERE / "runner.py"), str(file)], folder / "steps.out", folder / "log", plan, machine,
-                     deepspeed_environment(work, machine.environment, knobs), prints_lines=True, may_abort=True)
+        run = watch([str(machine.environment / "env/bin/python"), str(HERE / "runner.py"), str(file)], folder / "steps.out", folder / "log", plan, machine,
+                    [{**environment, **ranks.variables(rank, work.ranks, port)} for rank in range(work.ranks)], prints_lines=True, may_abort=True)
+        run.losses = _mean_losses(folder / "steps.out", work.ranks, run.losses)
+        return run
     except RunError as error:
         raise RunError(f"DeepSpeed {error}", error.log, error.run) from None
     finally:  # it leaves a buffer for all-reduce, which its port is part of the name of, in memory
@@ -248,10 +245,12 @@ def run_deepspeed(work, folder, tokens, plan, compute, knobs, machine, check_mas
 
 def run_gsnake(work, program, folder, tokens, plan, keys, machine, variables=None):
     folder.mkdir(parents=True)
-    config = folder / "train.toml"
+    config, port = folder / "train.toml", free_port()
     config.write_text(workloads.to_toml(workloads.gsnake_config(work, tokens, folder, plan.steps, keys)))
+    environment = {**plain_environment(), **(variables or {})}
+    environments = [{**environment, **ranks.variables(rank, work.ranks, port)} for rank in range(work.ranks)] if work.ranks > 1 else [environment]
     try:
-        run = watch([str(program), "train", str(config)], folder / "run/metrics.jsonl", folder / "log", plan, machine, {**plain_environment(), **(variables or {})})
+        run = watch([str(program), "train", str(config)], folder / "run/metrics.jsonl", folder / "log", plan, machine, environments)
     except RunError as error:
         raise RunError(f"gsnake train {error}", error.log, error.run) from None
     if not run.start["io"]["direct"]:

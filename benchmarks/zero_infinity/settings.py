@@ -45,16 +45,19 @@ FRUGAL = {"pipeline_read": False, "pipeline_write": False, "sub_group_elements":
 
 # A change is kept when steps take less than this share of what they take without it: closer ones differ by chance.
 BETTER = 0.98
+OF_RANKS = ", ranks: "  # before their number, in a kind's name
 
 
-def kind_of(rate, device):
-    """A drive that is held to a rate and one that is not have their own best settings, and so have a CPU and a GPU."""
-    return ("throttled" if rate else "unthrottled") + ("" if device == "cpu" else " cuda")
+def kind_of(rate, device, ranks=1):
+    """A drive that is held to a rate and one that is not have their own best settings, and so have a CPU and a GPU, and numbers of ranks."""
+    return ("throttled" if rate else "unthrottled") + ("" if device == "cpu" else " cuda") + (f"{OF_RANKS}{ranks}" if ranks > 1 else "")
 
 
 def best(kind):
-    """All settings, as the sweep left them; the defaults where none was made."""
-    return {**DEFAULTS, **(ON_GPU if kind.endswith(" cuda") else {}), **(json.loads(FILE.read_text()).get(kind, {}) if FILE.exists() else {})}
+    """All settings, as the sweep left them; those of one rank where none was made for several, the defaults where none was made at all."""
+    found = json.loads(FILE.read_text()) if FILE.exists() else {}
+    of_one = kind.partition(OF_RANKS)[0]
+    return {**DEFAULTS, **(ON_GPU if of_one.endswith(" cuda") else {}), **found.get(kind, found.get(of_one, {}))}
 
 
 def save(kind, knobs):

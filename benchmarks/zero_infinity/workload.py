@@ -21,11 +21,20 @@ class Workload:
     threads: int = 2
     compute: str = "auto"  # auto, fp32; resolved by gsnake
     device: str = "cpu"
+    ranks: int = 1  # which share threads and micro-batches
     learning_rate: float = 3e-4
 
     @property
     def tokens_per_step(self):
         return self.micro_batches * self.rows * self.sequence_length
+
+    @property
+    def threads_a_rank(self):
+        return self.threads // self.ranks
+
+    @property
+    def micro_batches_a_rank(self):
+        return self.micro_batches // self.ranks
 
     @property
     def block_parameters(self):
@@ -56,7 +65,7 @@ def deepspeed_workload(workload, tokens, folder, steps, compute, knobs):
         "model": {"layers": workload.layers, "hidden": workload.hidden, "heads": workload.heads, "intermediate": workload.intermediate,
                   "vocab": workload.vocab, "norm_epsilon": 1e-5, "rope_theta": 10000.0},
         "tokens": str(tokens), "folder": str(folder), "steps": steps, "compute": compute, "device": workload.device,
-        "sequence_length": workload.sequence_length, "rows": workload.rows, "micro_batches": workload.micro_batches, "seed": workload.seed,
+        "sequence_length": workload.sequence_length, "rows": workload.rows, "micro_batches": workload.micro_batches, "ranks": workload.ranks, "seed": workload.seed,
         "optimizer": {"learning_rate": workload.learning_rate, "betas": [0.9, 0.95], "epsilon": 1e-8, "weight_decay": 0.1},
         "knobs": knobs,
     }
@@ -71,7 +80,7 @@ def gsnake_config(workload, tokens, folder, steps, keys):
         "data.train": [str(tokens)], "data.order": "sequential",
         "train.steps": steps, "train.micro_batches": workload.micro_batches, "train.micro_batch_size": workload.rows,
         "train.sequence_length": workload.sequence_length, "train.dtype": "bf16", "train.compute_dtype": workload.compute,
-        "train.compute_threads": workload.threads, "train.seed": workload.seed, "train.schedule": "vertical", "train.delay": 0.0,
+        "train.compute_threads": workload.threads_a_rank, "train.seed": workload.seed, "train.schedule": "vertical", "train.delay": 0.0,
         "optimizer.name": "adamw", "optimizer.learning_rate": workload.learning_rate, "optimizer.betas": [0.9, 0.95],
         "optimizer.epsilon": 1e-8, "optimizer.weight_decay": 0.1, "optimizer.decay_1d": True,
         "memory.device": workload.device, "memory.host_budget": "256 MiB", "memory.device_budget": "256 MiB",

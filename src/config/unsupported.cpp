@@ -19,8 +19,6 @@ struct Unsupported {
 };
 
 constexpr std::array kUnsupported{
-    Unsupported{"memory.device", [](const Config& c) { return c.memory.device != "cpu" && c.ranks.count > 1; },
-                "several ranks meet in the host's memory, by Gloo, and no group of GPUs is made yet; set it to \"cpu\", or start one rank"},
     Unsupported{"train.compute_dtype", [](const Config& c) { return c.memory.device != "cpu" && c.train.compute_dtype == ComputeDtype::fp32 && c.train.dtype != Dtype::fp32; },
                 "it is the CPU device that widens; on a GPU units compute in train.dtype: leave it at \"auto\", or set train.dtype = \"fp32\""},
     Unsupported{"train.dtype", [](const Config& c) { return c.memory.device != "cpu" && !c.adapter.base.empty() && c.train.dtype == Dtype::fp16; },

@@ -22,6 +22,7 @@ namespace {
 constexpr auto kBetweenLooks = std::chrono::milliseconds(20);
 constexpr auto kLongCall = std::chrono::hours(24);     // as poll() takes it: whether the store answers is watched
 constexpr auto kConnecting = std::chrono::seconds(5);  // at least, for ranks that have all come
+constexpr auto kLastLook = std::chrono::seconds(2);    // of the others, whose time ends a little later, at who is missing
 
 class Meeting {
  public:
@@ -108,6 +109,7 @@ class Meeting {
       missing += fmt::format("{}{}", count == 0 ? "" : ", ", rank);
       ++count;
     }
+    if (keeps_store()) std::this_thread::sleep_for(kLastLook);
     throw Error(ErrorKind::rank, fmt::format("{} {} of {} {} not come to {} after {:g} s (ranks.timeout); see whether all were started, with the same MASTER_ADDR and MASTER_PORT",
                                              count == 1 ? "rank" : "ranks", missing, ranks_.count, count == 1 ? "has" : "have", place_.name(), ranks_.timeout));
   }

@@ -6,7 +6,7 @@
 
 namespace gsnake::dist {
 
-// sum[i] = (parts[0][i] + parts[1][i]) + ... in fp32: of one part, its own bits. `sum` overlaps no part.
+// sum[i] = (parts[0][i] + parts[1][i]) + ... in fp32, of at least one part. `sum` overlaps no part.
 void add_in_order(std::span<const float* const> parts, float* sum, std::size_t count);
 
 }  // namespace gsnake::dist

@@ -28,6 +28,7 @@ struct Resolved {
 // The choices that `config` leaves for a run that options describe: what is part of the maths is as the run's commit has it, if it goes on
 // from one; the rest is planned on options.machine, or on this machine, which is measured if that was never done. A config without choices stays as
 // it is.
-Resolved resolve(Model& model, const Config& config, const TrainerOptions& options);
+// `link`: between the ranks, where the profile does not say; null where there is one.
+Resolved resolve(Model& model, const Config& config, const TrainerOptions& options, const sim::LinkProfile* link = nullptr);
 
 }  // namespace gsnake::train

@@ -65,7 +65,7 @@ plan::Plan plan_of(const PlanningBasis& basis, const Config& config, const PlanW
   return plan::make_plan(input);
 }
 
-Resolved resolve(Model& model, const Config& given, const TrainerOptions& options) {
+Resolved resolve(Model& model, const Config& given, const TrainerOptions& options, const sim::LinkProfile* link) {
   Resolved resolved{given, {}};
   if (!given.leaves_choices()) return resolved;
   resumes(given, options);  // refuses what can be refused before anything is measured
@@ -81,6 +81,7 @@ Resolved resolve(Model& model, const Config& given, const TrainerOptions& option
     if (options.progress) options.progress(what, 0, 0);
   };
   const std::unique_ptr<PlanningBasis> basis = planning_basis(model, resolved.config, request);
+  if (link != nullptr && basis->profile.link.per_second <= 0.0) basis->profile.link = *link;
   if (options.progress) options.progress("planning", 0, 0);
   const plan::Plan plan = plan_of(*basis, resolved.config, {.here = true, .tokens_a_step = 0, .goal = plan::Goal::throughput, .advises = false});
   resolved.config = plan.config;

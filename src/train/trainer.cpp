@@ -16,6 +16,7 @@
 #include "train/batch_shape.h"
 #include "train/committed_weights.h"
 #include "train/group.h"
+#include "train/measured_link.h"
 #include "train/open_run.h"
 #include "train/resolved_by_all.h"
 #include "train/rewards.h"
@@ -81,8 +82,7 @@ class Trainer::Impl {
   double loss_of(const InFlight& step) const;
   [[nodiscard]] Traffic traffic_of(runtime::Executor::Ticket ticket) const;
   void count(const Traffic& bytes);
-  // Milliseconds by lane since `seen`, which becomes now.
-  std::array<double, kLanes> busy_since(runtime::LaneTotals& seen) const;
+  std::array<double, kLanes> busy_since(runtime::LaneTotals& seen) const;  // milliseconds by lane since `seen`, which becomes now
   void throw_if_failed() const;
   void judge(StepResult& result, const runtime::StepOutcome& outcome);
   void skip_or_fail(StepResult& result, const runtime::StepOutcome& outcome);
@@ -108,7 +108,7 @@ namespace {
 
 // Of a session whose lanes have not started. A trainer on parts of a test's is nothing that was measured. No run ends for want of a prediction.
 std::optional<sim::MachineProfile> profile_for(train::Session& session, const TrainerOptions& options) {
-  if (options.parts || session.config.ranks.count > 1) return std::nullopt;
+  if (options.parts) return std::nullopt;
   train::MachineRequest request;
   request.file = options.machine;
   if (options.progress) request.told = [&options](const std::string& what) { options.progress(what, 0, 0); };
@@ -128,6 +128,9 @@ namespace {
 
 std::shared_ptr<dist::RankGroup> group_of(const Config& config, const TrainerOptions& options) {
   if (config.ranks.count == 1) return nullptr;
+  if (config.memory.device != "cpu" && !options.parts) {
+    throw Error(ErrorKind::usage, "memory.device = \"" + config.memory.device + "\": several ranks meet in the host's memory, by Gloo, and no group of GPUs is made yet; set it to \"cpu\", or start one rank");
+  }
   return options.group ? options.group : dist::RankGroup::join(config.ranks);
 }
 
@@ -155,7 +158,7 @@ void Trainer::Impl::open(const std::vector<std::string>& choices, const TrainerO
   train::refuse_different_ranks(session.group.get(), session.config, options);
   run = train::open_run(session, options);
   first_step_ = completed = run->started();
-  const std::optional<sim::MachineProfile> profile = profile_for(session, options);
+  const std::optional<sim::MachineProfile> profile = train::with_link(profile_for(session, options), session);
   session.progress = options.progress;
   session.start(run->committed() >= 0 ? checkpoint::StartState::checked : checkpoint::StartState::fresh, &run->committer());
   run->attach(*session.executor);

@@ -123,7 +123,7 @@ class Deadline(unittest.TestCase):
                       "time.sleep(600)")
             with self.assertRaisesRegex(RunError, "not done in time") as caught:
                 processes.watch([sys.executable, "-c", script], place / "out", place / "log", Plan(deadline=time.monotonic() + 2),
-                                Machine(place, 1, None, None), processes.plain_environment(), prints_lines=True)
+                                Machine(place, 1, None, None), [processes.plain_environment()], prints_lines=True)
             self.assertIn("still compiling", caught.exception.log)
             self.assertEqual(caught.exception.run.losses, [7.0])
 

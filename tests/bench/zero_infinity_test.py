@@ -187,7 +187,7 @@ class Watching(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             place = pathlib.Path(folder)
             return processes.watch([sys.executable, "-c", preamble + script], place / "steps.out", place / "log", plan, Machine(place, 1, group, "8:0"),
-                                   processes.plain_environment(), prints_lines=True, may_abort=may_abort)
+                                   [processes.plain_environment()], prints_lines=True, may_abort=may_abort)
 
     def test_takes_a_sample_of_each_step_but_the_tail(self):
         run = self.watch("print(json.dumps({'event': 'start', 'base_bytes': 1}), flush=True)\nfor n in range(3): step(n)")
@@ -212,7 +212,7 @@ class Watching(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             pid = pathlib.Path(folder) / "pid"
             with self.assertRaisesRegex(RunError, "said nothing"):
-                self.watch(f"open({str(pid)!r}, 'w').write(str(os.getpid()))\nstep(1)\ntime.sleep(600)", Plan(warm_up=1, measured=1, silence=0.5))
+                self.watch(f"open({str(pid)!r}, 'w').write(str(os.getpid()))\nstep(1)\ntime.sleep(600)", Plan(warm_up=1, measured=1, silence=5))
             self.assertFalse(pathlib.Path("/proc", pid.read_text()).exists())
 
     def test_holds_the_drive_from_the_first_step_after_the_warm_up_to_the_tail(self):

@@ -145,6 +145,40 @@ memory = { host_budget = "512 MiB", device_budget = "1 GiB" }
   EXPECT_EQ(json["config"]["train"]["micro_batches"], 8);
 }
 
+TEST_F(PlanTest, SimulatesOneOfSeveralRanks) {
+  const Outcome outcome = simulate({"train.micro_batches=4"}, {"--ranks", "4", "--local-ranks", "2", "--link", "20 MB/s", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Json json = Json::parse(outcome.out);
+  const Json& prediction = json["prediction"];
+  EXPECT_EQ(prediction["ranks"], 4);
+  EXPECT_EQ(prediction["micro_batches"], 4);
+  EXPECT_EQ(prediction["tokens"], 4 * 2 * 32);
+  EXPECT_GT(prediction["lanes"]["collective"]["busy_ms"], 0.0);
+  EXPECT_EQ(json["side_by_side"][3]["micro_batches"], 4);  // one of each rank
+  for (const Json& point : json["batches"]) EXPECT_EQ(point["micro_batches"].get<int>() % 4, 0);
+  const Json slower = Json::parse(simulate({"train.micro_batches=4"}, {"--ranks", "4", "--local-ranks", "2", "--link", "5 MB/s", "--json", "--alone"}).out);
+  EXPECT_GT(slower["prediction"]["lanes"]["collective"]["limit_ms"], 3.0 * prediction["lanes"]["collective"]["limit_ms"].get<double>());
+}
+
+TEST_F(PlanTest, PlansForAsManyRanksAsTorchrunSays) {
+  const Surroundings torchrun{{"RANK=1", "WORLD_SIZE=3", "LOCAL_RANK=1", "LOCAL_WORLD_SIZE=3"}};
+  const Outcome outcome = run({"plan", "config.toml", "--machine", "machine.toml", "--link", "50 MB/s", "--set", "train.micro_batches=auto", "--set", "placement.weights=auto", "--json"}, torchrun);
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Json json = Json::parse(outcome.out);
+  EXPECT_EQ(json["prediction"]["ranks"], 3);
+  EXPECT_EQ(json["config"]["train"]["micro_batches"].get<int>() % 3, 0);
+  std::vector<std::string> bought;
+  for (const Json& buy : json["buys"]) bought.push_back(buy["what"]);
+  EXPECT_THAT(bought, testing::Contains("the link between ranks 10% faster"));
+}
+
+TEST_F(PlanTest, RefusesRanksThatItCannotPlanFor) {
+  expect_one_error_line(simulate({}, {"--ranks", "2"}), 2, "has no link.per_second");
+  expect_one_error_line(simulate({"train.micro_batches=3"}, {"--ranks", "2", "--link", "1 GB/s"}), 2, "2 ranks take equal shares");
+  expect_one_error_line(simulate({}, {"--ranks", "2", "--local-ranks", "3", "--link", "1 GB/s"}), 2, "--local-ranks 3: there are 2 ranks in all");
+  expect_one_error_line(simulate({}, {"--ranks", "2", "--link", "fast"}), 2, "--link fast: must be bytes a second");
+}
+
 TEST_F(PlanTest, RefusesWhatItCannotUse) {
   expect_one_error_line(run({"simulate", "config.toml"}), 2, "this machine was never measured for these SSD paths: run `gsnake plan`");
   std::ofstream(folder_ / "machine.toml") << "name = \"x\"\n[cpu]\ncoars = 2\n";

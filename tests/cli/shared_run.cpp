@@ -1,25 +1,16 @@
 #include "cli/shared_run.h"
 
-#include <algorithm>
 #include <memory>
 
 #include "checkpoint/rank_folders.h"
 #include "checkpoint/reshard.h"
 #include "checkpoint/run_state.h"
-#include "core/bytes.h"
 #include "greedysnake/ranks.h"
 #include "runtime/store_layout.h"
 #include "store/opening/replaced.h"
 
 namespace gsnake::test {
 namespace {
-
-// The rank's range of the object: whole grains, as many for each but the last ones.
-schedule::Range part_of(const schedule::Object& object, int rank, int ranks) {
-  const std::uint64_t part = core::ceil_div(object.cells() / object.grain(), static_cast<std::uint64_t>(ranks)) * object.grain();
-  const std::uint64_t begin = std::min(static_cast<std::uint64_t>(rank) * part, object.cells());
-  return {begin, std::min(begin + part, object.cells()) - begin};
-}
 
 // The objects of a run of bf16 or fp32 weights, as its commit tells of them.
 schedule::Problem problem_of(const store::Store& whole, int rank, int ranks) {
@@ -39,11 +30,11 @@ schedule::Problem problem_of(const store::Store& whole, int rank, int ranks) {
     for (const store::Kind kind : {store::Kind::master, store::Kind::moment1, store::Kind::moment2}) {
       if (width(kind, i) > 0) object.state_bytes.push_back(width(kind, i));
     }
-    if (ranks > 1) object.owned = part_of(object, rank, ranks);
     schedule::add_unit(problem, std::move(object));
   }
   problem.activation_bytes = problem.ids_bytes = 4096;
   problem.chunk_elements = 7 * schedule::kGrain;
+  schedule::share_out(problem, rank, ranks);
   return problem;
 }
 

@@ -82,8 +82,13 @@ TEST_P(SharedRunTest, IsInspectedRankByRank) {
   const std::string text = run({"inspect", "run"}).out;
   EXPECT_THAT(text, HasSubstr("run of 2 ranks at step 3"));
   EXPECT_THAT(text, HasSubstr("rank 1: "));
-  std::fstream(folder_ / "ssd/rank-1/of-2/gsnake-moment1.bin", std::ios::in | std::ios::out) << "damage";
-  expect_one_error_line(run({"inspect", "run", "--verify", "--json"}), 4, "ssd/rank-1/of-2/gsnake-moment1.bin");
+  // All of it: which slot stands where, and on which path, depends on the drives' measured rates.
+  for (const char* path : {"ssd", "other"}) {
+    const fs::path damaged = folder_ / path / "rank-1/of-2/gsnake-moment1.bin";
+    const std::string garbage(fs::file_size(damaged), 'x');
+    std::fstream(damaged, std::ios::in | std::ios::out | std::ios::binary).write(garbage.data(), static_cast<std::streamsize>(garbage.size()));
+  }
+  expect_one_error_line(run({"inspect", "run", "--verify", "--json"}), 4, "rank-1/of-2/gsnake-moment1.bin");
 }
 
 TEST_P(SharedRunTest, OfWhichARankIsMissingIsRefusedByName) {

@@ -51,7 +51,7 @@ class Wire final : public Collective {
     double per_second = 1e12;
     double adds = 1e12;
   };
-  Wire(std::unique_ptr<Collective> inside, const Speed& speed, int calls) : inside_(std::move(inside)), speed_(speed), left_(calls) {}
+  Wire(std::unique_ptr<Collective> inside, const Speed& speed, int most) : inside_(std::move(inside)), speed_(speed), left_(most) {}
 
   [[nodiscard]] int ranks() const override { return inside_->ranks(); }
   void abort() noexcept override { inside_->abort(); }

@@ -1,0 +1,16 @@
+// The link between the ranks of a run, as its steps are predicted by.
+#pragma once
+
+#include <optional>
+
+#include "sim/profile.h"
+#include "train/session.h"
+
+namespace gsnake::train {
+
+// `profile`, which is what this rank knows of its machine, with what its link to the others does: measured now, in about half a second, and kept for plans of other runs;
+// of a profile from a file that says it, as it stands there. Every rank of the session's group calls it, before start(), or none does. Nothing where any of them knows
+// nothing; where there is one rank, what was given. Throws what collectives do.
+std::optional<sim::MachineProfile> with_link(std::optional<sim::MachineProfile> profile, const Session& session);
+
+}  // namespace gsnake::train
