@@ -96,7 +96,7 @@ void Watch::call_last_resort(std::unique_lock<std::mutex>& lock, Time time) {
   patience_ends_.reset();
   if (!group_options_.last_resort) return;
   lock.unlock();
-  group_options_.last_resort(verdict_->message);
+  group_options_.last_resort(verdict_ ? verdict_->message : own_end());
   lock.lock();
 }
 
@@ -150,8 +150,12 @@ void Watch::explain(const Watched& link, const std::string& engine_says) {
 
 void Watch::throw_end() const {
   if (verdict_) std::rethrow_exception(failure());
-  if (own_.state == State::failed) throw Error(ErrorKind::rank, fmt::format("rank {}, this one, has failed: {}", options_.rank, own_.message));
-  throw Error(ErrorKind::rank, fmt::format("rank {}, this one, has left the others", options_.rank));
+  throw Error(ErrorKind::rank, own_end());
+}
+
+std::string Watch::own_end() const {
+  if (own_.state == State::failed) return fmt::format("rank {}, this one, has failed: {}", options_.rank, own_.message);
+  return fmt::format("rank {}, this one, has left the others", options_.rank);
 }
 
 void Watch::on_failure(std::function<void(std::exception_ptr)> told) {
@@ -178,6 +182,7 @@ bool Watch::end(std::unique_lock<std::mutex>& lock, State state, const std::stri
 void Watch::fail(const std::string& reason) noexcept {
   std::unique_lock lock(mutex_);
   if (!end(lock, State::failed, first_line(reason))) return;
+  patience_ends_ = now() + group_options_.patience;
   changed_.wait_for(lock, kLongestFarewell, [&] { return health_.heard_by_all(); });
   beat_->stop();
 }

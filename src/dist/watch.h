@@ -52,6 +52,7 @@ class Watch {
   void abort_links(std::unique_lock<std::mutex>& lock) noexcept;
   [[nodiscard]] bool ended(const Watched& link) const { return verdict_ || own_.state != State::running || link.state().left; }
   [[noreturn]] void throw_end() const;
+  [[nodiscard]] std::string own_end() const;
   // False where that was over before.
   bool end(std::unique_lock<std::mutex>& lock, State state, const std::string& message);
   [[nodiscard]] std::vector<Waiting> waiting() const;

@@ -121,6 +121,10 @@ void run(RankGroup& group, const std::string& what, const std::string& argument)
       {"loop", [&] { run_for_ever(group); }},
       {"pause", [] { wait_for_ever(); }},
       {"fail", [&] { group.fail(argument); }},
+      {"fail and pause", [&] {
+         group.fail(argument);
+         wait_for_ever();
+       }},
       {"abort", [&] {
          group.collective().abort();
          group.agreement(Channel::control).abort();
