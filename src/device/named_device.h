@@ -26,6 +26,11 @@ dist::DeviceLink* make_link(const std::string& name, const dist::DeviceLinkParts
 
 // Of a "cuda:N"'s memory, as it is now; 0 where that can't be measured.
 std::uint64_t free_device_bytes(const std::string& name);
+// Where a "cuda:N" is in its machine, "0000:65:00.0", whatever number this process knows it by; "" for "cpu", and where it is not known.
+std::string bus_id(const std::string& name);
+
+// What `name` is to one of the ranks of a machine: "{local_rank}" in it stands for that number.
+std::string device_of_rank(const std::string& name, int local_rank);
 
 // Throws as make_device() does, and makes none: for a look before any work.
 void require_device(const std::string& name);

@@ -4,21 +4,31 @@
 
 #include "dist/first_line.h"
 #include "dist/pieces.h"
+#include "greedysnake/error.h"
 
 namespace gsnake::dist {
 
 std::uint64_t DeviceCollective::scratch_bytes(int ranks, std::uint64_t largest_part) { return static_cast<std::uint64_t>(ranks) * piece_of(largest_part); }
 
-void DeviceCollective::reserve(std::uint64_t largest_part) { link_->reserve(piece_of(largest_part)); }
+void DeviceCollective::reserve(std::uint64_t largest_part) {
+  call([&] { link_->reserve(piece_of(largest_part)); });
+}
 
-void DeviceCollective::run(const device::ComputeScope& scope, const runtime::CollectiveCall& call) {
+void DeviceCollective::run(const device::ComputeScope& scope, const runtime::CollectiveCall& wanted) {
+  call([&] { put_on_stream(scope, wanted); });
+}
+
+template <typename Calls>
+void DeviceCollective::call(const Calls& calls) {
   if (left_) watch_.explain(*this);
+  ++begun_;
   try {
-    put_on_stream(scope, call);
+    calls();
+  } catch (const Error&) {
+    throw;
   } catch (const std::exception& error) {
     watch_.explain(*this, first_line(error.what()));
   }
-  ++done_;
 }
 
 void DeviceCollective::put_on_stream(const device::ComputeScope& scope, const runtime::CollectiveCall& call) {
@@ -34,15 +44,15 @@ void DeviceCollective::put_on_stream(const device::ComputeScope& scope, const ru
 // What has not run by then never does, at any rank: as if no call had been made.
 void DeviceCollective::abort() noexcept {
   if (left_.exchange(true)) return;
-  if (!link_->idle()) done_ = 0;
+  if (!link_->idle()) begun_ = 0;
   link_->abort();
 }
 
 // A rank that has left before the last call never takes part in it.
 std::optional<std::uint64_t> DeviceCollective::waits() const {
-  const std::uint64_t done = done_;
-  if (done == 0) return std::nullopt;
-  return done - 1;
+  const std::uint64_t begun = begun_;
+  if (begun == 0) return std::nullopt;
+  return begun - 1;
 }
 
 }  // namespace gsnake::dist

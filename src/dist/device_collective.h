@@ -19,22 +19,24 @@ class DeviceCollective final : public runtime::Collective, public Watched {
   DeviceCollective(std::unique_ptr<DeviceLink> link, Watch& watch, int count) : link_(std::move(link)), watch_(watch), count_(count) {}
 
   [[nodiscard]] int ranks() const override { return count_; }
-  void run(const device::ComputeScope& scope, const runtime::CollectiveCall& call) override;
+  void run(const device::ComputeScope& scope, const runtime::CollectiveCall& wanted) override;
   void abort() noexcept override;
 
   [[nodiscard]] static std::uint64_t scratch_bytes(int ranks, std::uint64_t largest_part);
   void reserve(std::uint64_t largest_part);
 
-  [[nodiscard]] LinkState state() const override { return {done_, left_}; }
+  [[nodiscard]] LinkState state() const override { return {begun_, left_}; }
   [[nodiscard]] std::optional<std::uint64_t> waits() const override;
 
  private:
+  template <typename Calls>
+  void call(const Calls& calls);
   void put_on_stream(const device::ComputeScope& scope, const runtime::CollectiveCall& call);
 
   const std::unique_ptr<DeviceLink> link_;
   Watch& watch_;
   const int count_;
-  std::atomic<std::uint64_t> done_{0};  // calls on the stream
+  std::atomic<std::uint64_t> begun_{0};  // calls, which are on the stream or about to be
   std::atomic<bool> left_{false};
 };
 

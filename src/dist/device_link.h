@@ -15,14 +15,15 @@ struct DeviceLinkParts {
   int count = 1;
 };
 
-// Every rank makes one at the same time, and the same calls in the same order. Calls are put on LibTorch's current stream, and return before they have run.
+// Every rank makes one at the same time, and the same calls in the same order.
 class DeviceLink {
  public:
   virtual ~DeviceLink() = default;
-  // As runtime::Collective has them.
+  // As runtime::Collective has them. They are put on LibTorch's current stream, and return before they have run.
   virtual void all_gather(std::byte* source, std::byte* destination, std::uint64_t part_bytes) = 0;
   virtual void reduce_scatter(std::byte* source, std::byte* destination, std::uint64_t part_bytes) = 0;
-  // Memory for parts that are added up `piece_bytes` at a time. Throws Error(budget).
+  // Memory for parts that are added up `piece_bytes` at a time, and all connections, so that no later call asks for either. Waits for the other ranks. What there is
+  // already is kept. Throws Error(budget).
   virtual void reserve(std::uint64_t piece_bytes) = 0;
   // Nothing that was put on the stream is still to run.
   [[nodiscard]] virtual bool idle() const = 0;

@@ -7,11 +7,12 @@
 #include <utility>
 #include <vector>
 
-#include "device/named_device.h"
 #include "dist/calls.h"
 #include "dist/device_collective.h"
+#include "dist/first_line.h"
 #include "dist/gloo.h"
 #include "dist/meeting.h"
+#include "greedysnake/error.h"
 
 namespace gsnake::dist {
 namespace {
@@ -59,11 +60,9 @@ class RankGroup::Members {
   }
   LinkAgreement& agreement(Channel channel) { return *agreements_[static_cast<std::size_t>(channel)]; }
 
-  void use_device(const std::string& name) {
-    if (count_ == 1 || name == "cpu") return;
-    // A connection of its own: the link waits at the store, and beats must not wait for that.
-    const DeviceLinkParts parts{c10::make_intrusive<c10d::PrefixStore>("device", open_store(place_, false, kConnecting)), rank_, count_};
-    on_device_ = std::make_unique<DeviceCollective>(std::unique_ptr<DeviceLink>(device::make_link(name, parts)), watch_, count_);
+  void use_device(const ConnectDevice& connect) {
+    if (count_ == 1 || on_device_) return;
+    on_device_ = std::make_unique<DeviceCollective>(connected(connect), watch_, count_);
     watch_.replace(kChannels, on_device_.get());
   }
   void reserve(std::uint64_t largest_part) {
@@ -75,6 +74,16 @@ class RankGroup::Members {
   }
 
  private:
+  // By a connection to the store of its own: the link waits there, and beats must not wait for that.
+  std::unique_ptr<DeviceLink> connected(const ConnectDevice& connect) {
+    try {
+      return connect({c10::make_intrusive<c10d::PrefixStore>("device", open_store(place_, false, kConnecting)), rank_, count_});
+    } catch (const Error&) {
+      throw;
+    } catch (const std::exception& error) {
+      watch_.explain(*links_[kChannels], first_line(error.what()));
+    }
+  }
   [[nodiscard]] Watch::Parts parts(const MeetingPlace& place, c10::intrusive_ptr<c10d::Store> store) const {
     Watch::Parts parts;
     parts.store = std::move(store);
@@ -113,9 +122,9 @@ int RankGroup::rank() const { return members_->rank(); }
 int RankGroup::count() const { return members_->count(); }
 runtime::Collective& RankGroup::collective() { return members_->collective(); }
 runtime::Agreement& RankGroup::agreement(Channel channel) { return members_->agreement(channel); }
-void RankGroup::use_device(const std::string& name) { members_->use_device(name); }
-std::uint64_t RankGroup::scratch_bytes(int ranks, std::uint64_t largest_part, const std::string& device) {
-  return device == "cpu" ? LinkCollective::scratch_bytes(ranks, largest_part) : DeviceCollective::scratch_bytes(ranks, largest_part);
+void RankGroup::use_device(const ConnectDevice& connect) { members_->use_device(connect); }
+std::uint64_t RankGroup::scratch_bytes(int ranks, std::uint64_t largest_part, bool on_devices) {
+  return on_devices ? DeviceCollective::scratch_bytes(ranks, largest_part) : LinkCollective::scratch_bytes(ranks, largest_part);
 }
 void RankGroup::reserve(std::uint64_t largest_part) { members_->reserve(largest_part); }
 void RankGroup::on_failure(std::function<void(std::exception_ptr)> told) { members_->watch().on_failure(std::move(told)); }

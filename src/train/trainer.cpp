@@ -128,9 +128,6 @@ namespace {
 
 std::shared_ptr<dist::RankGroup> group_of(const Config& config, const TrainerOptions& options) {
   if (config.ranks.count == 1) return nullptr;
-  if (config.memory.device != "cpu" && !options.parts) {
-    throw Error(ErrorKind::usage, "memory.device = \"" + config.memory.device + "\": several ranks meet in the host's memory, by Gloo, and no group of GPUs is made yet; set it to \"cpu\", or start one rank");
-  }
   return options.group ? options.group : dist::RankGroup::join(config.ranks);
 }
 
@@ -158,7 +155,7 @@ void Trainer::Impl::open(const std::vector<std::string>& choices, const TrainerO
   train::refuse_different_ranks(session.group.get(), session.config, options);
   run = train::open_run(session, options);
   first_step_ = completed = run->started();
-  const std::optional<sim::MachineProfile> profile = train::with_link(profile_for(session, options), session);
+  const std::optional<sim::MachineProfile> profile = train::with_link(profile_for(session, options), !options.machine.empty(), session);
   session.progress = options.progress;
   session.start(run->committed() >= 0 ? checkpoint::StartState::checked : checkpoint::StartState::fresh, &run->committer());
   run->attach(*session.executor);
