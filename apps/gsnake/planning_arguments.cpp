@@ -4,12 +4,14 @@
 #include <spdlog/spdlog.h>
 
 #include <functional>
+#include <utility>
 
 #include "config/load.h"
 #include "core/rates.h"
 #include "device/named_device.h"
 #include "greedysnake/error.h"
 #include "greedysnake/ranks.h"
+#include "train/rank_devices.h"
 
 namespace gsnake::command {
 
@@ -66,7 +68,7 @@ Config load_config(const PlanningArguments& arguments) {
   Config config = config::load(arguments.config, arguments.overrides, {}, arguments.automatic ? Config::automatic() : Config());
   config.ranks = ranks_of(arguments, config.ranks);
   config.validate();
-  return config;
+  return train::with_own_device(std::move(config));
 }
 
 Planning prepare_planning(const Config& config, const PlanningArguments& arguments, train::Measuring measuring) {

@@ -11,7 +11,7 @@ namespace {
 
 bool is_device(const std::string& text) {
   constexpr std::string_view kCuda = "cuda:";
-  if (text == "cpu") return true;
+  if (text == "cpu" || text == "cuda:{local_rank}") return true;
   if (!text.starts_with(kCuda) || text.size() > kCuda.size() + 3 || text.size() == kCuda.size()) return false;
   return std::all_of(text.begin() + kCuda.size(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -144,7 +144,7 @@ void optimizer_keys(std::vector<Key>& keys) {
 void memory_keys(std::vector<Key>& keys) {
   SectionKeys memory(
       keys, "memory.", [](auto& config) -> auto& { return config.memory; });
-  memory.text("device", &MemoryConfig::device, "\"cpu\" or \"cuda:N\"", is_device, "where units are computed");
+  memory.text("device", &MemoryConfig::device, "\"cpu\" or \"cuda:N\"", is_device, "where units are computed; of several ranks \"cuda:{local_rank}\", a GPU each");
   memory.bytes_or_auto("device_budget", &MemoryConfig::device_budget,
                        "device memory the run may use; with the CPU as device, a part of host memory of its own; auto: what is free, less a margin");
   memory.bytes_or_auto("host_budget", &MemoryConfig::host_budget,

@@ -1,5 +1,6 @@
 // What libgreedysnake_cuda.so shows to the library that opens it.
 #include "cuda/device/cuda_device.h"
+#include "cuda/nccl/link.h"
 #include "cuda/probe.h"
 #include "cuda/torch/fused.h"
 #include "cuda/torch/packed.h"
@@ -15,7 +16,9 @@ std::unique_ptr<device::Device> make_device(int ordinal, const device::CudaDevic
 
 backend::DeviceSupport* make_device_support(int ordinal) { return make_support(ordinal, &fused_ops(), &packed_ops()).release(); }
 
-constexpr device::CudaPluginTable kTable{device::kCudaPluginAbi, probe_runtime, make_device, make_device_support};
+dist::DeviceLink* make_device_link(int ordinal, const dist::DeviceLinkParts& parts) { return make_link(ordinal, parts).release(); }
+
+constexpr device::CudaPluginTable kTable{device::kCudaPluginAbi, probe_runtime, make_device, make_device_support, make_device_link};
 
 }  // namespace
 }  // namespace gsnake::cuda

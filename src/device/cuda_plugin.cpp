@@ -65,4 +65,9 @@ backend::DeviceSupport* make_cuda_support(int ordinal) {
   return cuda_plugin().table->make_support(ordinal);
 }
 
+dist::DeviceLink* make_cuda_link(int ordinal, const dist::DeviceLinkParts& parts) {
+  require_cuda_device(ordinal);
+  return cuda_plugin().table->make_link(ordinal, parts);
+}
+
 }  // namespace gsnake::device

@@ -13,6 +13,10 @@
 namespace gsnake::backend {
 class DeviceSupport;  // src/torch/device_support.h
 }
+namespace gsnake::dist {
+class DeviceLink;  // src/dist/device_link.h
+struct DeviceLinkParts;
+}  // namespace gsnake::dist
 
 namespace gsnake::device {
 
@@ -56,5 +60,7 @@ void require_cuda_device(int ordinal);
 std::unique_ptr<Device> make_cuda_device(int ordinal, const CudaDeviceOptions& options);
 // LibTorch's side of it; the caller's to delete. Throws likewise.
 backend::DeviceSupport* make_cuda_support(int ordinal);
+// Between its memory and that of the other ranks' devices; the caller's to delete. Throws likewise.
+dist::DeviceLink* make_cuda_link(int ordinal, const dist::DeviceLinkParts& parts);
 
 }  // namespace gsnake::device

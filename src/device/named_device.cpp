@@ -37,9 +37,27 @@ backend::DeviceSupport* make_support(const std::string& name) {
   return ordinal ? make_cuda_support(*ordinal) : nullptr;
 }
 
+dist::DeviceLink* make_link(const std::string& name, const dist::DeviceLinkParts& parts) {
+  const std::optional<int> ordinal = cuda_ordinal(name);
+  return ordinal ? make_cuda_link(*ordinal, parts) : nullptr;
+}
+
 void require_device(const std::string& name) {
   const std::optional<int> ordinal = cuda_ordinal(name);
   if (ordinal) require_cuda_device(*ordinal);
+}
+
+std::string bus_id(const std::string& name) {
+  const std::optional<int> ordinal = cuda_ordinal(name);
+  if (!ordinal) return {};
+  const CudaProbe probe = probe_cuda();
+  return static_cast<std::size_t>(*ordinal) < probe.devices.size() ? probe.devices[static_cast<std::size_t>(*ordinal)].pci_bus_id : "";
+}
+
+std::string device_of_rank(const std::string& name, int local_rank) {
+  constexpr std::string_view kPlace = "{local_rank}";
+  const std::size_t at = name.find(kPlace);
+  return at == std::string::npos ? name : std::string(name).replace(at, kPlace.size(), std::to_string(local_rank));
 }
 
 std::uint64_t free_device_bytes(const std::string& name) {

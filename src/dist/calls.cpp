@@ -4,16 +4,10 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "dist/pieces.h"
 #include "dist/sum.h"
 
 namespace gsnake::dist {
-namespace {
-
-constexpr std::uint64_t kLargestPiece = 4ULL << 20;
-
-std::uint64_t piece_of(std::uint64_t part) { return std::min(part, kLargestPiece); }
-
-}  // namespace
 
 LinkAgreement::LinkAgreement(const Side& side) : side_(side) {
   incoming_.reserve(static_cast<std::size_t>(side.count));

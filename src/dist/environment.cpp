@@ -75,6 +75,15 @@ std::string own_address(const addrinfo& towards) {
   return text.data();
 }
 
+// What launchers tell every rank of a job alike, and no other job.
+std::string job() {
+  for (const char* name : {"SLURM_JOB_ID", "TORCHELASTIC_RUN_ID", "PMIX_NAMESPACE"}) {
+    const std::string id = variable(name);
+    if (!id.empty() && id != "none") return std::string(name) + " = " + id;
+  }
+  return {};
+}
+
 }  // namespace
 
 MeetingPlace meeting_place() {
@@ -83,6 +92,7 @@ MeetingPlace meeting_place() {
   place.port = port_of(needed("MASTER_PORT"));
   place.launchers = variable("TORCHELASTIC_USE_AGENT_STORE") == "True";
   place.prefix = "greedysnake/" + variable("TORCHELASTIC_RESTART_COUNT");
+  place.job = job();
   return place;
 }
 

@@ -13,11 +13,12 @@ struct MeetingPlace {
   std::uint16_t port = 0;
   bool launchers = false;  // torchrun's agent keeps the store there; else rank 0 does
   std::string prefix;      // of all keys: those of an earlier start of the same job do not count
+  std::string job;         // which one, as its launcher says it; may be empty
 
   [[nodiscard]] std::string name() const { return host + ":" + std::to_string(port); }
 };
 
-// MASTER_ADDR, MASTER_PORT, TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT. Throws Error(usage), which names the variable.
+// MASTER_ADDR, MASTER_PORT, TORCHELASTIC_USE_AGENT_STORE and TORCHELASTIC_RESTART_COUNT, and what launchers call a job. Throws Error(usage), which names the variable.
 MeetingPlace meeting_place();
 
 // Whether somebody listens there; if not, why: one attempt, which takes a second at most.

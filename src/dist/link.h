@@ -35,8 +35,19 @@ struct LinkAborted : std::runtime_error {
   LinkAborted() : std::runtime_error("this rank has left") {}
 };
 
+// Calls that all ranks make, as the watch sees them. Any thread.
+class Watched {
+ public:
+  virtual ~Watched() = default;
+  [[nodiscard]] virtual LinkState state() const = 0;
+  // The call in which somebody waits.
+  [[nodiscard]] virtual std::optional<std::uint64_t> waits() const = 0;
+  // From now on there are no calls; those in flight end.
+  virtual void abort() noexcept = 0;
+};
+
 // All ranks make the same calls in the same order; of each one or more exchanges. One thread makes them; the rest is for any.
-class Link {
+class Link final : public Watched {
  public:
   explicit Link(c10::intrusive_ptr<c10d::Backend> backend) : backend_(std::move(backend)) {}  // null: a group of one, which exchanges nothing
 
@@ -44,12 +55,10 @@ class Link {
   // touches the memory any more.
   void exchange(std::span<const Transfer> incoming, std::span<const Transfer> outgoing);
   void finished() { done_.fetch_add(1, std::memory_order_relaxed); }  // a call
-  // From now on there are no exchanges; those in flight end.
-  void abort() noexcept;
+  void abort() noexcept override;
 
-  [[nodiscard]] LinkState state() const { return {done_.load(std::memory_order_relaxed), left_.load(std::memory_order_relaxed)}; }
-  // The call in which somebody waits.
-  [[nodiscard]] std::optional<std::uint64_t> waits() const;
+  [[nodiscard]] LinkState state() const override { return {done_.load(std::memory_order_relaxed), left_.load(std::memory_order_relaxed)}; }
+  [[nodiscard]] std::optional<std::uint64_t> waits() const override;
   // Whether the peer's connection was open when it was last heard of. Not beside an exchange.
   [[nodiscard]] bool connected(int peer);
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <future>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -23,6 +24,14 @@ constexpr auto kBetweenLooks = std::chrono::milliseconds(20);
 constexpr auto kLongCall = std::chrono::hours(24);     // as poll() takes it: whether the store answers is watched
 constexpr auto kConnecting = std::chrono::seconds(5);  // at least, for ranks that have all come
 constexpr auto kLastLook = std::chrono::seconds(2);    // of the others, whose time ends a little later, at who is missing
+
+std::string job_key(int rank) { return fmt::format("job-{}", rank); }
+
+// Of this meeting of this process, and no other.
+std::string random_name() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}{:08x}", random(), random(), random());
+}
 
 class Meeting {
  public:
@@ -49,6 +58,8 @@ class Meeting {
   Met try_to_meet() {
     Met met;
     met.store = store();
+    take_place(*met.store);
+    met.store->set(job_key(ranks_.rank), job());
     met.store->set(key_of(ranks_.rank), written(Record{}));
     wait_for_all(*met.store);
     met.groups = groups(met.store);
@@ -92,6 +103,7 @@ class Meeting {
     int next = 0;
     while (next < ranks_.count) {
       if (store.check({key_of(next)})) {
+        if (next != ranks_.rank) refuse_other_job(next, store.get_to_str(job_key(next)));
         ++next;
       } else if (left() > std::chrono::milliseconds::zero()) {
         std::this_thread::sleep_for(kBetweenLooks);
@@ -99,6 +111,27 @@ class Meeting {
         throw_missing(store);
       }
     }
+  }
+
+  // Two jobs that were given one port would mix: the second to come with a number is the wrong one's.
+  void take_place(c10d::Store& store) const {
+    const std::string first = store.compareSet(fmt::format("process-{}", ranks_.rank), std::string(), process_);
+    if (first == process_) return;
+    throw Error(ErrorKind::usage, fmt::format("rank {} has come to {} already, in another process: another job meets there; choose a MASTER_PORT that no other job has, or end what is left of an earlier one",
+                                              ranks_.rank, place_.name()));
+  }
+
+  // As far as a launcher says which it is.
+  [[nodiscard]] std::string job() const { return fmt::format("{} {}", ranks_.count, place_.job); }
+
+  void refuse_other_job(int rank, const std::string& text) const {
+    const std::string count = text.substr(0, text.find(' '));
+    const std::string id = text.substr(count.size() + 1);
+    const bool as_many = count == std::to_string(ranks_.count);
+    if (as_many && (id == place_.job || id.empty() || place_.job.empty())) return;
+    if (keeps_store()) std::this_thread::sleep_for(kLastLook);
+    throw Error(ErrorKind::usage, fmt::format("the rank {} that has come to {} is of another job, {}, and this one is of {}; choose a MASTER_PORT that no other job has", rank, place_.name(),
+                                              as_many ? id : count + " ranks", as_many ? place_.job : std::to_string(ranks_.count)));
   }
 
   [[noreturn]] void throw_missing(c10d::Store& store) const {
@@ -115,6 +148,7 @@ class Meeting {
   }
 
   const MeetingPlace place_;
+  const std::string process_ = random_name();
   const RanksConfig ranks_;
   const int groups_;
   const Time ends_;

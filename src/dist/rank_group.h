@@ -7,19 +7,28 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "greedysnake/config.h"
 #include "runtime/agreement.h"
 #include "runtime/collective.h"
 
+namespace gsnake::sim {
+struct LinkProfile;
+}
+
 namespace gsnake::dist {
+
+class DeviceLink;        // dist/device_link.h
+struct DeviceLinkParts;
+using ConnectDevice = std::function<std::unique_ptr<DeviceLink>(const DeviceLinkParts&)>;
 
 // Agreements that run beside one another, each on a thread of its own.
 enum class Channel : std::uint8_t { outcomes, commits, control };
 inline constexpr int kChannels = 3;
 
 struct RankGroupOptions {
-  // Called on the group's own thread with what went wrong, once, when another rank has failed and this one is still in the group `patience` later:
+  // Called on the group's own thread with what went wrong, once, when a rank has failed, this one or another, and this one is still in the group `patience` later:
   // it hangs somewhere that no abort reaches. Expected to end the process.
   std::function<void(const std::string& message)> last_resort;
   std::chrono::milliseconds patience{10'000};
@@ -43,13 +52,20 @@ class RankGroup {
   [[nodiscard]] int rank() const;
   [[nodiscard]] int count() const;
 
-  // For memory that the CPU addresses. Needs reserve() before its first reduce_scatter.
+  // For memory of the device that use_device() connected; of the CPU's otherwise. Needs reserve() before its first reduce_scatter.
   runtime::Collective& collective();
+  // From now on the collective is that of ranks' devices, which `connect` connects. Every rank calls it at the same time; a second call does nothing.
+  void use_device(const ConnectDevice& connect);
   runtime::Agreement& agreement(Channel channel);
 
-  // What reduce_scatter keeps beside its slots, for parts of up to `largest_part` bytes, however large those are: a few MiB a rank.
-  [[nodiscard]] static std::uint64_t scratch_bytes(int ranks, std::uint64_t largest_part);
+  // What reduce_scatter keeps beside its slots, for parts of up to `largest_part` bytes: a few MiB a rank, however large they are. In host memory, or in that of devices.
+  [[nodiscard]] static std::uint64_t scratch_bytes(int ranks, std::uint64_t largest_part, bool on_devices);
+  // Every rank calls it at the same time.
   void reserve(std::uint64_t largest_part);
+
+  // What was measured of the link between its ranks, for whoever asks next; null where nobody has. The thread that drives the group.
+  void know_link(std::shared_ptr<const sim::LinkProfile> link) { link_ = std::move(link); }
+  [[nodiscard]] const sim::LinkProfile* known_link() const { return link_.get(); }
 
   // `told` is called once, on the group's own thread, with what all waits throw, as soon as another rank's failure is known: at once where it is known
   // already. It only wakes somebody, and never calls back into the group. One at a time; an empty one: nobody, from when this returns.
@@ -66,6 +82,7 @@ class RankGroup {
   class Members;
   explicit RankGroup(std::unique_ptr<Members> members);
   const std::unique_ptr<Members> members_;
+  std::shared_ptr<const sim::LinkProfile> link_;
 };
 
 }  // namespace gsnake::dist

@@ -82,8 +82,8 @@ void Watch::convict(std::unique_lock<std::mutex>& lock, const Verdict& verdict) 
   patience_ends_ = now() + group_options_.patience;
   publish();
   changed_.notify_all();
+  abort_links(lock);
   lock.unlock();
-  abort_links();
   {
     const std::lock_guard telling(telling_);
     if (told_) std::exchange(told_, nullptr)(failure());
@@ -96,7 +96,7 @@ void Watch::call_last_resort(std::unique_lock<std::mutex>& lock, Time time) {
   patience_ends_.reset();
   if (!group_options_.last_resort) return;
   lock.unlock();
-  group_options_.last_resort(verdict_->message);
+  group_options_.last_resort(verdict_ ? verdict_->message : own_end());
   lock.lock();
 }
 
@@ -115,25 +115,47 @@ std::vector<Waiting> Watch::waiting() const {
   return calls;
 }
 
-void Watch::abort_links() noexcept {
-  for (Link* link : parts_.links) link->abort();
+void Watch::abort_links(std::unique_lock<std::mutex>& lock) noexcept {
+  const std::vector<Watched*> links = parts_.links;
+  lock.unlock();
+  for (Watched* link : links) link->abort();
+  lock.lock();
+}
+
+void Watch::replace(std::size_t place, Watched* link) {
+  const std::lock_guard lock(mutex_);
+  parts_.links[place] = link;
 }
 
 std::exception_ptr Watch::failure() const { return std::make_exception_ptr(Error(ErrorKind::rank, verdict_->message)); }
 
-void Watch::suspect(int rank, const std::string& why, const Link& link) {
+void Watch::suspect(int rank, const std::string& why, const Watched& link) {
   const std::lock_guard lock(mutex_);
   health_.suspect(rank, why, now());
   const auto at = std::find(parts_.links.begin(), parts_.links.end(), &link);
   broken_.push_back({static_cast<int>(at - parts_.links.begin()), link.state().done});
 }
 
-void Watch::explain(const Link& link) {
+void Watch::explain(const Watched& link) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return verdict_ || own_.state != State::running || link.state().left; });
+  changed_.wait(lock, [&] { return ended(link); });
+  throw_end();
+}
+
+void Watch::explain(const Watched& link, const std::string& engine_says) {
+  std::unique_lock lock(mutex_);
+  if (changed_.wait_for(lock, 2 * options_.grace, [&] { return ended(link); })) throw_end();
+  throw Error(ErrorKind::rank, fmt::format("ranks cannot exchange anything: {}", engine_says));
+}
+
+void Watch::throw_end() const {
   if (verdict_) std::rethrow_exception(failure());
-  if (own_.state == State::failed) throw Error(ErrorKind::rank, fmt::format("rank {}, this one, has failed: {}", options_.rank, own_.message));
-  throw Error(ErrorKind::rank, fmt::format("rank {}, this one, has left the others", options_.rank));
+  throw Error(ErrorKind::rank, own_end());
+}
+
+std::string Watch::own_end() const {
+  if (own_.state == State::failed) return fmt::format("rank {}, this one, has failed: {}", options_.rank, own_.message);
+  return fmt::format("rank {}, this one, has left the others", options_.rank);
 }
 
 void Watch::on_failure(std::function<void(std::exception_ptr)> told) {
@@ -153,15 +175,14 @@ bool Watch::end(std::unique_lock<std::mutex>& lock, State state, const std::stri
   own_.state = state;
   own_.message = message;
   publish();
-  lock.unlock();
-  abort_links();
-  lock.lock();
+  abort_links(lock);
   return beat_.has_value();
 }
 
 void Watch::fail(const std::string& reason) noexcept {
   std::unique_lock lock(mutex_);
   if (!end(lock, State::failed, core::first_line(reason))) return;
+  patience_ends_ = now() + group_options_.patience;
   changed_.wait_for(lock, kLongestFarewell, [&] { return health_.heard_by_all(); });
   beat_->stop();
 }

@@ -64,7 +64,8 @@ std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const sch
   for (const schedule::Pool& pool : map.pools) items.push_back(slots_item(pool));
   items.push_back({"host", "task graphs and tables", schedule::table_bytes(program), fmt::format("{} chunks", map.chunks.size())});
   if (overheads.snapshot_buffers > 0) items.push_back({"host", "snapshot buffers", overheads.snapshot_buffers, "run.snapshot_every"});
-  if (overheads.rank_buffers > 0) items.push_back({"host", "sums of ranks", overheads.rank_buffers, "gradients on their way"});
+  if (overheads.rank_buffers.host > 0) items.push_back({"host", "sums of ranks", overheads.rank_buffers.host, "gradients on their way"});
+  if (overheads.rank_buffers.device > 0) items.push_back({"device", "sums of ranks", overheads.rank_buffers.device, "gradients on their way"});
   if (overheads.dequantised_weights > 0) items.push_back({"device", "dequantised weights", overheads.dequantised_weights, "of a unit, or of a part of one (docs/fine-tune.md)"});
   if (overheads.widened_weights > 0) items.push_back({"device", "widened weights", overheads.widened_weights, "train.compute_dtype"});
   items.push_back({"device", "LibTorch's temporaries", overheads.torch_temporaries, overheads.temporaries_detail});

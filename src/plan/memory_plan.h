@@ -12,6 +12,12 @@
 
 namespace gsnake::plan {
 
+// In which gradients of several ranks are added up: in host memory, or in that of GPUs.
+struct RankBuffers {
+  std::uint64_t host = 0;
+  std::uint64_t device = 0;
+};
+
 // Bytes beside slots and homes that a budget has to hold.
 struct Overheads {
   std::uint64_t torch_temporaries = 0;  // device
@@ -19,7 +25,7 @@ struct Overheads {
   std::uint64_t widened_weights = 0;    // device
   std::uint64_t dequantised_weights = 0;  // likewise
   std::uint64_t snapshot_buffers = 0;   // host
-  std::uint64_t rank_buffers = 0;       // likewise
+  RankBuffers rank_buffers;
 };
 
 struct MemoryPlan {

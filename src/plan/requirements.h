@@ -17,7 +17,7 @@ struct Setting {
   Purpose purpose = Purpose::train;
   NativeDtypes native = {};         // of the device
   MeasuredPeaks peaks = {};         // of LibTorch's temporaries, as far as they are measured
-  std::uint64_t rank_buffers = 0;   // host memory in which gradients of several ranks are added up
+  RankBuffers rank_buffers = {};
   std::function<void()> told = {};  // whenever a plan is made on trial; what it throws ends that; may be empty
 };
 

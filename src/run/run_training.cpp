@@ -16,6 +16,7 @@
 #include "run/train_loop.h"
 #include "run/transfer_progress.h"
 #include "train/group.h"
+#include "train/rank_devices.h"
 #include "train/resolved_by_all.h"
 
 namespace gsnake {
@@ -104,6 +105,7 @@ RunOutcome run_training(const Config& asked, const RunRequest& request) {
   using namespace run;
   Config given = asked;
   if (given.ranks.count == 1) given.ranks = ranks_of_environment(given.ranks);
+  given = train::with_own_device(std::move(given));
   given.validate();
   check_request(request);
   TrainerOptions options = options_of(request);

@@ -4,9 +4,8 @@
 #include "convert/quantize.h"
 #include "greedysnake/models.h"
 #include "model/layout.h"
-#include "dist/rank_group.h"
 #include "plan/base_layout.h"
-#include "plan/problem.h"
+#include "train/rank_devices.h"
 #include "train/session.h"
 
 namespace gsnake::train {
@@ -22,10 +21,9 @@ plan::ModelLayout layout_beside(const Model& model, const Config& config, const 
 }
 
 // Whatever is left to choose.
-std::uint64_t rank_buffers(Config config, const plan::ModelLayout& layout) {
+Config with_moments(Config config) {
   config.optimizer.moments = MomentFormat::fp32;
-  const std::uint64_t part = plan::largest_gradient_part(plan::make_problem(config, plan::numerics_of(config), layout, plan::Purpose::train));
-  return dist::RankGroup::scratch_bytes(config.ranks.count, part);
+  return config;
 }
 
 }  // namespace
@@ -37,10 +35,10 @@ std::unique_ptr<PlanningBasis> planning_basis(Model& model, const Config& config
   if (!machine) throw Error(ErrorKind::usage, "this machine was never measured for these SSD paths: run `gsnake plan` with this config, or name a profile with --machine (docs/planner.md)");
   basis->profile = std::move(machine->profile);
   basis->setting.layout = &basis->layout;
-  basis->setting.rank_buffers = rank_buffers(config, basis->layout);
   basis->setting.peaks = std::move(machine->peaks);
   // Of somebody else's machine the profile tells what computes.
   const bool on_cpu = request.file.empty() ? config.memory.device == "cpu" : basis->profile.compute.device == "cpu";
+  basis->setting.rank_buffers = rank_buffers(with_moments(config), basis->layout, !on_cpu);
   basis->setting.native = on_cpu ? plan::native_dtypes(config) : plan::NativeDtypes{true, true};
   return basis;
 }

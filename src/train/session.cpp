@@ -19,6 +19,7 @@
 #include "plan/run_plan.h"
 #include "plan/workload.h"
 #include "train/compute_shape.h"
+#include "train/rank_devices.h"
 #include "train/rehearsal.h"
 
 namespace gsnake::train {
@@ -40,7 +41,7 @@ Config with_base_where_it_is(Config config) {
 // What can be refused before a unit is computed, is.
 plan::Setting promising(const Config& config, const plan::ModelLayout& layout, Purpose purpose, const store::SetUpProgress& told) {
   plan::Setting setting{&layout, purpose, plan::native_dtypes(config)};
-  if (purpose == Purpose::train) setting.rank_buffers = dist::RankGroup::scratch_bytes(config.ranks.count, plan::largest_gradient_part(plan::make_problem(config, plan::numerics_of(config), layout, purpose)));
+  if (purpose == Purpose::train) setting.rank_buffers = rank_buffers(config, layout, config.memory.device != "cpu");
   if (told) setting.told = [told] { told("planning memory", 0, 0); };
   plan::refuse_what_no_dry_run_mends(config, setting);
   return setting;

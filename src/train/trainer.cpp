@@ -125,9 +125,6 @@ std::optional<sim::MachineProfile> profile_for(train::Session& session, const Tr
 
 std::shared_ptr<dist::RankGroup> group_of(const Config& config, const TrainerOptions& options) {
   if (config.ranks.count == 1) return nullptr;
-  if (config.memory.device != "cpu" && !options.parts) {
-    throw Error(ErrorKind::usage, "memory.device = \"" + config.memory.device + "\": several ranks meet in the host's memory, by Gloo, and no group of GPUs is made yet; set it to \"cpu\", or start one rank");
-  }
   return options.group ? options.group : dist::RankGroup::join(config.ranks);
 }
 
@@ -157,7 +154,7 @@ void Trainer::Impl::open(const std::vector<std::string>& choices, const TrainerO
   first_step_ = completed = run->started();
   // Before start(), which gives back what this takes: the budgets' slots are not there yet.
   Prediction prediction;
-  if (const auto profile = train::with_link(profile_for(session, options), session)) prediction = train::prediction_of(session, *profile);
+  if (const auto profile = train::with_link(profile_for(session, options), !options.machine.empty(), session)) prediction = train::prediction_of(session, *profile);
   session.progress = options.progress;
   session.start(run->committed() >= 0 ? checkpoint::StartState::checked : checkpoint::StartState::fresh, &run->committer());
   run->attach(*session.executor);

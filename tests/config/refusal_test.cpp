@@ -82,6 +82,7 @@ TEST(ConfigRefuses, ValueOutOfRange) {
       {"memory.host_budget = -5", "a size above 0"},
       {"memory.device = \"cuda:\"", "\"cpu\" or \"cuda:N\""},
       {"memory.device = \"gpu\"", "\"cpu\" or \"cuda:N\""},
+      {"memory.device = \"cuda:{rank}\"", "\"cpu\" or \"cuda:N\""},
       {"emulate.h2d = -1", "bytes a second"},
       {"run.dir = \"\"", "not empty"},
       {"run.trace_steps = [4, 2]", "the second not below the first"},

@@ -64,6 +64,12 @@ TEST(NamedDevice, NamesThatAreNoneAreRefused) {
   }
 }
 
+TEST(NamedDevice, EachRankOfAMachineHasItsOwn) {
+  EXPECT_EQ(device_of_rank("cuda:{local_rank}", 3), "cuda:3");
+  EXPECT_EQ(device_of_rank("cuda:1", 3), "cuda:1");
+  EXPECT_EQ(device_of_rank("cpu", 3), "cpu");
+}
+
 // Of this program, which has no plug-in beside it.
 TEST(NamedDevice, CudaIsRefusedAsTheProbeSaysIt) {
   const CudaProbe probe = probe_cuda();

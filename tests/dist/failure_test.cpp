@@ -154,5 +154,16 @@ TEST(RanksHang, UntilTheirLastResort) {
   expect_failed(ranks, 0, "last resort: rank 1 is gone");
 }
 
+// Of its own failure: whatever it was about to close does not let go of it.
+TEST(RanksHang, AfterTheirOwnFailureUntilTheirLastResort) {
+  RankProcesses ranks(2);
+  ranks.start(0, "idle");
+  ranks.start(1, "fail and pause", "no drive");
+  EXPECT_EQ(ranks.status(1), kRankFailed);
+  EXPECT_THAT(ranks.last_line(1), StartsWith("last resort: rank 1, this one, has failed: no drive"));
+  EXPECT_EQ(ranks.status(0), kRankFailed);
+  EXPECT_THAT(ranks.last_line(0), StartsWith("rank 1 failed: no drive"));
+}
+
 }  // namespace
 }  // namespace gsnake::dist::test

@@ -67,6 +67,35 @@ TEST(RanksMeet, NameAPortThatIsTaken) {
   EXPECT_THAT(ranks.last_line(0), StartsWith("MASTER_PORT = " + port + ": rank 0 cannot listen there"));
 }
 
+TEST(RanksMeet, NameAnotherJobAtTheirPort) {
+  RankProcesses first(2);
+  first.start_all("pause");
+  first.wait_until_joined();
+  const std::string port = "MASTER_PORT=" + std::to_string(first.port());
+  RankProcesses second(2);
+  second.start(0, "share", "", {port});
+  second.start(1, "share", "", {port});
+  EXPECT_EQ(second.status(0), kUsage);
+  EXPECT_THAT(second.last_line(0), HasSubstr("rank 0 cannot listen there"));
+  EXPECT_EQ(second.status(1), kUsage);
+  EXPECT_THAT(second.last_line(1), StartsWith("rank 1 has come to 127.0.0.1:" + std::to_string(first.port()) + " already, in another process"));
+  // Of more ranks: one that the first job does not have.
+  RankProcesses third(3);
+  third.start(2, "share", "", {port});
+  EXPECT_EQ(third.status(2), kUsage);
+  EXPECT_THAT(third.last_line(2), HasSubstr("is of another job, 2 ranks, and this one is of 3"));
+}
+
+TEST(RanksMeet, TheirOwnJobAlone) {
+  RankProcesses ranks(2, kShort);
+  ranks.start(0, "share", "", {"SLURM_JOB_ID=17"});
+  ranks.start(1, "share", "", {"SLURM_JOB_ID=18"});
+  for (int rank = 0; rank < 2; ++rank) {
+    EXPECT_EQ(ranks.status(rank), kUsage);
+    EXPECT_THAT(ranks.last_line(rank), HasSubstr("is of another job, SLURM_JOB_ID = "));
+  }
+}
+
 TEST(RanksMeet, AgainInTheSameProcesses) {
   RankProcesses ranks(3);
   ranks.start_all("rejoin");

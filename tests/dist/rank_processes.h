@@ -31,6 +31,7 @@ class RankProcesses {
   void send(int rank, int signal) const;
   [[nodiscard]] std::vector<std::string> lines(int rank) const;
   [[nodiscard]] std::string last_line(int rank) const;
+  [[nodiscard]] int port() const { return port_; }
   [[nodiscard]] std::filesystem::path file(const std::string& name) const { return folder_ / name; }
 
  private:

@@ -5,6 +5,7 @@
 #include "cuda/torch/packed.h"
 #include "fused/on_host.h"
 #include "train/cuda_run.h"
+#include "train/waiting_calls.h"
 
 namespace gsnake::test {
 namespace {

@@ -25,16 +25,6 @@ TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap, const backend::P
   return options;
 }
 
-std::map<std::string, long> waiting_calls() {
-  std::map<std::string, long> calls;
-  for (const char* api : {"cudaDeviceSynchronize", "cudaStreamSynchronize", "cudaMemcpy", "cudaMalloc", "cudaFree", "cudaHostAlloc", "cudaFreeHost", "cudaHostRegister",
-                          "cudaStreamQuery", "pageable copy"}) {
-    calls[api] = fake_cuda_calls(api);
-  }
-  calls["operations that waited for their data"] = fake_gpu::counts().awaited;
-  return calls;
-}
-
 const std::vector<RunSetting> kRunSettings{
     {"all on ssd, nothing delayed", Schedule::vertical, 0.0, {0, 0}, {0, 0}, 0.0, Durability::commit},
     {"all on ssd, all delayed and spilled", Schedule::vertical, 1.0, {0, 0}, {0, 0}, 0.0, Durability::off},

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -19,9 +18,6 @@ using WrapDevice = std::function<std::unique_ptr<device::Device>(std::unique_ptr
 
 // A run on the fake GPU, whose streams are late by `seed`; 0: never late. `packed`: what it has for packed weights, borrowed.
 TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap = {}, const backend::PackedOps* packed = nullptr);
-
-// So far, by name: calls that wait for the device or ask CUDA for memory, and operations of LibTorch's that waited.
-std::map<std::string, long> waiting_calls();
 
 // What must not matter on either device, and the order, which is maths.
 struct RunSetting {

@@ -6,6 +6,7 @@
 #include "fake/control.h"
 #include "gpu/fake_gpu.h"
 #include "train/cuda_run.h"
+#include "train/waiting_calls.h"
 
 namespace gsnake::test {
 namespace {

@@ -1,4 +1,6 @@
 // One rank of a test: dist_rank TIMEOUT WHAT [ARGUMENT]. Says "joined", then does what it was told. An error is its last line, and its status.
+#include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -119,6 +121,10 @@ void run(RankGroup& group, const std::string& what, const std::string& argument)
       {"loop", [&] { run_for_ever(group); }},
       {"pause", [] { wait_for_ever(); }},
       {"fail", [&] { group.fail(argument); }},
+      {"fail and pause", [&] {
+         group.fail(argument);
+         wait_for_ever();
+       }},
       {"abort", [&] {
          group.collective().abort();
          group.agreement(Channel::control).abort();
@@ -136,6 +142,7 @@ void run(RankGroup& group, const std::string& what, const std::string& argument)
 }
 
 int rank_program(const std::vector<std::string>& arguments) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // no rank outlives its test
   try {
     RanksConfig ranks = ranks_of_environment({});
     ranks.timeout = std::stod(arguments.at(0));
