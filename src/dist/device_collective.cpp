@@ -2,7 +2,7 @@
 
 #include <exception>
 
-#include "dist/first_line.h"
+#include "core/first_line.h"
 #include "dist/pieces.h"
 #include "greedysnake/error.h"
 
@@ -27,7 +27,7 @@ void DeviceCollective::call(const Calls& calls) {
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    watch_.explain(*this, first_line(error.what()));
+    watch_.explain(*this, core::first_line(error.what()));
   }
 }
 

@@ -9,7 +9,7 @@
 
 #include "dist/calls.h"
 #include "dist/device_collective.h"
-#include "dist/first_line.h"
+#include "core/first_line.h"
 #include "dist/gloo.h"
 #include "dist/meeting.h"
 #include "greedysnake/error.h"
@@ -81,7 +81,7 @@ class RankGroup::Members {
     } catch (const Error&) {
       throw;
     } catch (const std::exception& error) {
-      watch_.explain(*links_[kChannels], first_line(error.what()));
+      watch_.explain(*links_[kChannels], core::first_line(error.what()));
     }
   }
   [[nodiscard]] Watch::Parts parts(const MeetingPlace& place, c10::intrusive_ptr<c10d::Store> store) const {
