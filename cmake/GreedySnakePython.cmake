@@ -17,13 +17,13 @@ if(_interpreter)
     set(Python_EXECUTABLE ${_interpreter})
   endif()
   find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module OPTIONAL_COMPONENTS Development.SABIModule)
-  # Of the environment, also when pip builds in a folder of its own, which hides it.
+  # Of the environment, also where pip hides it from the build.
   execute_process(COMMAND ${Python_EXECUTABLE} -c "import sysconfig; print(sysconfig.get_path('platlib'))" OUTPUT_VARIABLE _site OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
   set(GSNAKE_TORCH_OF_PYTHON ${_site}/torch CACHE PATH "The torch package that the Python package is built with")
   if(NOT EXISTS ${GSNAKE_TORCH_OF_PYTHON}/include/torch/csrc/api/include/torch/torch.h)
     message(FATAL_ERROR "there is no torch in ${_site}; install it in that environment first (pip install torch==2.11.0), or set GSNAKE_TORCH_OF_PYTHON to another's")
   endif()
-  if(SKBUILD)
+  if(SKBUILD AND NOT LIBTORCH)
     set(LIBTORCH ${GSNAKE_TORCH_OF_PYTHON})  # no other LibTorch is in that process
   endif()
   set(GSNAKE_HAVE_PYTHON ON)
