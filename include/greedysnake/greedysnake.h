@@ -2,8 +2,10 @@
 #pragma once
 
 #include "greedysnake/batch.h"
+#include "greedysnake/cached_unit.h"
 #include "greedysnake/config.h"
 #include "greedysnake/error.h"
+#include "greedysnake/evaluate.h"
 #include "greedysnake/generator.h"
 #include "greedysnake/hugging_face.h"
 #include "greedysnake/models.h"
