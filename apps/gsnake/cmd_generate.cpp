@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -50,7 +51,11 @@ struct Text {
 class Texts {
  public:
   Texts(const Arguments& arguments, Generator& generator, const run::StopSignals& signals)
-      : arguments_(arguments), generator_(generator), signals_(signals), tokenizer_(tokenizer_of(arguments.model, generator.config())) {
+      : arguments_(arguments), generator_(generator), signals_(signals), tokenizer_(tokenizer_of(arguments.model, generator.config())), ends_(arguments.stop_tokens) {
+    if (!arguments.ignores_end) {
+      const std::vector<std::int64_t> ends = generate::end_tokens(files_beside(arguments.model, generator.config()));
+      ends_.insert(ends_.end(), ends.begin(), ends.end());
+    }
     for (const std::string& prompt : arguments.prompts) add(prompt, tokenizer_->encode(prompt));
     if (!arguments.prompts_file.empty()) {
       for (const generate::Row& row : generate::read_rows(arguments.prompts_file, R"({"prompt": "Once"})")) {
@@ -67,22 +72,13 @@ class Texts {
     options.sampling = arguments_.sampling;
     options.tokens = arguments_.tokens;
     options.drafts = !arguments_.no_drafts;
-    options.stop = arguments_.stop_tokens;
-    if (!arguments_.ignores_end) {
-      const std::vector<std::int64_t> ends = generate::end_tokens(files_beside(arguments_.model, generator_.config()));
-      options.stop.insert(options.stop.end(), ends.begin(), ends.end());
-    }
     options.take = [this](std::size_t i, std::int64_t token) { return take(texts_[i], token); };
     std::vector<std::vector<std::int64_t>> prompts;
     for (const Text& text : texts_) prompts.push_back(text.ids);
     begin_ = std::chrono::steady_clock::now();
     if (streams()) print(texts_[0].prompt);
-    const std::vector<GeneratedText> results = generator_.generate(prompts, options);
-    for (std::size_t i = 0; i < texts_.size(); ++i) {
-      texts_[i].stopped = results[i].stopped;
-      end(texts_[i]);
-    }
-    tell_ended();
+    generator_.generate(prompts, options);
+    for (Text& text : texts_) end(text);  // of no tokens at all
     if (arguments_.json && texts_.size() == 1) print(to_json(texts_[0]).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   }
 
@@ -102,14 +98,14 @@ class Texts {
   bool take(Text& text, std::int64_t token) {
     if (signals_.requested() != 0) throw run::Stopped();
     if (text.tokens.empty()) text.first = std::chrono::steady_clock::now();
-    text.tokens.push_back(token);
-    show(text, text.stream.add(tokenizer_->decode(token)));
-    if (text.stream.stopped() || static_cast<std::int64_t>(text.tokens.size()) == arguments_.tokens) {
+    text.stopped = std::find(ends_.begin(), ends_.end(), token) != ends_.end();
+    if (!text.stopped) {
+      text.tokens.push_back(token);
+      show(text, text.stream.add(tokenizer_->decode(token)));
       text.stopped = text.stream.stopped();
-      end(text);
-      tell_ended();
     }
-    return !text.stream.stopped();
+    if (text.stopped || static_cast<std::int64_t>(text.tokens.size()) == arguments_.tokens) end(text);
+    return !text.stopped;
   }
 
   void end(Text& text) {
@@ -117,6 +113,7 @@ class Texts {
     show(text, text.stream.finish());
     text.ended = true;
     if (streams()) print("\n");
+    tell_ended();
   }
 
   // Of several texts, those that have ended, in the order of their prompts.
@@ -154,6 +151,7 @@ class Texts {
   Generator& generator_;
   const run::StopSignals& signals_;
   std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
+  std::vector<std::int64_t> ends_;  // tokens that end a text
   std::vector<Text> texts_;
   std::size_t told_ = 0;
   std::chrono::steady_clock::time_point begin_;

@@ -51,16 +51,6 @@ std::vector<std::int64_t> end_tokens(const std::vector<std::string>& files) {
   return {};
 }
 
-std::vector<std::string> files_with_end_tokens(const std::string& folder) {
-  std::vector<std::string> files;
-  for (const char* name : {kGenerationConfig, kConfig}) {
-    const std::filesystem::path path = std::filesystem::path(folder) / name;
-    std::error_code ignored;
-    if (std::filesystem::is_regular_file(path, ignored)) files.push_back(path.string());
-  }
-  return files;
-}
-
 std::string TextStream::add(std::string_view bytes) {
   if (stopped_) return {};
   held_ += bytes;

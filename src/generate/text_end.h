@@ -12,8 +12,6 @@ namespace gsnake::generate {
 // "eos_token_id" of generation_config.json, or else of config.json, of whichever of these `files` there are; none: they do not say. Throws Error(input) for one that
 // is no JSON.
 std::vector<std::int64_t> end_tokens(const std::vector<std::string>& files);
-// The two in a folder, as far as they are there.
-std::vector<std::string> files_with_end_tokens(const std::string& folder);
 
 // Bytes that come piece by piece, as text that is safe to show: no character is cut, and no more than a stop string's beginning is held back.
 class TextStream {
