@@ -1,222 +1,210 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
-#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "commands.h"
-#include "convert/carried_files.h"
-#include "core/errors.h"
+#include "generate/rows.h"
+#include "generate/text_end.h"
 #include "greedysnake/error.h"
 #include "greedysnake/generator.h"
-#include "greedysnake/hugging_face.h"
-#include "greedysnake/models.h"
-#include "hf/model_config.h"
+#include "model_arguments.h"
 #include "output.h"
-#include "ssd_option.h"
 #include "run/metrics.h"
 #include "run/phase_watch.h"
 #include "run/signals.h"
-#include "tokenizer/tokenizer.h"
-#include "transfer.h"
 
 namespace gsnake::command {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 struct Arguments {
-  std::string run_dir;
-  std::vector<std::string> ssd_paths;
-  std::string model_dir;
-  std::string device;
-  std::optional<std::string> prompt;
+  ModelArguments model;
+  std::vector<std::string> prompts;
+  std::string prompts_file;
   std::vector<std::int64_t> prompt_tokens;
-  std::string tokenizer;
+  std::vector<std::string> stop;
+  std::vector<std::int64_t> stop_tokens;
+  bool ignores_end = false;
+  bool no_drafts = false;
   std::int64_t tokens = 200;
-  std::vector<std::int64_t> stop;
   SamplingOptions sampling;
   bool json = false;
 };
 
-// The run's own, or that of the folder it was imported from: bytes that mean nothing to an imported model would be the alternative.
-std::string tokenizer_name(const Arguments& arguments, const Config& config) {
-  if (!arguments.tokenizer.empty()) return arguments.tokenizer;
-  if (config.data.tokenizer != "bytes") return config.data.tokenizer;
-  const std::vector<std::string> carried = convert::carried_files(config.run.dir);
-  const auto found = std::find_if(carried.begin(), carried.end(), [](const std::string& path) { return path.ends_with("/tokenizer.json"); });
-  return found == carried.end() ? config.data.tokenizer : *found;
-}
-
-// A run to sample from, and how its tokens are written.
-struct Sampler {
-  explicit Sampler(const Arguments& given)
-      : arguments(given), generator(given.run_dir, given.ssd_paths, given.device), tokenizer(tokenizer::load(tokenizer_name(given, generator.config()))) {
-    prompt = given.prompt ? tokenizer->encode(*given.prompt) : given.prompt_tokens;
-    if (prompt.empty()) throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
-  }
-
-  // Calls `take` with each token that is drawn, but for the one that ends the text; returns whether one did. A signal ends it: run::Stopped.
-  bool draw(const run::StopSignals& signals, const std::function<void(std::int64_t)>& take) {
-    std::vector<std::int64_t> tokens = prompt;
-    for (std::int64_t i = 0; i < arguments.tokens; ++i) {
-      if (const int signal = signals.requested(); signal != 0) throw run::Stopped(signal);
-      tokens.push_back(generator.next(tokens, arguments.sampling));
-      if (std::find(arguments.stop.begin(), arguments.stop.end(), tokens.back()) != arguments.stop.end()) return true;
-      take(tokens.back());
-    }
-    return false;
-  }
-
-  const Arguments& arguments;
-  Generator generator;
-  std::unique_ptr<tokenizer::Tokenizer> tokenizer;
-  std::vector<std::int64_t> prompt;
+// A prompt and what is drawn behind it.
+struct Text {
+  std::string prompt;
+  std::vector<std::int64_t> ids;  // of it
+  generate::TextStream stream;
+  std::string added;
+  std::vector<std::int64_t> tokens;
+  bool stopped = false;
+  bool ended = false;
+  std::chrono::steady_clock::time_point first;  // when its first token was there
 };
 
-void print_text(Sampler& sampler, const run::StopSignals& signals) {
-  if (sampler.arguments.prompt) print(*sampler.arguments.prompt);
-  sampler.draw(signals, [&](std::int64_t token) { print(sampler.tokenizer->decode(token)); });
-  print("\n");
-}
-
-void print_json(Sampler& sampler, const run::StopSignals& signals) {
-  const Arguments& arguments = sampler.arguments;
-  const auto begin = std::chrono::steady_clock::now();
-  std::string text;
-  std::vector<std::int64_t> tokens;
-  const bool stopped = sampler.draw(signals, [&](std::int64_t token) {
-    text += sampler.tokenizer->decode(token);
-    tokens.push_back(token);
-  });
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-  const nlohmann::ordered_json result = {
-      {"run", arguments.run_dir},
-      {"prompt", arguments.prompt ? nlohmann::ordered_json(*arguments.prompt) : nlohmann::ordered_json()},
-      {"prompt_tokens", sampler.prompt},
-      {"text", text},
-      {"tokens", tokens},
-      {"stopped", stopped},
-      {"temperature", arguments.sampling.temperature},
-      {"top_k", arguments.sampling.top_k},
-      {"top_p", arguments.sampling.top_p},
-      {"seed", arguments.sampling.seed},
-      {"seconds", run::nine_digits(elapsed.count())},
-  };
-  // Bytes that a model draws need not be UTF-8; `tokens` has them as they are.
-  print(result.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
-}
-
-void check(const Arguments& arguments) {
-  if (arguments.run_dir.empty() == arguments.model_dir.empty()) {
-    throw Error(ErrorKind::usage, "name what to sample from: a run directory with --run, or a Hugging Face folder with --model");
-  }
-  if (!arguments.prompt && arguments.prompt_tokens.empty()) {
-    throw Error(ErrorKind::usage, "--prompt is missing: give a text to go on from, or token ids with --prompt-tokens");
-  }
-  check(arguments.sampling);
-  if (arguments.prompt && arguments.prompt->empty())
-    throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
-}
-
-// A run that exists as long as this: its files are open, so that the sampler goes on without their names.
-class TemporaryRun {
+class Texts {
  public:
-  TemporaryRun() {
-    std::error_code error;
-    const std::filesystem::path place = std::filesystem::temp_directory_path(error);
-    if (error) {
-      const char* named = std::getenv("TMPDIR");
-      core::throw_storage("use the folder for temporary files", named == nullptr ? "/tmp" : named, error, "set TMPDIR to a folder with room for the weights");
+  Texts(const Arguments& arguments, Generator& generator, const run::StopSignals& signals)
+      : arguments_(arguments), generator_(generator), signals_(signals), tokenizer_(tokenizer_of(arguments.model, generator.config())), ends_(arguments.stop_tokens) {
+    if (!arguments.ignores_end) {
+      const std::vector<std::int64_t> ends = generate::end_tokens(files_beside(arguments.model, generator.config()));
+      ends_.insert(ends_.end(), ends.begin(), ends.end());
     }
-    std::string pattern = (place / "gsnake-generate-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) {
-      core::throw_storage("make the folder", pattern, core::errno_code(), "set TMPDIR to a folder with room for the weights");
+    for (const std::string& prompt : arguments.prompts) add(prompt, tokenizer_->encode(prompt));
+    if (!arguments.prompts_file.empty()) {
+      for (const generate::Row& row : generate::read_rows(arguments.prompts_file, R"({"prompt": "Once"})")) {
+        const std::string prompt = generate::text_of(arguments.prompts_file, row, {"prompt"});
+        if (prompt.empty()) generate::refuse_row(arguments.prompts_file, row, "its \"prompt\" is empty");
+        add(prompt, tokenizer_->encode(prompt));
+      }
     }
-    path_ = pattern;
+    if (!arguments.prompt_tokens.empty()) add("", arguments.prompt_tokens);
   }
-  TemporaryRun(const TemporaryRun&) = delete;
-  TemporaryRun& operator=(const TemporaryRun&) = delete;
-  ~TemporaryRun() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
+
+  void generate() {
+    GenerateOptions options;
+    options.sampling = arguments_.sampling;
+    options.tokens = arguments_.tokens;
+    options.drafts = !arguments_.no_drafts;
+    options.take = [this](std::size_t i, std::int64_t token) { return take(texts_[i], token); };
+    std::vector<std::vector<std::int64_t>> prompts;
+    for (const Text& text : texts_) prompts.push_back(text.ids);
+    begin_ = std::chrono::steady_clock::now();
+    if (streams()) print(texts_[0].prompt);
+    generator_.generate(prompts, options);
+    for (Text& text : texts_) end(text);  // of no tokens at all
+    if (arguments_.json && texts_.size() == 1) print(to_json(texts_[0]).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
   }
-  [[nodiscard]] std::string operator/(const char* name) const { return path_ + "/" + name; }
 
  private:
-  std::string path_;
+  [[nodiscard]] bool streams() const { return texts_.size() == 1 && !arguments_.json; }
+
+  void add(std::string prompt, std::vector<std::int64_t> ids) {
+    if (ids.empty()) throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
+    texts_.push_back({std::move(prompt), std::move(ids), generate::TextStream(arguments_.stop), {}, {}, false, false, {}});
+  }
+
+  void show(Text& text, const std::string& more) {
+    text.added += more;
+    if (streams()) print(more);
+  }
+
+  bool take(Text& text, std::int64_t token) {
+    if (const int signal = signals_.requested(); signal != 0) throw run::Stopped(signal);
+    if (text.tokens.empty()) text.first = std::chrono::steady_clock::now();
+    text.stopped = std::find(ends_.begin(), ends_.end(), token) != ends_.end();
+    if (!text.stopped) {
+      text.tokens.push_back(token);
+      show(text, text.stream.add(tokenizer_->decode(token)));
+      text.stopped = text.stream.stopped();
+    }
+    if (text.stopped || static_cast<std::int64_t>(text.tokens.size()) == arguments_.tokens) end(text);
+    return !text.stopped;
+  }
+
+  void end(Text& text) {
+    if (text.ended) return;
+    show(text, text.stream.finish());
+    text.ended = true;
+    if (streams()) print("\n");
+    tell_ended();
+  }
+
+  // Of several texts, those that have ended, in the order of their prompts.
+  void tell_ended() {
+    for (; texts_.size() > 1 && told_ < texts_.size() && texts_[told_].ended; ++told_) {
+      const Text& text = texts_[told_];
+      print(arguments_.json ? to_json(text).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n" : text.prompt + text.added + "\n");
+    }
+  }
+
+  // Bytes that a model draws need not be UTF-8; `tokens` has them as they are.
+  [[nodiscard]] Json to_json(const Text& text) const {
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
+    const GenerationCounts counts = generator_.counts();
+    return {{"run", arguments_.model.name()},
+            {"prompt", text.prompt.empty() ? Json() : Json(text.prompt)},
+            {"prompt_tokens", text.ids},
+            {"text", text.added},
+            {"tokens", text.tokens},
+            {"stopped", text.stopped},
+            {"temperature", arguments_.sampling.temperature},
+            {"top_k", arguments_.sampling.top_k},
+            {"top_p", arguments_.sampling.top_p},
+            {"seed", arguments_.sampling.seed},
+            {"seconds", run::nine_digits(elapsed.count())},
+            {"first_token_seconds", text.tokens.empty() ? Json() : Json(run::nine_digits(std::chrono::duration<double>(text.first - begin_).count()))},
+            {"passes", counts.passes},
+            {"positions", counts.positions},
+            {"drafted", counts.drafted},
+            {"accepted", counts.accepted},
+            {"read_bytes", counts.read_bytes}};
+  }
+
+  const Arguments& arguments_;
+  Generator& generator_;
+  const run::StopSignals& signals_;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer_;
+  std::vector<std::int64_t> ends_;  // tokens that end a text
+  std::vector<Text> texts_;
+  std::size_t told_ = 0;
+  std::chrono::steady_clock::time_point begin_;
 };
 
-// Exactly the folder's weights, with the least optimizer state there is beside them.
-Config sampling_config(const std::string& folder, const TemporaryRun& run) {
-  const std::int64_t context = std::min(hf::read_model_config(folder).context, TrainConfig{}.sequence_length);
-  const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
-  return Config::parse("", ".", {"model.from=" + quoted(folder), "run.dir=" + quoted(run / "run"), "ssd.paths=[" + quoted(run / "ssd") + "]",
-                                 "run.durability=off", "train.dtype=fp32", "optimizer.name=sgd", "train.sequence_length=" + std::to_string(context)});
+void check_prompts(const Arguments& arguments) {
+  if (arguments.prompts.empty() && arguments.prompts_file.empty() && arguments.prompt_tokens.empty())
+    throw Error(ErrorKind::usage, "--prompt is missing: give a text to go on from (again for more), token ids with --prompt-tokens, or a file of prompts with --prompts");
+  for (const std::string& prompt : arguments.prompts) {
+    if (prompt.empty()) throw Error(ErrorKind::usage, "--prompt is empty: give at least one character to go on from");
+  }
+  for (const std::string& stop : arguments.stop) {
+    if (stop.empty()) throw Error(ErrorKind::usage, "--stop is empty: give the text that ends what is generated");
+  }
 }
 
-int sample_folder(Arguments arguments, const run::StopSignals& signals) {
-  auto temporary = std::make_unique<TemporaryRun>();
-  const Config config = sampling_config(arguments.model_dir, *temporary);
-  const int status = transfer(signals, "importing " + arguments.model_dir, [&](const TransferProgress& progress) {
-    import_model(models::make(config.model), config, {false, progress});
-    return std::string();
-  });
-  if (status != 0) return status;
-  arguments.run_dir = config.run.dir;
-  Sampler sampler(arguments);
-  temporary.reset();
-  (arguments.json ? print_json : print_text)(sampler, signals);
-  return 0;
-}
-
-int run(const Arguments& arguments) {
-  check(arguments);
+int run(Arguments arguments) {
+  check(arguments.model, "sample from");
+  check_prompts(arguments);
+  check(arguments.sampling);
   const run::StopSignals signals;
   try {
-    if (!arguments.model_dir.empty()) return sample_folder(arguments, signals);
-    Sampler sampler(arguments);
-    (arguments.json ? print_json : print_text)(sampler, signals);
+    Generator generator = arguments.model.run_dir.empty() ? Generator::of_folder(arguments.model.model_dir, arguments.model.options) : Generator(arguments.model.run_dir, arguments.model.options);
+    Texts(arguments, generator, signals).generate();
     return 0;
   } catch (const run::Stopped&) {
     return run::exit_status_of(signals.requested());
   }
 }
 
+void add_sampling(CLI::App& command, SamplingOptions& sampling) {
+  command.add_option("--temperature", sampling.temperature, "0: always the likeliest token; 1: as the model says")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command.add_option("--top-k", sampling.top_k, "draw from the k likeliest tokens; 0: from all")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command.add_option("--top-p", sampling.top_p, "draw from the likeliest tokens that together reach this probability; 1: from all")->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  command.add_option("--seed", sampling.seed, "the same seed gives the same text")->capture_default_str();
+}
+
 }  // namespace
 
 void add_generate(CLI::App& app, Action& action) {
   const auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("generate", "Sample text from a run's last commit, streaming its weights");
-  command->add_option("--run", arguments->run_dir, "run directory");
-  add_ssd_paths(*command, arguments->ssd_paths);
-  command->add_option("--model", arguments->model_dir, "Hugging Face folder, whose weights are copied to a temporary run (TMPDIR)");
-  command->add_option("--device", arguments->device, "cpu or cuda:N, in place of the run's memory.device");
-  auto* prompt = command->add_option("--prompt", arguments->prompt, "text to go on from");
-  command->add_option("--prompt-tokens", arguments->prompt_tokens, "token ids to go on from, in place of a text: 464,3797")
-      ->delimiter(',')
-      ->excludes(prompt);
-  command->add_option("--tokenizer", arguments->tokenizer, "\"bytes\" or a tokenizer.json (default: data.tokenizer of the run)");
-  command->add_option("--tokens", arguments->tokens, "how many tokens to add")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
-      ->capture_default_str();
-  command->add_option("--temperature", arguments->sampling.temperature, "0: always the likeliest token; 1: as the model says")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  command->add_option("--top-k", arguments->sampling.top_k, "draw from the k likeliest tokens; 0: from all")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  command
-      ->add_option("--top-p", arguments->sampling.top_p, "draw from the likeliest tokens that together reach this probability; 1: from all")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  command->add_option("--stop", arguments->stop, "token ids that end the text")->delimiter(',');
-  command->add_option("--seed", arguments->sampling.seed, "the same seed gives the same text")->capture_default_str();
-  command->add_flag("--json", arguments->json, "print JSON at the end: the text, its tokens, how they were drawn");
+  CLI::App* command = app.add_subcommand("generate", "Sample text from a run's last commit or a Hugging Face folder");
+  add_model(*command, arguments->model);
+  auto* prompt = command->add_option("--prompt", arguments->prompts, "text to go on from (can be repeated: all are gone on with at once)")->allow_extra_args(false);
+  auto* file = command->add_option("--prompts", arguments->prompts_file, "JSONL of more: {\"prompt\": TEXT} a line");
+  command->add_option("--prompt-tokens", arguments->prompt_tokens, "token ids to go on from, in place of a text: 464,3797")->delimiter(',')->excludes(prompt)->excludes(file);
+  command->add_option("--tokens", arguments->tokens, "how many tokens to add, at most")->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))->capture_default_str();
+  add_sampling(*command, arguments->sampling);
+  command->add_option("--stop", arguments->stop, "text that ends what is generated, itself left out (can be repeated)")->allow_extra_args(false);
+  command->add_option("--stop-tokens", arguments->stop_tokens, "token ids that do")->delimiter(',');
+  command->add_flag("--ignore-eos", arguments->ignores_end, "go on behind the tokens that end a text as generation_config.json or config.json has them");
+  command->add_flag("--no-drafts", arguments->no_drafts, "guess no tokens: one a pass over the weights");
+  command->add_flag("--json", arguments->json, "print JSON at the end: the text, its tokens, how they were drawn; of several prompts a line each");
   command->callback([arguments, &action] { action.run = [arguments] { return run(*arguments); }; });
 }
 

@@ -17,6 +17,7 @@ void add_import(CLI::App& app, Action& action);
 void add_quantize(CLI::App& app, Action& action);
 void add_export(CLI::App& app, Action& action);
 void add_generate(CLI::App& app, Action& action);
+void add_evaluate(CLI::App& app, Action& action);
 void add_inspect(CLI::App& app, Action& action);
 void add_summary(CLI::App& app, Action& action);
 void add_report(CLI::App& app, Action& action);

@@ -74,6 +74,7 @@ int run(int argc, char** argv) {
   gsnake::command::add_quantize(app, action);
   add_export(app, action);
   gsnake::command::add_generate(app, action);
+  gsnake::command::add_evaluate(app, action);
   gsnake::command::add_inspect(app, action);
   gsnake::command::add_summary(app, action);
   gsnake::command::add_report(app, action);

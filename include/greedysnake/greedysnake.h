@@ -3,8 +3,10 @@
 
 #include "greedysnake/batch.h"
 #include "greedysnake/batch_source.h"
+#include "greedysnake/cached_unit.h"
 #include "greedysnake/config.h"
 #include "greedysnake/error.h"
+#include "greedysnake/evaluate.h"
 #include "greedysnake/generator.h"
 #include "greedysnake/hugging_face.h"
 #include "greedysnake/log.h"

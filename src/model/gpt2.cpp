@@ -16,7 +16,7 @@ using model::Embedding;
 using model::LayerNorm;
 using model::Linear;
 
-class Gpt2Embedding : public EmbeddingUnit {
+class Gpt2Embedding : public EmbeddingUnit, public CachedUnit {
  public:
   explicit Gpt2Embedding(const ModelConfig& config) : dropout_(config.dropout) {
     wte_ = register_module("wte", std::make_shared<Embedding>(config.vocab, config.hidden));
@@ -28,6 +28,8 @@ class Gpt2Embedding : public EmbeddingUnit {
     const torch::Tensor positions = packed ? model::document_positions(ids.size(0), ids.size(1), ids.device()) : torch::arange(ids.size(1), ids.options());
     return torch::dropout(wte_->forward(ids) + wpe_->forward(positions), dropout_, is_training());
   }
+  torch::Tensor forward_cached(const torch::Tensor& ids, TokenCache& cache) override { return wte_->forward(ids) + wpe_->forward(cache.positions().unsqueeze(0)); }
+  [[nodiscard]] std::int64_t cached_numbers() const override { return 0; }
 
  private:
   double dropout_;
@@ -42,10 +44,13 @@ class Gpt2Attention : public torch::nn::Module {
     c_proj_ = register_module("c_proj", std::make_shared<Linear>(config.hidden, config.hidden, true));
   }
 
-  torch::Tensor forward(const torch::Tensor& x) {
+  // cache: null but where a text goes on.
+  torch::Tensor forward(const torch::Tensor& x, TokenCache* cache) {
     const auto qkv = c_attn_->forward(x).view({x.size(0), x.size(1), 3, heads_, x.size(2) / heads_}).unbind(2);
-    const double dropout = is_training() ? dropout_ : 0.0;
-    return c_proj_->forward(attention_.apply(qkv[0].transpose(1, 2), qkv[1].transpose(1, 2), qkv[2].transpose(1, 2), dropout));
+    const torch::Tensor q = qkv[0].transpose(1, 2);
+    const torch::Tensor k = qkv[1].transpose(1, 2);
+    const torch::Tensor v = qkv[2].transpose(1, 2);
+    return c_proj_->forward(cache == nullptr ? attention_.apply(q, k, v, is_training() ? dropout_ : 0.0) : cache->attend(q, k, v, /*window=*/0));
   }
 
  private:
@@ -70,21 +75,26 @@ class Gpt2Mlp : public torch::nn::Module {
   std::shared_ptr<Linear> c_proj_;
 };
 
-class Gpt2Block : public Unit {
+class Gpt2Block : public Unit, public CachedUnit {
  public:
-  Gpt2Block(const ModelConfig& config, std::int64_t intermediate) : dropout_(config.dropout) {
+  Gpt2Block(const ModelConfig& config, std::int64_t intermediate) : cached_numbers_(2 * config.hidden), dropout_(config.dropout) {
     ln_1_ = register_module("ln_1", std::make_shared<LayerNorm>(config.hidden, config.norm_epsilon));
     attn_ = register_module("attn", std::make_shared<Gpt2Attention>(config));
     ln_2_ = register_module("ln_2", std::make_shared<LayerNorm>(config.hidden, config.norm_epsilon));
     mlp_ = register_module("mlp", std::make_shared<Gpt2Mlp>(config.hidden, intermediate));
   }
 
-  torch::Tensor forward(const torch::Tensor& hidden) override {
-    const torch::Tensor x = hidden + torch::dropout(attn_->forward(ln_1_->forward(hidden)), dropout_, is_training());
+  torch::Tensor forward(const torch::Tensor& hidden) override { return forward(hidden, nullptr); }
+  torch::Tensor forward_cached(const torch::Tensor& hidden, TokenCache& cache) override { return forward(hidden, &cache); }
+  [[nodiscard]] std::int64_t cached_numbers() const override { return cached_numbers_; }
+
+ private:
+  torch::Tensor forward(const torch::Tensor& hidden, TokenCache* cache) {
+    const torch::Tensor x = hidden + torch::dropout(attn_->forward(ln_1_->forward(hidden), cache), dropout_, is_training());
     return x + torch::dropout(mlp_->forward(ln_2_->forward(x)), dropout_, is_training());
   }
 
- private:
+  std::int64_t cached_numbers_;
   double dropout_;
   std::shared_ptr<LayerNorm> ln_1_;
   std::shared_ptr<Gpt2Attention> attn_;

@@ -76,14 +76,30 @@ void RotaryEmbedding::make_tables(std::int64_t tokens, const torch::Device& devi
   sin_ = sin.to(device);
 }
 
+void RotaryEmbedding::ensure_tables(std::int64_t tokens, const torch::Device& device) {
+  if (!cos_.defined() || cos_.size(0) < tokens || cos_.device() != device) make_tables(tokens, device);
+}
+
 torch::Tensor RotaryEmbedding::apply(const torch::Tensor& x) {
   const std::int64_t tokens = x.size(2);
-  if (!cos_.defined() || cos_.size(0) < tokens || cos_.device() != x.device()) make_tables(tokens, x.device());
+  ensure_tables(tokens, x.device());
   const bool packed = !unit_context().starts.empty();
   if (const FusedOps* ops = packed ? nullptr : fused_ops(x)) return ops->rotary(x, cos_.narrow(0, 0, tokens), sin_.narrow(0, 0, tokens));
   const torch::Tensor positions = packed ? document_positions(x.size(0), tokens, x.device()).unsqueeze(1) : torch::Tensor();
   const torch::Tensor cos = (packed ? cos_.index({positions}) : cos_.narrow(0, 0, tokens)).to(x.scalar_type());
   const torch::Tensor sin = (packed ? sin_.index({positions}) : sin_.narrow(0, 0, tokens)).to(x.scalar_type());
+  return turned(x, cos, sin);
+}
+
+torch::Tensor RotaryEmbedding::apply(const torch::Tensor& x, const TokenCache& cache) {
+  ensure_tables(cache.most_positions(), x.device());
+  const torch::Tensor cos = cos_.index_select(0, cache.positions());
+  const torch::Tensor sin = sin_.index_select(0, cache.positions());
+  if (const FusedOps* ops = fused_ops(x)) return ops->rotary(x, cos, sin);
+  return turned(x, cos.to(x.scalar_type()), sin.to(x.scalar_type()));
+}
+
+torch::Tensor RotaryEmbedding::turned(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin) {
   const auto halves = x.chunk(2, -1);
   return torch::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "greedysnake/cached_unit.h"
 #include "greedysnake/model_config.h"
 #include "greedysnake/unit.h"
 #include "model/linear.h"
@@ -56,9 +57,13 @@ class RotaryEmbedding {
   RotaryEmbedding(std::int64_t head_dim, double theta, RopeScaling scaling) : head_dim_(head_dim), theta_(theta), scaling_(std::move(scaling)) {}
   // (rows, heads, tokens, head_dim) in and out. Of packed documents (unit_context()) each has positions from 0.
   torch::Tensor apply(const torch::Tensor& x);
+  // The same of tokens at the cache's positions.
+  torch::Tensor apply(const torch::Tensor& x, const TokenCache& cache);
 
  private:
   void make_tables(std::int64_t tokens, const torch::Device& device);
+  void ensure_tables(std::int64_t tokens, const torch::Device& device);
+  static torch::Tensor turned(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin);
 
   std::int64_t head_dim_;
   double theta_;

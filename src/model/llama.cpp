@@ -40,13 +40,15 @@ LlamaShape llama_shape(const ModelConfig& given) {
   return shape;
 }
 
-class LlamaEmbedding : public EmbeddingUnit {
+class LlamaEmbedding : public EmbeddingUnit, public CachedUnit {
  public:
   explicit LlamaEmbedding(const ModelConfig& config) {
     embed_tokens_ = register_module("embed_tokens", std::make_shared<Embedding>(config.vocab, config.hidden));
   }
 
   torch::Tensor forward(const torch::Tensor& ids) override { return embed_tokens_->forward(ids); }
+  torch::Tensor forward_cached(const torch::Tensor& ids, TokenCache&) override { return forward(ids); }
+  [[nodiscard]] std::int64_t cached_numbers() const override { return 0; }
 
  private:
   std::shared_ptr<Embedding> embed_tokens_;
@@ -55,7 +57,7 @@ class LlamaEmbedding : public EmbeddingUnit {
 class LlamaAttention : public torch::nn::Module {
  public:
   LlamaAttention(const ModelConfig& config, const LlamaShape& shape)
-      : head_dim_(shape.head_dim), rotary_(shape.head_dim, config.rope_theta, config.rope_scaling), attention_(config.sliding_window) {
+      : head_dim_(shape.head_dim), window_(config.sliding_window), rotary_(shape.head_dim, config.rope_theta, config.rope_scaling), attention_(config.sliding_window) {
     q_proj_ = register_module("q_proj", std::make_shared<Linear>(shape.hidden, shape.heads * shape.head_dim, shape.qkv_bias));
     k_proj_ = register_module("k_proj", std::make_shared<Linear>(shape.hidden, shape.kv_heads * shape.head_dim, shape.qkv_bias));
     v_proj_ = register_module("v_proj", std::make_shared<Linear>(shape.hidden, shape.kv_heads * shape.head_dim, shape.qkv_bias));
@@ -65,19 +67,22 @@ class LlamaAttention : public torch::nn::Module {
     k_norm_ = register_module("k_norm", std::make_shared<RmsNorm>(shape.head_dim, config.norm_epsilon));
   }
 
-  torch::Tensor forward(const torch::Tensor& x) {
-    const torch::Tensor q = rotary_.apply(normed(q_norm_, split_heads(q_proj_->forward(x))).transpose(1, 2));
-    const torch::Tensor k = rotary_.apply(normed(k_norm_, split_heads(k_proj_->forward(x))).transpose(1, 2));
+  // cache: null but where a text goes on.
+  torch::Tensor forward(const torch::Tensor& x, TokenCache* cache) {
+    const torch::Tensor q = turned(normed(q_norm_, split_heads(q_proj_->forward(x))).transpose(1, 2), cache);
+    const torch::Tensor k = turned(normed(k_norm_, split_heads(k_proj_->forward(x))).transpose(1, 2), cache);
     const torch::Tensor v = split_heads(v_proj_->forward(x)).transpose(1, 2);
-    return o_proj_->forward(attention_.apply(q, k, v, /*dropout=*/0.0));
+    return o_proj_->forward(cache == nullptr ? attention_.apply(q, k, v, /*dropout=*/0.0) : cache->attend(q, k, v, window_));
   }
 
  private:
   // (rows, tokens, heads, head_dim)
   torch::Tensor split_heads(const torch::Tensor& x) const { return x.view({x.size(0), x.size(1), -1, head_dim_}); }
+  torch::Tensor turned(const torch::Tensor& x, const TokenCache* cache) { return cache == nullptr ? rotary_.apply(x) : rotary_.apply(x, *cache); }
   static torch::Tensor normed(const std::shared_ptr<RmsNorm>& norm, const torch::Tensor& x) { return norm ? norm->forward(x) : x; }
 
   std::int64_t head_dim_;
+  std::int64_t window_;
   RotaryEmbedding rotary_;
   CausalAttention attention_;
   std::shared_ptr<Linear> q_proj_;
@@ -109,21 +114,26 @@ class LlamaMlp : public torch::nn::Module {
   std::shared_ptr<Linear> down_proj_;
 };
 
-class LlamaBlock : public Unit {
+class LlamaBlock : public Unit, public CachedUnit {
  public:
-  LlamaBlock(const ModelConfig& config, const LlamaShape& shape) {
+  LlamaBlock(const ModelConfig& config, const LlamaShape& shape) : cached_numbers_(2 * shape.kv_heads * shape.head_dim) {
     input_layernorm_ = register_module("input_layernorm", std::make_shared<RmsNorm>(shape.hidden, config.norm_epsilon));
     self_attn_ = register_module("self_attn", std::make_shared<LlamaAttention>(config, shape));
     post_attention_layernorm_ = register_module("post_attention_layernorm", std::make_shared<RmsNorm>(shape.hidden, config.norm_epsilon));
     mlp_ = register_module("mlp", std::make_shared<LlamaMlp>(shape));
   }
 
-  torch::Tensor forward(const torch::Tensor& hidden) override {
-    const torch::Tensor x = hidden + self_attn_->forward(input_layernorm_->forward(hidden));
+  torch::Tensor forward(const torch::Tensor& hidden) override { return forward(hidden, nullptr); }
+  torch::Tensor forward_cached(const torch::Tensor& hidden, TokenCache& cache) override { return forward(hidden, &cache); }
+  [[nodiscard]] std::int64_t cached_numbers() const override { return cached_numbers_; }
+
+ private:
+  torch::Tensor forward(const torch::Tensor& hidden, TokenCache* cache) {
+    const torch::Tensor x = hidden + self_attn_->forward(input_layernorm_->forward(hidden), cache);
     return x + mlp_->forward(post_attention_layernorm_->forward(x));
   }
 
- private:
+  std::int64_t cached_numbers_;
   std::shared_ptr<RmsNorm> input_layernorm_;
   std::shared_ptr<LlamaAttention> self_attn_;
   std::shared_ptr<RmsNorm> post_attention_layernorm_;

@@ -7,11 +7,13 @@
 #include "greedysnake/error.h"
 #include "model/fused.h"
 #include "model/layers.h"
+#include "model/unit_context.h"
 
 namespace gsnake::model {
 namespace {
 
 torch::Tensor run(torch::nn::Module& module, const torch::Tensor& input) {
+  if (TokenCache* cache = unit_context().cache) return dynamic_cast<CachedUnit&>(module).forward_cached(input, *cache);
   if (auto* unit = dynamic_cast<Unit*>(&module)) return unit->forward(input);
   if (auto* embedding = dynamic_cast<EmbeddingUnit*>(&module)) return embedding->forward(input);
   throw Error(ErrorKind::usage, "unit '" + module.name() + "' is neither an EmbeddingUnit nor a Unit; derive the module from one of them");

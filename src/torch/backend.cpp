@@ -17,7 +17,7 @@ namespace gsnake::backend {
 using schedule::Op;
 
 TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const ComputeShape& shape)
-    : model_(model), layout_(layout), shape_(shape), device_(shape.device()), widened_(layout, shape.storage, shape.compute), packed_(model, layout, shape.compute, shape.most_dequantised, shape.accelerator) {
+    : model_(model), layout_(layout), shape_(shape), device_(shape.device()), widened_(layout, shape.weights(), shape.compute), packed_(model, layout, shape.compute, shape.most_dequantised, shape.accelerator) {
   for (const UnitKind& kind : model.kinds) parameters_.emplace_back(*kind.module);
   const int head = static_cast<int>(model.units.size()) - 1;
   // Whatever the head's own copy says.
@@ -103,7 +103,7 @@ namespace {
 
 class ContextScope {
  public:
-  explicit ContextScope(std::span<const std::vector<std::int32_t>> starts) { model::unit_context() = {true, starts}; }
+  ContextScope(std::span<const std::vector<std::int32_t>> starts, TokenCache* cache) { model::unit_context() = {true, starts, cache}; }
   ~ContextScope() { model::unit_context() = {}; }
   ContextScope(const ContextScope&) = delete;
   ContextScope& operator=(const ContextScope&) = delete;
@@ -116,7 +116,7 @@ void TorchBackend::run(const device::ComputeScope& scope, const runtime::Compute
   const GpuSettings settings(shape_.accelerator != nullptr, shape_.deterministic);
   const Work work{scope, call, shape_};
   bind(work);
-  const ContextScope context(rehearsed_starts_.empty() ? call.starts : std::span<const std::vector<std::int32_t>>(rehearsed_starts_));
+  const ContextScope context(rehearsed_starts_.empty() ? call.starts : std::span<const std::vector<std::int32_t>>(rehearsed_starts_), cache_);
   module_of(call.unit).train(call.training);
   std::optional<model::RandomScope> random;
   if (call.training) {

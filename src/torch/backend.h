@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "device/device.h"
+#include "greedysnake/cached_unit.h"
 #include "greedysnake/unit.h"
 #include "memory/block_arena.h"
 #include "model/binding.h"
@@ -35,7 +36,9 @@ struct ComputeShape {
   bool deterministic = true;                 // on a GPU
   DeviceSupport* accelerator = nullptr;      // what computes; null: the CPU. Borrowed
   std::uint64_t most_dequantised = 0;        // bytes that a unit's packed weights are dequantised into as a whole, at most
+  bool wide_weights = false;                 // slots hold weights in the dtype that is computed in
 
+  [[nodiscard]] at::ScalarType weights() const { return wide_weights ? compute : storage; }
   [[nodiscard]] c10::Device device() const { return accelerator == nullptr ? c10::Device(c10::kCPU) : accelerator->device(); }
 };
 
@@ -51,9 +54,11 @@ class TorchBackend final : public UnitBackend {
 
   void run(const device::ComputeScope& scope, const runtime::ComputeCall& call) override;
 
-  // Sampling: head_forward gives the head's input (rows, tokens, hidden) and the head to `sink` and computes no loss.
+  // Generation and evaluation: head_forward gives the head's input (rows, tokens, hidden) and the head to `sink` and computes no loss; units before it
+  // are called with the cache where there is one; rows and tokens are those of the calls to come. Borrowed.
   using HeadSink = std::function<void(HeadUnit& head, const torch::Tensor& hidden)>;
   void set_head_sink(HeadSink sink) { head_sink_ = std::move(sink); }
+  void set_token_cache(TokenCache* cache) { cache_ = cache; }
   void set_tokens(std::int64_t tokens) { shape_.tokens = tokens; }
 
   // Of the buffers for widened weights, mapped at construction: 0 where the dtypes are one. Part of the device budget.
@@ -105,6 +110,7 @@ class TorchBackend final : public UnitBackend {
   std::vector<std::vector<std::int32_t>> rehearsed_starts_;  // of a dry run; else empty
   bool gives_back_ = false;  // of a GPU: the last dry run did not fit
   HeadSink head_sink_;
+  TokenCache* cache_ = nullptr;
   TorchMemoryMeter meter_;
   memory::BlockArena::Owner arena_;
   WidenedWeights widened_;

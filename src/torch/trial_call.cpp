@@ -35,7 +35,7 @@ TrialCall::TrialCall(device::Device& device, const plan::ModelLayout& layout, co
       continue;
     }
     const std::uint64_t elements = schedule::padded_elements(layout.flat(o).elements);
-    uses_.push_back({object, slot(true, elements, shape.storage), slot(training && layout.is_trained(o), elements, torch::kFloat32), true});
+    uses_.push_back({object, slot(true, elements, shape.weights()), slot(training && layout.is_trained(o), elements, torch::kFloat32), true});
   }
   const auto state = static_cast<std::uint64_t>(shape.passes * shape.rows * shape.tokens * layout.hidden);
   forward_.op = unit != last ? Op::forward : training ? Op::head : Op::head_forward;

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -48,7 +49,7 @@ TEST_F(GenerateTest, EndsQuietlyWhenNobodyReadsOnAndOnASignal) {
   EXPECT_EQ(status, 128 + SIGPIPE);
   EXPECT_EQ(std::filesystem::file_size(folder_ / "err"), 0U);
 
-  // Sampling from a folder keeps a run in a folder of its own meanwhile.
+  // Sampling from a folder writes nothing.
   ASSERT_EQ(run({"export", "--run", "run", "--to", "hf"}).status, 0);
   std::filesystem::create_directory(folder_ / "tmp");
   Process process(folder_, "stopped", {"generate", "--model", "hf", "--tokenizer", "bytes", "--prompt", "line", "--tokens", "1000000"}, {{"TMPDIR=tmp"}, nullptr});
@@ -72,9 +73,89 @@ TEST_F(GenerateTest, AStopTokenEndsTheText) {
   const auto tokens = whole["tokens"].get<std::vector<std::int64_t>>();
   const auto stop = tokens[6];
   const auto first = static_cast<std::size_t>(std::find(tokens.begin(), tokens.end(), stop) - tokens.begin());
-  const Json stopped = sample({"--prompt", "line", "--temperature", "2", "--seed", "5", "--stop", "255," + std::to_string(stop)});
+  const Json stopped = sample({"--prompt", "line", "--temperature", "2", "--seed", "5", "--stop-tokens", "255," + std::to_string(stop)});
   EXPECT_TRUE(stopped["stopped"].get<bool>());
   EXPECT_LE(stopped["tokens"].size(), first);
+}
+
+TEST_F(GenerateTest, AStopTextEndsTheTextBeforeIt) {
+  const std::vector<std::string> call{"generate", "--run", "run", "--prompt", "line", "--temperature", "0", "--tokens", "12", "--log-level", "warn"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = call;
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words).out;
+  };
+  const std::string whole = with({});
+  const std::string added = whole.substr(4, whole.size() - 5);
+  ASSERT_GE(added.size(), 8U);
+  const std::string stop = added.substr(5, 2);
+  EXPECT_EQ(with({"--stop", "never there", "--stop", stop}), "line" + added.substr(0, added.find(stop)) + "\n");
+  expect_one_error_line(run({"generate", "--run", "run", "--prompt", "a", "--stop", ""}), 2, "--stop is empty");
+}
+
+TEST_F(GenerateTest, SeveralPromptsComeInOrderAndAsIfAlone) {
+  std::ofstream(folder_ / "prompts.jsonl") << "{\"prompt\": \"of two\"}\n\n{\"prompt\": \"z\", \"id\": 1}\n";
+  std::string alone;
+  for (const char* prompt : {"line", "of two", "z"}) alone += run({"generate", "--run", "run", "--prompt", prompt, "--tokens", "9", "--temperature", "0", "--log-level", "warn"}).out;
+  const std::vector<std::string> call{"generate", "--run", "run", "--prompt", "line", "--prompts", "prompts.jsonl", "--tokens", "9", "--temperature", "0", "--log-level", "warn"};
+  EXPECT_EQ(run(call).out, alone);
+  std::vector<std::string> as_json = call;
+  as_json.push_back("--json");
+  std::istringstream lines(run(as_json).out);
+  std::vector<std::string> prompts;
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = Json::parse(line);
+    prompts.push_back(json["prompt"]);
+    EXPECT_EQ(json["tokens"].size(), 9U);
+    EXPECT_NE(alone.find(json["prompt"].get<std::string>() + json["text"].get<std::string>() + "\n"), std::string::npos);
+  }
+  EXPECT_EQ(prompts, (std::vector<std::string>{"line", "of two", "z"}));
+  std::ofstream(folder_ / "prompts.jsonl") << "{\"prompt\": \"a\"}\n{\"text\": \"b\"}\n";
+  expect_one_error_line(run(call), 5, "prompts.jsonl:2: it has no \"prompt\"");
+}
+
+TEST_F(GenerateTest, TokensThatAFolderEndsWithEndTheText) {
+  const Json whole = sample({"--prompt", "line", "--temperature", "2", "--seed", "5"});
+  const auto tokens = whole["tokens"].get<std::vector<std::int64_t>>();
+  ASSERT_EQ(run({"export", "--run", "run", "--to", "hf"}).status, 0);
+  std::ofstream(folder_ / "hf/generation_config.json") << Json{{"eos_token_id", {tokens[6], 255}}};
+  const auto of_folder = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words{"generate", "--model", "hf", "--prompt", "line", "--tokens", "12", "--temperature", "2", "--seed", "5", "--json", "--log-level", "warn"};
+    words.insert(words.end(), more.begin(), more.end());
+    return Json::parse(run(words).out);
+  };
+  EXPECT_EQ(of_folder({"--ignore-eos"})["tokens"], whole["tokens"]);
+  const Json ended = of_folder({});
+  EXPECT_TRUE(ended["stopped"].get<bool>());
+  EXPECT_EQ(ended["tokens"].size(), static_cast<std::size_t>(std::find(tokens.begin(), tokens.end(), tokens[6]) - tokens.begin()));
+}
+
+TEST_F(GenerateTest, BudgetsCanBeSetAndAreKept) {
+  const Outcome refused = run({"generate", "--run", "run", "--prompt", "line", "--set", "memory.device_budget=64 KiB", "--set", "memory.host_budget=1 MiB", "--log-level", "off"});
+  EXPECT_EQ(refused.status, 3);
+  EXPECT_NE(refused.err.find("memory.device_budget"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("slots for weights"), std::string::npos) << refused.err;
+  expect_one_error_line(run({"generate", "--run", "run", "--prompt", "line", "--set", "train.seed=3"}), 2, "memory.host_budget can be set");
+}
+
+TEST_F(GenerateTest, EvaluatesTextsAndQuestions) {
+  std::ofstream(folder_ / "rows.jsonl") << "{\"text\": \"line 12 of the text\"}\n" << R"({"question": "line", "choices": ["12 of the text", "\u00ff\u00fe\u00ff\u00fe"], "answer": 0})" << "\n";
+  const Outcome outcome = run({"evaluate", "--run", "run", "--data", "rows.jsonl", "--json", "--log-level", "warn"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Json json = Json::parse(outcome.out);
+  EXPECT_EQ(json["texts"]["rows"], 1);
+  EXPECT_EQ(json["texts"]["tokens"], 18);
+  EXPECT_GT(json["texts"]["perplexity"].get<double>(), 1.0);
+  EXPECT_EQ(json["choices"]["acc"], 1.0);
+  EXPECT_EQ(json["choices"]["acc_norm"], 1.0);
+  const Outcome text = run({"evaluate", "--run", "run", "--data", "rows.jsonl", "--log-level", "warn"});
+  EXPECT_NE(text.out.find("perplexity"), std::string::npos);
+  EXPECT_NE(text.out.find("acc_norm    1.0000"), std::string::npos) << text.out;
+  ASSERT_EQ(run({"export", "--run", "run", "--to", "hf", "--dtype", "fp32"}).status, 0);
+  const Json of_folder = Json::parse(run({"evaluate", "--model", "hf", "--context", std::to_string(json["texts"]["tokens"].get<int>()), "--data", "rows.jsonl", "--json", "--log-level", "warn"}).out);
+  EXPECT_EQ(of_folder["texts"]["rows"], 1);
+  std::ofstream(folder_ / "rows.jsonl") << "{\"text\": \"a\"}\n{\"choices\": 1}\n";
+  expect_one_error_line(run({"evaluate", "--run", "run", "--data", "rows.jsonl", "--log-level", "off"}), 5, "rows.jsonl:2:");
 }
 
 TEST_F(GenerateTest, RefusesPromptsThatTheModelCannotRead) {

@@ -56,11 +56,6 @@ TEST_F(RefusalTest, StepsOfTooManyMicroBatchesAreNotTried) {
     EXPECT_LT(outcome.peak_bytes, 1ULL << 30) << change;
   }
 }
-TEST_F(RefusalTest, NamesAFolderForTemporaryFilesThatIsMissing) {
-  ASSERT_EQ(train({"train.steps=1"}).status, 0);
-  ASSERT_EQ(run({"export", "--run", "run", "--to", "hf"}).status, 0);
-  expect_one_error_line(run({"generate", "--model", "hf", "--prompt", "a"}, {{"TMPDIR=/nonexistent"}, nullptr}), 4, "TMPDIR");
-}
 TEST_F(RefusalTest, NamesSamplingThatIsNoNumber) {
   ASSERT_EQ(train({"train.steps=1"}).status, 0);
   expect_one_error_line(run({"generate", "--run", "run", "--prompt", "a", "--temperature", "nan"}), 2, "temperature = nan");

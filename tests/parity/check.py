@@ -1,5 +1,6 @@
 """check.py GSNAKE: every family, imported, trained and exported by the command, beside transformers."""
 import io
+import json
 import logging
 import pathlib
 import subprocess
@@ -59,6 +60,10 @@ def compare(name, spec, seed, folder):
         run("train", "run.toml", "--resume", "never", "--overwrite", folder=folder)
         errors = [abs(a / b - 1) for a, b in zip(losses_of(folder), expected, strict=True)]
         expect(errors[0] <= first and max(errors) <= all_steps, f"{name} {dtype}: loss within {errors[0]:.1e} at step 1, {max(errors):.1e} over {len(errors)} steps")
+    made = reference.greedy(folder / "hf", reference.GREEDY_TOKENS)
+    ids = ",".join(map(str, made["prompt"]))
+    said = json.loads(run("generate", "--model", "hf", "--tokenizer", "bytes", "--prompt-tokens", ids, "--tokens", reference.GREEDY_TOKENS, "--temperature", "0", "--json", folder=folder).stdout)
+    expect(said["tokens"] == made["tokens"], f"{name}: greedy tokens equal transformers' (closest two logits {min(made['margins']):.1e} apart)")
     run("import", "--from", "hf", "--run", "imported", "--set", "train.dtype=fp32", folder=folder)
     run("export", "--run", "imported", "--to", "exported", "--dtype", "fp32", "--shard-size", "10 kB" if spec[3] else "5 GB", folder=folder)
     before, _ = logits_and_warnings(folder / "hf")

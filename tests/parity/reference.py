@@ -16,6 +16,8 @@ LEARNING_RATE = 1e-3
 BETAS = (0.9, 0.95)
 EPSILON = 1e-8
 WEIGHT_DECAY = 0.1
+GREEDY_PROMPT = [7, 3, 18, 41, 5]
+GREEDY_TOKENS = CONTEXT - len(GREEDY_PROMPT)
 
 LLAMA3 = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 16}
 LINEAR = {"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0}
@@ -118,6 +120,17 @@ def losses(folder, device="cpu"):
         optimizer.step()
         result.append(loss.item())
     return result
+
+
+def greedy(folder, count, prompt=GREEDY_PROMPT):
+    """What transformers adds to a prompt with its cache, always the likeliest token; and how far ahead of the next one each was."""
+    model = load(folder).eval()
+    ids = torch.tensor([prompt])
+    with torch.no_grad():
+        made = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, use_cache=True, max_new_tokens=count, min_new_tokens=count, pad_token_id=0,
+                              output_logits=True, return_dict_in_generate=True)
+    best = torch.stack(made.logits)[:, 0].float().topk(2).values
+    return {"prompt": prompt, "tokens": made.sequences[0, len(prompt):].tolist(), "margins": (best[:, 0] - best[:, 1]).tolist()}
 
 
 def config_text(folder, dtype, device="cpu"):

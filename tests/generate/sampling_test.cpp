@@ -1,11 +1,11 @@
-#include "train/sampling.h"
+#include "generate/sampling.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <map>
 
-namespace gsnake::train {
+namespace gsnake::generate {
 namespace {
 
 // Probabilities 0.1, 0.4, 0.15, 0.3, 0.05.
@@ -52,4 +52,4 @@ TEST(Sampling, TopKIsBeforeTopPAndTemperatureBeforeBoth) {
 TEST(Sampling, TheSeedDecides) { EXPECT_EQ(frequencies(options(1.0, 0, 0.9), 50), frequencies(options(1.0, 0, 0.9), 50)); }
 
 }  // namespace
-}  // namespace gsnake::train
+}  // namespace gsnake::generate

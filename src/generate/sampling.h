@@ -7,9 +7,9 @@
 
 #include "greedysnake/generator.h"
 
-namespace gsnake::train {
+namespace gsnake::generate {
 
 // Of `logits` (vocab), fp32. The order of what narrows the choice: temperature, top_k, top_p.
 std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options, at::Generator& generator);
 
-}  // namespace gsnake::train
+}  // namespace gsnake::generate

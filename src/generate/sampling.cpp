@@ -1,4 +1,4 @@
-#include "train/sampling.h"
+#include "generate/sampling.h"
 
 #include <fmt/format.h>
 
@@ -20,7 +20,7 @@ void check(const SamplingOptions& options) {
 
 }  // namespace gsnake
 
-namespace gsnake::train {
+namespace gsnake::generate {
 
 std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options, at::Generator& generator) {
   if (options.temperature <= 0.0) return logits.argmax().item<std::int64_t>();
@@ -40,4 +40,4 @@ std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options,
   return at::multinomial(probabilities, 1, false, generator).item<std::int64_t>();
 }
 
-}  // namespace gsnake::train
+}  // namespace gsnake::generate

@@ -1,0 +1,62 @@
+#include "model_arguments.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "convert/carried_files.h"
+#include "core/bytes.h"
+#include "greedysnake/error.h"
+#include "ssd_option.h"
+
+namespace gsnake::command {
+namespace {
+
+void set(ModelOptions& options, const std::string& setting) {
+  const std::size_t equals = setting.find('=');
+  const std::string key = setting.substr(0, equals);
+  std::string value = equals == std::string::npos ? "" : setting.substr(equals + 1);
+  if (value.size() > 1 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
+  if (key == "memory.device") {
+    options.device = value;
+  } else if (key == "memory.device_budget" || key == "memory.host_budget") {
+    (key == "memory.device_budget" ? options.device_budget : options.host_budget) = core::parse_bytes(value);
+  } else {
+    throw Error(ErrorKind::usage, "--set " + setting + ": here memory.device, memory.device_budget and memory.host_budget can be set");
+  }
+}
+
+}  // namespace
+
+void add_model(CLI::App& command, ModelArguments& arguments) {
+  command.add_option("--run", arguments.run_dir, "run directory");
+  add_ssd_paths(command, arguments.options.ssd_paths);
+  command.add_option("--model", arguments.model_dir, "Hugging Face folder");
+  command.add_option("--device", arguments.options.device, "cpu or cuda:N, in place of the run's memory.device");
+  command.add_option("--set", arguments.settings, "memory.device_budget=SIZE or memory.host_budget=SIZE, in place of the run's")->allow_extra_args(false);
+  command.add_option("--tokenizer", arguments.tokenizer, "\"bytes\" or a tokenizer.json (default: the model's)");
+}
+
+void check(ModelArguments& arguments, const char* purpose) {
+  if (arguments.run_dir.empty() == arguments.model_dir.empty())
+    throw Error(ErrorKind::usage, std::string("name what to ") + purpose + ": a run directory with --run, or a Hugging Face folder with --model");
+  for (const std::string& setting : arguments.settings) set(arguments.options, setting);
+}
+
+std::vector<std::string> files_beside(const ModelArguments& arguments, const Config& config) {
+  if (!arguments.run_dir.empty()) return convert::carried_files(config.run.dir);
+  std::vector<std::string> files;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(arguments.model_dir, ignored)) files.push_back(entry.path().string());
+  return files;
+}
+
+// Bytes that mean nothing to an imported model would be the alternative to the folder's.
+std::unique_ptr<tokenizer::Tokenizer> tokenizer_of(const ModelArguments& arguments, const Config& config) {
+  if (!arguments.tokenizer.empty()) return tokenizer::load(arguments.tokenizer);
+  if (arguments.model_dir.empty() && config.data.tokenizer != "bytes") return tokenizer::load(config.data.tokenizer);
+  const std::vector<std::string> files = files_beside(arguments, config);
+  const auto found = std::find_if(files.begin(), files.end(), [](const std::string& path) { return path.ends_with("/tokenizer.json"); });
+  return tokenizer::load(found == files.end() ? config.data.tokenizer : *found);
+}
+
+}  // namespace gsnake::command
