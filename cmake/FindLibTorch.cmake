@@ -31,7 +31,10 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::cpu)
   target_include_directories(LibTorch::cpu SYSTEM INTERFACE ${LibTorch_INCLUDE_DIR} ${LibTorch_INCLUDE_DIR}/torch/csrc/api/include)
   # libtorch_cpu needs libcudart and libcupti, which its own RPATH finds beside it; the linker need not see them.
   target_link_libraries(LibTorch::cpu INTERFACE LibTorch::c10)
-  target_link_options(LibTorch::cpu INTERFACE -Wl,--allow-shlib-undefined -Wl,-rpath,${_lib})
+  target_link_options(LibTorch::cpu INTERFACE -Wl,--allow-shlib-undefined)
+  if(NOT DEFINED GreedySnake_SOURCE_DIR)  # for programs that are installed, whose own path CMake takes away; what GreedySnake installs has an INSTALL_RPATH
+    target_link_options(LibTorch::cpu INTERFACE -Wl,-rpath,${_lib})
+  endif()
 endif()
 
 # The libraries of NVIDIA's that libtorch_cuda needs are looked for when it is loaded: beside it in an installed torch, else as the linker does.
@@ -48,7 +51,6 @@ elseif(NOT _cudart)
   set(LibTorch_CUDA_LACKS "there is no CUDA runtime (libcudart.so) beside LibTorch")
 elseif(NOT TARGET LibTorch::cuda)
   list(GET _cudart 0 _cudart)
-  cmake_path(GET _cudart PARENT_PATH _cudart_lib)
   add_library(LibTorch::cudart SHARED IMPORTED)
   set_target_properties(LibTorch::cudart PROPERTIES IMPORTED_LOCATION ${_cudart})
   add_library(LibTorch::c10_cuda SHARED IMPORTED)
@@ -57,6 +59,6 @@ elseif(NOT TARGET LibTorch::cuda)
   set_target_properties(LibTorch::cuda PROPERTIES IMPORTED_LOCATION ${LibTorch_CUDA_LIBRARY})
   target_link_libraries(LibTorch::cuda INTERFACE LibTorch::c10_cuda LibTorch::cudart LibTorch::cpu)
   # Operators are registered by loading the library: it is needed even where no symbol of it is.
-  target_link_options(LibTorch::cuda INTERFACE -Wl,--no-as-needed -Wl,-rpath,${_cudart_lib})
+  target_link_options(LibTorch::cuda INTERFACE -Wl,--no-as-needed)
 endif()
 mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY LibTorch_CUDA_LIBRARY LibTorch_C10_CUDA_LIBRARY)
