@@ -21,7 +21,7 @@ bool computes(char** argv) {
   bool found = false;
   for (char** word = argv; *word != nullptr; ++word) {
     if (std::strcmp(*word, "bench") == 0) return false;
-    found = found || std::strcmp(*word, "train") == 0 || std::strcmp(*word, "generate") == 0 || std::strcmp(*word, "plan") == 0 || std::strcmp(*word, "simulate") == 0;
+    found = found || std::strcmp(*word, "train") == 0 || std::strcmp(*word, "generate") == 0 || std::strcmp(*word, "evaluate") == 0 || std::strcmp(*word, "plan") == 0 || std::strcmp(*word, "simulate") == 0;
   }
   return found;
 }

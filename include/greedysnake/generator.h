@@ -40,7 +40,7 @@ struct GenerateOptions {
   // Whether what followed the last tokens when they stood in the text before is computed along with them, as a guess: several tokens a pass where it
   // comes true. What is drawn is the same.
   bool drafts = true;
-  // Given each token as soon as it is drawn; false: the text ends with it. What it throws ends generate(). May be empty.
+  // Given each token as soon as it is drawn, on a thread of the call's own; false: the text ends with it. What it throws ends generate(). May be empty.
   std::function<bool(std::size_t prompt, std::int64_t token)> take;
 };
 

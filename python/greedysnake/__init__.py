@@ -24,6 +24,7 @@ from ._process import log as _log
 from .config import Config
 from .data import IGNORED_LABEL
 from .errors import BudgetError, DeviceError, Error, InputError, NonFiniteError, RankError, StorageError, UsageError
+from .generator import Evaluation, Evaluator, GeneratedText, GenerationCounts, Generator
 from .model import Model, Names
 from .results import BaseReport, MemoryItem, RunOutcome, RunReport, StepResult, Traffic, TransferReport
 from .run import train
@@ -35,7 +36,7 @@ _native.set_error_classes(errors.BY_STATUS)
 _native.log_to(_log.log, 20)
 
 __all__ = [
-    "IGNORED_LABEL", "BaseReport", "BudgetError", "Config", "DeviceError", "Error", "InputError", "MemoryItem", "Model", "Names", "NonFiniteError", "RankError", "RunOutcome",
+    "IGNORED_LABEL", "BaseReport", "BudgetError", "Config", "DeviceError", "Error", "Evaluation", "Evaluator", "GeneratedText", "GenerationCounts", "Generator", "InputError", "MemoryItem", "Model", "Names", "NonFiniteError", "RankError", "RunOutcome",
     "RunReport", "StepResult", "StorageError", "Traffic", "Trainer", "TransferReport", "UsageError", "callbacks", "data", "errors", "export_weights", "hf", "import_weights", "quantize",
     "run_config", "train",
 ]

@@ -11,5 +11,6 @@ void bind_config(nanobind::module_& module);
 void bind_trainer(nanobind::module_& module);
 void bind_run(nanobind::module_& module);
 void bind_transfer(nanobind::module_& module);
+void bind_generator(nanobind::module_& module);
 
 }  // namespace gsnake::python

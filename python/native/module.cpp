@@ -14,4 +14,5 @@ NB_MODULE(_native, module) {
   bind_trainer(module);
   bind_run(module);
   bind_transfer(module);
+  bind_generator(module);
 }

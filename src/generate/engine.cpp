@@ -58,9 +58,8 @@ Dtype dtype_of(const hf::WeightsFolder& folder, const std::string& device) {
 }  // namespace
 
 Engine::Engine(Config config, Model model, const train::Parts& parts)
-    : config_(std::move(config)), computes_on_(parts.make_device(config_)), on_host_(computes_on_.device->name() == "cpu"), model_(std::move(model)), base_(plan::open_base(config_)),
+    : config_(std::move(config)), torch_(train::set_up_torch(config_)), computes_on_(parts.make_device(config_)), on_host_(computes_on_.device->name() == "cpu"), model_(std::move(model)), base_(plan::open_base(config_)),
       layout_(train::layout_of(model_, config_, base_)), shape_(shape_of(config_, computes_on_.support.get())) {
-  train::set_up_torch(config_);
   backend_ = std::make_unique<backend::TorchBackend>(model_, layout_, shape_);
   has_cache_ = std::all_of(model_.units.begin(), model_.units.end() - 1, [&](int kind) { return dynamic_cast<CachedUnit*>(model_.kinds[static_cast<std::size_t>(kind)].module.get()) != nullptr; });
 }

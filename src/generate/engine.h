@@ -14,6 +14,7 @@
 #include "generate/weight_feed.h"
 #include "generate/weight_source.h"
 #include "greedysnake/generator.h"
+#include "torch/process.h"
 #include "train/parts.h"
 
 namespace gsnake::generate {
@@ -66,6 +67,7 @@ class Engine {
   std::uint64_t rehearse(const Demand& demand);
 
   const Config config_;
+  const std::shared_ptr<const backend::ProcessSettings> torch_;
   train::ComputeDevice computes_on_;
   const bool on_host_;
   Model model_;

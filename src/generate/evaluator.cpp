@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "core/threads.h"
 #include "generate/evaluation_rows.h"
 #include "generate/scorer.h"
 #include "greedysnake/evaluate.h"
@@ -64,7 +65,9 @@ Evaluator Evaluator::of_folder(const std::string& folder, const ModelOptions& op
 Evaluator::~Evaluator() = default;
 Evaluator::Evaluator(Evaluator&&) noexcept = default;
 Evaluator& Evaluator::operator=(Evaluator&&) noexcept = default;
-std::vector<double> Evaluator::log_likelihoods(std::span<const ScoredTokens> texts, const EvaluateOptions& options) { return impl_->log_likelihoods(texts, options); }
+std::vector<double> Evaluator::log_likelihoods(std::span<const ScoredTokens> texts, const EvaluateOptions& options) {
+  return core::on_own_thread([&] { return impl_->log_likelihoods(texts, options); });
+}
 const Config& Evaluator::config() const { return impl_->engine().config(); }
 std::int64_t Evaluator::context() const { return impl_->engine().context(); }
 
@@ -75,7 +78,7 @@ EvaluationReport Evaluator::evaluate(const std::string& path, const std::functio
   const generate::EvaluationRows rows = generate::read_evaluation(path, encode, impl_->engine().vocab());
   std::vector<ScoredTokens> all = rows.texts;
   for (const ChoiceRow& row : rows.choices) all.insert(all.end(), row.choices.begin(), row.choices.end());
-  const std::vector<double> sums = impl_->log_likelihoods(all, options);
+  const std::vector<double> sums = log_likelihoods(all, options);
   EvaluationReport report;
   report.texts = texts_report(rows.texts, std::span(sums).first(rows.texts.size()));
   report.choices = choices_report(rows.choices, std::span(sums).subspan(rows.texts.size()));

@@ -1,5 +1,6 @@
 #include "greedysnake/generator.h"
 
+#include "core/threads.h"
 #include "generate/text_generator.h"
 
 namespace gsnake {
@@ -18,7 +19,10 @@ Generator Generator::of_folder(const std::string& folder, const ModelOptions& op
 Generator::~Generator() = default;
 Generator::Generator(Generator&&) noexcept = default;
 Generator& Generator::operator=(Generator&&) noexcept = default;
-std::vector<GeneratedText> Generator::generate(const std::vector<std::vector<std::int64_t>>& prompts, const GenerateOptions& options) { return impl_->generate(prompts, options); }
+// A thread that is new computes with as many threads as the engine has asked for; the caller's own number is left alone.
+std::vector<GeneratedText> Generator::generate(const std::vector<std::vector<std::int64_t>>& prompts, const GenerateOptions& options) {
+  return core::on_own_thread([&] { return impl_->generate(prompts, options); });
+}
 const Config& Generator::config() const { return impl_->engine().config(); }
 std::int64_t Generator::context() const { return impl_->engine().context(); }
 GenerationCounts Generator::counts() const { return impl_->counts(); }
