@@ -35,12 +35,14 @@ inline constexpr int kLayouts = 3;
 
 inline constexpr Mutation::Dropped kNone{};
 inline constexpr Mutation::Dropped kOfCollective{false, false, false, true};
-inline constexpr Mutation::Dropped kOfOthers{true, true, true, false};
+inline constexpr Mutation::Dropped kOfCopies{false, true, true, false};
+inline constexpr Mutation::Dropped kOfCompute{true, false, false, false};
 
 // By StreamKind: compute, h2d, d2h, collective.
 inline constexpr std::array kMutations{
     Mutation{},
-    Mutation{"a collective does not wait for what it reads", {kNone, kNone, kNone, kOfOthers}},
+    Mutation{"parts are gathered before they are there", {kNone, kNone, kNone, kOfCopies}},
+    Mutation{"gradients are added up before they are there", {kNone, kNone, kNone, kOfCompute}},
     Mutation{"compute does not wait for gathered weights", {kOfCollective, kNone, kNone, kNone}},
     Mutation{"sums leave before they are there", {kNone, kNone, kOfCollective, kNone}},
     Mutation{"a part's slot is filled while it is gathered", {kNone, kOfCollective, kNone, kNone}},
