@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "ranks/ranks_case.h"
+#include "small_machine.h"
 #include "sweep.h"
 
 namespace gsnake::test {
@@ -44,6 +45,19 @@ TEST_P(FamilyOnRanks, LosesAsOneRankDoes) {
     expect_close(losses_of(count, "of-" + std::to_string(count), changes), alone, 1e-6);
     if (!is_long_run() && count == 2) count = 3;  // 2 and 4
   }
+}
+
+// As `--save-machine` wrote it: with a key, and perhaps with a link.
+TEST_F(RankTraining, TheLinkOfAMachineThatIsNamedIsTheFiles) {
+  const std::string saved = "key = \"saved\"\n" + std::string(kSmallMachine);
+  const auto told = [&](const std::string& run, const std::string& machine) {
+    std::ofstream(folder_ / "machine.toml") << machine;
+    const std::vector<Outcome> outcomes = train_on(2, with(in_folders(run), {"train.steps=2"}), {"--machine", "machine.toml"});
+    expect_all(outcomes, 0);
+    return outcomes[0].err;
+  };
+  EXPECT_THAT(told("measured", saved), HasSubstr("the link between ranks: "));
+  EXPECT_THAT(told("named", saved + "[link]\nper_second = \"1 GB/s\"\n"), testing::Not(HasSubstr("the link between ranks: ")));
 }
 
 // The same bits for the same number of ranks, whatever is placed or delayed: with clipping, so that the norm of all ranks counts.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/distributed/c10d/HashStore.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <exception>
