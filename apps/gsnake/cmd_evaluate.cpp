@@ -66,7 +66,9 @@ class Progress {
 
 std::string text_of(const EvaluationReport& report) {
   std::string text;
-  if (report.texts.rows > 0) {
+  if (report.texts.rows > 0 && report.texts.tokens == 0) {
+    text += fmt::format("perplexity  nothing to score (0 tokens of {} texts)\n", report.texts.rows);
+  } else if (report.texts.rows > 0) {
     text += fmt::format("perplexity  {:.4f}  ({} tokens of {} texts; {:.6f} nats a token)\n", report.texts.perplexity, report.texts.tokens, report.texts.rows, report.texts.negative_log_likelihood);
   }
   if (report.choices.rows > 0) {
@@ -110,7 +112,7 @@ int run(Arguments arguments) {
       arguments.options.progress = [&](std::size_t done, std::size_t all) { progress.tell(done, all); };
       report = evaluator.evaluate(arguments.data, [&](const std::string& text) { return tokenizer->encode(text); }, arguments.options);
     }
-    print(arguments.json ? json_of(arguments, report).dump(2) + "\n" : text_of(report));
+    print(arguments.json ? json_of(arguments, report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n" : text_of(report));
     return 0;
   } catch (const run::Stopped&) {
     return run::exit_status_of(signals.requested());

@@ -51,7 +51,7 @@ struct Text {
 class Texts {
  public:
   Texts(const Arguments& arguments, Generator& generator, const run::StopSignals& signals)
-      : arguments_(arguments), generator_(generator), signals_(signals), tokenizer_(tokenizer_of(arguments.model, generator.config())), ends_(arguments.stop_tokens) {
+      : arguments_(arguments), generator_(generator), signals_(signals), tokenizer_(tokenizer_of(arguments.model, generator.config(), arguments.prompt_tokens.empty())), ends_(arguments.stop_tokens) {
     if (!arguments.ignores_end) {
       const std::vector<std::int64_t> ends = generate::end_tokens(files_beside(arguments.model, generator.config()));
       ends_.insert(ends_.end(), ends.begin(), ends.end());
@@ -76,7 +76,6 @@ class Texts {
     std::vector<std::vector<std::int64_t>> prompts;
     for (const Text& text : texts_) prompts.push_back(text.ids);
     begin_ = std::chrono::steady_clock::now();
-    if (streams()) print(texts_[0].prompt);
     generator_.generate(prompts, options);
     for (Text& text : texts_) end(text);  // of no tokens at all
     if (arguments_.json && texts_.size() == 1) print(to_json(texts_[0]).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -90,9 +89,12 @@ class Texts {
     texts_.push_back({std::move(prompt), std::move(ids), generate::TextStream(arguments_.stop), {}, {}, false, false, {}});
   }
 
+  // The prompt comes with the first of what is added: a call that is refused prints nothing.
   void show(Text& text, const std::string& more) {
     text.added += more;
-    if (streams()) print(more);
+    if (!streams()) return;
+    print(prompt_shown_ ? more : text.prompt + more);
+    prompt_shown_ = true;
   }
 
   bool take(Text& text, std::int64_t token) {
@@ -154,6 +156,7 @@ class Texts {
   std::vector<std::int64_t> ends_;  // tokens that end a text
   std::vector<Text> texts_;
   std::size_t told_ = 0;
+  bool prompt_shown_ = false;
   std::chrono::steady_clock::time_point begin_;
 };
 

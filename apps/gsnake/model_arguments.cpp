@@ -1,6 +1,7 @@
 #include "model_arguments.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 
 #include "convert/carried_files.h"
@@ -10,6 +11,8 @@
 
 namespace gsnake::command {
 namespace {
+
+constexpr std::int64_t kByteVocab = 256;  // of a model whose tokens are bytes
 
 void set(ModelOptions& options, const std::string& setting) {
   const std::size_t equals = setting.find('=');
@@ -51,12 +54,18 @@ std::vector<std::string> files_beside(const ModelArguments& arguments, const Con
 }
 
 // Bytes that mean nothing to an imported model would be the alternative to the folder's.
-std::unique_ptr<tokenizer::Tokenizer> tokenizer_of(const ModelArguments& arguments, const Config& config) {
+std::unique_ptr<tokenizer::Tokenizer> tokenizer_of(const ModelArguments& arguments, const Config& config, bool reads_text) {
   if (!arguments.tokenizer.empty()) return tokenizer::load(arguments.tokenizer);
   if (arguments.model_dir.empty() && config.data.tokenizer != "bytes") return tokenizer::load(config.data.tokenizer);
   const std::vector<std::string> files = files_beside(arguments, config);
   const auto found = std::find_if(files.begin(), files.end(), [](const std::string& path) { return path.ends_with("/tokenizer.json"); });
-  return tokenizer::load(found == files.end() ? config.data.tokenizer : *found);
+  if (found != files.end()) return tokenizer::load(*found);
+  const bool is_hugging_face = !arguments.model_dir.empty() || !files.empty();
+  if (reads_text && is_hugging_face && config.model.vocab != kByteVocab) {
+    const std::string folder = arguments.model_dir.empty() ? convert::carried_folder(config.run.dir) : arguments.model_dir;
+    throw Error(ErrorKind::input, "cannot use " + folder + ": it has no tokenizer.json; name the model's with --tokenizer");
+  }
+  return tokenizer::load(config.data.tokenizer);
 }
 
 }  // namespace gsnake::command

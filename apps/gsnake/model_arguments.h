@@ -26,6 +26,7 @@ void add_model(CLI::App& command, ModelArguments& arguments);
 void check(ModelArguments& arguments, const char* purpose);
 // Files of the Hugging Face folder that the model is, or was imported from. config: the model's.
 std::vector<std::string> files_beside(const ModelArguments& arguments, const Config& config);
-std::unique_ptr<tokenizer::Tokenizer> tokenizer_of(const ModelArguments& arguments, const Config& config);
+// reads_text: texts are to become ids, so a Hugging Face model whose folder has no tokenizer.json needs one by name, unless its tokens are bytes: Error(input).
+std::unique_ptr<tokenizer::Tokenizer> tokenizer_of(const ModelArguments& arguments, const Config& config, bool reads_text = true);
 
 }  // namespace gsnake::command

@@ -32,8 +32,8 @@ struct EvaluateOptions {
 struct TextsReport {
   std::size_t rows = 0;
   std::int64_t tokens = 0;            // that were scored
-  double negative_log_likelihood = 0.0;  // mean over all tokens of all rows, in nats
-  double perplexity = 0.0;            // e to that
+  double negative_log_likelihood = 0.0;  // mean over all tokens of all rows, in nats; NaN where none was scored
+  double perplexity = 0.0;            // e to that; likewise
 };
 
 struct ChoicesReport {
@@ -66,7 +66,8 @@ class Evaluator {
   // Error(input).
   std::vector<double> log_likelihoods(std::span<const ScoredTokens> texts, const EvaluateOptions& options = {});
   // Of a JSONL file's rows: {"text": TEXT}, whose perplexity is measured; {"question" (or "prompt", "context"): TEXT, "choices": [TEXT...], "answer": INDEX}, where the
-  // likeliest choice is looked for. A choice stands behind its question with a space between them, unless there is white space already. encode: the model's tokenizer, with
+  // likeliest choice is looked for. A choice stands behind its question with a space between them, unless there is white space already, which is scored with the choice. Behind
+  // no question at all it stands as it is, after what encode puts before a text: where that is nothing, the row is refused. encode: the model's tokenizer, with
   // what it puts before a text. Throws as log_likelihoods(); Error(input) "cannot use PATH:LINE: WHY".
   EvaluationReport evaluate(const std::string& path, const std::function<std::vector<std::int64_t>(const std::string&)>& encode, const EvaluateOptions& options = {});
 

@@ -16,7 +16,7 @@ try:
 except ImportError as _error:
     raise ImportError(f"greedysnake does not load beside torch {_torch.__version__}: {_error}. Install the torch that it was built with (pip show greedysnake), or build it again") from _error
 
-if _torch.__version__.split("+")[0] != _native.torch_version.split("+")[0]:
+if _torch.__version__.split(".")[:2] != _native.torch_version.split(".")[:2]:
     raise ImportError(f"greedysnake was built with torch {_native.torch_version}, and this is torch {_torch.__version__}: install that one, or build greedysnake again")
 
 from . import callbacks, data, errors, hf

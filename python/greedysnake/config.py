@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import numbers
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,26 +30,32 @@ class Config:
 
     def __init__(self, source: str | os.PathLike[str] | Mapping[str, Any], overrides: Sequence[str] = ()) -> None:
         if isinstance(source, Mapping):
-            self._make = lambda more: _native.Config.parse(_toml_of(source), ".", [*overrides, *more])
+            self._text, self._folder = _toml_of(source), os.getcwd()
         else:
             path = os.path.abspath(os.fspath(source))
-            self._make = lambda more: _native.Config.load(path, [*overrides, *more])
-        self._native = self._make([])
+            _native.Config.load(path, list(overrides))  # whose messages name the file
+            self._folder = os.path.dirname(path)
+            with open(path, encoding="utf-8") as file:
+                self._text = file.read()
+        self._overrides = list(overrides)
+        self._native = _native.Config.parse(self._text, self._folder, self._overrides)
 
     @classmethod
     def _of_native(cls, native: Any) -> Config:
         config = cls.__new__(cls)
+        config._text, config._folder, config._overrides = _toml_of(json.loads(native.to_json())), os.getcwd(), []
         config._native = native
-        config._make = lambda more: _native.Config.parse(_toml_of(json.loads(native.to_json())), ".", list(more))
         return config
 
     def replace(self, *overrides: str) -> Config:
         """The same with some ``"section.key=value"`` changed."""
         changed = Config.__new__(Config)
-        make = self._make
-        changed._make = lambda more: make([*overrides, *more])
-        changed._native = changed._make([])
+        changed._text, changed._folder, changed._overrides = self._text, self._folder, [*self._overrides, *overrides]
+        changed._native = _native.Config.parse(changed._text, changed._folder, changed._overrides)
         return changed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_of_parts, (self._text, self._folder, self._overrides))
 
     def to_dict(self) -> dict[str, Any]:
         """All keys, defaults included. Sizes and rates are numbers of bytes (a second)."""
@@ -68,6 +75,13 @@ class Config:
 
     def __repr__(self) -> str:
         return f"Config({self.to_dict()!r})"
+
+
+def _of_parts(text: str, folder: str, overrides: list[str]) -> Config:
+    config = Config.__new__(Config)
+    config._text, config._folder, config._overrides = text, folder, overrides
+    config._native = _native.Config.parse(text, folder, overrides)
+    return config
 
 
 def as_config(config: Config | str | os.PathLike[str] | Mapping[str, Any]) -> Config:
@@ -91,12 +105,12 @@ def _key(name: str) -> str:
 def _value(value: Any, key: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
+    if isinstance(value, numbers.Real):
         if not math.isfinite(value):
             raise UsageError(f"{key} = {value}: it must be finite")
-        return repr(value)
+        return repr(float(value))
     if isinstance(value, (str, os.PathLike)):
         return json.dumps(os.fspath(value), ensure_ascii=False)
     if isinstance(value, Mapping):

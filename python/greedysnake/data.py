@@ -76,8 +76,9 @@ class LoaderBatches:
         self._pass, row = state["pass"], state["row"]
         self._start(state["loader"])
         if not self._has_state:
-            for _ in range(state["items"]):
-                next(self._iterator)
+            for item in range(state["items"]):
+                if next(self._iterator, None) is None:
+                    raise UsageError(f"the loader ends after {item} items, and the run had taken {state['items']} of this pass; give the data that it was trained on")
         self._items = state["items"]
         if row > 0:
             self._take()
@@ -111,9 +112,11 @@ class LoaderBatches:
             self._pass += 1
             self._start(None)
             place = _to_text(self._loader.state_dict()) if self._has_state else None
-            item = next(self._iterator)
+            item = next(self._iterator, None)
+            if item is None:
+                raise UsageError("the loader gave nothing when it was started over; give one that can be passed over again and again")
         self._place = place
-        self._inputs, self._labels = _rows_of(item, self._tokens)
+        self._inputs, self._labels = rows_of(item, self._tokens)
 
 
 class JsonState:
@@ -143,6 +146,8 @@ def as_source(batches: Any, shape: tuple[int, int, int], seed: int) -> BatchSour
         return batches
     if isinstance(batches, torch.utils.data.DataLoader):
         return LoaderBatches(batches, shape, seed)
+    if isinstance(batches, torch.utils.data.IterableDataset):
+        return LoaderBatches(torch.utils.data.DataLoader(batches, batch_size=shape[1], generator=torch.Generator()), shape, seed)
     if hasattr(batches, "__getitem__") and hasattr(batches, "__len__") and not isinstance(batches, Sequence):
         loader = torch.utils.data.DataLoader(batches, batch_size=shape[1], shuffle=True, generator=torch.Generator())
         return LoaderBatches(loader, shape, seed)
@@ -154,15 +159,28 @@ def as_source(batches: Any, shape: tuple[int, int, int], seed: int) -> BatchSour
 
 
 def _generator_of(loader: Any) -> torch.Generator | None:
-    sampler = getattr(loader, "sampler", None)
-    if not isinstance(sampler, torch.utils.data.RandomSampler):
-        return getattr(loader, "generator", None)
-    if sampler.generator is None and getattr(loader, "generator", None) is None:
-        raise UsageError("the DataLoader shuffles by torch's global generator, so that a resume could not go on in the same order; give it generator=torch.Generator()")
-    return sampler.generator or loader.generator
+    """Whose seed decides on the order. Orders that nothing can bring back are refused."""
+    if not isinstance(loader, torch.utils.data.DataLoader):
+        return None
+    own: torch.Generator | None = loader.generator
+    for sampler in (loader.sampler, getattr(loader.batch_sampler, "sampler", None)):
+        if sampler is None or isinstance(sampler, (torch.utils.data.SequentialSampler, torch.utils.data.DistributedSampler)) or type(sampler).__name__ == "_InfiniteConstantSampler":
+            continue
+        if hasattr(sampler, "generator"):
+            if sampler.generator is not None:
+                return sampler.generator
+            if own is not None and isinstance(sampler, torch.utils.data.RandomSampler):
+                sampler.generator = own
+                return own
+        if hasattr(loader, "state_dict") or hasattr(sampler, "set_epoch"):
+            continue
+        raise UsageError(
+            f"the DataLoader's {type(sampler).__name__} draws from no generator of its own, so that a resume could not go on in the same order; give it generator=torch.Generator()"
+        )
+    return own
 
 
-def _rows_of(item: Any, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
+def rows_of(item: Any, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
     if isinstance(item, Mapping):
         if "input_ids" not in item:
             raise UsageError(f"an item of the loader has the keys {', '.join(map(str, item))}; it needs input_ids")
@@ -183,6 +201,8 @@ def _rows_of(item: Any, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _matrix(value: Any, name: str) -> torch.Tensor:
+    if isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(column, torch.Tensor) for column in value):
+        value = torch.stack(list(value), dim=-1)  # as the default collator leaves lists of ids: a tensor a place
     tensor = torch.as_tensor(value).to(torch.int64)
     if tensor.dim() == 1:
         tensor = tensor[None]
@@ -196,4 +216,4 @@ def _to_text(state: Any) -> str:
 
 
 def _from_text(text: str) -> Any:
-    return pickle.loads(base64.b64decode(text))  # of the run's own commit
+    return pickle.loads(base64.b64decode(text))  # of the run's own commit: resume no run of a stranger's with a loader that keeps a state

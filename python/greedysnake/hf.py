@@ -39,7 +39,9 @@ def units(model_class: type[Any], config: Any, weights: str | os.PathLike[str] |
         tensors={parts.embedding: parts.names_of_embedding, **{block: parts.names_of_block(block) for block in set(parts.blocks)}, parts.head: parts.names_of_head},
         prefix=parts.prefix + ".",
     )
-    return Model(
+    if weights is not None:
+        parts.refuse_other_tensors()
+    model = Model(
         [parts.embedding, *parts.blocks, parts.head],
         hidden=config.hidden_size,
         vocab=config.vocab_size,
@@ -48,6 +50,8 @@ def units(model_class: type[Any], config: Any, weights: str | os.PathLike[str] |
         initialize=None if weights is None else _from_folder(os.fspath(weights), parts, names),
         names=names,
     )
+    model._forget = parts._context.forget
+    return model
 
 
 class _Parts:
@@ -106,6 +110,13 @@ class _Parts:
                             part._parameters[name] = torch.nn.Parameter(torch.empty_like(parameter, device="cpu"), parameter.requires_grad)
                 self.model._init_weights(part)
         return module
+
+    def refuse_other_tensors(self) -> None:
+        """Of a folder, parameters are read: what is stored besides would keep its first value."""
+        known = {name for name, _ in self.model.named_parameters(remove_duplicate=False)}
+        others = [name for name in self.model.state_dict() if name not in known]
+        if others:
+            raise UsageError(f"{type(self.model).__name__} keeps {others[0]} in its folders, which is no parameter and is not read by this recipe; write its units by hand (docs/python.md)")
 
     @property
     def names_of_embedding(self) -> dict[str, str]:
@@ -181,6 +192,9 @@ class _Context:
         self._parts = parts
         self._cached: tuple[Any, list[Any]] = (None, [])
         self._shell: torch.nn.Module | None = None
+
+    def forget(self) -> None:
+        self._cached = (None, [])
 
     def of(self, index: int, hidden: torch.Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
         key = (tuple(hidden.shape), hidden.dtype, hidden.device)

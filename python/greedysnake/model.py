@@ -93,8 +93,14 @@ class Model:
         self.make_kinds()  # refuses what it can't use
         names = names or Names()
         self.tensor_names = [(factories.index(factory), item) for factory, tensors in names.tensors.items() for item in tensors.items()]
+        self._forget: Callable[[], None] | None = None
         self.base_prefix = names.prefix
         self.ignored_endings = names.ignored_endings
+
+    def forget(self) -> None:
+        """Called when a trainer ends: what units have kept that depends on shapes alone goes."""
+        if self._forget is not None:
+            self._forget()
 
     def make_kinds(self) -> list[_Kind]:
         """With modules of their own: each trainer binds its own ones to its memory."""
@@ -119,7 +125,11 @@ class Model:
 
         def from_caller(unit: int) -> None:
             assert initialize is not None
+            bound = {name: (id(parameter), parameter.data_ptr()) for name, parameter in module.named_parameters()}
             initialize(module, unit)
+            for name, parameter in module.named_parameters():
+                if bound.get(name) != (id(parameter), parameter.data_ptr()):
+                    raise UsageError(f"initialize gave unit {unit} another tensor for {name}; copy values into the one that is there: parameter.copy_(values)")
 
         names = {0: "embedding", count - 1: "head"}
         name = names.get(number, type(module).__name__)

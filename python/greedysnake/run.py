@@ -9,7 +9,8 @@ from typing import Any
 from . import _native
 from ._process import tell_of_spinning
 from .config import Config, as_config
-from .data import JsonState, as_source
+from .data import JsonState, as_source, rows_of
+from .errors import UsageError
 from .model import Model
 from .results import RunOutcome, StepResult
 from .trainer import shaped_for
@@ -43,7 +44,7 @@ def train(
         validation: in place of ``data.validation``: (inputs, labels) pairs of whole micro-batches, all of them taken into memory.
         on_step: called with (:class:`StepResult`, validation loss or None) after each step; several, in order. What it raises ends the run at its last commit.
         resume, overwrite, allow_change, from_step, machine: as of :class:`Trainer`.
-        signals: stop, committed, on SIGINT, SIGTERM and SIGHUP. False: signals stay as they are, and Ctrl-C takes effect when this returns.
+        signals: stop, committed, on SIGINT, SIGTERM and SIGHUP. False: signals stay as they are; Ctrl-C is raised in the next callback, or when this returns.
         progress: show a progress line where stderr is a terminal.
 
     Raises:
@@ -65,8 +66,11 @@ def train(
 
     def make_validation(known: Any) -> list[tuple[Any, Any, Any]]:
         del known
-        return [(taken[0], taken[1], taken[2] if len(taken) > 2 else None) for taken in validation or ()]
+        tokens = settled.batch_shape[2]
+        return [(*rows_of(taken, tokens), None) if isinstance(taken, Mapping) else (taken[0], taken[1], taken[2] if len(taken) > 2 else None) for taken in validation]
 
+    if model is not None and settled["data.documents"] == "packed":
+        raise UsageError('data.documents = "packed": units of your own are not told where documents begin; use separate or joined')
     outcome = RunOutcome(
         **_native.train(
             settled._native,
@@ -83,6 +87,8 @@ def train(
             progress,
         )
     )
+    if model is not None:
+        model.forget()
     if outcome.exit_status == _INTERRUPTED:
         raise KeyboardInterrupt
     return outcome

@@ -15,6 +15,7 @@ import torch
 from . import _native
 from ._process import tell_of_spinning
 from .config import Config, as_config
+from .errors import UsageError
 from .model import Model
 from .results import RunReport, StepResult, Traffic
 
@@ -62,6 +63,9 @@ class Trainer:
         self.config = shaped_for(as_config(config), model)
         tell_of_spinning()
         said = "" if data is None else json.dumps(data)
+        self._model = model
+        if model is not None and self.config["data.documents"] == "packed":
+            raise UsageError('data.documents = "packed": units of your own are not told where documents begin; use separate or joined')
         self._native = _native.Trainer(
             self.config._native, model, resume, overwrite, list(allow_change), from_step, os.fspath(machine), said, progress
         )
@@ -74,7 +78,7 @@ class Trainer:
             inputs: token ids, ``(micro_batches, micro_batch_size, sequence_length)`` (``config.batch_shape``) or any shape of as many elements. A
                 contiguous int64 tensor on the CPU, or an array over such memory, is taken without a copy.
             labels: as many: the token that follows each input, or -100 where the loss is not to count it.
-            starts: of packed documents, for each row where one begins: ``[[0, 17, 60], ...]``. None: every row is one.
+            starts: of a built-in model's packed documents, for each row where one begins: ``[[0, 17, 60], ...]``. None: every row is one.
 
         Raises:
             NonFiniteError: the loss or a gradient is not finite and ``train.on_nonfinite`` is ``"stop"``.
@@ -84,6 +88,7 @@ class Trainer:
 
     def submit(self, inputs: Any, labels: Any, starts: Sequence[Sequence[int]] | None = None) -> None:
         """The first half of :meth:`step`, so that the next step's reads begin before this one ends. At most two steps are submitted and not waited for."""
+        self._refuse_starts(starts)
         self._native.submit(inputs, labels, starts)
 
     def wait(self) -> StepResult:
@@ -92,6 +97,7 @@ class Trainer:
 
     def validate(self, inputs: Any, labels: Any, starts: Sequence[Sequence[int]] | None = None) -> float:
         """Mean loss over the counted tokens of any number of micro-batches, in evaluation mode; NaN where there are none. No step may be waiting."""
+        self._refuse_starts(starts)
         return self._native.validate(inputs, labels, starts)
 
     def commit(self) -> None:
@@ -144,10 +150,16 @@ class Trainer:
     def close(self) -> None:
         """Ends what is in flight and closes the files. What was not committed is lost; a run that never committed leaves nothing behind."""
         self._native.close()
+        if self._model is not None:
+            self._model.forget()
 
     @property
     def closed(self) -> bool:
         return self._native.closed
+
+    def _refuse_starts(self, starts: Any) -> None:
+        if starts is not None and self._model is not None:
+            raise UsageError("starts: units of your own are not told where documents begin; leave it out")
 
     def __enter__(self) -> Trainer:
         return self

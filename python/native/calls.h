@@ -15,6 +15,7 @@
 
 #include "greedysnake/choices.h"
 #include "greedysnake/error.h"
+#include "raised.h"
 
 namespace gsnake::python {
 
@@ -43,8 +44,7 @@ class Interruptible {
   void told(const std::string& what, std::uint64_t done, std::uint64_t total) const {
     if (interrupted_) throw Interrupted();
     if (progress_.is_none()) return;
-    const nanobind::gil_scoped_acquire lock;
-    progress_(what, done, total);
+    in_python([&] { progress_(what, done, total); });
   }
 
   // The interpreter's lock is held before and after. Returns or throws as `work` does.

@@ -5,6 +5,7 @@
 #include <typeinfo>
 
 #include "greedysnake/error.h"
+#include "raised.h"
 #include "results.h"
 
 namespace gsnake::python {
@@ -26,6 +27,8 @@ void raise(const Error& error) {
 void translate(const std::exception_ptr& thrown, void*) {
   try {
     std::rethrow_exception(thrown);
+  } catch (const RaisedInPython& error) {
+    PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.value().ptr())), error.value().ptr());
   } catch (const Error& error) {
     raise(error);
   } catch (const std::logic_error& error) {

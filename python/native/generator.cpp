@@ -50,9 +50,10 @@ nb::list generate(Generator& self, const std::vector<Tokens>& prompts, std::int6
   GenerateOptions options{{temperature, top_k, top_p, seed}, tokens, std::move(stop), drafts, {}};
   if (!take.is_none()) {
     options.take = [take](std::size_t prompt, std::int64_t token) {
-      const nb::gil_scoped_acquire lock;
-      nb::object answer = take(prompt, token);
-      return answer.is_none() || nb::cast<bool>(answer);
+      return in_python([&] {
+        nb::object answer = take(prompt, token);
+        return answer.is_none() || nb::cast<bool>(answer);
+      });
     };
   }
   nb::list texts;
@@ -85,15 +86,14 @@ nb::dict evaluate(Evaluator& self, const std::string& path, nb::handle encode, s
   options.stride = stride;
   options.pass_tokens = pass_tokens;
   const auto encoded = [encode](const std::string& text) {
-    const nb::gil_scoped_acquire lock;
-    return nb::cast<Tokens>(encode(text));
+    return in_python([&] { return nb::cast<Tokens>(encode(text)); });
   };
   const EvaluationReport report = unlocked_call([&] { return self.evaluate(path, encoded, options); });
   nb::dict values;
   values["text_rows"] = report.texts.rows;
   values["tokens"] = report.texts.tokens;
-  values["negative_log_likelihood"] = report.texts.rows == 0 ? nb::none() : nb::cast(report.texts.negative_log_likelihood);
-  values["perplexity"] = report.texts.rows == 0 ? nb::none() : nb::cast(report.texts.perplexity);
+  values["negative_log_likelihood"] = report.texts.tokens == 0 ? nb::none() : nb::cast(report.texts.negative_log_likelihood);
+  values["perplexity"] = report.texts.tokens == 0 ? nb::none() : nb::cast(report.texts.perplexity);
   values["choice_rows"] = report.choices.rows;
   values["accuracy"] = report.choices.rows == 0 ? nb::none() : nb::cast(report.choices.accuracy);
   values["normalised_accuracy"] = report.choices.rows == 0 ? nb::none() : nb::cast(report.choices.normalised_accuracy);

@@ -35,7 +35,14 @@ void log_to(nb::object log, int least) {
         const nb::gil_scoped_acquire lock;
         PyObject* result = PyObject_CallFunction(callable, "is", level_of(level), message.c_str());
         if (result == nullptr) {
-          PyErr_WriteUnraisable(callable);
+          // Ctrl-C that fell in here is still to be seen to.
+          const bool interrupted = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) != 0;
+          if (interrupted) {
+            PyErr_Clear();
+            PyErr_SetInterrupt();
+          } else {
+            PyErr_WriteUnraisable(callable);
+          }
         } else {
           Py_DECREF(result);
         }

@@ -33,25 +33,23 @@ class PythonBatches final : public BatchSource {
   PythonBatches& operator=(const PythonBatches&) = delete;
 
   void next(Batch& batch) override {
-    const nb::gil_scoped_acquire lock;
-    nb::object taken = source_.attr("next")();
-    const PythonBatch ids(taken[0], taken[1], taken[2]);
-    const BatchView view = ids.view();
-    batch.inputs.assign(view.inputs.begin(), view.inputs.end());
-    batch.labels.assign(view.labels.begin(), view.labels.end());
-    batch.starts.assign(view.starts.begin(), view.starts.end());
+    in_python([&] {
+      nb::object taken = source_.attr("next")();
+      const PythonBatch ids(taken[0], taken[1], taken[2]);
+      const BatchView view = ids.view();
+      batch.inputs.assign(view.inputs.begin(), view.inputs.end());
+      batch.labels.assign(view.labels.begin(), view.labels.end());
+      batch.starts.assign(view.starts.begin(), view.starts.end());
+    });
   }
   [[nodiscard]] std::string state() const override {
-    const nb::gil_scoped_acquire lock;
-    return nb::cast<std::string>(source_.attr("state")());
+    return in_python([&] { return nb::cast<std::string>(source_.attr("state")()); });
   }
   void restore(const std::string& state) override {
-    const nb::gil_scoped_acquire lock;
-    source_.attr("restore")(state);
+    in_python([&] { source_.attr("restore")(state); });
   }
   [[nodiscard]] std::string description() const override {
-    const nb::gil_scoped_acquire lock;
-    return nb::cast<std::string>(source_.attr("description")());
+    return in_python([&] { return nb::cast<std::string>(source_.attr("description")()); });
   }
 
  private:
@@ -83,26 +81,22 @@ nb::dict train(const Config& config, nb::handle model, const std::string& resume
   request.terminal_progress = show_progress;
   if (!model.is_none()) {
     request.make_model = [model] {
-      const nb::gil_scoped_acquire lock;
-      return to_model(model);
+      return in_python([&] { return to_model(model); });
     };
   }
   if (!on_step.is_none()) {
     request.on_step = [on_step](const StepResult& result, std::optional<double> validation_loss) {
-      const nb::gil_scoped_acquire lock;
-      on_step(to_dict(result), validation_loss);
+      in_python([&] { on_step(to_dict(result), validation_loss); });
     };
   }
   if (!batches.is_none()) {
     request.make_batches = [batches](const Config& settled) -> std::unique_ptr<BatchSource> {
-      const nb::gil_scoped_acquire lock;
-      return std::make_unique<PythonBatches>(batches(settled));
+      return in_python([&] { return std::make_unique<PythonBatches>(batches(settled)); });
     };
   }
   if (!validation.is_none()) {
     request.make_validation = [validation](const Config& settled) {
-      const nb::gil_scoped_acquire lock;
-      return validation_of(validation(settled));
+      return in_python([&] { return validation_of(validation(settled)); });
     };
   }
   return to_dict(unlocked_call([&] { return run_training(config, request); }));

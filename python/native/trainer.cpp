@@ -5,10 +5,14 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <pthread.h>
+
 #include <array>
-#include <deque>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string_view>
+#include <thread>
 #include <utility>
 
 #include "batches.h"
@@ -42,6 +46,12 @@ std::vector<std::vector<NamedShape>> parameters_of(const Model& model) {
   return all;
 }
 
+// The library names the threads of its lanes so.
+bool on_a_lane() {
+  std::array<char, 16> name{};
+  return pthread_getname_np(pthread_self(), name.data(), name.size()) == 0 && std::string_view(name.data()).starts_with("gs-");
+}
+
 // A trainer that can be closed before Python drops it. Whatever waits for a lane lets go of the interpreter's lock: a lane may want it.
 class PythonTrainer {
  public:
@@ -50,27 +60,41 @@ class PythonTrainer {
     options.progress = [&work](const std::string& what, std::uint64_t done, std::uint64_t total) { work.told(what, done, total); };
     trainer_ = work.run([&] { return std::make_unique<Trainer>(std::move(model), config, options); });
   }
-  ~PythonTrainer() { close(); }
+  // Collected on a lane of its own, whose unit runs Python code, it can't wait for itself.
+  ~PythonTrainer() {
+    if (trainer_ && on_a_lane()) {
+      std::thread([trainer = std::move(trainer_)]() mutable { trainer.reset(); }).detach();
+    } else {
+      close();
+    }
+  }
   PythonTrainer(const PythonTrainer&) = delete;
   PythonTrainer& operator=(const PythonTrainer&) = delete;
 
+  // A call that may take long: without the interpreter's lock, and with no other one, a close() on another thread among them.
+  template <typename Call>
+  auto alone(Call&& call) {
+    const nb::gil_scoped_release unlocked;
+    const std::lock_guard lock(busy_);
+    return call(open());
+  }
+
   void submit(nb::handle inputs, nb::handle labels, nb::handle starts) {
     const PythonBatch batch(inputs, labels, starts);
-    const nb::gil_scoped_release unlocked;
-    open().submit(batch.view());
+    alone([&](Trainer& trainer) { trainer.submit(batch.view()); });
   }
 
   nb::dict wait() {
-    return to_dict(unlocked_call([&] { return open().wait(); }));
+    return to_dict(alone([](Trainer& trainer) { return trainer.wait(); }));
   }
 
   double validate(nb::handle inputs, nb::handle labels, nb::handle starts) {
     const PythonBatch batch(inputs, labels, starts);
-    return unlocked_call([&] { return open().validate(batch.view()); });
+    return alone([&](Trainer& trainer) { return trainer.validate(batch.view()); });
   }
 
   void commit() {
-    unlocked_call([&] { open().commit(); });
+    alone([](Trainer& trainer) { trainer.commit(); });
   }
 
   // By name, views of one copy.
@@ -78,7 +102,7 @@ class PythonTrainer {
     const auto units = static_cast<std::int64_t>(parameters_.size());
     if (unit < 0) unit += units;  // from the head
     if (unit < 0 || unit >= units) throw nb::index_error("there is no such unit");
-    auto flat = std::make_shared<std::vector<float>>(unlocked_call([&] { return open().weights(unit); }));
+    auto flat = std::make_shared<std::vector<float>>(alone([&](Trainer& trainer) { return trainer.weights(unit); }));
     nb::dict named;
     std::size_t offset = 0;
     constexpr std::size_t kPadding = 16;  // elements: Trainer::weights()
@@ -91,8 +115,8 @@ class PythonTrainer {
   }
 
   void close() noexcept {
-    if (!trainer_) return;
     const nb::gil_scoped_release unlocked;
+    const std::lock_guard lock(busy_);
     trainer_.reset();
   }
   [[nodiscard]] bool closed() const { return trainer_ == nullptr; }
@@ -104,6 +128,7 @@ class PythonTrainer {
 
  private:
   std::vector<std::vector<NamedShape>> parameters_;
+  std::mutex busy_;
   std::unique_ptr<Trainer> trainer_;
 };
 
@@ -159,7 +184,7 @@ void bind_trainer(nb::module_& module) {
           },
           [](PythonTrainer& self, const std::pair<std::uint64_t, std::string>& position) { self.open().set_data_position({position.first, position.second}); })
       .def("record_trace", [](PythonTrainer& self) { self.open().record_trace(); })
-      .def("write_trace", [](PythonTrainer& self, const std::string& path) { unlocked_call([&] { self.open().write_trace(path); }); }, nb::arg("path"));
+      .def("write_trace", [](PythonTrainer& self, const std::string& path) { self.alone([&](Trainer& trainer) { trainer.write_trace(path); }); }, nb::arg("path"));
 }
 
 }  // namespace gsnake::python

@@ -9,29 +9,13 @@
 #include <utility>
 
 #include "greedysnake/error.h"
+#include "raised.h"
 #include "tensors.h"
 
 namespace gsnake::python {
 namespace {
 
 namespace nb = nanobind;
-
-// A reference that may be dropped on any thread; after the interpreter's end it is left alone, as is what it refers to.
-class Reference {
- public:
-  explicit Reference(nb::object object) : object_(object.release().ptr()) {}
-  ~Reference() {
-    if (Py_IsInitialized() == 0) return;
-    const nb::gil_scoped_acquire lock;
-    Py_DECREF(object_);
-  }
-  Reference(const Reference&) = delete;
-  Reference& operator=(const Reference&) = delete;
-  [[nodiscard]] nb::handle get() const { return object_; }
-
- private:
-  PyObject* object_;
-};
 
 class Node : public torch::nn::Module {
  public:
@@ -62,21 +46,20 @@ class Code {
   Code(torch::nn::Module& mirrored, nb::handle module, std::string name) : module_(nb::borrow(module)), name_(std::move(name)) {
     std::set<at::TensorImpl*> met;
     mirror(mirrored, module, met);
+    module.attr("train")(true);  // whatever it was made in
   }
 
   [[nodiscard]] nb::handle module() const { return module_.get(); }
 
   void train(bool on) {
     if (on == training_) return;
-    const nb::gil_scoped_acquire lock;
-    module().attr("train")(on);
+    in_python([&] { module().attr("train")(on); });
     training_ = on;
   }
 
   torch::Tensor call(const torch::Tensor& input) const {
-    const nb::gil_scoped_acquire lock;
     // A copy: frames of a traceback may keep it longer than there are slots.
-    return to_tensor(module()(to_python(input.clone())), "what unit '" + name_ + "' returned");
+    return in_python([&] { return to_tensor(module()(to_python(input.clone())), "what unit '" + name_ + "' returned"); });
   }
 
   [[nodiscard]] bool has_loss_sum() const {
@@ -85,14 +68,13 @@ class Code {
   }
 
   torch::Tensor loss_sum(const torch::Tensor& hidden, const torch::Tensor& labels) const {
-    const nb::gil_scoped_acquire lock;
-    return to_tensor(module().attr("loss_sum")(to_python(hidden.clone()), to_python(labels.clone())), "what loss_sum of unit '" + name_ + "' returned");
+    return in_python([&] { return to_tensor(module().attr("loss_sum")(to_python(hidden.clone()), to_python(labels.clone())), "what loss_sum of unit '" + name_ + "' returned"); });
   }
 
  private:
   Reference module_;
   std::string name_;
-  bool training_ = true;  // as a module is made
+  bool training_ = true;
 };
 
 template <typename Base>
@@ -161,8 +143,7 @@ Model to_model(nb::handle described) {
   }
   model.initialize = [initializers, units = model.units](torch::nn::Module&, std::int64_t unit) {
     const torch::NoGradGuard no_grad;
-    const nb::gil_scoped_acquire lock;
-    (*initializers)[static_cast<std::size_t>(units[static_cast<std::size_t>(unit)])]->get()(unit);
+    in_python([&] { (*initializers)[static_cast<std::size_t>(units[static_cast<std::size_t>(unit)])]->get()(unit); });
   };
   nb::object tied = described.attr("tied");
   if (!tied.is_none()) {

@@ -144,3 +144,52 @@ def test_many_trainers_leave_no_memory_behind():
     """
     early, middle, late = json.loads(in_a_process(program).stdout)
     assert late - early < 8 << 20, (early, middle, late)
+
+
+def test_a_trainer_in_a_cycle_may_be_collected_anywhere(tmp_path):
+    """Garbage is collected on whatever thread allocates: a lane that runs a unit's code as well."""
+    program = """
+        import gc, sys, tempfile, torch
+        import greedysnake as gs, models
+        class Collects(models.LlamaBlock):
+            def forward(self, hidden):
+                gc.collect()
+                return super().forward(hidden)
+        def config():
+            folder = tempfile.mkdtemp()
+            return {"train": {"micro_batches": 1, "sequence_length": 16, "dtype": "fp32"}, "run": {"dir": folder + "/run"}, "ssd": {"paths": [folder + "/ssd"]}}
+        def model():
+            return gs.Model([models.LlamaEmbedding, Collects, models.LlamaHead], hidden=48, vocab=96, max_context=64)
+        gc.disable()
+        lost = gs.Trainer(config(), model())
+        lost.itself = lost
+        ids = torch.zeros(16, dtype=torch.int64)
+        lost.submit(ids, ids)
+        del lost
+        with gs.Trainer(config(), model()) as trainer:
+            trainer.step(ids, ids)
+    """
+    in_a_process(program)
+
+
+def test_ctrl_c_within_a_message_is_not_lost():
+    program = """
+        import logging, os, signal, tempfile
+        import torch, greedysnake as gs, models
+        class Interrupts(logging.Handler):
+            done = False
+            def emit(self, record):
+                if not Interrupts.done and "step" in record.getMessage():
+                    Interrupts.done = True
+                    signal.raise_signal(signal.SIGINT)
+        logging.getLogger("greedysnake").addHandler(Interrupts())
+        logging.getLogger("greedysnake").setLevel(logging.INFO)
+        folder = tempfile.mkdtemp()
+        config = {"train": {"steps": 30, "micro_batches": 1, "sequence_length": 16, "dtype": "fp32"}, "run": {"dir": folder + "/run"}, "ssd": {"paths": [folder + "/ssd"]}}
+        ids = torch.zeros(1, 16, dtype=torch.int64)
+        try:
+            gs.train(config, models.llama(), batches=[(ids, ids)], signals=False, progress=False)
+        except KeyboardInterrupt:
+            print("interrupted")
+    """
+    assert in_a_process(program).stdout == "interrupted\n"

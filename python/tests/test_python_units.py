@@ -190,3 +190,58 @@ def test_a_factory_is_asked_for_a_module():
         gs.Model([models.GptEmbedding, lambda: 3, models.GptHead], hidden=8, vocab=8, max_context=8)
     with pytest.raises(gs.UsageError, match="no parameter nothing"):
         gs.Model([models.GptEmbedding, models.GptHead], hidden=48, vocab=96, max_context=64, tied=("nothing", "lm_head.weight"))
+
+
+def test_a_failure_is_told_again_and_the_run_stays_at_its_commit(settings, batches):
+    class Fails(models.GptBlock):
+        after = 4 * 2
+
+        def forward(self, hidden):
+            Fails.after -= 1
+            if Fails.after == -20:
+                raise ValueError("the unit's own trouble")
+            return super().forward(hidden)
+
+    model = gs.Model([models.GptEmbedding, Fails, models.GptHead], hidden=models.HIDDEN, vocab=models.VOCAB, max_context=models.CONTEXT)
+    trainer = gs.Trainer(settings(), model)
+    data = batches(8)
+    with pytest.raises(ValueError, match="own trouble"):
+        for batch in data:
+            trainer.step(*batch)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="own trouble"):
+            trainer.step(*data[0])
+    with pytest.raises((ValueError, gs.Error)):
+        trainer.commit()
+    trainer.close()
+    with gs.Trainer(settings(), models.gpt(1), resume="must") as trainer:
+        assert trainer.completed_steps > 0
+
+
+def test_a_module_that_was_made_to_evaluate_trains(settings, batches):
+    def block():
+        return models.GptBlock(dropout=0.5).eval()
+
+    model = gs.Model([models.GptEmbedding, block, models.GptHead], hidden=models.HIDDEN, vocab=models.VOCAB, max_context=models.CONTEXT)
+    (batch,) = batches(1)
+    with gs.Trainer(settings(), model) as trainer:
+        assert trainer.step(*batch).loss != pytest.approx(trainer.validate(*batch), rel=1e-3)
+
+
+def test_an_initializer_that_replaces_what_is_bound_is_refused(settings):
+    def replaces(module, unit):
+        module.requires_grad_(False)
+        for parameter in module.parameters():
+            parameter.data = torch.ones_like(parameter)
+
+    model = gs.Model([models.GptEmbedding, models.GptBlock, models.GptHead], hidden=models.HIDDEN, vocab=models.VOCAB, max_context=models.CONTEXT, initialize=replaces)
+    with pytest.raises(gs.UsageError, match="copy values"):
+        gs.Trainer(settings(), model)
+
+
+def test_documents_in_a_row_are_refused(settings, batches):
+    (batch,) = batches(1)
+    with gs.Trainer(settings(), models.gpt()) as trainer, pytest.raises(gs.UsageError, match="starts"):
+        trainer.step(*batch, starts=[[0, 5]] * 8)
+    with pytest.raises(gs.UsageError, match="packed"):
+        gs.Trainer(settings(data__documents="packed"), models.gpt())

@@ -194,3 +194,62 @@ def test_tensorboard_has_the_losses(settings, tmp_path):
     found = {event.step: event.value for event in events.Scalars("loss/train")}
     assert found == pytest.approx(losses_of(config["run"]["dir"]), rel=1e-6)
     assert "speed/tokens_per_second" in events.Tags()["scalars"]
+
+
+@pytest.mark.parametrize(
+    "loader",
+    [
+        torch.utils.data.DataLoader(Rows(), sampler=torch.utils.data.SubsetRandomSampler(range(20)), generator=torch.Generator()),
+        torch.utils.data.DataLoader(Rows(), batch_sampler=torch.utils.data.BatchSampler(torch.utils.data.RandomSampler(range(20)), 2, False)),
+    ],
+    ids=["subset", "batch_sampler"],
+)
+def test_an_order_that_nothing_brings_back_is_refused(loader, settings):
+    with pytest.raises(gs.UsageError, match="generator"):
+        gs.train(settings(), models.gpt(), batches=loader)
+
+
+def test_a_loader_that_draws_random_numbers_changes_no_bit(settings, tmp_path):
+    class Noisy(Rows):
+        def __getitem__(self, index):
+            torch.rand(3)
+            return super().__getitem__(index)
+
+    runs = []
+    for name in "ab":
+        config = settings(train__steps=6, run__dir=str(tmp_path / name), ssd__paths=[str(tmp_path / f"{name}-ssd")])
+        gs.train(config, models.gpt(dropout=0.3), batches=Noisy())
+        runs.append(losses_of(config["run"]["dir"]))
+    assert runs[0] == runs[1]
+
+
+def test_rows_of_a_hugging_face_dataset_are_taken():
+    from greedysnake.data import as_source
+
+    rows = [{"input_ids": list(range(row, row + 33))} for row in range(6)]
+
+    class Listed(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(rows)
+
+        def __getitem__(self, index):
+            return rows[index]
+
+    inputs, labels = as_source(Listed(), (2, 2, 32), 1).next()
+    assert inputs.shape == labels.shape == (4, 32)
+    assert torch.equal(inputs + 1, labels)
+
+
+def test_a_config_stays_what_it_was(tmp_path, monkeypatch):
+    import copy
+    import pickle
+
+    import numpy
+
+    given = {"train": {"steps": numpy.int64(3)}, "optimizer": {"learning_rate": numpy.float64(1e-3)}}
+    config = gs.Config(given)
+    given["train"]["steps"] = 9
+    folder = config["run.dir"]
+    monkeypatch.chdir(tmp_path)
+    for other in (config.replace("train.seed=2"), copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
+        assert other["train.steps"] == 3 and other["run.dir"] == folder

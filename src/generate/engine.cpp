@@ -29,7 +29,13 @@ namespace gsnake::generate {
 namespace {
 
 constexpr std::int64_t kLeastPartTokens = 16;       // where memory is short
-constexpr std::uint64_t kStreamBytes = 8ULL << 20;  // of reads of a run, on their way
+
+// Of reads of a run, on their way: what a drive wants to be busy, but no more than a part of a small budget.
+std::uint64_t stream_bytes(const Config& config) {
+  constexpr std::uint64_t kLeast = 2ULL << 20;  // StoreOptions::stream_bytes
+  constexpr std::uint64_t kMost = 8ULL << 20;
+  return std::clamp(config.memory.host_budget / 4, kLeast, kMost);
+}
 
 Dtype computed_dtype(const Config& config) { return plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::native_dtypes(config)); }
 
@@ -72,7 +78,7 @@ std::unique_ptr<Engine> Engine::of_run(std::optional<Model> model, const std::st
   Model made = model ? *std::move(model) : models::make(config);
   std::unique_ptr<Engine> engine(new Engine(std::move(config), std::move(made), parts));
   store::StoreOptions storage = checkpoint::store_options(engine->config_);
-  storage.stream_bytes = kStreamBytes;
+  storage.stream_bytes = stream_bytes(engine->config_);
   storage.base = plan::base_file(engine->base_, engine->layout_);
   engine->store_ = checkpoint::open_reader(storage);
   checkpoint::refuse_other_base(engine->store_->manifest()->training, engine->base_ ? engine->base_->manifest().id : "", engine->config_);
@@ -102,7 +108,7 @@ void Engine::set_context(std::int64_t usual, const ModelOptions& options) {
 }
 
 bool Engine::serves(const Demand& demand) const {
-  if (!runner_ || demand.capacities.empty() != demand_.capacities.empty() || demand.capacities.size() > demand_.capacities.size()) return false;
+  if (!runner_ || runner_->broken() || demand.capacities.empty() != demand_.capacities.empty() || demand.capacities.size() > demand_.capacities.size()) return false;
   return std::equal(demand.capacities.begin(), demand.capacities.end(), demand_.capacities.begin(), [](std::int64_t asked, std::int64_t there) { return asked <= there; }) &&
          demand.tokens <= demand_.tokens && demand.parts <= demand_.parts && demand.longest <= demand_.longest && demand.result_bytes <= demand_.result_bytes;
 }
@@ -131,7 +137,7 @@ MemoryNeeds Engine::needs_of(const Demand& demand) const {
   }
   const std::uint64_t row_bytes = static_cast<std::uint64_t>(layout_.hidden) * c10::elementSize(shape_.storage);
   needs.fixed.push_back({"device", "hidden states", shape_of_pass_.state_bytes(row_bytes) + shape_of_pass_.id_bytes(), fmt::format("{} tokens at once", shape_of_pass_.tokens)});
-  needs.fixed.push_back({"host", "buffers for reads and ids", kStreamBytes + shape_of_pass_.id_bytes(), ""});
+  needs.fixed.push_back({"host", "buffers for reads and ids", stream_bytes(config_) + shape_of_pass_.id_bytes(), ""});
   needs.fixed.push_back({"host", "results of a pass", demand.result_bytes, ""});
   const std::uint64_t width = c10::elementSize(shape_.compute);
   const std::uint64_t dequantised = plan::dequantised_elements(layout_, shape_.most_dequantised, width).bytes(width);
@@ -148,10 +154,12 @@ std::optional<std::uint64_t> Engine::peak_of(const Demand& demand, int unit, std
   const CacheMemory kept(one, std::vector<Tier>(one.numbers.size(), Tier::device), device, on_host_);
   const device::DeviceMemory places = device.device_alloc(static_cast<std::uint64_t>(tokens) * sizeof(std::int64_t));
   std::optional<model::KeptTokens> cache;
+  // A part of several texts stands for one of them all, which may be longer than any text can be: no place is beyond the model's.
+  const std::int64_t positions_end = std::min(past + tokens, model_.max_context);
   backend::TrialCall::run(device, [&](const device::ComputeScope& scope) {
     const torch::Tensor positions = model::over(scope.address(places.data()), {tokens}, torch::kInt64, shape_.device());
-    positions.copy_(torch::arange(past, past + tokens, positions.options()));
-    cache.emplace(positions, past + tokens);
+    positions.copy_(torch::arange(past, past + tokens, positions.options()).remainder(positions_end));
+    cache.emplace(positions, positions_end);
     cache->texts.push_back({tokens, past, one.numbers[static_cast<std::size_t>(unit)] > 0 ? kept.of(scope, unit, 0) : torch::Tensor()});
   });
   backend_->set_token_cache(&*cache);

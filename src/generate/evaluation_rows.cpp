@@ -48,23 +48,28 @@ class Reader {
 
   std::size_t answer_of(const Row& row, std::size_t choices) const {
     const auto answer = row.object.find("answer");
-    if (answer == row.object.end() || !answer->is_number_integer()) refuse_row(path_, row, "it has no \"answer\", a choice's number from 0");
+    if (answer == row.object.end()) refuse_row(path_, row, "it has no \"answer\", a choice's number from 0");
+    if (!answer->is_number_integer()) refuse_row(path_, row, fmt::format("\"answer\" is {}, and a choice's number from 0 is wanted", answer->dump()));
     if (!data::is_integer(*answer) || data::integer(*answer) < 0 || data::integer(*answer) >= static_cast<std::int64_t>(choices))
       refuse_row(path_, row, fmt::format("\"answer\" is {}, and its {} choices are numbered from 0", answer->dump(), choices));
     return static_cast<std::size_t>(data::integer(*answer));
   }
 
-  // Question and choice are one text for the tokenizer; what is behind the question's own tokens is the choice's.
+  // Question and choice are one text for the tokenizer; what is behind the question's own tokens is the choice's, with the white space between them, which tokenizers put into the
+  // token that follows: as lm-evaluation-harness has it.
   ChoiceRow choice_row(const Row& row) const {
     const std::string question = text_of(path_, row, {"question", "prompt", "context"});
     const std::vector<std::string> choices = choices_of(row);
     ChoiceRow made;
     made.answer = answer_of(row, choices.size());
-    const std::size_t first = ids_of(row, question).size();
-    if (first == 0) refuse_row(path_, row, "its question has no tokens");
+    const auto end = std::find_if_not(question.rbegin(), question.rend(), is_space).base();
+    const std::string stripped(question.begin(), end);
+    const std::size_t first = ids_of(row, stripped).size();
+    if (first == 0) refuse_row(path_, row, "its question has no tokens, and the tokenizer puts none before a text: a choice needs something before it");
+    const bool ends_open = !stripped.empty() && stripped.size() == question.size();
     for (const std::string& choice : choices) {
-      const bool spaced = is_space(choice.front()) || is_space(question.back());
-      made.choices.push_back({ids_of(row, question + (spaced ? "" : " ") + choice), first});
+      const bool needs_space = ends_open && !is_space(choice.front());
+      made.choices.push_back({ids_of(row, question + (needs_space ? " " : "") + choice), first});
       if (made.choices.back().tokens.size() <= first) refuse_row(path_, row, fmt::format("the choice {} adds no token to its question", nlohmann::json(choice).dump()));
       made.lengths.push_back(characters(choice));
     }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "core/threads.h"
 #include "generate/evaluation_rows.h"
@@ -21,7 +22,7 @@ TextsReport texts_report(const std::vector<ScoredTokens>& texts, std::span<const
     report.tokens += static_cast<std::int64_t>(texts[i].tokens.size() - 1);
     sum -= sums[i];
   }
-  report.negative_log_likelihood = report.tokens == 0 ? 0.0 : sum / static_cast<double>(report.tokens);
+  report.negative_log_likelihood = report.tokens == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(report.tokens);
   report.perplexity = std::exp(report.negative_log_likelihood);
   return report;
 }

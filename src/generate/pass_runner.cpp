@@ -67,6 +67,7 @@ void PassRunner::place(std::span<const Part> parts) {
 }
 
 void PassRunner::run(std::span<const Part> parts, const HeadSink& sink) {
+  broken_ = true;  // unless it comes to its end
   place(parts);
   sink_ = &sink;
   const std::uint64_t positions = shape_.id_bytes() / 2;
@@ -78,18 +79,35 @@ void PassRunner::run(std::span<const Part> parts, const HeadSink& sink) {
       position += piece.tokens;
     }
   }
+  try {
+    compute_all(parts.size());
+  } catch (...) {
+    try {
+      finish();  // what was begun looks at the caller's parts and sink
+    } catch (...) {  // the first failure is what is told
+    }
+    throw;
+  }
+  finish();
+  broken_ = false;
+}
+
+void PassRunner::compute_all(std::size_t parts) {
   device::Stream& stream = device_.stream(device::StreamKind::compute);
   stream.copy(ids_.data(), host_ids_.data(), shape_.id_bytes());
   for (int unit = 0; unit < static_cast<int>(layout_.units.size()); ++unit) {
     const std::span<const runtime::UsedObject> uses = feed_.open(unit);
     if (cache_ != nullptr) cache_->bring(unit, growth_);
-    for (std::size_t p = 0; p < parts.size(); ++p) {
+    for (std::size_t p = 0; p < parts; ++p) {
       stream.compute([this, unit, p, uses](const device::ComputeScope& scope) { compute(scope, unit, p, uses); });
     }
     if (cache_ != nullptr) cache_->take_back(unit, growth_);
     feed_.close(unit);
   }
-  stream.record(*end_);
+}
+
+void PassRunner::finish() {
+  device_.stream(device::StreamKind::compute).record(*end_);
   end_->wait();
 }
 

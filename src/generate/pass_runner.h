@@ -52,8 +52,12 @@ class PassRunner {
 
   // Returns when all of it is computed. Pieces of one text stand in the order of their tokens, and go on from what passes before have computed.
   void run(std::span<const Part> parts, const HeadSink& sink);
+  // Whether a pass has failed: weights and cache stand in the middle of the model, and no other can follow.
+  [[nodiscard]] bool broken() const { return broken_; }
 
  private:
+  void compute_all(std::size_t parts);
+  void finish();
   void place(std::span<const Part> parts);
   void compute(const device::ComputeScope& scope, int unit, std::size_t part, std::span<const runtime::UsedObject> uses);
   [[nodiscard]] std::vector<model::CachedText> cached_texts(const device::ComputeScope& scope, int unit, const Part& part) const;
@@ -79,6 +83,7 @@ class PassRunner {
   std::vector<std::uint64_t> id_offset_;
   std::vector<TextGrowth> growth_;
   std::int64_t most_positions_ = 0;
+  bool broken_ = false;
 };
 
 }  // namespace gsnake::generate

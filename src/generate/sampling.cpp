@@ -21,9 +21,15 @@ void check(const SamplingOptions& options) {
 }  // namespace gsnake
 
 namespace gsnake::generate {
+namespace {
+
+// Below it the likeliest token is taken as at 0: no other has a chance, and a divisor that fp32 rounds to 0 would make no number of the likeliest.
+constexpr double kLeastTemperature = 1e-6;
+
+}  // namespace
 
 std::int64_t sample(const torch::Tensor& logits, const SamplingOptions& options, at::Generator& generator) {
-  if (options.temperature <= 0.0) return logits.argmax().item<std::int64_t>();
+  if (options.temperature < kLeastTemperature) return logits.argmax().item<std::int64_t>();
   torch::Tensor scaled = (logits - logits.max()) / options.temperature;  // no temperature makes an infinity of the largest
   if (options.top_k > 0 && options.top_k < scaled.size(0)) {
     const torch::Tensor least = std::get<0>(scaled.topk(options.top_k)).min();

@@ -82,7 +82,10 @@ void ParameterSet::unbind() noexcept {
   try {
     clear_gradients();
     for (torch::Tensor& parameter : parameters_) {
-      if (!parameter.is_meta()) parameter.set_data(torch::zeros({1}, parameter.options().requires_grad(false)).expand(parameter.sizes()));
+      if (parameter.is_meta()) continue;
+      const torch::Tensor nothing = torch::empty(parameter.sizes(), parameter.options().device(torch::kMeta).requires_grad(false));
+      parameter.unsafeGetTensorImpl()->_change_backend_component_keys(torch::kMeta);  // as in bind(), the other way
+      parameter.set_data(nothing);
     }
   } catch (const std::exception& error) {
     spdlog::error("a module's parameters keep pointing to memory that is gone: {}", error.what());

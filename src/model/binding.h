@@ -42,7 +42,7 @@ class ParameterSet {
   void bind(std::span<const torch::Tensor> weights);
   void set_gradients(std::span<const torch::Tensor> gradients);
   void clear_gradients();
-  // Leaves the parameters with their sizes and no memory of anybody's, each over one element: before what they are bound to goes, where the module may live on.
+  // Leaves the parameters with their sizes and no memory, on the meta device: before what they are bound to goes, where the module may live on.
   void unbind() noexcept;
 
  private:

@@ -27,30 +27,24 @@ std::mutex in_use;
 
 }  // namespace
 
+ProgramsTurn::ProgramsTurn() : lock_(in_use) {}
+
 RandomScope::RandomScope(c10::Device device) : lock_(in_use), generator_(generator_of(device)) {
+  if (!device.is_cpu()) return;
   const std::lock_guard<std::mutex> lock(generator_.mutex());
-  if (device.is_cpu()) {
-    auto* own = at::check_generator<at::CPUGeneratorImpl>(generator_);
-    engine_ = own->engine();
-    next_float_ = own->next_float_normal_sample();
-    next_double_ = own->next_double_normal_sample();
-  } else {
-    seed_ = generator_.current_seed();
-    offset_ = generator_.get_offset();
-  }
+  auto* own = at::check_generator<at::CPUGeneratorImpl>(generator_);
+  engine_ = own->engine();
+  next_float_ = own->next_float_normal_sample();
+  next_double_ = own->next_double_normal_sample();
 }
 
 RandomScope::~RandomScope() {
+  if (!generator_.device().is_cpu()) return;
   const std::lock_guard<std::mutex> lock(generator_.mutex());
-  if (generator_.device().is_cpu()) {
-    auto* own = at::check_generator<at::CPUGeneratorImpl>(generator_);
-    own->set_engine(engine_);
-    own->set_next_float_normal_sample(next_float_);
-    own->set_next_double_normal_sample(next_double_);
-  } else {
-    generator_.set_current_seed(seed_);
-    generator_.set_offset(offset_);
-  }
+  auto* own = at::check_generator<at::CPUGeneratorImpl>(generator_);
+  own->set_engine(engine_);
+  own->set_next_float_normal_sample(next_float_);
+  own->set_next_double_normal_sample(next_double_);
 }
 
 std::uint64_t mix_seed(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::uint64_t micro_batch) noexcept {

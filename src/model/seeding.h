@@ -14,8 +14,8 @@ namespace gsnake::model {
 // The four numbers mixed into one: well spread, and different for any change of any of them (up to 64-bit collisions).
 std::uint64_t mix_seed(std::uint64_t seed, std::uint64_t step, std::uint64_t unit, std::uint64_t micro_batch) noexcept;
 
-// The device's default generator is the whole process's. While this lives it is this thread's: other threads' scopes wait, and in the end it stands where
-// it stood. (Code that draws without a scope, on another thread, is the program's to keep apart.)
+// The device's default generator is the whole process's. While this lives it is this thread's: other threads' scopes wait, and in the end the CPU's stands where
+// it stood (a GPU's stays as it was seeded last). (Code that draws without a scope, on another thread, is the program's to keep apart.)
 class RandomScope {
  public:
   explicit RandomScope(c10::Device device = c10::kCPU);
@@ -26,13 +26,19 @@ class RandomScope {
  private:
   std::unique_lock<std::mutex> lock_;
   at::Generator generator_;
-  // Of the CPU's: all that it is, kept here, so that no memory is asked for.
+  // All that the CPU's is, kept here, so that no memory is asked for.
   at::mt19937 engine_;
   std::optional<float> next_float_;
   std::optional<double> next_double_;
-  // Of a GPU's.
-  std::uint64_t seed_ = 0;
-  std::uint64_t offset_ = 0;
+};
+
+// While this lives, no RandomScope is anybody else's: the program's own code may draw. What it draws counts.
+class ProgramsTurn {
+ public:
+  ProgramsTurn();
+
+ private:
+  std::unique_lock<std::mutex> lock_;
 };
 
 // Seeds the device's default generator with mix_seed(). Called before every forward and recomputation of a unit in training; once for the head's

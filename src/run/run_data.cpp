@@ -4,6 +4,7 @@
 
 #include "data/identity.h"
 #include "greedysnake/error.h"
+#include "model/seeding.h"
 
 namespace gsnake::run {
 namespace {
@@ -42,8 +43,10 @@ void RunData::settle(const Config& config) {
 }
 
 void RunData::next(Batch& batch) {
-  if (own_) return own_->next(batch);
-  training_->next(batch);
+  if (!own_) return training_->next(batch);
+  // The program's loader may draw from LibTorch's generator, as units do that compute meanwhile: one after the other.
+  const model::ProgramsTurn turn;
+  own_->next(batch);
 }
 
 DataPosition RunData::position() const {

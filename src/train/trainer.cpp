@@ -351,8 +351,9 @@ void Trainer::Impl::write_trace(const std::string& path) {
   trace.write(path);
 }
 
+// The caller's thread learns LibTorch's number of threads before it is another one for new threads.
 Trainer::Trainer(Model model, const Config& config, const TrainerOptions& options)
-    : impl_(core::on_own_thread([&] { return std::make_unique<Impl>(Impl::Start(std::move(model), config, options), options); })) {}
+    : impl_((static_cast<void>(at::get_num_threads()), core::on_own_thread([&] { return std::make_unique<Impl>(Impl::Start(std::move(model), config, options), options); }))) {}
 Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 

@@ -133,13 +133,14 @@ TEST_F(GenerateTest, TokensThatAFolderEndsWithEndTheText) {
 TEST_F(GenerateTest, BudgetsCanBeSetAndAreKept) {
   const Outcome refused = run({"generate", "--run", "run", "--prompt", "line", "--set", "memory.device_budget=64 KiB", "--set", "memory.host_budget=1 MiB", "--log-level", "off"});
   EXPECT_EQ(refused.status, 3);
+  EXPECT_EQ(refused.out, "");
   EXPECT_NE(refused.err.find("memory.device_budget"), std::string::npos) << refused.err;
   EXPECT_NE(refused.err.find("slots for weights"), std::string::npos) << refused.err;
   expect_one_error_line(run({"generate", "--run", "run", "--prompt", "line", "--set", "train.seed=3"}), 2, "memory.host_budget can be set");
 }
 
 TEST_F(GenerateTest, EvaluatesTextsAndQuestions) {
-  std::ofstream(folder_ / "rows.jsonl") << "{\"text\": \"line 12 of the text\"}\n" << R"({"question": "line", "choices": ["12 of the text", "\u00ff\u00fe\u00ff\u00fe"], "answer": 0})" << "\n";
+  std::ofstream(folder_ / "rows.jsonl") << "{\"text\": \"line 12 of the text\"}\n" << R"({"question": "line", "choices": ["12 of the text", "\u00ff\u00fe\u00ff\u00fe\u00ff\u00fe\u00ff"], "answer": 0})" << "\n";
   const Outcome outcome = run({"evaluate", "--run", "run", "--data", "rows.jsonl", "--json", "--log-level", "warn"});
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   const Json json = Json::parse(outcome.out);
@@ -164,6 +165,21 @@ TEST_F(GenerateTest, RefusesPromptsThatTheModelCannotRead) {
   expect_one_error_line(run({"generate", "--run", "run", "--log-level", "off"}), 2, "--prompt is missing");
   expect_one_error_line(run({"generate", "--run", "run", "--prompt", "a", "--tokenizer", "absent.json", "--log-level", "off"}), 5,
                         "absent.json");
+}
+
+TEST_F(GenerateTest, AFolderWithoutATokenizerReadsIdsAlone) {
+  std::ofstream(folder_ / "ids.bin") << std::string(2000, '\1');
+  ASSERT_EQ(train({"data.train=ids.bin", "model.vocab=300", "run.dir=wide", "ssd.paths=wide-ssd", "train.steps=1"}).status, 0);
+  ASSERT_EQ(run({"export", "--run", "wide", "--to", "wide-hf"}).status, 0);
+  const std::vector<std::string> call{"generate", "--model", "wide-hf", "--tokens", "2", "--log-level", "off"};
+  const auto with = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> words = call;
+    words.insert(words.end(), more.begin(), more.end());
+    return run(words);
+  };
+  expect_one_error_line(with({"--prompt", "a"}), 5, "cannot use wide-hf: it has no tokenizer.json; name the model's with --tokenizer");
+  EXPECT_EQ(with({"--prompt", "a", "--tokenizer", "bytes"}).status, 0);
+  EXPECT_EQ(with({"--prompt-tokens", "97"}).status, 0);
 }
 
 TEST_F(GenerateTest, ARunsOwnTokenizerReadsThePrompt) {

@@ -122,7 +122,7 @@ TEST(ConfigRefuses, KeysThatContradictOneAnother) {
       {"placement.weights = { device = 0.6, host = 0.6 }", "must sum to at most 1"},
       {"data.validation = [\"v.txt\"]\ndata.validation_split = 0.1", "data.validation_split = 0.1: data.validation names files"},
       {"data.validation = [{ path = \"a.bin\", weight = 1 }]", "data.validation: its files have no weights"},
-      {"data.train = [\"a.txt\"]\ntrain.validate_every = 5", "train.validate_every = 5: data.validation names no file"},
+      {"train.validate_every = 5", "train.validate_every = 5: data.validation names no file"},
       {"data.separator = 50304", "data.separator = 50304: must be below model.vocab"},
       {"ssd.paths = []", "ssd.paths = []: name at least one"},
       {"ssd.paths = [\"a\", \"./a/\"]", "is named twice"},

@@ -130,6 +130,33 @@ TEST(Evaluate, ChoicesAreTheLikeliestAsTheyAreAndByTheirLength) {
   EXPECT_EQ(report.texts.rows, 0U);
 }
 
+TEST(EvaluationRows, WhiteSpaceBetweenQuestionAndChoiceIsTheChoices) {
+  const TemporaryFolder folder;
+  const auto choices_of = [&](const std::string& question, const std::string& choice, const generate::Encode& encoded) {
+    std::ofstream(folder / "rows.jsonl") << nlohmann::json{{"question", question}, {"choices", std::vector<std::string>{choice, "other"}}, {"answer", 0}}.dump() << "\n";
+    return generate::read_evaluation(folder / "rows.jsonl", encoded, 256).choices.at(0);
+  };
+  const auto expect = [&](const std::string& question, const std::string& choice, const std::string& text, std::size_t first) {
+    const generate::ChoiceRow row = choices_of(question, choice, encode);
+    EXPECT_EQ(row.choices[0].tokens, encode(text));
+    EXPECT_EQ(row.choices[0].first, first) << text;
+    EXPECT_EQ(row.lengths[0], static_cast<double>(choice.size())) << text;
+  };
+  expect("Is it?", "no", "Is it? no", 6);
+  expect("Is it? ", "no", "Is it? no", 6);
+  expect("Is it?\n\n", "no", "Is it?\n\nno", 6);
+  expect("Is it?", " no", "Is it? no", 6);
+  expect("Is it? ", " no", "Is it?  no", 6);
+
+  // After what stands before every text, where there is no question.
+  const auto begun = [](const std::string& text) { return encode('\x01' + text); };
+  for (const std::string& question : std::vector<std::string>{"", " \n"}) {
+    const generate::ChoiceRow row = choices_of(question, "no", begun);
+    EXPECT_EQ(row.choices[0].tokens, begun(question + "no"));
+    EXPECT_EQ(row.choices[0].first, 1U);
+  }
+}
+
 TEST(EvaluationRows, AreRefusedByFileAndLine) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& row) {
@@ -148,7 +175,9 @@ TEST(EvaluationRows, AreRefusedByFileAndLine) {
   EXPECT_THAT(refusal(R"({"question": "q", "choices": ["a", ""], "answer": 0})"), testing::HasSubstr("\"choices\""));
   EXPECT_THAT(refusal(R"({"question": "q", "choices": ["a", "b"]})"), testing::HasSubstr("\"answer\""));
   EXPECT_THAT(refusal(R"({"question": "q", "choices": ["a", "b"], "answer": 2})"), testing::HasSubstr("\"answer\" is 2"));
-  EXPECT_THAT(refusal(R"({"question": "q", "choices": ["a", "b"], "answer": "a"})"), testing::HasSubstr("\"answer\""));
+  EXPECT_THAT(refusal(R"({"question": "q", "choices": ["a", "b"], "answer": "a"})"), testing::HasSubstr("\"answer\" is \"a\", and a choice's number from 0 is wanted"));
+  EXPECT_THAT(refusal(R"({"question": "q", "choices": ["a", "b"], "answer": 0.5})"), testing::HasSubstr("\"answer\" is 0.5"));
+  EXPECT_THAT(refusal(R"({"question": " \n", "choices": ["a", "b"], "answer": 0})"), testing::HasSubstr("no tokens"));
   EXPECT_THAT(refusal(R"({"question": "", "choices": ["a", "b"], "answer": 0})"), testing::HasSubstr("no tokens"));
   EXPECT_THAT(message_of(ErrorKind::input, [&] { generate::read_evaluation(folder / "absent.jsonl", encode, 256); }), testing::HasSubstr("absent.jsonl"));
   std::ofstream(folder / "rows.jsonl") << "\n";

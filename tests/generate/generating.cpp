@@ -56,6 +56,7 @@ Needs needs_of(const Config& config, bool on_async) {
   Needs needs;
   for (const MemoryItem& item : generator.engine().memory()) {
     const bool on_device = item.tier == "device";
+    if (item.name == "buffers for reads and ids") needs.host -= 6 * kMiB;  // 8 of ample budgets, 2 of small ones
     (item.name == "weights that stay" ? needs.weights : item.name == "keys and values" ? needs.cache : on_device ? needs.device : needs.host) += item.bytes;
   }
   return needs;
