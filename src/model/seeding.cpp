@@ -29,8 +29,8 @@ std::mutex in_use;
 
 ProgramsTurn::ProgramsTurn() : lock_(in_use) {}
 
-RandomScope::RandomScope(c10::Device device) : lock_(in_use), generator_(generator_of(device)) {
-  if (!device.is_cpu()) return;
+RandomScope::RandomScope(c10::Device device) : lock_(in_use), generator_(generator_of(device)), restores_(device.is_cpu()) {
+  if (!restores_) return;
   const std::lock_guard<std::mutex> lock(generator_.mutex());
   auto* own = at::check_generator<at::CPUGeneratorImpl>(generator_);
   engine_ = own->engine();
@@ -39,7 +39,7 @@ RandomScope::RandomScope(c10::Device device) : lock_(in_use), generator_(generat
 }
 
 RandomScope::~RandomScope() {
-  if (!generator_.device().is_cpu()) return;
+  if (!restores_) return;
   const std::lock_guard<std::mutex> lock(generator_.mutex());
   auto* own = at::check_generator<at::CPUGeneratorImpl>(generator_);
   own->set_engine(engine_);

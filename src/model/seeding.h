@@ -26,6 +26,7 @@ class RandomScope {
  private:
   std::unique_lock<std::mutex> lock_;
   at::Generator generator_;
+  bool restores_;
   // All that the CPU's is, kept here, so that no memory is asked for.
   at::mt19937 engine_;
   std::optional<float> next_float_;

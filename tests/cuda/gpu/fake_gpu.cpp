@@ -1,5 +1,6 @@
 #include "gpu/fake_gpu.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/native/Resize.h>
 #include <ATen/ops/copy_native.h>
 #include <c10/cuda/CUDAStream.h>
@@ -38,6 +39,7 @@ std::atomic<long> awaited{0};
 // An operation with all that it needs, on its way to a stream.
 struct Queued {
   const Operation* operation = nullptr;
+  std::uint64_t draw = 0;  // of a random one
   std::vector<Argument> arguments;
   std::vector<std::vector<Described>> results;  // by result: the new tensors
 };
@@ -58,6 +60,27 @@ void write(const at::Tensor& from, const Described& to, Views& views) {
   target.copy_(from);
 }
 
+// As a GPU's kernels do: by where the device's generator stands when they are launched.
+std::uint64_t next_draw(const Operation& operation, c10::Device device) {
+  if (!operation.random) return 0;
+  at::Generator generator = at::globalContext().defaultGenerator(device);
+  const std::lock_guard<std::mutex> lock(generator.mutex());
+  const std::uint64_t offset = generator.get_offset();
+  generator.set_offset(offset + 4);
+  return generator.current_seed() + 0x9E3779B97F4A7C15ULL * (offset + 1);
+}
+
+void run_with(const Operation& operation, std::uint64_t draw, Stack& stack) {
+  if (!operation.random) return operation.run(stack);
+  static std::mutex one_at_a_time;
+  const std::lock_guard<std::mutex> turn(one_at_a_time);
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  const at::Tensor state = generator.get_state();
+  generator.set_current_seed(draw);
+  operation.run(stack);
+  generator.set_state(state);
+}
+
 // On the stream's thread.
 void carry_out(void* argument) {
   const std::unique_ptr<Queued> job(static_cast<Queued*>(argument));
@@ -66,7 +89,7 @@ void carry_out(void* argument) {
     Views views;
     touch_all(job->arguments);
     Stack stack = stack_of(job->arguments, [&](const Described& tensor) { return views.of(tensor); });
-    job->operation->run(stack);
+    run_with(*job->operation, job->draw, stack);
     for (std::size_t r = 0; r < job->results.size(); ++r) {
       const std::vector<Described>& made = job->results[r];
       if (made.empty()) continue;
@@ -177,6 +200,7 @@ class Call {
     }
     auto job = std::make_unique<Queued>();
     job->operation = &operation_;
+    job->draw = next_draw(operation_, *device_);
     Stack results;
     for (std::size_t r = 0; r < operation_.alias_of.size(); ++r) {
       std::vector<Described>& made = job->results.emplace_back();
@@ -217,7 +241,7 @@ class Call {
     for (std::size_t i = 0; i < arguments_.size(); ++i) {
       if (is_empty_output(i)) stack[i] = grown[i] = at::empty({0}, at::TensorOptions(arguments_[i].tensors[0].dtype));
     }
-    operation_.run(stack);
+    run_with(operation_, next_draw(operation_, *device_), stack);
     for (std::size_t i = 0; i < arguments_.size(); ++i) {
       if (!grown[i].defined()) continue;
       grow(i, shape_of(grown[i]));
