@@ -17,6 +17,7 @@ class PlanTest : public CommandTest {
  protected:
   void SetUp() override {
     CommandTest::SetUp();
+    ::setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);  // nothing was measured there, whatever other tests did
     std::ofstream(folder_ / "machine.toml") << kSmallMachine;
   }
 
@@ -181,7 +182,6 @@ TEST_F(PlanTest, RefusesRanksThatItCannotPlanFor) {
 }
 
 TEST_F(PlanTest, RefusesWhatItCannotUse) {
-  ::setenv("XDG_CACHE_HOME", (folder_ / "cache").c_str(), 1);  // nothing was measured there, whatever other tests did
   expect_one_error_line(run({"simulate", "config.toml"}), 2, "this machine was never measured for these SSD paths: run `gsnake plan`");
   std::ofstream(folder_ / "machine.toml") << "name = \"x\"\n[cpu]\ncoars = 2\n";
   expect_one_error_line(simulate({}), 2, "unknown key cpu.coars in machine.toml:3");

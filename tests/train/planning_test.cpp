@@ -1,6 +1,7 @@
 // Choices that a config leaves to the planner, and what is predicted of its steps, from the trainer's side.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 
 #include "config/load.h"
@@ -60,6 +61,7 @@ TEST_F(Planning, PredictsEveryStepOfATrainerWithAProfile) {
 }
 
 TEST_F(Planning, PredictsNothingWithoutAProfile) {
+  ::setenv("XDG_CACHE_HOME", "/nonexistent", 1);  // whatever other tests measured
   Trainer trainer(models::make(config().model), config());
   EXPECT_TRUE(trainer.report().prediction.machine.empty());
   EXPECT_EQ(trainer.step(random_batches(1, kMicroBatches, small_gpt2().vocab)[0]).predicted_ms, 0.0);
