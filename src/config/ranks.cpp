@@ -9,6 +9,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "core/local_rank.h"
 #include "greedysnake/error.h"
 
 namespace gsnake {
@@ -43,9 +44,7 @@ RanksConfig ranks_of_environment(RanksConfig config) {
 }
 
 std::string folder_of_rank(const std::string& path, int rank, int count, int local_rank) {
-  constexpr std::string_view kPlace = "{local_rank}";
-  std::string folder = path;
-  for (std::size_t at = folder.find(kPlace); at != std::string::npos; at = folder.find(kPlace, at)) folder.replace(at, kPlace.size(), std::to_string(local_rank));
+  std::string folder = core::with_local_rank(path, local_rank);
   if (count == 1) return folder;
   return (std::filesystem::path(folder) / fmt::format("rank-{}", rank) / fmt::format("of-{}", count)).string();
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/local_rank.h"
 #include "device/cuda_plugin.h"
 #include "greedysnake/error.h"
 
@@ -54,11 +55,7 @@ std::string bus_id(const std::string& name) {
   return static_cast<std::size_t>(*ordinal) < probe.devices.size() ? probe.devices[static_cast<std::size_t>(*ordinal)].pci_bus_id : "";
 }
 
-std::string device_of_rank(const std::string& name, int local_rank) {
-  constexpr std::string_view kPlace = "{local_rank}";
-  const std::size_t at = name.find(kPlace);
-  return at == std::string::npos ? name : std::string(name).replace(at, kPlace.size(), std::to_string(local_rank));
-}
+std::string device_of_rank(const std::string& name, int local_rank) { return core::with_local_rank(name, local_rank); }
 
 std::uint64_t free_device_bytes(const std::string& name) {
   const std::optional<int> ordinal = cuda_ordinal(name);
