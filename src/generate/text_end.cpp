@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "hf/json.h"
 #include "hf/refusal.h"
 
 namespace gsnake::generate {
@@ -12,13 +11,6 @@ namespace {
 
 constexpr const char* kGenerationConfig = "generation_config.json";
 constexpr const char* kConfig = "config.json";
-
-nlohmann::json read(const std::string& path) {
-  std::ifstream file(path);
-  nlohmann::json json = nlohmann::json::parse(file, nullptr, false);
-  if (!file.is_open() || json.is_discarded()) hf::refuse(path, "it can't be read as JSON");
-  return json;
-}
 
 // Bytes at the end of `text` that begin a character of UTF-8 and do not end it.
 std::size_t cut_character(std::string_view text) {
@@ -38,11 +30,11 @@ std::vector<std::int64_t> end_tokens(const std::vector<std::string>& files) {
   for (const char* name : {kGenerationConfig, kConfig}) {
     const auto path = std::find_if(files.begin(), files.end(), [&](const std::string& file) { return std::filesystem::path(file).filename() == name; });
     if (path == files.end()) continue;
-    const nlohmann::json json = read(*path);
+    const hf::Json json = hf::parse_object(*path, hf::read_text(*path, hf::kMostConfigBytes));
     const auto found = json.find("eos_token_id");
     if (found == json.end() || found->is_null()) continue;
     std::vector<std::int64_t> ids;
-    for (const nlohmann::json& id : found->is_array() ? *found : nlohmann::json::array({*found})) {
+    for (const hf::Json& id : found->is_array() ? *found : hf::Json::array({*found})) {
       if (!id.is_number_integer()) hf::refuse(*path, "\"eos_token_id\" is neither a token id nor a list of them");
       ids.push_back(id.get<std::int64_t>());
     }

@@ -9,8 +9,6 @@
 namespace gsnake::hf {
 namespace {
 
-constexpr std::uint64_t kMostConfigBytes = 1ULL << 20;
-
 void require(bool holds, const std::string& key, const std::string& value, const std::string& path, const std::string& there) {
   if (holds) return;
   throw Error(ErrorKind::usage, fmt::format("adapter.{} = {}: {} of adapter.from says {}; make them equal", key, value, path, there));

@@ -1,6 +1,7 @@
 // JSON from files that nobody vouches for.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -8,6 +9,9 @@
 namespace gsnake::hf {
 
 using Json = nlohmann::ordered_json;
+
+// Of a file that says what a model or its parts are.
+inline constexpr std::uint64_t kMostConfigBytes = 1ULL << 20;
 
 // An object, nested at most 64 deep, no key twice in one object. Throws Error(input) that names `path` and the byte where it stops being
 // that; `offset` is where the text begins in the file.

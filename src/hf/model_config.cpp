@@ -18,8 +18,6 @@
 namespace gsnake::hf {
 namespace {
 
-constexpr std::uint64_t kMostConfigBytes = 1ULL << 20;
-
 // GPT-2's, and the names that transformers takes for them as well.
 constexpr std::array kAliases{std::pair{"n_positions", "max_position_embeddings"}, std::pair{"n_embd", "hidden_size"},
                               std::pair{"n_layer", "num_hidden_layers"}, std::pair{"n_head", "num_attention_heads"}};
