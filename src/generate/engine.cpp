@@ -20,6 +20,7 @@
 #include "plan/base_layout.h"
 #include "plan/compute_dtype.h"
 #include "plan/requirements.h"
+#include "plan/store_layout.h"
 #include "plan/temporaries.h"
 #include "torch/trial_call.h"
 #include "train/compute_shape.h"
@@ -28,13 +29,12 @@
 namespace gsnake::generate {
 namespace {
 
-constexpr std::int64_t kLeastPartTokens = 16;       // where memory is short
+constexpr std::int64_t kLeastPartTokens = 16;  // where memory is short
 
-// Of reads of a run, on their way: what a drive wants to be busy, but no more than a part of a small budget.
+// Of reads of a run, on their way. More than this would not make a drive busier.
 std::uint64_t stream_bytes(const Config& config) {
-  constexpr std::uint64_t kLeast = 2ULL << 20;  // StoreOptions::stream_bytes
   constexpr std::uint64_t kMost = 8ULL << 20;
-  return std::clamp(config.memory.host_budget / 4, kLeast, kMost);
+  return std::min(plan::stream_bytes(config), kMost);
 }
 
 Dtype computed_dtype(const Config& config) { return plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::native_dtypes(config)); }
@@ -162,10 +162,8 @@ std::optional<std::uint64_t> Engine::peak_of(const Demand& demand, int unit, std
     cache.emplace(positions, positions_end);
     cache->texts.push_back({tokens, past, one.numbers[static_cast<std::size_t>(unit)] > 0 ? kept.of(scope, unit, 0) : torch::Tensor()});
   });
-  backend_->set_token_cache(&*cache);
-  const std::optional<std::uint64_t> bytes = backend_->rehearse(device, dry, unit);
-  backend_->set_token_cache(nullptr);
-  return bytes;
+  const backend::TokenCacheScope with_cache(*backend_, *cache);
+  return backend_->rehearse(device, dry, unit);
 }
 
 // Of any unit, for parts of so many tokens: a text's first ones, and its last.

@@ -13,17 +13,6 @@ namespace {
 
 constexpr std::uint64_t kAlignment = 256;  // of a part's hidden states, as a device's own allocations have it
 
-class CacheScope {
- public:
-  CacheScope(backend::TorchBackend& backend, TokenCache& cache) : backend_(backend) { backend.set_token_cache(&cache); }
-  ~CacheScope() { backend_.set_token_cache(nullptr); }
-  CacheScope(const CacheScope&) = delete;
-  CacheScope& operator=(const CacheScope&) = delete;
-
- private:
-  backend::TorchBackend& backend_;
-};
-
 }  // namespace
 
 std::uint64_t PassShape::state_bytes(std::uint64_t row_bytes) const { return static_cast<std::uint64_t>(tokens) * row_bytes + static_cast<std::uint64_t>(parts) * kAlignment; }
@@ -136,7 +125,7 @@ void PassRunner::compute(const device::ComputeScope& scope, int unit, std::size_
   const device::DevicePtr positions = call.ids + shape_.id_bytes() / 2;
   model::KeptTokens cache(model::over(scope.address(positions), {tokens}, torch::kInt64, compute_.device()), most_positions_);
   cache.texts = cached_texts(scope, unit, parts_[part]);
-  const CacheScope with_cache(backend_, cache);
+  const backend::TokenCacheScope with_cache(backend_, cache);
   backend_.run(scope, call);
 }
 

@@ -120,4 +120,16 @@ class TorchBackend final : public UnitBackend {
   std::map<std::pair<std::byte*, at::ScalarType>, torch::Tensor> tied_views_;  // of the shared parameter
 };
 
+// Units are called with this cache while it lives.
+class TokenCacheScope {
+ public:
+  TokenCacheScope(TorchBackend& backend, TokenCache& cache) : backend_(backend) { backend.set_token_cache(&cache); }
+  ~TokenCacheScope() { backend_.set_token_cache(nullptr); }
+  TokenCacheScope(const TokenCacheScope&) = delete;
+  TokenCacheScope& operator=(const TokenCacheScope&) = delete;
+
+ private:
+  TorchBackend& backend_;
+};
+
 }  // namespace gsnake::backend

@@ -110,5 +110,49 @@ TEST(GenerateModels, UnitsThatKnowNothingOfACacheComputeWholeTexts) {
   EXPECT_EQ(tokens_of(generator.generate(prompts, greedy(10, true))), found) << "with guesses";
 }
 
+// A block that fails once when it is told to.
+class Failing final : public Unit, public CachedUnit {
+ public:
+  explicit Failing(const std::shared_ptr<torch::nn::Module>& block) : block_(register_module("block", block)) {}
+  torch::Tensor forward(const torch::Tensor& hidden) override { return dynamic_cast<Unit&>(*block_).forward(hidden); }
+  torch::Tensor forward_cached(const torch::Tensor& hidden, TokenCache& cache) override {
+    if (++calls == fails_at) throw std::runtime_error("the block's own trouble");
+    return dynamic_cast<CachedUnit&>(*block_).forward_cached(hidden, cache);
+  }
+  [[nodiscard]] std::int64_t cached_numbers() const override { return dynamic_cast<const CachedUnit&>(*block_).cached_numbers(); }
+
+  int calls = 0;
+  int fails_at = 0;
+
+ private:
+  std::shared_ptr<torch::nn::Module> block_;
+};
+
+TEST(GenerateModels, AfterAFailureTheSameGeneratorGoesOnAsANewOne) {
+  const TempFolder folder;
+  const Config config = small_config(small_llama(), 2, folder);
+  Model model = models::make(config.model);
+  const auto block = std::make_shared<Failing>(model.kinds[1].module);
+  model.kinds[1].module = block;
+  model.names = {};
+  const GeneratingRun run(config, model);
+  const TokenLists prompts = three_prompts(run.config.model.vocab);
+  const Budgets drive = on_the_drive(run.config);
+  ModelOptions options;
+  options.context = kContext;
+  options.device_budget = drive.device;
+  options.host_budget = drive.host;
+  const TokenLists expected = tokens_of(Generator(model, run.config.run.dir, options).generate(prompts, greedy(10)));
+  const int calls = block->calls;
+  for (const int call : {1, calls / 2, calls}) {  // in the dry run, and in passes that read weights
+    Generator generator(model, run.config.run.dir, options);
+    block->calls = 0;
+    block->fails_at = call;
+    EXPECT_THROW(generator.generate(prompts, greedy(10)), std::runtime_error) << "call " << call << " of " << calls;
+    block->fails_at = 0;
+    EXPECT_EQ(tokens_of(generator.generate(prompts, greedy(10))), expected) << "after call " << call << " of " << calls;
+  }
+}
+
 }  // namespace
 }  // namespace gsnake::test
