@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "core/first_line.h"
 #include "dist/calls.h"
 #include "dist/device_collective.h"
-#include "core/first_line.h"
 #include "dist/gloo.h"
 #include "dist/meeting.h"
 #include "greedysnake/error.h"

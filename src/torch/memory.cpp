@@ -29,8 +29,8 @@ void tell(const std::function<void()>& told) {
   told();
 }
 
+// Within a scope.
 void charge(std::size_t bytes) {
-  if (meter == nullptr) return;
   if (meter->told != nullptr && *meter->told) tell(*meter->told);
   const std::int64_t now = meter->in_use_bytes + static_cast<std::int64_t>(bytes);
   if (meter->cap_bytes > 0 && now > meter->cap_bytes)
