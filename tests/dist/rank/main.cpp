@@ -1,6 +1,4 @@
 // One rank of a test: dist_rank TIMEOUT WHAT [ARGUMENT]. Says "joined", then does what it was told. An error is its last line, and its status.
-#include <signal.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -22,14 +20,13 @@
 #include "dist/rank_group.h"
 #include "greedysnake/error.h"
 #include "greedysnake/ranks.h"
+#include "rank_program.h"
 
 namespace gsnake::dist::test {
 namespace {
 
-void say(const std::string& line) {
-  std::printf("%s\n", line.c_str());
-  std::fflush(stdout);
-}
+using gsnake::test::as_rank;
+using gsnake::test::say;
 
 [[noreturn]] void wait_for_ever() {
   while (true) ::pause();
@@ -142,29 +139,17 @@ void run(RankGroup& group, const std::string& what, const std::string& argument)
 }
 
 int rank_program(const std::vector<std::string>& arguments) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // no rank outlives its test
-  try {
+  return as_rank([&] {
     RanksConfig ranks = ranks_of_environment({});
     ranks.timeout = std::stod(arguments.at(0));
     RankGroupOptions options;
     options.last_resort = last_resort;
     options.patience = std::chrono::seconds(2);
-    if (arguments.at(1) == "rejoin") {
-      meet_again(ranks);
-    } else {
-      const auto group = RankGroup::join(ranks, options);
-      say("joined");
-      run(*group, arguments.at(1), arguments.size() > 2 ? arguments[2] : "");
-    }
-    say("done");
-    return 0;
-  } catch (const Error& error) {
-    say(error.what());
-    return error.exit_status();
-  } catch (const std::exception& error) {
-    say(std::string("unexpected: ") + error.what());
-    return 1;
-  }
+    if (arguments.at(1) == "rejoin") return meet_again(ranks);
+    const auto group = RankGroup::join(ranks, options);
+    say("joined");
+    run(*group, arguments.at(1), arguments.size() > 2 ? arguments[2] : "");
+  });
 }
 
 }  // namespace

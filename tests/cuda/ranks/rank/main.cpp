@@ -1,13 +1,10 @@
 // One rank of a run on GPUs: cuda_rank TIMEOUT train SETTING. Says "joined", then its losses and weights, exact, and what it asked of CUDA. An error is its last line.
 #include <dlfcn.h>
 #include <greedysnake/greedysnake.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
-#include <sys/prctl.h>
 
 #include <cinttypes>
 #include <cstdio>
-#include <exception>
 #include <random>
 
 #include "cuda/ranks/setting.h"
@@ -15,6 +12,7 @@
 #include "gpu/fake_gpu.h"
 #include "greedysnake/ranks.h"
 #include "model/fused.h"
+#include "rank_program.h"
 #include "train/parts.h"
 #include "train/waiting_calls.h"
 
@@ -25,11 +23,6 @@ constexpr std::int64_t kMicroBatches = 6;  // for 2 and 3 ranks
 constexpr std::int64_t kTokens = 16;
 constexpr std::int64_t kVocab = 300;
 constexpr std::size_t kAlignments = 16384;  // of a few allocations
-
-void say(const std::string& line) {
-  std::printf("%s\n", line.c_str());
-  std::fflush(stdout);
-}
 
 Config config_of(const RankSetting& setting, double timeout) {
   Config config;
@@ -139,19 +132,8 @@ void train(const RankSetting& setting, double timeout) {
 }
 
 int rank_program(const std::vector<std::string>& arguments) {
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // no rank outlives its test
   spdlog::set_level(spdlog::level::warn);  // what is said beside is not compared
-  try {
-    train(read_setting(arguments.at(2)), std::stod(arguments.at(0)));
-    say("done");
-    return 0;
-  } catch (const Error& error) {
-    say(error.what());
-    return error.exit_status();
-  } catch (const std::exception& error) {
-    say(std::string("unexpected: ") + error.what());
-    return 1;
-  }
+  return as_rank([&] { train(read_setting(arguments.at(2)), std::stod(arguments.at(0))); });
 }
 
 }  // namespace
