@@ -153,7 +153,7 @@ def _template(factory: Callable[[], torch.nn.Module]) -> torch.nn.Module:
 
 
 def _without_memory(factory: Callable[[], torch.nn.Module]) -> torch.nn.Module | None:
-    """On the meta device, where that is worth it and takes nothing from the module: it has no tensors but its parameters."""
+    """On the meta device, where that is worth it and takes nothing from the module: of its tensors, only parameters have no memory."""
     try:
         with torch.device("meta"):
             module = factory()
@@ -162,5 +162,5 @@ def _without_memory(factory: Callable[[], torch.nn.Module]) -> torch.nn.Module |
     if not isinstance(module, torch.nn.Module):
         return module
     bytes_of_parameters = sum(parameter.numel() * parameter.element_size() for parameter in module.parameters())
-    holds_others = any(isinstance(value, torch.Tensor) for part in module.modules() for value in vars(part).values())
-    return None if bytes_of_parameters <= _SMALL or holds_others or next(module.buffers(), None) is not None else module
+    others = [*module.buffers(), *(value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor))]
+    return None if bytes_of_parameters <= _SMALL or any(tensor.is_meta for tensor in others) else module

@@ -76,6 +76,20 @@ def test_losses_are_those_of_transformers(name, settings, batches):
     assert losses[-1] != losses[0]
 
 
+def test_templates_without_memory_train_to_the_same_losses(settings, batches, tmp_path, monkeypatch):
+    """As units of a large model have them: parameters take none, and buffers, Gemma's scale among them, are real."""
+    runs = []
+    for name in ("real", "meta"):
+        if name == "meta":
+            monkeypatch.setattr("greedysnake.model._SMALL", 0)
+        model = hf.units(*MODELS["gemma2"]())
+        assert all(parameter.is_meta for kind in model.make_kinds() for parameter in kind.module.parameters()) == (name == "meta")
+        config = settings(train__compute_dtype="fp32", run__dir=str(tmp_path / name), ssd__paths=[str(tmp_path / f"{name}-ssd")])
+        with gs.Trainer(config, model) as trainer:
+            runs.append([trainer.step(*batch).loss for batch in batches(2)])
+    assert runs[0] == runs[1]
+
+
 def test_layers_that_differ_are_kinds_of_their_own():
     gemma = hf.units(*MODELS["gemma2"]())
     assert len(gemma.make_kinds()) == 4 and gemma.unit_kinds[1:5] == [1, 2, 1, 2]
