@@ -12,8 +12,6 @@ from typing import Any
 from . import _native
 from .errors import UsageError
 
-ConfigLike = "Config | str | os.PathLike[str] | Mapping[str, Any]"
-
 
 class Config:
     """A validated config. Immutable: :meth:`replace` makes another one.

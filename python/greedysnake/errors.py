@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .results import StepResult
 
 
@@ -49,12 +51,10 @@ class NonFiniteError(Error, ArithmeticError):
     """
 
     exit_status = 6
-    result: StepResult | None = None
 
-    def __setattr__(self, name: str, value: object) -> None:
-        if name == "result" and isinstance(value, dict):
-            value = StepResult(**value)
-        super().__setattr__(name, value)
+    def __init__(self, message: str, result: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.result = None if result is None else StepResult(**result)
 
 
 class DeviceError(Error):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from . import _native
 from ._process import tell_of_spinning
 from .errors import UsageError
 from .model import Model
-
-Path = "str | os.PathLike[str]"
 
 
 @dataclass(frozen=True)
@@ -54,18 +53,10 @@ class Evaluation:
     seconds: float
 
 
-class Generator:
-    """Goes on with prompts, streaming the weights that the budgets have no room for; keys and values of earlier tokens are kept.
+class _Opened:
+    """Of a run or a folder; of which kind, ``_kind`` of a derived class says."""
 
-    Args:
-        run: a run's folder, whose last commit is read, also while it is trained; or
-        folder: a Hugging Face folder of a built-in family.
-        model: of a run of your own units, which compute whole texts for every token.
-        ssd_paths: where a run's are now; none: where they were.
-        device: in place of the run's; "": that.
-        device_budget, host_budget: bytes; 0: the run's.
-        context: tokens that a text has at most; 0: ``train.sequence_length`` of a run, the model's of a folder.
-    """
+    _kind: type[Any]
 
     def __init__(
         self,
@@ -80,7 +71,28 @@ class Generator:
         context: int = 0,
     ) -> None:
         tell_of_spinning()
-        self._native = _native.Generator(*_place(run, folder, model), [os.fspath(path) for path in ssd_paths], device, device_budget, host_budget, context)
+        self._native = self._kind(*_place(run, folder, model), [os.fspath(path) for path in ssd_paths], device, device_budget, host_budget, context)
+
+    @property
+    def context(self) -> int:
+        """Tokens that a text has at most."""
+        return self._native.context
+
+
+class Generator(_Opened):
+    """Goes on with prompts, streaming the weights that the budgets have no room for; keys and values of earlier tokens are kept.
+
+    Args:
+        run: a run's folder, whose last commit is read, also while it is trained; or
+        folder: a Hugging Face folder of a built-in family.
+        model: of a run of your own units, which compute whole texts for every token.
+        ssd_paths: where a run's are now; none: where they were.
+        device: in place of the run's; "": that.
+        device_budget, host_budget: bytes; 0: the run's.
+        context: tokens that a text has at most; 0: ``train.sequence_length`` of a run, the model's of a folder.
+    """
+
+    _kind = _native.Generator
 
     def generate(
         self,
@@ -112,28 +124,11 @@ class Generator:
     def counts(self) -> GenerationCounts:
         return GenerationCounts(**self._native.counts())
 
-    @property
-    def context(self) -> int:
-        return self._native.context
 
-
-class Evaluator:
+class Evaluator(_Opened):
     """Scores texts. Opens a model as :class:`Generator` does."""
 
-    def __init__(
-        self,
-        run: str | os.PathLike[str] | None = None,
-        *,
-        folder: str | os.PathLike[str] | None = None,
-        model: Model | None = None,
-        ssd_paths: Sequence[str | os.PathLike[str]] = (),
-        device: str = "",
-        device_budget: int = 0,
-        host_budget: int = 0,
-        context: int = 0,
-    ) -> None:
-        tell_of_spinning()
-        self._native = _native.Evaluator(*_place(run, folder, model), [os.fspath(path) for path in ssd_paths], device, device_budget, host_budget, context)
+    _kind = _native.Evaluator
 
     def log_likelihoods(self, texts: Iterable[Sequence[int] | tuple[Sequence[int], int]], *, stride: int = 0, pass_tokens: int = 4096) -> list[float]:
         """By text, the sum of its tokens' log-likelihoods in nats: from the second on, or, of (tokens, first), from that one on."""

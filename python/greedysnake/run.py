@@ -10,7 +10,6 @@ from . import _native
 from ._process import tell_of_spinning
 from .config import Config, as_config
 from .data import JsonState, as_source, rows_of
-from .errors import UsageError
 from .model import Model
 from .results import RunOutcome, StepResult
 from .trainer import shaped_for
@@ -69,26 +68,26 @@ def train(
         tokens = settled.batch_shape[2]
         return [(*rows_of(taken, tokens), None) if isinstance(taken, Mapping) else (taken[0], taken[1], taken[2] if len(taken) > 2 else None) for taken in validation]
 
-    if model is not None and settled["data.documents"] == "packed":
-        raise UsageError('data.documents = "packed": units of your own are not told where documents begin; use separate or joined')
-    outcome = RunOutcome(
-        **_native.train(
-            settled._native,
-            model,
-            resume,
-            overwrite,
-            list(allow_change),
-            from_step,
-            os.fspath(machine),
-            told if callbacks else None,
-            None if batches is None else make_batches,
-            None if validation is None else make_validation,
-            signals,
-            progress,
+    try:
+        outcome = RunOutcome(
+            **_native.train(
+                settled._native,
+                model,
+                resume,
+                overwrite,
+                list(allow_change),
+                from_step,
+                os.fspath(machine),
+                told if callbacks else None,
+                None if batches is None else make_batches,
+                None if validation is None else make_validation,
+                signals,
+                progress,
+            )
         )
-    )
-    if model is not None:
-        model.forget()
+    finally:
+        if model is not None:
+            model.forget()
     if outcome.exit_status == _INTERRUPTED:
         raise KeyboardInterrupt
     return outcome

@@ -64,8 +64,6 @@ class Trainer:
         tell_of_spinning()
         said = "" if data is None else json.dumps(data)
         self._model = model
-        if model is not None and self.config["data.documents"] == "packed":
-            raise UsageError('data.documents = "packed": units of your own are not told where documents begin; use separate or joined')
         self._native = _native.Trainer(
             self.config._native, model, resume, overwrite, list(allow_change), from_step, os.fspath(machine), said, progress
         )
@@ -175,9 +173,11 @@ class Trainer:
 
 
 def shaped_for(config: Config, model: Model | None) -> Config:
-    """The config with the shape of a model of the user's own, which data and plans go by."""
+    """The config with the shape of a model of the user's own, which data and plans go by. Refuses what such a model can't do."""
     if model is None:
         return config
+    if config["data.documents"] == "packed":
+        raise UsageError('data.documents = "packed": units of your own are not told where documents begin; use separate or joined')
     return config.replace(f"model.vocab={model.vocab}", f"model.context={model.max_context}", f"model.hidden={model.hidden}", "model.heads=1", "model.kv_heads=1")
 
 

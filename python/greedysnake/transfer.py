@@ -13,7 +13,6 @@ from .results import BaseReport, TransferReport
 from .trainer import shaped_for
 
 ProgressCallback = Callable[[str, int, int], None]
-Path = "str | os.PathLike[str]"
 
 
 def import_weights(

@@ -13,7 +13,6 @@ void bind_config(nb::module_& module) {
   nb::class_<Config>(module, "Config")
       .def_static("load", &Config::load, nb::arg("path"), nb::arg("overrides"), nb::call_guard<nb::gil_scoped_release>())
       .def_static("parse", &Config::parse, nb::arg("toml"), nb::arg("base_dir"), nb::arg("overrides"), nb::call_guard<nb::gil_scoped_release>())
-      .def("validate", &Config::validate)
       .def("to_json", &Config::to_json)
       .def("batch_shape", [](const Config& config) {
         return nb::make_tuple(config.train.micro_batches, config.train.micro_batch_size, config.train.sequence_length);

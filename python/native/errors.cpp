@@ -18,9 +18,9 @@ PyObject* classes = nullptr;
 
 void raise(const Error& error) {
   nb::object type = nb::borrow(classes)[nb::int_(error.exit_status())];
-  nb::object raised = type(error.what());
+  const auto* non_finite = dynamic_cast<const NonFiniteError*>(&error);
+  nb::object raised = non_finite == nullptr ? type(error.what()) : type(error.what(), to_dict(non_finite->result()));
   if (error.code()) nb::setattr(raised, "errno", nb::int_(error.code().value()));
-  if (const auto* non_finite = dynamic_cast<const NonFiniteError*>(&error)) nb::setattr(raised, "result", to_dict(non_finite->result()));
   PyErr_SetObject(type.ptr(), raised.ptr());
 }
 
