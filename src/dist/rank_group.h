@@ -28,8 +28,8 @@ enum class Channel : std::uint8_t { outcomes, commits, control };
 inline constexpr int kChannels = 3;
 
 struct RankGroupOptions {
-  // Called on the group's own thread with what went wrong, once, when a rank has failed, this one or another, and this one is still in the group `patience` later:
-  // it hangs somewhere that no abort reaches. Expected to end the process.
+  // Called on the group's own thread with what went wrong, once, when a rank has failed, this one or another, and this one is still in the group `patience` later
+  // (after its own failure, from when the others have learned of it, or should have): it hangs somewhere that no abort reaches. Expected to end the process.
   std::function<void(const std::string& message)> last_resort;
   std::chrono::milliseconds patience{10'000};
 };

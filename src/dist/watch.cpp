@@ -181,8 +181,8 @@ bool Watch::end(std::unique_lock<std::mutex>& lock, State state, const std::stri
 
 void Watch::fail(const std::string& reason) noexcept {
   std::unique_lock lock(mutex_);
+  if (own_.state == State::running) patience_ends_ = now() + kLongestFarewell + group_options_.patience;
   if (!end(lock, State::failed, core::first_line(reason))) return;
-  patience_ends_ = now() + group_options_.patience;
   changed_.wait_for(lock, kLongestFarewell, [&] { return health_.heard_by_all(); });
   beat_->stop();
 }

@@ -144,7 +144,7 @@ int rank_program(const std::vector<std::string>& arguments) {
     ranks.timeout = std::stod(arguments.at(0));
     RankGroupOptions options;
     options.last_resort = last_resort;
-    options.patience = std::chrono::seconds(2);
+    options.patience = std::chrono::seconds(6);  // longer than a rank that doesn't hang takes to end, on a machine that has other work
     if (arguments.at(1) == "rejoin") return meet_again(ranks);
     const auto group = RankGroup::join(ranks, options);
     say("joined");
