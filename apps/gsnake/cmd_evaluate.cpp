@@ -45,7 +45,7 @@ class Progress {
     const auto now = std::chrono::steady_clock::now();
     const std::chrono::duration<double> elapsed = now - begin_;
     const double left = done == 0 ? 0.0 : elapsed.count() * static_cast<double>(all - done) / static_cast<double>(done);
-    const std::string text = fmt::format("{} of {} texts, {} left", done, all, run::format_duration(left));
+    const std::string text = fmt::format("{} of {} rows, {} left", done, all, run::format_duration(left));
     if (::isatty(STDERR_FILENO) == 1) {
       std::fputs(("\r\033[K" + text).c_str(), stderr);
       shown_ = true;
@@ -126,7 +126,6 @@ void add_evaluate(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("evaluate", "Perplexity of texts and answers to multiple-choice questions, of a run's last commit or a Hugging Face folder");
   add_model(*command, arguments->model);
   command->add_option("--data", arguments->data, R"(JSONL: {"text": TEXT}, or {"question": TEXT, "choices": [TEXT...], "answer": INDEX} a line)")->required();
-  command->add_option("--context", arguments->model.options.context, "tokens that the model sees at once (default: the run's train.sequence_length, a folder's context)")->check(CLI::PositiveNumber);
   command->add_option("--stride", arguments->options.stride, "tokens from one window of a long text to the next (default: half the context)")->check(CLI::PositiveNumber);
   command->add_option("--pass-tokens", arguments->options.pass_tokens, "tokens that are computed in a pass over the weights")->check(CLI::PositiveNumber)->capture_default_str();
   command->add_flag("--json", arguments->json, "print JSON");

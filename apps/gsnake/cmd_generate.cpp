@@ -62,6 +62,7 @@ class Texts {
         const std::string prompt = generate::text_of(arguments.prompts_file, row, {"prompt"});
         if (prompt.empty()) generate::refuse_row(arguments.prompts_file, row, "its \"prompt\" is empty");
         add(prompt, tokenizer_->encode(prompt));
+        generate::check_ids(arguments.prompts_file, row, texts_.back().ids, generator.config().model.vocab);
       }
     }
     if (!arguments.prompt_tokens.empty()) add("", arguments.prompt_tokens);

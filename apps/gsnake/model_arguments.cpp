@@ -18,13 +18,21 @@ void set(ModelOptions& options, const std::string& setting) {
   const std::size_t equals = setting.find('=');
   const std::string key = setting.substr(0, equals);
   std::string value = equals == std::string::npos ? "" : setting.substr(equals + 1);
+  const auto refuse = [&](const std::string& why) { throw Error(ErrorKind::usage, "--set " + setting + ": " + why); };
   if (value.size() > 1 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
   if (key == "memory.device") {
+    if (value.empty()) refuse("it must be cpu or cuda:N");
     options.device = value;
   } else if (key == "memory.device_budget" || key == "memory.host_budget") {
-    (key == "memory.device_budget" ? options.device_budget : options.host_budget) = core::parse_bytes(value);
+    std::uint64_t& budget = key == "memory.device_budget" ? options.device_budget : options.host_budget;
+    try {
+      budget = core::parse_bytes(value);
+    } catch (const Error& error) {
+      refuse(error.what());
+    }
+    if (budget == 0) refuse("it must be a size above 0, such as 2GiB");
   } else {
-    throw Error(ErrorKind::usage, "--set " + setting + ": here memory.device, memory.device_budget and memory.host_budget can be set");
+    refuse("here memory.device, memory.device_budget and memory.host_budget can be set");
   }
 }
 
@@ -35,6 +43,7 @@ void add_model(CLI::App& command, ModelArguments& arguments) {
   add_ssd_paths(command, arguments.options.ssd_paths);
   command.add_option("--model", arguments.model_dir, "Hugging Face folder");
   command.add_option("--device", arguments.options.device, "cpu or cuda:N, in place of the run's memory.device");
+  command.add_option("--context", arguments.options.context, "tokens that the model sees at once (default: the run's train.sequence_length, a folder's context)")->check(CLI::PositiveNumber);
   command.add_option("--set", arguments.settings, "memory.device_budget=SIZE or memory.host_budget=SIZE, in place of the run's")->allow_extra_args(false);
   command.add_option("--tokenizer", arguments.tokenizer, "\"bytes\" or a tokenizer.json (default: the model's)");
 }

@@ -25,7 +25,7 @@ struct EvaluateOptions {
   std::int64_t stride = 0;
   // Texts are computed together, a pass over the weights for all of them, up to so many tokens. What comes of one does not depend on it.
   std::int64_t pass_tokens = 4096;
-  // Told how many rows are done, after each pass, on a thread of the call's own. What it throws ends the evaluation. May be empty.
+  // Told how many texts, or rows of a file, are done, after each pass, on a thread of the call's own. What it throws ends the evaluation. May be empty.
   std::function<void(std::size_t done, std::size_t all)> progress;
 };
 

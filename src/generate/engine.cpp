@@ -31,11 +31,10 @@ namespace {
 
 constexpr std::int64_t kLeastPartTokens = 16;  // where memory is short
 
-// Of reads of a run, on their way. More than this would not make a drive busier.
-std::uint64_t stream_bytes(const Config& config) {
-  constexpr std::uint64_t kMost = 8ULL << 20;
-  return std::min(plan::stream_bytes(config), kMost);
-}
+constexpr std::uint64_t kMostStreamBytes = 8ULL << 20;  // more would not make a drive busier
+
+// Of reads of a run, on their way: a quarter of the host's budget at the most.
+std::uint64_t stream_bytes(const Config& config) { return std::min(plan::stream_bytes(config), kMostStreamBytes); }
 
 Dtype computed_dtype(const Config& config) { return plan::resolve_compute_dtype(config.train.dtype, config.train.compute_dtype, plan::native_dtypes(config)); }
 
@@ -138,6 +137,7 @@ MemoryNeeds Engine::needs_of(const Demand& demand) const {
   const std::uint64_t row_bytes = static_cast<std::uint64_t>(layout_.hidden) * c10::elementSize(shape_.storage);
   needs.fixed.push_back({"device", "hidden states", shape_of_pass_.state_bytes(row_bytes) + shape_of_pass_.id_bytes(), fmt::format("{} tokens at once", shape_of_pass_.tokens)});
   needs.fixed.push_back({"host", "buffers for reads and ids", stream_bytes(config_) + shape_of_pass_.id_bytes(), ""});
+  needs.host_growth = kMostStreamBytes - stream_bytes(config_);
   needs.fixed.push_back({"host", "results of a pass", demand.result_bytes, ""});
   const std::uint64_t width = c10::elementSize(shape_.compute);
   const std::uint64_t dequantised = plan::dequantised_elements(layout_, shape_.most_dequantised, width).bytes(width);
@@ -200,6 +200,14 @@ std::uint64_t Engine::rehearse(const Demand& demand) {
   }
 }
 
+// Where not even a unit can be computed. Anything else is refused later, together with temporaries, which a dry run has measured by then.
+void Engine::refuse_early(const Demand& demand) const {
+  MemoryNeeds needs = needs_of(demand);
+  if (device_fits_a_unit(config_.memory, needs)) return;
+  needs.lacks_temporaries = true;
+  place(config_.memory, needs);
+}
+
 void Engine::prepare(const Demand& demand) {
   if (serves(demand)) return;
   stored_before_ = stored_bytes();
@@ -207,7 +215,7 @@ void Engine::prepare(const Demand& demand) {
   cache_.reset();
   feed_.reset();
   shape_of_pass_ = {demand.tokens, demand.parts, 1};
-  place(config_.memory, needs_of(demand));  // before anything is computed
+  refuse_early(demand);
   const std::uint64_t temporaries = rehearse(demand);
   malloc_trim(0);
   MemoryNeeds needs = needs_of(demand);

@@ -61,6 +61,7 @@ class Engine {
   void set_context(std::int64_t usual, const ModelOptions& options);
   [[nodiscard]] bool serves(const Demand& demand) const;
   [[nodiscard]] MemoryNeeds needs_of(const Demand& demand) const;
+  void refuse_early(const Demand& demand) const;
   [[nodiscard]] CacheShape cache_shape(const Demand& demand) const;
   std::optional<std::uint64_t> peak(const Demand& demand, std::int64_t tokens, std::uint64_t most_bytes);
   std::optional<std::uint64_t> peak_of(const Demand& demand, int unit, std::int64_t tokens, std::int64_t past, std::uint64_t most_bytes);

@@ -33,9 +33,7 @@ class Reader {
  private:
   std::vector<std::int64_t> ids_of(const Row& row, const std::string& text) const {
     std::vector<std::int64_t> ids = encode_(text);
-    for (const std::int64_t id : ids) {
-      if (id < 0 || id >= vocab_) refuse_row(path_, row, fmt::format("token id {} is not below model.vocab = {}; use the tokenizer that the model was made with", id, vocab_));
-    }
+    check_ids(path_, row, ids, vocab_);
     return ids;
   }
 

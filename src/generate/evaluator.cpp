@@ -13,6 +13,7 @@ namespace {
 
 using generate::ChoiceRow;
 using generate::Engine;
+using generate::EvaluationRows;
 
 TextsReport texts_report(const std::vector<ScoredTokens>& texts, std::span<const double> sums) {
   TextsReport report;
@@ -52,6 +53,18 @@ ChoicesReport choices_report(const std::vector<ChoiceRow>& rows, std::span<const
   return report;
 }
 
+// Whose texts, and then whose choices, are done: the first `done` of them all.
+std::size_t rows_done(const EvaluationRows& rows, std::size_t done) {
+  std::size_t count = std::min(done, rows.texts.size());
+  std::size_t end = rows.texts.size();
+  for (const ChoiceRow& row : rows.choices) {
+    end += row.choices.size();
+    if (end > done) break;
+    ++count;
+  }
+  return count;
+}
+
 }  // namespace
 
 class Evaluator::Impl : public generate::Scorer {
@@ -76,10 +89,12 @@ EvaluationReport Evaluator::evaluate(const std::string& path, const std::functio
   const auto begin = std::chrono::steady_clock::now();
   const std::uint64_t read_before = impl_->engine().stored_bytes();
   const std::int64_t passes_before = impl_->passes();
-  const generate::EvaluationRows rows = generate::read_evaluation(path, encode, impl_->engine().vocab());
+  const EvaluationRows rows = generate::read_evaluation(path, encode, impl_->engine().vocab());
   std::vector<ScoredTokens> all = rows.texts;
   for (const ChoiceRow& row : rows.choices) all.insert(all.end(), row.choices.begin(), row.choices.end());
-  const std::vector<double> sums = log_likelihoods(all, options);
+  EvaluateOptions by_row = options;
+  if (options.progress) by_row.progress = [&](std::size_t done, std::size_t) { options.progress(rows_done(rows, done), rows.texts.size() + rows.choices.size()); };
+  const std::vector<double> sums = log_likelihoods(all, by_row);
   EvaluationReport report;
   report.texts = texts_report(rows.texts, std::span(sums).first(rows.texts.size()));
   report.choices = choices_report(rows.choices, std::span(sums).subspan(rows.texts.size()));

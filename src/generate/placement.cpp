@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -16,7 +17,8 @@
 namespace gsnake::generate {
 namespace {
 
-constexpr std::array kTiers{"device", "host"};
+constexpr const char* kHost = "host";
+constexpr std::array kTiers{"device", kHost};
 constexpr std::uint64_t kStagings = 2;  // as WeightFeed has them
 
 // Of a unit, that take slots at once.
@@ -28,21 +30,24 @@ int most_objects(const MemoryNeeds& needs) {
 
 class Placer {
  public:
-  Placer(const MemoryConfig& budgets, const MemoryNeeds& needs) : budgets_(budgets), needs_(needs) {}
+  Placer(const MemoryConfig& budgets, const MemoryNeeds& needs) : budgets_(budgets), needs_(needs), sizes_(needs.objects.begin(), needs.objects.end()) {}
 
-  // With so many slots of so many bytes each; no slots: every object stays.
-  std::optional<GenerationMemory> with(int slots, std::uint64_t slot_bytes) {
-    memory_ = {};
-    memory_.items = needs_.fixed;
-    memory_.weights = {std::vector<Tier>(needs_.objects.size(), Tier::storage), slots, slot_bytes};
-    if (slots > 0) add("device", "slots for weights", static_cast<std::uint64_t>(slots) * slot_bytes, fmt::format("{} of {}", slots, core::format_bytes(slot_bytes)));
-    add_stagings();
-    if (!fits() || !place_caches(false) || !place_objects()) return std::nullopt;
-    return std::move(memory_);
+  // The smaller the slots, the more stays; twice as many as a unit takes, so that the next one's are read meanwhile.
+  std::optional<GenerationMemory> place() {
+    if (auto all = with(0, 0)) return all;
+    const int most = most_objects(needs_);
+    for (const int slots : {2 * most, most}) {
+      for (const std::uint64_t bytes : sizes_) {
+        if (auto some = with(slots, bytes)) return some;
+      }
+    }
+    return std::nullopt;
   }
 
   // What there has to be at the least.
-  [[noreturn]] void refuse(int slots, std::uint64_t slot_bytes) {
+  [[noreturn]] void refuse() {
+    const int slots = most_objects(needs_);
+    const std::uint64_t slot_bytes = *sizes_.rbegin();
     memory_ = {};
     memory_.items = needs_.fixed;
     add("device", "slots for weights", static_cast<std::uint64_t>(slots) * slot_bytes, fmt::format("{} of {}", slots, core::format_bytes(slot_bytes)));
@@ -56,12 +61,24 @@ class Placer {
       tables += fmt::format("{} memory, of {}:\n{}", tier, core::format_bytes(plan.limit()), plan.table());
       if (plan.fits()) continue;
       needed += (needed.empty() ? "" : "; ") + plan.excess();
-      raise += fmt::format("{} memory.{}_budget to at least {}", raise.empty() ? "set" : " and", tier, memory::format_bytes_at_least(plan.total()));
+      raise += fmt::format("{} memory.{}_budget to at least {}", raise.empty() ? "set" : " and", tier, memory::format_bytes_at_least(plan.total() + (tier == kHost ? std::min(needs_.host_growth, plan.total() / 3) : 0)));
     }
+    if (needs_.lacks_temporaries) raise += " (and more for LibTorch's temporaries, which are measured once the device has room for the rest)";
     throw Error(ErrorKind::budget, fmt::format("{}; {}, or give fewer or shorter texts\n{}", needed, raise, tables));
   }
 
  private:
+  // With so many slots of so many bytes each; no slots: every object stays.
+  std::optional<GenerationMemory> with(int slots, std::uint64_t slot_bytes) {
+    memory_ = {};
+    memory_.items = needs_.fixed;
+    memory_.weights = {std::vector<Tier>(needs_.objects.size(), Tier::storage), slots, slot_bytes};
+    if (slots > 0) add("device", "slots for weights", static_cast<std::uint64_t>(slots) * slot_bytes, fmt::format("{} of {}", slots, core::format_bytes(slot_bytes)));
+    add_stagings();
+    if (!fits() || !place_caches(false) || !place_objects()) return std::nullopt;
+    return std::move(memory_);
+  }
+
   void add_stagings() {
     if (needs_.reads_through_host) add("host", "weights on their way", kStagings * *std::max_element(needs_.objects.begin(), needs_.objects.end()), "from a drive to the device");
   }
@@ -128,23 +145,22 @@ class Placer {
 
   const MemoryConfig& budgets_;
   const MemoryNeeds& needs_;
+  const std::set<std::uint64_t> sizes_;  // of objects
   GenerationMemory memory_;
 };
 
 }  // namespace
 
-// The smaller the slots, the more stays; twice as many as a unit takes, so that the next one's are read meanwhile.
 GenerationMemory place(const MemoryConfig& budgets, const MemoryNeeds& needs) {
   Placer placer(budgets, needs);
-  if (auto all = placer.with(0, 0)) return *std::move(all);
-  const int most = most_objects(needs);
-  const std::set<std::uint64_t> sizes(needs.objects.begin(), needs.objects.end());
-  for (const int slots : {2 * most, most}) {
-    for (const std::uint64_t bytes : sizes) {
-      if (auto some = placer.with(slots, bytes)) return *std::move(some);
-    }
-  }
-  placer.refuse(most, *sizes.rbegin());
+  if (auto placed = placer.place()) return *std::move(placed);
+  placer.refuse();
+}
+
+bool device_fits_a_unit(MemoryConfig budgets, MemoryNeeds needs) {
+  std::fill(needs.caches.begin(), needs.caches.end(), 0);
+  budgets.host_budget = std::numeric_limits<std::uint64_t>::max();
+  return Placer(budgets, needs).place().has_value();
 }
 
 std::uint64_t room_beside(const MemoryConfig& budgets, const MemoryNeeds& needs) {

@@ -19,6 +19,8 @@ struct MemoryNeeds {
   std::vector<std::uint64_t> caches;            // by unit
   std::string caches_detail;                    // "2 texts of up to 300 tokens"
   std::vector<MemoryItem> fixed;                // what is there wherever the rest is
+  std::uint64_t host_growth = 0;                // of buffers, at the most, where the host's budget is larger; a third of what is there already at the most
+  bool lacks_temporaries = false;               // `fixed` does: they were not measured yet
   bool reads_through_host = false;              // the device has memory of its own
 };
 
@@ -30,6 +32,8 @@ struct GenerationMemory {
 
 // Keys and values come before weights, the device before the host. Throws Error(budget) with a table of what needs what.
 GenerationMemory place(const MemoryConfig& budgets, const MemoryNeeds& needs);
+// Whether the device has room for a unit's weights and what is fixed there: without keys and values, and whatever the host has.
+bool device_fits_a_unit(MemoryConfig budgets, MemoryNeeds needs);
 // What the device budget leaves at the most for what is not among needs.fixed.
 std::uint64_t room_beside(const MemoryConfig& budgets, const MemoryNeeds& needs);
 

@@ -39,4 +39,10 @@ std::string text_of(const std::string& path, const Row& row, const std::vector<c
   refuse_row(path, row, fmt::format("it has no {}", names));
 }
 
+void check_ids(const std::string& path, const Row& row, const std::vector<std::int64_t>& ids, std::int64_t vocab) {
+  for (const std::int64_t id : ids) {
+    if (id < 0 || id >= vocab) refuse_row(path, row, fmt::format("token id {} is not below model.vocab = {}; use the tokenizer that the model was made with", id, vocab));
+  }
+}
+
 }  // namespace gsnake::generate

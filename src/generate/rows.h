@@ -19,5 +19,7 @@ std::vector<Row> read_rows(const std::string& path, const char* such_as);
 [[noreturn]] void refuse_row(const std::string& path, const Row& row, const std::string& why);
 // The row's text under the first of `keys` that it has; refused where it has none, or what it has is no text.
 std::string text_of(const std::string& path, const Row& row, const std::vector<const char*>& keys);
+// A text of the row, as a tokenizer has it: refused where a token is not below `vocab`.
+void check_ids(const std::string& path, const Row& row, const std::vector<std::int64_t>& ids, std::int64_t vocab);
 
 }  // namespace gsnake::generate

@@ -97,7 +97,10 @@ std::vector<double> Scorer::log_likelihoods(std::span<const ScoredTokens> texts,
   prepare(passes);
   for (const std::span<const Window> pass : passes) {
     score(texts, pass, sums);
-    if (options.progress) options.progress(pass.back().text + (&pass.back() == &windows.back() ? 1 : 0), texts.size());
+    if (!options.progress) continue;
+    const Window& last = pass.back();
+    const bool ends_text = &last == &windows.back() || (&last)[1].text != last.text;
+    options.progress(&last == &windows.back() ? texts.size() : last.text + (ends_text ? 1 : 0), texts.size());
   }
   return sums;
 }

@@ -137,6 +137,45 @@ TEST_F(GenerateTest, BudgetsCanBeSetAndAreKept) {
   EXPECT_NE(refused.err.find("memory.device_budget"), std::string::npos) << refused.err;
   EXPECT_NE(refused.err.find("slots for weights"), std::string::npos) << refused.err;
   expect_one_error_line(run({"generate", "--run", "run", "--prompt", "line", "--set", "train.seed=3"}), 2, "memory.host_budget can be set");
+  for (const char* nothing : {"memory.host_budget=0", "memory.host_budget=", "memory.host_budget=much", "memory.device="}) {
+    expect_one_error_line(run({"generate", "--run", "run", "--prompt", "line", "--set", nothing}), 2, std::string("--set ") + nothing + ": ");
+  }
+}
+
+// What a refusal asks for is enough, of keys and values and of temporaries.
+TEST_F(GenerateTest, TheBudgetsThatARefusalNamesAreEnough) {
+  std::ofstream prompts(folder_ / "prompts.jsonl");
+  for (int i = 0; i < 200; ++i) prompts << R"({"prompt": "line of a text that is long"})" << '\n';
+  prompts.close();
+  const auto within = [&](const std::string& device, const std::string& host) {
+    return run({"generate", "--run", "run", "--prompts", "prompts.jsonl", "--tokens", "20", "--set", "memory.device_budget=" + device, "--set", "memory.host_budget=" + host, "--log-level", "off"});
+  };
+  const Outcome refused = within("4 MiB", "64 KiB");
+  ASSERT_EQ(refused.status, 3) << refused.err;
+  EXPECT_NE(refused.err.find("keys and values"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("LibTorch's temporaries"), std::string::npos) << refused.err;
+  const auto named = [&](const std::string& key, const std::string& otherwise) {
+    const std::string before = "memory." + key + " to at least ";
+    const std::size_t at = refused.err.find(before);
+    if (at == std::string::npos) return otherwise;
+    const std::size_t begin = at + before.size();
+    return refused.err.substr(begin, refused.err.find_first_of("B", begin) + 1 - begin);
+  };
+  const Outcome enough = within(named("device_budget", "4 MiB"), named("host_budget", "64 KiB"));
+  EXPECT_EQ(enough.status, 0) << refused.err << enough.err;
+}
+
+TEST_F(GenerateTest, AContextOfFewerTokensIsAllThatIsSeen) {
+  const auto drawn = [&](const std::string& prompt, const std::string& context) { return sample({"--prompt", prompt, "--temperature", "0", "--no-drafts", "--context", context})["tokens"]; };
+  EXPECT_EQ(drawn("a line of it", "4")[0], drawn("f it", "4")[0]) << "a prompt's last tokens count";
+  expect_one_error_line(run({"generate", "--run", "run", "--prompt", "line", "--context", "100000"}), 2, "a context of 100000 tokens");
+}
+
+TEST_F(GenerateTest, APromptOfAnotherTokenizerIsNamedByItsLine) {
+  std::ofstream(folder_ / "narrow.txt") << std::string(2000, 'A');
+  ASSERT_EQ(train({"data.train=narrow.txt", "model.vocab=100", "run.dir=narrow", "ssd.paths=narrow-ssd", "train.steps=1"}).status, 0);
+  std::ofstream(folder_ / "prompts.jsonl") << "{\"prompt\": \"A\"}\n{\"prompt\": \"At\"}\n";
+  expect_one_error_line(run({"generate", "--run", "narrow", "--prompts", "prompts.jsonl", "--log-level", "off"}), 5, "prompts.jsonl:2: token id 116 is not below model.vocab = 100");
 }
 
 TEST_F(GenerateTest, EvaluatesTextsAndQuestions) {

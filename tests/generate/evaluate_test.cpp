@@ -122,7 +122,15 @@ TEST(Evaluate, ChoicesAreTheLikeliestAsTheyAreAndByTheirLength) {
   file.close();
   ModelOptions wide;
   wide.context = kContext;
-  const EvaluationReport report = Evaluator(run.config.run.dir, wide).evaluate(rows / "rows.jsonl", encode);
+  EvaluateOptions options;
+  options.pass_tokens = 1;  // a choice a pass
+  std::vector<std::size_t> done;
+  options.progress = [&](std::size_t rows_done, std::size_t all) {
+    EXPECT_EQ(all, 4U);
+    done.push_back(rows_done);
+  };
+  const EvaluationReport report = Evaluator(run.config.run.dir, wide).evaluate(rows / "rows.jsonl", encode, options);
+  EXPECT_EQ(done, (std::vector<std::size_t>{0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4}));
   EXPECT_EQ(report.choices.rows, 4U);
   EXPECT_DOUBLE_EQ(report.choices.accuracy, 0.75);
   EXPECT_DOUBLE_EQ(report.choices.normalised_accuracy, 0.25);
