@@ -22,18 +22,21 @@ namespace gsnake {
 // gradient nor optimizer state.
 class Unit : public torch::nn::Module {
  public:
+  using torch::nn::Module::Module;  // with a name for messages; else the class's own
   virtual torch::Tensor forward(const torch::Tensor& hidden) = 0;
 };
 
 // The first unit: token ids (rows, tokens) int64 in, hidden states out.
 class EmbeddingUnit : public torch::nn::Module {
  public:
+  using torch::nn::Module::Module;
   virtual torch::Tensor forward(const torch::Tensor& ids) = 0;
 };
 
 // The last unit. The runtime feeds it chunks of token rows, so that logits exist for one chunk at a time.
 class HeadUnit : public torch::nn::Module {
  public:
+  using torch::nn::Module::Module;
   virtual torch::Tensor logits(const torch::Tensor& hidden) = 0;  // (n, hidden) -> (n, vocab)
   // Sum of the rows' losses (not the mean), fp32 scalar; rows labelled `kIgnoredLabel` count as 0. Cross-entropy unless overridden.
   virtual torch::Tensor loss_sum(const torch::Tensor& hidden, const torch::Tensor& labels);

@@ -80,7 +80,7 @@ class Code {
 template <typename Base>
 class PythonUnit : public Base {
  public:
-  PythonUnit(nb::handle module, const std::string& name) : code_(*this, module, name) {}
+  PythonUnit(nb::handle module, const std::string& name) : Base(name), code_(*this, module, name) {}
   torch::Tensor forward(const torch::Tensor& input) override { return code_.call(input); }
   void train(bool on) override {
     Base::train(on);
@@ -93,7 +93,7 @@ class PythonUnit : public Base {
 
 class PythonHead final : public HeadUnit {
  public:
-  PythonHead(nb::handle module, const std::string& name) : code_(*this, module, name), own_loss_(code_.has_loss_sum()) {}
+  PythonHead(nb::handle module, const std::string& name) : HeadUnit(name), code_(*this, module, name), own_loss_(code_.has_loss_sum()) {}
   torch::Tensor logits(const torch::Tensor& hidden) override { return code_.call(hidden); }
   torch::Tensor loss_sum(const torch::Tensor& hidden, const torch::Tensor& labels) override {
     return own_loss_ ? code_.loss_sum(hidden, labels) : HeadUnit::loss_sum(hidden, labels);
