@@ -34,9 +34,7 @@ install(CODE "
 set(_doc ${CMAKE_INSTALL_DATADIR}/doc/greedysnake)
 install(FILES LICENSE DESTINATION ${_doc} RENAME copyright COMPONENT libtorch EXCLUDE_FROM_ALL)
 install(DIRECTORY ${GSNAKE_LIBTORCH_LIBDIR}/../../licences/ DESTINATION ${_doc}/licences COMPONENT libtorch EXCLUDE_FROM_ALL)
-foreach(_library libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libspdlog-dev libfmt-dev libhwy-dev)
-  install(FILES /usr/share/doc/${_library}/copyright DESTINATION ${_doc}/licences/${_library} COMPONENT libtorch EXCLUDE_FROM_ALL OPTIONAL)
-endforeach()
+gsnake_install_licences(${_doc}/licences COMPONENT libtorch EXCLUDE_FROM_ALL)
 
 install(FILES README.md DESTINATION ${_doc})
 install(DIRECTORY docs DESTINATION ${_doc})
