@@ -143,6 +143,30 @@ TEST_F(RankTraining, HostMemoryARankFallsWithTheirNumber) {
   EXPECT_NEAR(kept("four"), kept("alone") / 4.0, 0.05 * kept("alone") / 4.0);
 }
 
+// What sixteen more layers add to what a rank has resident, weights, moments and gradients in host memory: the process, its libraries and its slots are not in it.
+TEST_F(RankTraining, WhatLayersAddToEachRanksResidentMemoryFallsWithTheirNumber) {
+  const auto peaks = [&](int count, int layers) {
+    const std::string run = std::to_string(count) + "-of-" + std::to_string(layers);
+    const std::vector<Outcome> outcomes = train_on(count, with(in_folders(run), {"placement.weights={host=1.0}", "placement.optimizer={host=1.0}", "placement.gradients.host=1", "memory.host_budget=1 GiB", "model.hidden=256",
+                                                                                "model.heads=4", "model.layers=" + std::to_string(layers), "train.steps=2"}));
+    expect_all(outcomes, 0);
+    std::vector<double> bytes;
+    for (const Outcome& outcome : outcomes) bytes.push_back(static_cast<double>(outcome.peak_bytes));
+    return bytes;
+  };
+  const double alone = peaks(1, 18)[0] - peaks(1, 2)[0];
+  constexpr double kParameters = 16 * 12 * 256 * 256;
+  EXPECT_GT(alone, kParameters * 12) << "else too little is there for this to show anything";
+  for (const int count : {2, 4}) {
+    const std::vector<double> few = peaks(count, 2);
+    const std::vector<double> many = peaks(count, 18);
+    for (int rank = 0; rank < count; ++rank) {
+      const double share = alone / count;
+      EXPECT_NEAR(many[static_cast<std::size_t>(rank)] - few[static_cast<std::size_t>(rank)], share, 0.05 * share) << "rank " << rank << " of " << count;
+    }
+  }
+}
+
 TEST_F(RankTraining, ADataFileOfTheRanksOwnPathsIsNamedByTheirPlace) {
   const std::vector<std::string> changes{"run.dir=run", "ssd.paths=nvme{local_rank}"};
   expect_all(train_on(2, changes), 0);
