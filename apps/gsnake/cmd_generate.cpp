@@ -61,8 +61,10 @@ class Texts {
       for (const generate::Row& row : generate::read_rows(arguments.prompts_file, R"({"prompt": "Once"})")) {
         const std::string prompt = generate::text_of(arguments.prompts_file, row, {"prompt"});
         if (prompt.empty()) generate::refuse_row(arguments.prompts_file, row, "its \"prompt\" is empty");
-        add(prompt, tokenizer_->encode(prompt));
-        generate::check_ids(arguments.prompts_file, row, texts_.back().ids, generator.config().model.vocab);
+        std::vector<std::int64_t> ids = tokenizer_->encode(prompt);
+        if (ids.empty()) generate::refuse_row(arguments.prompts_file, row, "its \"prompt\" has no tokens");
+        generate::check_ids(arguments.prompts_file, row, ids, generator.config().model.vocab);
+        add(prompt, std::move(ids));
       }
     }
     if (!arguments.prompt_tokens.empty()) add("", arguments.prompt_tokens);

@@ -30,7 +30,7 @@ void set(ModelOptions& options, const std::string& setting) {
     } catch (const Error& error) {
       refuse(error.what());
     }
-    if (budget == 0) refuse("it must be a size above 0, such as 2GiB");
+    if (budget == 0 || budget == kAutomaticBytes) refuse("it must be a size, such as 2GiB");
   } else {
     refuse("here memory.device, memory.device_budget and memory.host_budget can be set");
   }

@@ -132,6 +132,9 @@ MemoryNeeds Engine::needs_of(const Demand& demand) const {
   if (!demand.capacities.empty()) {
     const std::size_t texts = demand.capacities.size();
     const std::int64_t longest = *std::max_element(demand.capacities.begin(), demand.capacities.end());
+    CacheShape of_longest = cache;
+    of_longest.capacities = {longest};
+    for (std::size_t unit = 0; unit < layout_.units.size(); ++unit) needs.longest_cache = std::max(needs.longest_cache, of_longest.bytes(unit));
     needs.caches_detail = fmt::format("{} {} of up to {} tokens", texts, texts == 1 ? "text" : "texts", longest);
   }
   const std::uint64_t row_bytes = static_cast<std::uint64_t>(layout_.hidden) * c10::elementSize(shape_.storage);
@@ -151,6 +154,7 @@ std::optional<std::uint64_t> Engine::peak_of(const Demand& demand, int unit, std
   if (demand.capacities.empty() || unit + 1 == static_cast<int>(layout_.units.size())) return backend_->rehearse(device, dry, unit);
   CacheShape one = cache_shape(demand);
   one.capacities = {past + tokens};
+  for (std::size_t other = 0; other < one.numbers.size(); ++other) one.numbers[other] = other == static_cast<std::size_t>(unit) ? one.numbers[other] : 0;
   const CacheMemory kept(one, std::vector<Tier>(one.numbers.size(), Tier::device), device, on_host_);
   const device::DeviceMemory places = device.device_alloc(static_cast<std::uint64_t>(tokens) * sizeof(std::int64_t));
   std::optional<model::KeptTokens> cache;
@@ -181,31 +185,41 @@ std::optional<std::uint64_t> Engine::peak(const Demand& demand, std::int64_t tok
   return most;
 }
 
-// What LibTorch's temporaries take, of parts as large as the device budget allows.
-std::uint64_t Engine::rehearse(const Demand& demand) {
-  backend_->set_head_sink([&](HeadUnit& head, const torch::Tensor& hidden) { demand.head(head, hidden); });
-  std::int64_t& tokens = shape_of_pass_.part_tokens;
-  const bool is_cut = !demand.capacities.empty();
-  tokens = is_cut ? std::min(demand.tokens, most_part_tokens_) : demand.longest;
-  while (true) {
-    shape_of_pass_.parts = is_cut ? core::ceil_div(static_cast<std::uint64_t>(demand.tokens), static_cast<std::uint64_t>(tokens)) : demand.parts;
-    const std::uint64_t room = room_beside(config_.memory, needs_of(demand));
-    if (const auto bytes = peak(demand, tokens, plan::peak_within(room))) return plan::charge_of(*bytes);
-    if (is_cut && tokens > kLeastPartTokens) {
-      tokens /= 2;
-      continue;
-    }
-    // More than there is: what it comes to is for the table.
-    return plan::charge_of(std::max(room, peak(demand, tokens, memory::Room::kEndless / 2).value_or(room)));
-  }
+// What LibTorch's temporaries take, of parts of so many tokens; nothing where it is more than `most_bytes`.
+std::optional<std::uint64_t> Engine::temporaries(const Demand& demand, std::int64_t tokens, std::uint64_t most_bytes) {
+  const auto bytes = peak(demand, tokens, most_bytes);
+  return bytes ? std::optional(plan::charge_of(*bytes)) : std::nullopt;
 }
 
-// Where not even a unit can be computed. Anything else is refused later, together with temporaries, which a dry run has measured by then.
-void Engine::refuse_early(const Demand& demand) const {
+// In parts as large as the budgets allow.
+void Engine::find_place(const Demand& demand) {
+  shape_of_pass_ = {demand.tokens, demand.parts, 1};
   MemoryNeeds needs = needs_of(demand);
-  if (device_fits_a_unit(config_.memory, needs)) return;
-  needs.lacks_temporaries = true;
-  place(config_.memory, needs);
+  if (!has_room_for_dry_runs(config_.memory, needs)) {
+    needs.lacks_temporaries = true;
+    refuse(config_.memory, needs);
+  }
+  backend_->set_head_sink([&](HeadUnit& head, const torch::Tensor& hidden) { demand.head(head, hidden); });
+  const bool is_cut = !demand.capacities.empty();
+  std::int64_t& tokens = shape_of_pass_.part_tokens;
+  for (tokens = is_cut ? std::min(demand.tokens, most_part_tokens_) : demand.longest;; tokens /= 2) {
+    shape_of_pass_.parts = is_cut ? core::ceil_div(static_cast<std::uint64_t>(demand.tokens), static_cast<std::uint64_t>(tokens)) : demand.parts;
+    needs = needs_of(demand);
+    const std::uint64_t room = room_beside(config_.memory, needs);
+    const bool is_last = !is_cut || tokens <= kLeastPartTokens;
+    std::optional<std::uint64_t> bytes = temporaries(demand, tokens, plan::peak_within(room));
+    const bool fits = bytes.has_value();
+    if (!fits && is_last) bytes = std::max(room, temporaries(demand, tokens, memory::Room::kEndless / 2).value_or(room));  // for the table
+    if (!bytes) continue;
+    needs.fixed.push_back({"device", "LibTorch's temporaries", *bytes, fmt::format("of {} tokens, by a dry run of each kind of unit", tokens)});
+    std::optional<GenerationMemory> placed = fits ? place(config_.memory, needs) : std::nullopt;
+    if (placed) {
+      memory_ = *std::move(placed);
+      backend_->cap_temporaries(*bytes);
+      return;
+    }
+    if (is_last) refuse(config_.memory, needs);
+  }
 }
 
 void Engine::prepare(const Demand& demand) {
@@ -214,14 +228,8 @@ void Engine::prepare(const Demand& demand) {
   runner_.reset();
   cache_.reset();
   feed_.reset();
-  shape_of_pass_ = {demand.tokens, demand.parts, 1};
-  refuse_early(demand);
-  const std::uint64_t temporaries = rehearse(demand);
+  find_place(demand);
   malloc_trim(0);
-  MemoryNeeds needs = needs_of(demand);
-  needs.fixed.push_back({"device", "LibTorch's temporaries", temporaries, fmt::format("of {} tokens, by a dry run of each kind of unit", shape_of_pass_.part_tokens)});
-  memory_ = place(config_.memory, needs);
-  backend_->cap_temporaries(temporaries);
   device::Device& device = *computes_on_.device;
   feed_ = std::make_unique<WeightFeed>(*source_, device, layout_, memory_.weights, on_host_);
   if (!demand.capacities.empty()) cache_ = std::make_unique<CacheMemory>(cache_shape(demand), memory_.caches, device, on_host_);

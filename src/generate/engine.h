@@ -61,11 +61,11 @@ class Engine {
   void set_context(std::int64_t usual, const ModelOptions& options);
   [[nodiscard]] bool serves(const Demand& demand) const;
   [[nodiscard]] MemoryNeeds needs_of(const Demand& demand) const;
-  void refuse_early(const Demand& demand) const;
   [[nodiscard]] CacheShape cache_shape(const Demand& demand) const;
   std::optional<std::uint64_t> peak(const Demand& demand, std::int64_t tokens, std::uint64_t most_bytes);
   std::optional<std::uint64_t> peak_of(const Demand& demand, int unit, std::int64_t tokens, std::int64_t past, std::uint64_t most_bytes);
-  std::uint64_t rehearse(const Demand& demand);
+  std::optional<std::uint64_t> temporaries(const Demand& demand, std::int64_t tokens, std::uint64_t most_bytes);
+  void find_place(const Demand& demand);
 
   const Config config_;
   const std::shared_ptr<const backend::ProcessSettings> torch_;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -63,7 +62,7 @@ class Placer {
       needed += (needed.empty() ? "" : "; ") + plan.excess();
       raise += fmt::format("{} memory.{}_budget to at least {}", raise.empty() ? "set" : " and", tier, memory::format_bytes_at_least(plan.total() + (tier == kHost ? std::min(needs_.host_growth, plan.total() / 3) : 0)));
     }
-    if (needs_.lacks_temporaries) raise += " (and more for LibTorch's temporaries, which are measured once the device has room for the rest)";
+    if (needs_.lacks_temporaries) raise += " (and more for LibTorch's temporaries, which are measured once there is room for the rest)";
     throw Error(ErrorKind::budget, fmt::format("{}; {}, or give fewer or shorter texts\n{}", needed, raise, tables));
   }
 
@@ -151,16 +150,20 @@ class Placer {
 
 }  // namespace
 
-GenerationMemory place(const MemoryConfig& budgets, const MemoryNeeds& needs) {
-  Placer placer(budgets, needs);
-  if (auto placed = placer.place()) return *std::move(placed);
-  placer.refuse();
-}
+std::optional<GenerationMemory> place(const MemoryConfig& budgets, const MemoryNeeds& needs) { return Placer(budgets, needs).place(); }
 
-bool device_fits_a_unit(MemoryConfig budgets, MemoryNeeds needs) {
-  std::fill(needs.caches.begin(), needs.caches.end(), 0);
-  budgets.host_budget = std::numeric_limits<std::uint64_t>::max();
-  return Placer(budgets, needs).place().has_value();
+void refuse(const MemoryConfig& budgets, const MemoryNeeds& needs) { Placer(budgets, needs).refuse(); }
+
+bool has_room_for_dry_runs(const MemoryConfig& budgets, const MemoryNeeds& needs) {
+  std::uint64_t weights = 0;
+  for (const std::vector<int>& objects : needs.uses) {
+    std::uint64_t of_unit = 0;
+    for (const int object : objects) of_unit += needs.objects[static_cast<std::size_t>(object)];
+    weights = std::max(weights, of_unit);
+  }
+  std::uint64_t room = budgets.device_budget;
+  if (!needs.reads_through_host && __builtin_add_overflow(room, budgets.host_budget, &room)) return true;
+  return plan::bytes_of(needs.fixed, "device") + weights + needs.longest_cache <= room;
 }
 
 std::uint64_t room_beside(const MemoryConfig& budgets, const MemoryNeeds& needs) {
