@@ -27,7 +27,12 @@ void quieten_c10d() {
   if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, static_cast<int>(c10::GLOG_ERROR));
 }
 
+std::string group_key(int group) { return fmt::format("group-{}", group); }
+
 }  // namespace
+
+// Its key for the first of a group's devices.
+std::string address_key(int group, int rank) { return fmt::format("{}/0/{}", group_key(group), rank); }
 
 c10::intrusive_ptr<c10d::Store> open_store(const MeetingPlace& place, bool keeps_it, std::chrono::milliseconds timeout) {
   quieten_c10d();
@@ -47,7 +52,7 @@ std::vector<c10::intrusive_ptr<c10d::Backend>> make_gloo_groups(const MeetingPla
     auto options = c10d::ProcessGroupGloo::Options::create(timeout);
     options->devices = devices;
     options->threads = 0;  // they serve c10d's collectives
-    made.push_back(c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(fmt::format("group-{}", i), store), rank, count, options));
+    made.push_back(c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(group_key(i), store), rank, count, options));
   }
   return made;
 }

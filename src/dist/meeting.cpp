@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <chrono>
 #include <future>
@@ -73,10 +74,32 @@ class Meeting {
     } catch (const Error&) {
       throw;
     } catch (const c10::DistError&) {
+      if (const std::vector<int> gone = unconnected(*store); !gone.empty()) throw_gone(gone);
       throw;
     } catch (const std::exception& error) {
       throw Error(ErrorKind::rank, fmt::format("cannot connect to the other ranks: {}; see the network between the machines: GLOO_SOCKET_IFNAME names an interface to use", core::first_line(error.what())));
     }
+  }
+
+  // Ranks that came, and of which the others wait for an address to connect to. It is this meeting's store: there is no other one to look for.
+  [[nodiscard]] std::vector<int> unconnected(c10d::Store& store) const {
+    std::vector<int> ranks;
+    try {
+      for (int group = 0; group < groups_ && ranks.empty(); ++group) {
+        for (int rank = 0; rank < ranks_.count; ++rank) {
+          if (rank != ranks_.rank && !store.check({address_key(group, rank)})) ranks.push_back(rank);
+        }
+      }
+    } catch (const c10::DistError& error) {
+      throw Error(ErrorKind::rank, fmt::format("{} was gone before all ranks had connected: {}; see its output", keeper(), core::first_line(error.what())));
+    }
+    return ranks;
+  }
+
+  [[noreturn]] void throw_gone(const std::vector<int>& ranks) const {
+    if (keeps_store()) std::this_thread::sleep_for(kLastLook);
+    throw Error(ErrorKind::rank, fmt::format("{} {} came to {} and did not connect to the others: killed, crashed or hanging; see its output, then start all ranks again, and they go on from the last commit",
+                                             ranks.size() == 1 ? "rank" : "ranks", fmt::join(ranks, ", "), place_.name()));
   }
 
   [[nodiscard]] c10::intrusive_ptr<c10d::Store> store() const {

@@ -184,6 +184,7 @@ void Watch::fail(const std::string& reason) noexcept {
   if (own_.state == State::running) patience_ends_ = now() + kLongestFarewell + group_options_.patience;
   if (!end(lock, State::failed, core::first_line(reason))) return;
   changed_.wait_for(lock, kLongestFarewell, [&] { return health_.heard_by_all(); });
+  if (patience_ends_) patience_ends_ = now() + group_options_.patience;
   beat_->stop();
 }
 

@@ -45,6 +45,18 @@ TEST(RanksMeet, NameThoseWhoDoNotCome) {
   EXPECT_THAT(ranks.last_line(0), StartsWith("ranks 1, 3 of 4 have not come"));
 }
 
+TEST(RanksMeet, NameOneThatComesAndDoesNotConnect) {
+  RankProcesses ranks(3, kShort);
+  ranks.start(0, "share");
+  ranks.start(1, "come and go");
+  ranks.start(2, "share");
+  EXPECT_EQ(ranks.status(1), 0) << ranks.last_line(1);
+  for (const int rank : {0, 2}) {
+    EXPECT_EQ(ranks.status(rank), kRankFailed);
+    EXPECT_THAT(ranks.last_line(rank), AllOf(StartsWith("rank 1 came to "), HasSubstr("did not connect to the others")));
+  }
+}
+
 TEST(RanksMeet, NameTheFirstWhereItDoesNotCome) {
   RankProcesses ranks(2, kShort);
   ranks.start(1, "share");

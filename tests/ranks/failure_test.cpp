@@ -16,11 +16,13 @@ using testing::HasSubstr;
 
 class RankFailure : public RanksTest {
  protected:
-  static std::vector<std::string> long_run() { return {"train.steps=40", "run.dir=run", "ssd.paths=run-ssd", "ranks.timeout=\"6 s\""}; }
+  // More steps than go by between kills.
+  static std::string steps() { return "train.steps=" + std::to_string(sweep(40, 300)); }
+  static std::vector<std::string> long_run() { return {steps(), "run.dir=run", "ssd.paths=run-ssd", "ranks.timeout=\"6 s\""}; }
 };
 
 TEST_F(RankFailure, ARankKilledAtRandomInstantsEndsTheOthersAndLosesNothing) {
-  const std::vector<double> whole = losses_of(3, "whole", {"train.steps=40"});
+  const std::vector<double> whole = losses_of(3, "whole", {steps()});
   std::mt19937 random(7);
   bool resumed = false;
   for (int round = 0; round < sweep(6, 20); ++round) {
@@ -38,7 +40,7 @@ TEST_F(RankFailure, ARankKilledAtRandomInstantsEndsTheOthersAndLosesNothing) {
     resumed = resumed || losses("run").size() > 3;
   }
   EXPECT_TRUE(resumed);
-  EXPECT_EQ(losses_of(3, "run", {"train.steps=40"}), whole);
+  EXPECT_EQ(losses_of(3, "run", {steps()}), whole);
 }
 
 TEST_F(RankFailure, ARankThatIsStoppedForGoodEndsTheOthers) {

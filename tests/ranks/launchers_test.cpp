@@ -35,15 +35,18 @@ class Launchers : public RanksTest {
   }
 };
 
-// Where it is in PATH, or beside what tests/parity/setup has installed.
+// Where it is in PATH, or beside the torch that python/setup or tests/parity/setup has installed.
 std::string find_program(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::istringstream folders(path == nullptr ? "" : path);
   for (std::string folder; std::getline(folders, folder, ':');) {
     if (::access((folder + "/" + name).c_str(), X_OK) == 0) return folder + "/" + name;
   }
-  const std::string installed = std::string(GSNAKE_SOURCE_DIR) + "/.deps/parity/env/bin/" + name;
-  return ::access(installed.c_str(), X_OK) == 0 ? installed : "";
+  for (const char* environment : {"python", "parity"}) {
+    const std::string installed = std::string(GSNAKE_SOURCE_DIR) + "/.deps/" + environment + "/env/bin/" + name;
+    if (::access(installed.c_str(), X_OK) == 0) return installed;
+  }
+  return "";
 }
 
 std::string printed_command(const std::string& beginning) {
@@ -56,7 +59,7 @@ std::string printed_command(const std::string& beginning) {
 
 TEST_F(Launchers, TorchrunAsInTheDocs) {
   const std::string torchrun = find_program("torchrun");
-  if (torchrun.empty()) GTEST_SKIP() << "torchrun is not in PATH, and tests/parity/setup has not installed it";
+  if (torchrun.empty()) GTEST_SKIP() << "torchrun is not in PATH, and python/setup has not installed it";
   const std::string line = printed_command("torchrun ");
   ASSERT_THAT(line, HasSubstr("--nproc-per-node 2 gsnake train train.toml"));
   EXPECT_EQ(shell(line, torchrun), 0) << log();
@@ -65,7 +68,7 @@ TEST_F(Launchers, TorchrunAsInTheDocs) {
 
 TEST_F(Launchers, TheFileForTorchrun) {
   const std::string torchrun = find_program("torchrun");
-  if (torchrun.empty()) GTEST_SKIP() << "torchrun is not in PATH, and tests/parity/setup has not installed it";
+  if (torchrun.empty()) GTEST_SKIP() << "torchrun is not in PATH, and python/setup has not installed it";
   EXPECT_EQ(shell(std::string(GSNAKE_SOURCE_DIR) + "/examples/ranks/torchrun.sh 3 train.toml", torchrun), 0) << log();
   expect_trained();
 }

@@ -143,7 +143,7 @@ TEST_F(RankTraining, HostMemoryARankFallsWithTheirNumber) {
   EXPECT_NEAR(kept("four"), kept("alone") / 4.0, 0.05 * kept("alone") / 4.0);
 }
 
-// What sixteen more layers add to what a rank has resident, weights, moments and gradients in host memory: the process, its libraries and its slots are not in it.
+// What 32 more layers add to what a rank has resident, weights, moments and gradients in host memory: the process, its libraries and its slots are not in it.
 TEST_F(RankTraining, WhatLayersAddToEachRanksResidentMemoryFallsWithTheirNumber) {
   const auto peaks = [&](int count, int layers) {
     const std::string run = std::to_string(count) + "-of-" + std::to_string(layers);
@@ -154,12 +154,12 @@ TEST_F(RankTraining, WhatLayersAddToEachRanksResidentMemoryFallsWithTheirNumber)
     for (const Outcome& outcome : outcomes) bytes.push_back(static_cast<double>(outcome.peak_bytes));
     return bytes;
   };
-  const double alone = peaks(1, 18)[0] - peaks(1, 2)[0];
-  constexpr double kParameters = 16 * 12 * 256 * 256;
+  const double alone = peaks(1, 34)[0] - peaks(1, 2)[0];
+  constexpr double kParameters = 32 * 12 * 256 * 256;
   EXPECT_GT(alone, kParameters * 12) << "else too little is there for this to show anything";
   for (const int count : {2, 4}) {
     const std::vector<double> few = peaks(count, 2);
-    const std::vector<double> many = peaks(count, 18);
+    const std::vector<double> many = peaks(count, 34);
     for (int rank = 0; rank < count; ++rank) {
       const double share = alone / count;
       EXPECT_NEAR(many[static_cast<std::size_t>(rank)] - few[static_cast<std::size_t>(rank)], share, 0.05 * share) << "rank " << rank << " of " << count;

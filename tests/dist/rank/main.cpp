@@ -16,7 +16,11 @@
 #include <thread>
 #include <vector>
 
+#include "dist/beat.h"
 #include "dist/collective_work.h"
+#include "dist/environment.h"
+#include "dist/gloo.h"
+#include "dist/record.h"
 #include "dist/rank_group.h"
 #include "greedysnake/error.h"
 #include "greedysnake/ranks.h"
@@ -109,6 +113,16 @@ void meet_again(const RanksConfig& ranks) {
   }
 }
 
+// As a rank that dies while the others connect to it.
+void come_and_go(const RanksConfig& ranks) {
+  MeetingPlace place = meeting_place();
+  place.prefix += "/0";
+  const auto store = open_store(place, false, std::chrono::seconds(30));
+  const auto set = [&](const std::string& key, const std::string& value) { store->set(key, std::vector<std::uint8_t>(value.begin(), value.end())); };
+  set("job-" + std::to_string(ranks.rank), std::to_string(ranks.count) + " " + place.job);
+  store->set(key_of(ranks.rank), written(Record{}));
+}
+
 void run(RankGroup& group, const std::string& what, const std::string& argument) {
   const std::map<std::string, std::function<void()>> all{
       {"collectives", [&] { collectives(group, argument); }},
@@ -146,6 +160,7 @@ int rank_program(const std::vector<std::string>& arguments) {
     options.last_resort = last_resort;
     options.patience = std::chrono::seconds(6);  // longer than a rank that doesn't hang takes to end, on a machine that has other work
     if (arguments.at(1) == "rejoin") return meet_again(ranks);
+    if (arguments.at(1) == "come and go") return come_and_go(ranks);
     const auto group = RankGroup::join(ranks, options);
     say("joined");
     run(*group, arguments.at(1), arguments.size() > 2 ? arguments[2] : "");
