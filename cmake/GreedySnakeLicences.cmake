@@ -5,14 +5,20 @@ function(gsnake_install_licences destination)
   endforeach()
 endfunction()
 
-# gsnake_install_licences_of_carried(FOLDER DESTINATION [arguments of install()...]): those of Debian's libraries that are in FOLDER by then. Both folders are below the prefix.
+# gsnake_install_licences_of_carried(FOLDER DESTINATION [arguments of install()...]): those of Debian's libraries that are in FOLDER by then. Both folders are below the prefix. Names such as
+# libblas.so.3-x86_64-linux-gnu are nobody's: links to files that are there, too.
 function(gsnake_install_licences_of_carried folder destination)
   install(CODE "
     file(GLOB libraries RELATIVE \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${folder}\" \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${folder}/*.so*\")
+    list(FILTER libraries INCLUDE REGEX \"[.]so([.][0-9]+)*$\")
     foreach(library \${libraries})
+      set(owner \"\")
       execute_process(COMMAND dpkg-query --search \"*/\${library}\" OUTPUT_VARIABLE owners ERROR_QUIET)
-      if(owners MATCHES \"^([^:,]+)\" AND EXISTS /usr/share/doc/\${CMAKE_MATCH_1}/copyright)
-        file(INSTALL /usr/share/doc/\${CMAKE_MATCH_1}/copyright DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${destination}/\${CMAKE_MATCH_1}\" FOLLOW_SYMLINK_CHAIN)
+      if(owners MATCHES \"^([^:,]+)\")
+        set(owner \"\${CMAKE_MATCH_1}\")
+      endif()
+      if(owner AND EXISTS \"/usr/share/doc/\${owner}/copyright\")
+        file(INSTALL \"/usr/share/doc/\${owner}/copyright\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${destination}/\${owner}\" FOLLOW_SYMLINK_CHAIN)
       else()
         message(WARNING \"no licence is found of \${library}, which the package carries\")
       endif()
