@@ -3,11 +3,11 @@
 #include <time.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -17,8 +17,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kBlock = 1 << 20;
-constexpr auto kPause = std::chrono::microseconds(300);
+constexpr auto kPeriod = std::chrono::microseconds(400);
 constexpr double kMost = 3.0;
+constexpr double kMostFavour = 10.0;
 constexpr double kLeastShare = 0.02;  // of a core that the short tasks must have had to tell anything
 
 double thread_seconds() {
@@ -40,33 +41,49 @@ double rate_of(const std::function<void()>& compute, double seconds) {
   return calls / since(begin);
 }
 
-// Copies a block, and sleeps, by turns.
+// Threads that copy a block each and sleep, by turns; all begin at the same moments.
 class Bursts {
  public:
-  Bursts() : thread_([this] { work(); }) {}
-  // Of a core, since it began.
-  double stop() {
-    stopping_ = true;
-    thread_.join();
-    return share_;
+  // Seconds of all threads together.
+  struct Tally {
+    double taken = 0.0;    // of processors, sleeping and waking included
+    double copying = 0.0;  // in copies, by the clock,
+    double copied = 0.0;   // and of processors
+  };
+  explicit Bursts(int threads) : tallies_(static_cast<std::size_t>(threads)) {
+    for (Tally& tally : tallies_) threads_.emplace_back([this, &tally](const std::stop_token& stop) { work(tally, stop); });
   }
+
+  Tally stop() {
+    threads_.clear();
+    Tally all;
+    for (const Tally& tally : tallies_) all = {all.taken + tally.taken, all.copying + tally.copying, all.copied + tally.copied};
+    return all;
+  }
+  // Since they began.
+  [[nodiscard]] double seconds() const { return since(begin_); }
 
  private:
-  void work() {
+  void work(Tally& tally, const std::stop_token& stop) {
     std::vector<char> from(kBlock, 1);
     std::vector<char> to(kBlock);
-    const auto begin = Clock::now();
     const double before = thread_seconds();
-    while (!stopping_) {
+    Clock::time_point next = begin_;
+    while (!stop.stop_requested()) {
+      while (next <= Clock::now()) next += kPeriod;
+      std::this_thread::sleep_until(next);
+      const auto begin = Clock::now();
+      const double processor = thread_seconds();
       std::memcpy(to.data(), from.data(), kBlock);
-      std::this_thread::sleep_for(kPause);
+      tally.copied += thread_seconds() - processor;
+      tally.copying += since(begin);
     }
-    share_ = (thread_seconds() - before) / since(begin);
+    tally.taken = thread_seconds() - before;
   }
 
-  std::atomic<bool> stopping_{false};
-  double share_ = 0.0;
-  std::thread thread_;
+  const Clock::time_point begin_ = Clock::now();
+  std::vector<Tally> tallies_;
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace
@@ -77,14 +94,27 @@ double measure_crowding(const std::function<void()>& compute, double cores, doub
   compute();
   for (int round = 0; round < kRounds; ++round) {
     const double alone = rate_of(compute, seconds / (2 * kRounds));
-    Bursts bursts;
+    Bursts bursts(1);
     const double beside = rate_of(compute, seconds / (2 * kRounds));
-    const double taken = bursts.stop();
+    const double lasted = bursts.seconds();
+    const double taken = bursts.stop().taken / lasted;
     if (taken >= kLeastShare) found.push_back(cores * (1.0 - beside / alone) / taken);
   }
   if (found.empty()) return 1.0;
   std::sort(found.begin(), found.end());
   return std::clamp(found[found.size() / 2], 1.0, kMost);
+}
+
+double favour_of(double clock_seconds, double processor_seconds) {
+  if (clock_seconds <= processor_seconds * (1.0 + 1.0 / kMostFavour)) return kMostFavour;
+  return std::max(1.0, processor_seconds / (clock_seconds - processor_seconds));
+}
+
+double measure_favour(const std::function<void()>& compute, double cores, double seconds) {
+  Bursts bursts(std::max(1, static_cast<int>(cores)));
+  rate_of(compute, seconds);
+  const Bursts::Tally tally = bursts.stop();
+  return favour_of(tally.copying, tally.copied);
 }
 
 double measure_hand_over() {

@@ -44,7 +44,7 @@ Forecast forecast(const Config& config, const Setting& setting, const sim::Machi
   forecast.coarse = is_coarse(config, layout);
   if (!forecast.coarse) {
     forecast.memory = plan_run(config, setting, forecast.problem);
-    forecast.prediction = sim::predict(schedule::build_program(forecast.problem, forecast.memory.pools), machine, options);
+    forecast.prediction = sim::predict(schedule::build_training_program(forecast.problem, forecast.memory.pools), machine, options);
     return forecast;
   }
   refuse_what_does_not_fit(config, setting);
@@ -57,7 +57,7 @@ Forecast forecast(const Config& config, const Setting& setting, const sim::Machi
 }
 
 sim::Prediction forecast(const schedule::Problem& problem, const sim::Machine& machine, const sim::PredictionOptions& options) {
-  return sim::predict(schedule::build_program(problem, generous_pools(problem)), machine, options);
+  return sim::predict(schedule::build_training_program(problem, generous_pools(problem)), machine, options);
 }
 
 }  // namespace gsnake::plan

@@ -108,7 +108,7 @@ void Emitter::set_successors() {
 Graph Emitter::finish(const std::vector<int>& carried) {
   for (std::size_t r = 0; r < graph_.boundaries.size(); ++r) {
     graph_.boundaries[r].last_writer = tracked_[r].writer;
-    graph_.boundaries[r].last_readers = tracked_[r].readers;
+    graph_.boundaries[r].last_readers = std::move(tracked_[r].readers);
   }
   graph_.end_order.resize(map_.pools.size());
   if (!counting_) {

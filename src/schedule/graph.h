@@ -169,6 +169,8 @@ struct Program {
 };
 
 Program build_program(const Problem& problem, const PoolSizes& sizes);
+// Loading and training steps alone, which are what a simulation walks through; the other graphs are empty.
+Program build_training_program(const Problem& problem, const PoolSizes& sizes);
 // The fewest slots with which the program can be built. More let lanes run further ahead.
 PoolSizes minimum_pools(const Problem& problem);
 

@@ -11,6 +11,8 @@ bool leaves_pending(Variant variant, bool delayed) { return delayed && (variant 
 bool needs_pending(Variant v) { return v == Variant::train || v == Variant::validate_pending || v == Variant::finish_pending; }
 bool needs_optimizer(Variant v) { return v != Variant::load && v != Variant::validate; }
 
+bool is_of_training(Variant v) { return v == Variant::load || v == Variant::train_first || v == Variant::train; }
+
 std::vector<Variant> variants_of(const Problem& problem, bool delayed) {
   std::vector<Variant> variants;
   for (int i = 0; i < kVariantCount; ++i) {
@@ -46,6 +48,17 @@ std::vector<Edge> in_order_and_once(const std::vector<Edge>& edges) {
   }
   sorted.erase(std::unique(sorted.begin(), sorted.end(), [](const Edge& a, const Edge& b) { return a.from == b.from && a.to == b.to; }), sorted.end());
   return sorted;
+}
+
+Program build(const Problem& problem, const PoolSizes& sizes, bool (*is_wanted)(Variant)) {
+  Program program;
+  program.map = make_map(problem, sizes);
+  require_whole_objects(problem);
+  program.delayed = leaves_updates(problem);
+  for (const Variant variant : variants_of(problem, program.delayed)) {
+    if (is_wanted(variant)) program.graphs[static_cast<std::size_t>(variant)] = StepEmitter(program.map, variant, Emitter::Purpose::graph).emit();
+  }
+  return program;
 }
 
 }  // namespace
@@ -108,15 +121,10 @@ std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next)
 }
 
 Program build_program(const Problem& problem, const PoolSizes& sizes) {
-  Program program;
-  program.map = make_map(problem, sizes);
-  require_whole_objects(problem);
-  program.delayed = leaves_updates(problem);
-  for (Variant variant : variants_of(problem, program.delayed)) {
-    program.graphs[static_cast<std::size_t>(variant)] = StepEmitter(program.map, variant, Emitter::Purpose::graph).emit();
-  }
-  return program;
+  return build(problem, sizes, [](Variant) { return true; });
 }
+
+Program build_training_program(const Problem& problem, const PoolSizes& sizes) { return build(problem, sizes, is_of_training); }
 
 PoolSizes minimum_pools(const Problem& problem) {
   const Map map = make_map(problem, {});

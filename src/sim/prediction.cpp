@@ -30,12 +30,18 @@ struct Window {
   double steps = 1.0;
 };
 
-double busy_in(const std::vector<SimulatedGraph>& graphs, Lane lane, const Window& window) {
+// What runs on a thread of the lane's own is under way from when that is awake; of a transfer waking is a part.
+double begin_of(const SimulatedTask& task, Lane lane, const Machine& machine) {
+  const bool is_transfer = lane == Lane::ssd_read || lane == Lane::ssd_write;
+  return is_transfer ? task.begin : std::min(task.end, task.begin + machine.lane(lane).overhead);
+}
+
+double busy_in(const std::vector<SimulatedGraph>& graphs, Lane lane, const Machine& machine, const Window& window) {
   std::vector<std::pair<double, double>> spans;
   for (const SimulatedGraph& graph : graphs) {
     for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
       const SimulatedTask& task = graph.tasks[i];
-      const double begin = std::max(task.begin, window.begin);
+      const double begin = std::max(begin_of(task, lane, machine), window.begin);
       const double end = std::min(task.end, window.end);
       if (graph.graph->tasks[i].lane == lane && task.carried_out && end > begin) spans.emplace_back(begin, end);
     }
@@ -133,7 +139,7 @@ Prediction predict(const Program& program, const Machine& machine, const Predict
   prediction.step_seconds.push_back((window.end - window.begin) / window.steps);
   for (int lane = 0; lane < kLaneCount; ++lane) {
     LaneTime& time = prediction.lanes[static_cast<std::size_t>(lane)];
-    time.busy = busy_in(graphs, static_cast<Lane>(lane), window);
+    time.busy = busy_in(graphs, static_cast<Lane>(lane), machine, window);
     for (std::size_t g = first_steady; g < graphs.size(); ++g) time.limit += limit_of(*graphs[g].graph, walk[g].conditions, static_cast<Lane>(lane), machine) / window.steps;
   }
   limit_by_drives(prediction, machine);

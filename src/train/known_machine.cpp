@@ -131,21 +131,18 @@ class Acquaintance {
     }
     machine.profile.compute.device = computing_.name;
     machine.profile.key = key_;
-    if (on_cpu && tells) measure_computing(machine.profile, measured.contention);
+    if (on_cpu && tells && plan::compute_threads(whole) >= static_cast<int>(machine.profile.cpu.cores)) measure_computing(machine.profile);
     if (const auto before = measure::find_profile(key_)) machine.profile.link = before->link;
     if (plan::compute_threads(config_) != plan::compute_threads(whole)) bench_.reset();
     changed_ = true;
   }
 
   // What is of the CPU's threads alone. Lanes' tasks are short: chunks have at most plan::kLargestChunk elements.
-  void measure_computing(sim::MachineProfile& profile, const std::vector<measure::FittedPair>& contention) {
+  void measure_computing(sim::MachineProfile& profile) {
     constexpr double kSeconds = 2.0;
-    constexpr double kMostFavour = 5.0;
     tell("computing beside short work");
     profile.cpu.crowding = measure::measure_crowding([this] { bench().compute_block(); }, profile.cpu.cores, kSeconds);
-    for (const measure::FittedPair& pair : contention) {
-      if (pair.measured.partner == measure::Partner::optimizer) profile.cpu.favour = std::clamp(pair.measured.other / pair.measured.compute, 1.0, kMostFavour);
-    }
+    profile.cpu.favour = measure::measure_favour([this] { bench().compute_block(); }, profile.cpu.cores, kSeconds / 2);
     profile.cpu.hand_over = measure::measure_hand_over();
     profile.compute.share.dram = 0.0;
     tell("computing after a rest");

@@ -21,6 +21,7 @@ constexpr std::size_t at(Lane lane) { return static_cast<std::size_t>(lane); }
 
 struct Case {
   Problem problem;
+  PoolSizes sizes;
   Program program;
   Machine machine;
   std::vector<Stop> walk;
@@ -59,9 +60,9 @@ Case random_case(std::uint64_t seed, int ranks = 1) {
     made.problem = schedule::test::random_problem(random.below(1U << 30));
   } while (!made.problem.trains());
   share_out(made.problem, static_cast<int>(seed % static_cast<std::uint64_t>(ranks)), ranks);
-  PoolSizes sizes = minimum_pools(made.problem);
-  for (int& slots : sizes) slots += slots > 0 ? random.between(0, 6) : 0;
-  made.program = build_program(made.problem, sizes);
+  made.sizes = minimum_pools(made.problem);
+  for (int& slots : made.sizes) slots += slots > 0 ? random.between(0, 6) : 0;
+  made.program = build_program(made.problem, made.sizes);
   made.machine = random_machine(made.program, random);
   made.walk = {{Variant::load}, {Variant::train_first}};
   made.walk.resize(7, {made.program.delayed ? Variant::train : Variant::train_first});
@@ -90,6 +91,19 @@ TEST(Simulation, KeepsEveryEdgeAndLane) {
       rules.drains = rules.reads_state_late = true;
       EXPECT_EQ(test::first_violation(one.program, simulate(one.program, one.walk, one.machine, rules), one.machine), "");
     }
+  }
+}
+
+// What a plan simulates has the graphs of training alone.
+TEST(Simulation, IsTheSameOfAProgramThatOnlyTrains) {
+  for (int seed = 0; seed < schedule::test::sweep(kCases) / 10; ++seed) {
+    const Case one = random_case(static_cast<std::uint64_t>(seed), several(seed));
+    const Program program = build_training_program(one.problem, one.sizes);
+    EXPECT_TRUE(program.graph(Variant::finish).tasks.empty());
+    const Prediction whole = predict(one.program, one.machine);
+    const Prediction training = predict(program, one.machine);
+    EXPECT_EQ(training.step_seconds, whole.step_seconds) << "seed " << seed;
+    EXPECT_EQ(training.ssd_write_bytes, whole.ssd_write_bytes) << "seed " << seed;
   }
 }
 

@@ -89,7 +89,8 @@ Estimator::Sample Estimator::sample_of(const Config& config, const Part& part, b
   sample.problem = make_problem(config, numerics_of(config), *sample.layout, Purpose::train);
   if (coarse) sample.problem.chunk_elements = coarse_chunk_elements(*setting_.layout, config.ranks.count);
   sample.fewest = schedule::minimum_pools(sample.problem);
-  sample.program = schedule::build_program(sample.problem, sample.fewest);
+  // Of a coarse one memory isn't told.
+  sample.program = coarse ? schedule::build_training_program(sample.problem, sample.fewest) : schedule::build_program(sample.problem, sample.fewest);
   return sample;
 }
 
@@ -151,7 +152,7 @@ void Estimator::simulate(Estimate& estimate, const Config& config, const std::ve
     options.tasks_walked = kTasksWalked;
     const bool is_built = pools == sample.fewest;
     const sim::Prediction prediction =
-        sim::predict(is_built ? sample.program : schedule::build_program(sample.problem, pools), machine, options);
+        sim::predict(is_built ? sample.program : schedule::build_training_program(sample.problem, pools), machine, options);
     estimate.step_seconds += sample.weight * prediction.step();
     estimate.written += sample.weight * static_cast<double>(prediction.ssd_write_bytes);
     for (std::size_t lane = 0; lane < estimate.limits.size(); ++lane) estimate.limits[lane] += sample.weight * prediction.lanes[lane].limit;
