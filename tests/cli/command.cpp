@@ -175,13 +175,17 @@ std::vector<Json> CommandTest::metrics(const std::string& run) const {
   return lines;
 }
 
-std::vector<double> CommandTest::losses(const std::string& run) const {
-  std::map<int, double> by_step;
+std::map<std::int64_t, double> CommandTest::losses_by_step(const std::string& run) const {
+  std::map<std::int64_t, double> by_step;
   for (const Json& line : metrics(run)) {
     if (line.is_object() && line.contains("loss") && !line.contains("event")) by_step[line["step"]] = line["loss"];
   }
+  return by_step;
+}
+
+std::vector<double> CommandTest::losses(const std::string& run) const {
   std::vector<double> losses;
-  for (const auto& [step, loss] : by_step) losses.push_back(loss);
+  for (const auto& [step, loss] : losses_by_step(run)) losses.push_back(loss);
   return losses;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -68,6 +69,7 @@ class CommandTest : public testing::Test {
   [[nodiscard]] std::vector<Json> metrics(const std::string& run = "run") const;
   // The losses of the metrics' steps, a resumed run's repeats superseding what they repeat.
   [[nodiscard]] std::vector<double> losses(const std::string& run = "run") const;
+  [[nodiscard]] std::map<std::int64_t, double> losses_by_step(const std::string& run = "run") const;
   // Until the run's metrics tell of `steps` steps; fails the test when the process ends before.
   void wait_for_steps(const Process& process, std::size_t steps) const;
   static std::vector<std::string> train_arguments(const std::vector<std::string>& changes, const std::vector<std::string>& options);
