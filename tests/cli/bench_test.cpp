@@ -1,5 +1,7 @@
 // gsnake bench, as far as it is a command; tests/bench has what it measures.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/file.h>
 
 #include <filesystem>
 #include <fstream>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "core/unique_fd.h"
 
 namespace gsnake::test {
 namespace {
@@ -60,6 +63,9 @@ class ZeroInfinityTest : public BenchTest {
     if (!std::filesystem::exists(environment_ / "ready.txt")) {
       GTEST_SKIP() << "DeepSpeed's environment is not there; benchmarks/zero_infinity/setup makes it";
     }
+    // DeepSpeed builds its extensions in one folder for all, and counts its buffers in one /dev/shm.
+    turn_ = core::UniqueFd(::open((environment_ / "tests.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    ASSERT_EQ(::flock(turn_.get(), LOCK_EX), 0);
   }
 
   Json compare(const std::vector<std::string>& options) {
@@ -74,6 +80,7 @@ class ZeroInfinityTest : public BenchTest {
 
  private:
   const std::filesystem::path environment_ = GSNAKE_SOURCE_DIR "/.deps/deepspeed";
+  core::UniqueFd turn_;
 };
 
 // Where both compute the same, the bytes that the kernel counts follow.
