@@ -26,7 +26,7 @@ schedule::Conditions Executor::conditions_of(Variant variant, bool commits) {
 }
 
 Executor::Ticket Executor::start(Variant variant, StepBatch* batch, bool commits) {
-  throw_if_poisoned();
+  throw_if_failed();
   const schedule::Problem& problem = program_.map.problem;
   const std::uint64_t most_ids = problem.ids_bytes * static_cast<std::uint64_t>(problem.micro_batches);
   if (batch != nullptr && std::max(batch->inputs.size_bytes(), batch->labels.size_bytes()) > most_ids) throw std::logic_error("executor: a batch has more ids than were planned");
@@ -230,7 +230,7 @@ void Executor::fail(std::exception_ptr error) noexcept {
   if (options_.agreement != nullptr) options_.agreement->abort();
 }
 
-void Executor::throw_if_poisoned() {
+void Executor::throw_if_failed() {
   if (!poisoned()) return;
   const std::lock_guard lock(progress_mutex_);
   std::rethrow_exception(error_);
@@ -242,7 +242,7 @@ void Executor::wait_until(const Condition& condition) {
   progress_.wait(lock, [&] { return poisoned() || stopping_ || condition(); });
   const bool met = condition();
   lock.unlock();
-  throw_if_poisoned();
+  throw_if_failed();
   if (!met) throw std::logic_error("executor: it ends while something waits for it");
 }
 

@@ -71,6 +71,8 @@ class Executor final : private TaskSink {
   // Of a training step, after wait_results(), before the next but one start.
   [[nodiscard]] const StepOutcome& outcome(Ticket ticket) const { return *flights_[ticket % 2]->outcome; }
   void wait_end(Ticket ticket);
+  // Throws what a task failed with, if one has.
+  void throw_if_failed();
   // Ends everything as a failed task does: another rank has failed. From any thread.
   void interrupt(std::exception_ptr error) noexcept { fail(std::move(error)); }
   // After the last training step, once its results are there.
@@ -121,7 +123,6 @@ class Executor final : private TaskSink {
   void retire(Flight& flight);
   template <typename Condition>
   void wait_until(const Condition& condition);
-  void throw_if_poisoned();
   [[nodiscard]] Flight& flight(Ticket ticket) { return *flights_[ticket % 2]; }
 
   const schedule::Program& program_;

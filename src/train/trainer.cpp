@@ -97,7 +97,7 @@ class Trainer::Impl {
   std::int64_t submitted_ = 0;  // by this process
   std::int64_t waited_ = 0;
   std::int64_t first_step_ = 0;  // steps before this process
-  std::exception_ptr failure_;  // after which nothing goes on
+  std::exception_ptr failure_;  // that the executor does not know of
   std::chrono::steady_clock::time_point results_at_ = std::chrono::steady_clock::now();
   Traffic traffic_;
   std::uint64_t dequantised_ = 0;  // seen by take_traffic()
@@ -205,6 +205,7 @@ double Trainer::Impl::loss_of(const InFlight& step) const {
 
 void Trainer::Impl::throw_if_failed() const {
   if (failure_) std::rethrow_exception(failure_);
+  session.executor->throw_if_failed();
 }
 
 void Trainer::Impl::submit(const BatchView& batch) {
@@ -225,12 +226,7 @@ StepResult Trainer::Impl::wait() {
   throw_if_failed();
   if (submitted_ == waited_) throw std::logic_error("Trainer::wait: no step was submitted");
   InFlight& step = steps_[waited_ % 2];
-  try {
-    session.executor->wait_results(step.ticket);
-  } catch (...) {
-    failure_ = std::current_exception();
-    throw;
-  }
+  session.executor->wait_results(step.ticket);
   StepResult& result = step.result;
   result.loss = result.tokens == 0 ? std::numeric_limits<double>::quiet_NaN() : loss_of(step);
   train::RewardSums rewards;
