@@ -28,6 +28,8 @@ constexpr auto kLastLook = std::chrono::seconds(2);    // of the others, whose t
 
 std::string job_key(int rank) { return fmt::format("job-{}", rank); }
 
+std::string named(const std::vector<int>& ranks) { return fmt::format("{} {}", ranks.size() == 1 ? "rank" : "ranks", fmt::join(ranks, ", ")); }
+
 // Of this meeting of this process, and no other.
 std::string random_name() {
   std::random_device random;
@@ -81,15 +83,21 @@ class Meeting {
     }
   }
 
+  // Of the others, those whose key is not there.
+  template <typename KeyOf>
+  [[nodiscard]] std::vector<int> without(c10d::Store& store, const KeyOf& key) const {
+    std::vector<int> ranks;
+    for (int rank = 0; rank < ranks_.count; ++rank) {
+      if (rank != ranks_.rank && !store.check({key(rank)})) ranks.push_back(rank);
+    }
+    return ranks;
+  }
+
   // Ranks that came, and of which the others wait for an address to connect to. It is this meeting's store: there is no other one to look for.
   [[nodiscard]] std::vector<int> unconnected(c10d::Store& store) const {
     std::vector<int> ranks;
     try {
-      for (int group = 0; group < groups_ && ranks.empty(); ++group) {
-        for (int rank = 0; rank < ranks_.count; ++rank) {
-          if (rank != ranks_.rank && !store.check({address_key(group, rank)})) ranks.push_back(rank);
-        }
-      }
+      for (int group = 0; group < groups_ && ranks.empty(); ++group) ranks = without(store, [&](int rank) { return address_key(group, rank); });
     } catch (const c10::DistError& error) {
       throw Error(ErrorKind::rank, fmt::format("{} was gone before all ranks had connected: {}; see its output", keeper(), core::first_line(error.what())));
     }
@@ -98,8 +106,7 @@ class Meeting {
 
   [[noreturn]] void throw_gone(const std::vector<int>& ranks) const {
     if (keeps_store()) std::this_thread::sleep_for(kLastLook);
-    throw Error(ErrorKind::rank, fmt::format("{} {} came to {} and did not connect to the others: killed, crashed or hanging; see its output, then start all ranks again, and they go on from the last commit",
-                                             ranks.size() == 1 ? "rank" : "ranks", fmt::join(ranks, ", "), place_.name()));
+    throw Error(ErrorKind::rank, fmt::format("{} came to {} and did not connect to the others: killed, crashed or hanging; see its output, then start all ranks again, and they go on from the last commit", named(ranks), place_.name()));
   }
 
   [[nodiscard]] c10::intrusive_ptr<c10d::Store> store() const {
@@ -158,16 +165,10 @@ class Meeting {
   }
 
   [[noreturn]] void throw_missing(c10d::Store& store) const {
-    std::string missing;
-    int count = 0;
-    for (int rank = 0; rank < ranks_.count; ++rank) {
-      if (store.check({key_of(rank)})) continue;
-      missing += fmt::format("{}{}", count == 0 ? "" : ", ", rank);
-      ++count;
-    }
+    const std::vector<int> missing = without(store, key_of);
     if (keeps_store()) std::this_thread::sleep_for(kLastLook);
-    throw Error(ErrorKind::rank, fmt::format("{} {} of {} {} not come to {} after {:g} s (ranks.timeout); see whether all were started, with the same MASTER_ADDR and MASTER_PORT",
-                                             count == 1 ? "rank" : "ranks", missing, ranks_.count, count == 1 ? "has" : "have", place_.name(), ranks_.timeout));
+    throw Error(ErrorKind::rank, fmt::format("{} of {} {} not come to {} after {:g} s (ranks.timeout); see whether all were started, with the same MASTER_ADDR and MASTER_PORT", named(missing), ranks_.count,
+                                             missing.size() == 1 ? "has" : "have", place_.name(), ranks_.timeout));
   }
 
   const MeetingPlace place_;
