@@ -154,7 +154,9 @@ std::optional<std::uint64_t> Engine::peak_of(const Demand& demand, int unit, std
   if (demand.capacities.empty() || unit + 1 == static_cast<int>(layout_.units.size())) return backend_->rehearse(device, dry, unit);
   CacheShape one = cache_shape(demand);
   one.capacities = {past + tokens};
-  for (std::size_t other = 0; other < one.numbers.size(); ++other) one.numbers[other] = other == static_cast<std::size_t>(unit) ? one.numbers[other] : 0;
+  const std::int64_t numbers = one.numbers[static_cast<std::size_t>(unit)];
+  one.numbers.assign(one.numbers.size(), 0);
+  one.numbers[static_cast<std::size_t>(unit)] = numbers;
   const CacheMemory kept(one, std::vector<Tier>(one.numbers.size(), Tier::device), device, on_host_);
   const device::DeviceMemory places = device.device_alloc(static_cast<std::uint64_t>(tokens) * sizeof(std::int64_t));
   std::optional<model::KeptTokens> cache;
@@ -164,7 +166,7 @@ std::optional<std::uint64_t> Engine::peak_of(const Demand& demand, int unit, std
     const torch::Tensor positions = model::over(scope.address(places.data()), {tokens}, torch::kInt64, shape_.device());
     positions.copy_(torch::arange(past, past + tokens, positions.options()).remainder(positions_end));
     cache.emplace(positions, positions_end);
-    cache->texts.push_back({tokens, past, one.numbers[static_cast<std::size_t>(unit)] > 0 ? kept.of(scope, unit, 0) : torch::Tensor()});
+    cache->texts.push_back({tokens, past, numbers > 0 ? kept.of(scope, unit, 0) : torch::Tensor()});
   });
   const backend::TokenCacheScope with_cache(*backend_, *cache);
   return backend_->rehearse(device, dry, unit);
@@ -206,19 +208,19 @@ void Engine::find_place(const Demand& demand) {
     shape_of_pass_.parts = is_cut ? core::ceil_div(static_cast<std::uint64_t>(demand.tokens), static_cast<std::uint64_t>(tokens)) : demand.parts;
     needs = needs_of(demand);
     const std::uint64_t room = room_beside(config_.memory, needs);
-    const bool is_last = !is_cut || tokens <= kLeastPartTokens;
-    std::optional<std::uint64_t> bytes = temporaries(demand, tokens, plan::peak_within(room));
-    const bool fits = bytes.has_value();
-    if (!fits && is_last) bytes = std::max(room, temporaries(demand, tokens, memory::Room::kEndless / 2).value_or(room));  // for the table
-    if (!bytes) continue;
-    needs.fixed.push_back({"device", "LibTorch's temporaries", *bytes, fmt::format("of {} tokens, by a dry run of each kind of unit", tokens)});
-    std::optional<GenerationMemory> placed = fits ? place(config_.memory, needs) : std::nullopt;
-    if (placed) {
-      memory_ = *std::move(placed);
-      backend_->cap_temporaries(*bytes);
-      return;
+    const auto add_temporaries = [&](std::uint64_t bytes) { needs.fixed.push_back({"device", "LibTorch's temporaries", bytes, fmt::format("of {} tokens, by a dry run of each kind of unit", tokens)}); };
+    const std::optional<std::uint64_t> bytes = temporaries(demand, tokens, plan::peak_within(room));
+    if (bytes) {
+      add_temporaries(*bytes);
+      if (std::optional<GenerationMemory> placed = place(config_.memory, needs)) {
+        memory_ = *std::move(placed);
+        backend_->cap_temporaries(*bytes);
+        return;
+      }
     }
-    if (is_last) refuse(config_.memory, needs);
+    if (is_cut && tokens > kLeastPartTokens) continue;
+    if (!bytes) add_temporaries(std::max(room, temporaries(demand, tokens, memory::Room::kEndless / 2).value_or(room)));
+    refuse(config_.memory, needs);
   }
 }
 

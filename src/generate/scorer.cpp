@@ -97,10 +97,8 @@ std::vector<double> Scorer::log_likelihoods(std::span<const ScoredTokens> texts,
   prepare(passes);
   for (const std::span<const Window> pass : passes) {
     score(texts, pass, sums);
-    if (!options.progress) continue;
-    const Window& last = pass.back();
-    const bool ends_text = &last == &windows.back() || (&last)[1].text != last.text;
-    options.progress(&last == &windows.back() ? texts.size() : last.text + (ends_text ? 1 : 0), texts.size());
+    const auto next = static_cast<std::size_t>(&pass.back() - windows.data()) + 1;
+    if (options.progress) options.progress(next < windows.size() ? windows[next].text : texts.size(), texts.size());
   }
   return sums;
 }
