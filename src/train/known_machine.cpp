@@ -131,18 +131,21 @@ class Acquaintance {
     }
     machine.profile.compute.device = computing_.name;
     machine.profile.key = key_;
-    if (on_cpu && tells && plan::compute_threads(whole) >= static_cast<int>(machine.profile.cpu.cores)) measure_computing(machine.profile);
+    if (on_cpu && tells) measure_computing(machine.profile, plan::compute_threads(whole));
     if (const auto before = measure::find_profile(key_)) machine.profile.link = before->link;
     if (plan::compute_threads(config_) != plan::compute_threads(whole)) bench_.reset();
     changed_ = true;
   }
 
   // What is of the CPU's threads alone. Lanes' tasks are short: chunks have at most plan::kLargestChunk elements.
-  void measure_computing(sim::MachineProfile& profile) {
+  void measure_computing(sim::MachineProfile& profile, int threads) {
     constexpr double kSeconds = 2.0;
     tell("computing beside short work");
-    profile.cpu.crowding = measure::measure_crowding([this] { bench().compute_block(); }, profile.cpu.cores, kSeconds);
-    profile.cpu.favour = measure::measure_favour([this] { bench().compute_block(); }, profile.cpu.cores, kSeconds / 2);
+    if (threads >= static_cast<int>(profile.cpu.cores)) {  // else short work has a core of its own, which tells nothing
+      const auto compute = [this] { bench().compute_block(); };
+      profile.cpu.crowding = measure::measure_crowding(compute, profile.cpu.cores, kSeconds);
+      profile.cpu.favour = measure::measure_favour(compute, profile.cpu.cores, kSeconds / 2);
+    }
     profile.cpu.hand_over = measure::measure_hand_over();
     profile.compute.share.dram = 0.0;
     tell("computing after a rest");
