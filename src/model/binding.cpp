@@ -28,7 +28,7 @@ std::shared_ptr<torch::nn::Module> owner_of(torch::nn::Module& module, const std
   return nullptr;
 }
 
-ParameterSet::ParameterSet(const torch::nn::Module& module) : parameters_(module.parameters()), infos_(parameters_of(module)) {}
+ParameterSet::ParameterSet(const torch::nn::Module& module) : parameters_(module.parameters()), bound_(parameters_.size()), infos_(parameters_of(module)) {}
 
 void ParameterSet::check_count(std::size_t count) const {
   if (count == size()) return;
@@ -52,7 +52,15 @@ void ParameterSet::bind(std::size_t index, const torch::Tensor& weight) {
     // set_data() refuses to cross from meta to a real device; all that it compares are these dispatch keys.
     parameter.unsafeGetTensorImpl()->_change_backend_component_keys(weight.device());
   }
-  parameter.set_data(weight);
+  if (weight.is_meta()) return parameter.set_data(weight);
+  torch::Tensor& bound = bound_[index];
+  const bool moves = bound.defined() && bound.scalar_type() == weight.scalar_type() && bound.device() == weight.device() && parameter.is_alias_of(bound);
+  if (moves) {
+    bound.storage().set_data_ptr_noswap({weight.data_ptr(), weight.device()});
+  } else {
+    bound = over(weight.data_ptr(), weight.sizes(), weight.scalar_type(), weight.device());
+    parameter.set_data(bound);
+  }
   // Autograd otherwise refuses an fp32 gradient of a 16-bit parameter, and would add micro-batches up in 16 bits.
   if (weight.scalar_type() != torch::kFloat32 && parameter.requires_grad()) parameter.set_grad_dtype(torch::kFloat32);
 }
@@ -81,6 +89,7 @@ void ParameterSet::clear_gradients() {
 void ParameterSet::unbind() noexcept {
   try {
     clear_gradients();
+    bound_.assign(bound_.size(), {});
     for (torch::Tensor& parameter : parameters_) {
       if (parameter.is_meta()) continue;
       const torch::Tensor nothing = torch::empty(parameter.sizes(), parameter.options().device(torch::kMeta).requires_grad(false));

@@ -20,7 +20,8 @@ std::vector<optim::ParameterInfo> parameters_of(const torch::nn::Module& module)
 std::shared_ptr<torch::nn::Module> owner_of(torch::nn::Module& module, const std::string& parameter);
 
 // Handles to a module's parameters, taken once so that rebinding them walks no module tree. Shares ownership of the parameter tensors (not
-// of the module). Not thread-safe: rebind only between uses of the module, and only while no autograd graph of it is alive.
+// of the module). Not thread-safe: rebind only between uses of the module. An autograd graph of it that is alive follows: it finds the weights that are bound
+// when backward runs, which must have the values that they had in its forward pass.
 class ParameterSet {
  public:
   explicit ParameterSet(const torch::nn::Module& module);
@@ -28,7 +29,7 @@ class ParameterSet {
   [[nodiscard]] std::size_t size() const noexcept { return parameters_.size(); }
   [[nodiscard]] const std::vector<optim::ParameterInfo>& infos() const noexcept { return infos_; }
 
-  // Lets parameter `index` use the storage of `weight` (same sizes, contiguous, any floating dtype, which the parameter takes on). Whoever
+  // Lets parameter `index` use the memory of `weight` (same sizes, contiguous, any floating dtype, which the parameter takes on). Whoever
   // owns the memory behind `weight` keeps it alive until the parameter is bound elsewhere. A parameter built on the meta device becomes one
   // of weight's device at its first binding. Throws Error(usage) naming the parameter when the sizes differ.
   void bind(std::size_t index, const torch::Tensor& weight);
@@ -50,6 +51,7 @@ class ParameterSet {
   void check_sizes(std::size_t index, const torch::Tensor& tensor) const;
 
   std::vector<torch::Tensor> parameters_;
+  std::vector<torch::Tensor> bound_;  // what a parameter has the storage of, nobody's but its own and its views': it is moved to the memory of the next weight
   std::vector<optim::ParameterInfo> infos_;
 };
 
