@@ -95,6 +95,7 @@ struct PlacementConfig {
   TierFractions optimizer;
   TierFractions activations{0.0, 1.0, false};
   TierFractions gradients{0.0, 1.0, false};
+  TierFractions kept;  // on the device; what is not is recomputed
 };
 
 struct SsdConfig {

@@ -15,7 +15,7 @@ bool finishes(Variant variant) { return variant == Variant::finish || variant ==
 }  // namespace
 
 Execution::Execution(const Sequence& sequence)
-    : map_(*sequence.map), fates_(sequence.fates), contents_(map_.resources()), committed_(map_.resources()), users_(users_of(map_.problem)) {
+    : map_(*sequence.map), fates_(sequence.fates), contents_(map_.resources()), committed_(map_.resources()), kept_(map_.problem), users_(users_of(map_.problem)) {
   const Map& map = map_;
   Stage stage;
   for (int r = 0; r < map.resources(); ++r) stage.physical.push_back(r);
@@ -289,7 +289,8 @@ void Execution::compute(const Stage& stage, TaskId id) {
   const int uses = static_cast<int>(map_.problem.uses(task.unit).size());
   for (int use = 0; use < uses; ++use) check_weights(stage, id, use);
   if (task.unit == 0 || head) check_ids(stage, id);
-  if (task.unit > 0)
+  if (task.kept) kept_.run(*stage.graph, stage.index, id, report_);
+  if (task.unit > 0 && !(task.op == Op::backward && task.kept))
     check_activation(stage, id, Role::input, {Holds::checkpoint, activation_index(task.unit, task.micro_batch), stage.index});
   if (task.op == Op::backward) {
     check_activation(stage, id, Role::output_gradient,
@@ -359,6 +360,7 @@ void Execution::accumulate(const Stage& stage, TaskId id, int use) {
 
 void Execution::check_end() {
   if (stages_.empty()) return;
+  kept_.check_end(report_);
   check_carried(stages_.back());
   if (finishes(stages_.back().graph->variant)) check_flushed(stages_.back());
 }

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "audit/kept_activations.h"
 #include "audit/report.h"
 #include "audit/symbols.h"
 
@@ -83,6 +84,7 @@ class Execution {
   Contents contents_;
   Contents committed_;  // of extents, when state was committed last
   Sums sums_;
+  KeptActivations kept_;
   const std::vector<std::vector<int>> users_;  // by object
   std::vector<int> finished_sum_;              // by object: what its gradient must be the sum of
   Reporter report_;

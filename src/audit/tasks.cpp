@@ -2,6 +2,7 @@
 #include <array>
 
 #include "audit/tasks.h"
+#include "schedule/kept.h"
 
 namespace gsnake::audit {
 
@@ -23,7 +24,7 @@ struct Expected {
 
 class TaskAudit {
  public:
-  TaskAudit(const Map& map, const Graph& graph, Reporter& report) : map_(map), graph_(graph), problem_(map.problem), report_(report) {}
+  TaskAudit(const Map& map, const Graph& graph, Reporter& report) : map_(map), graph_(graph), problem_(map.problem), kept_(kept_passes(map.problem)), report_(report) {}
 
   void check() {
     for (std::size_t id = 0; id < graph_.tasks.size(); ++id) check_task(static_cast<TaskId>(id));
@@ -104,12 +105,17 @@ class TaskAudit {
         list.push_back({Role::gradients, Mode::write, Where::device, map_.slot_gradient_bytes(objects[i]), true, use, true});
     }
     if (task.unit == 0 || head) list.push_back({Role::ids, Mode::read, Where::device, problem_.ids_bytes});
-    if (task.unit > 0) list.push_back({Role::input, Mode::read, Where::device, activation});
+    if (task.unit > 0 && !(backward && task.kept)) list.push_back({Role::input, Mode::read, Where::device, activation});
     if (task.op == Op::backward) list.push_back({Role::output_gradient, Mode::read, Where::device, activation});
     if (task.op == Op::forward || (backward && task.unit > first_trained_unit(problem_))) list.push_back({Role::output, Mode::write, Where::device, activation});
     if (head) list.push_back({Role::losses, Mode::write, Where::device, problem_.result_bytes});
     if (task.op == Op::head && problem_.guard != Guard::none) list.push_back(outcome());
     return list;
+  }
+
+  [[nodiscard]] bool is_kept(const Task& task) const {
+    if (!is_training(graph_) || (task.op != Op::forward && task.op != Op::backward)) return false;
+    return kept_[static_cast<std::size_t>(task.unit * problem_.micro_batches + task.micro_batch)];
   }
 
   [[nodiscard]] Where where(int resource) const {
@@ -170,6 +176,7 @@ class TaskAudit {
     const Task& task = graph_.tasks[static_cast<std::size_t>(id)];
     if (!in_range(task)) return require(false, id, "names no chunk, unit or micro-batch of the problem");
     require(on_its_lane(task), id, "is on another lane than its kind");
+    require(task.kept == is_kept(task), id, "keeps activations that are to be computed again, or the other way round");
     if (task.op == Op::commit) return check_commit(id);
     if (task.op == Op::conclude) return check_conclude(id);
     if (is_collective(task)) require(task.bytes > 0 && task.bytes % (4 * static_cast<std::uint64_t>(problem_.ranks)) == 0, id, "does not share whole numbers among the ranks");
@@ -243,6 +250,7 @@ class TaskAudit {
   const Map& map_;
   const Graph& graph_;
   const Problem& problem_;
+  const std::vector<bool> kept_;
   Reporter& report_;
 };
 

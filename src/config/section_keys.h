@@ -213,8 +213,22 @@ class SectionKeys {
   // Three keys: NAME (a table or "auto"), NAME.device and NAME.host. A table replaces the whole value: a tier it leaves out gets 0.
   template <typename Section>
   void tiers(const char* name, TierFractions Section::*field, bool has_device, const char* meaning) {
+    const auto get = whole_tiers(name, field, "\"auto\", or a table such as { host = 0.5 }", meaning);
+    if (has_device) tier(std::string(name) + ".device", get, &TierFractions::device, "its fraction in device memory");
+    tier(std::string(name) + ".host", get, &TierFractions::host, "its fraction in host memory; the rest is on SSD");
+  }
+
+  // Two keys: NAME (a table or "auto") and NAME.device, with a meaning of its own.
+  template <typename Section>
+  void device_part(const char* name, TierFractions Section::*field, const char* meaning, const char* part) {
+    tier(std::string(name) + ".device", whole_tiers(name, field, "\"auto\", or a table such as { device = 0.5 }", meaning), &TierFractions::device, part);
+  }
+
+ private:
+  template <typename Section>
+  auto whole_tiers(const char* name, TierFractions Section::*field, const char* allowed, const char* meaning) {
     const auto get = member(field);
-    Key whole{prefix_ + name, "\"auto\", or a table such as { host = 0.5 }", meaning, {}, {}, {}, {}};
+    Key whole{prefix_ + name, allowed, meaning, {}, {}, {}, {}};
     whole.assign = [get](Config& config, const toml::node& node) {
       const bool automatic = node.value_exact<std::string>() == "auto";
       if (!automatic && !node.is_table()) return false;
@@ -224,11 +238,9 @@ class SectionKeys {
     whole.in_range = [](const Config&) { return true; };  // its parts are checked, and their sum by Config::validate
     whole.read = [get](const Config& config) { return get(config).automatic ? Json("auto") : Json(); };
     keys_.push_back(std::move(whole));
-    if (has_device) tier(std::string(name) + ".device", get, &TierFractions::device, "its fraction in device memory");
-    tier(std::string(name) + ".host", get, &TierFractions::host, "its fraction in host memory; the rest is on SSD");
+    return get;
   }
 
- private:
   template <typename T>
   static Json to_json_as_is(const T& value) {
     return Json(value);

@@ -57,6 +57,24 @@ void forward(torch::nn::Module& module, const torch::Tensor& input, torch::Tenso
   output.copy_(result);
 }
 
+Activations forward_and_keep(Unit& unit, const torch::Tensor& input, torch::Tensor& output, at::ScalarType compute) {
+  const torch::AutoGradMode with_grad(true);
+  Activations kept;
+  kept.input = input.detach().to(compute, /*non_blocking=*/false, /*copy=*/true).requires_grad_(true);
+  kept.output = run(unit, kept.input);
+  check_same_sizes(unit, "the output", output, kept.output);
+  const torch::NoGradGuard no_grad;
+  output.copy_(kept.output);
+  return kept;
+}
+
+void backward(Activations kept, const torch::Tensor& grad_output, torch::Tensor* grad_input, at::ScalarType compute) {
+  torch::autograd::backward({kept.output}, {grad_output.to(compute)});
+  if (grad_input == nullptr) return;
+  const torch::NoGradGuard no_grad;
+  grad_input->copy_(kept.input.grad());
+}
+
 void backward(torch::nn::Module& module, const torch::Tensor& input, const torch::Tensor& grad_output, torch::Tensor* grad_input,
               at::ScalarType compute) {
   const torch::AutoGradMode with_grad(true);

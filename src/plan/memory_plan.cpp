@@ -68,6 +68,7 @@ std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const sch
   if (overheads.rank_buffers.device > 0) items.push_back({"device", "sums of ranks", overheads.rank_buffers.device, "gradients on their way"});
   if (overheads.dequantised_weights > 0) items.push_back({"device", "dequantised weights", overheads.dequantised_weights, "of a unit, or of a part of one (docs/fine-tune.md)"});
   if (overheads.widened_weights > 0) items.push_back({"device", "widened weights", overheads.widened_weights, "train.compute_dtype"});
+  if (overheads.kept_activations > 0) items.push_back({"device", "kept activations", overheads.kept_activations, overheads.kept_detail});
   items.push_back({"device", "LibTorch's temporaries", overheads.torch_temporaries, overheads.temporaries_detail});
   return items;
 }

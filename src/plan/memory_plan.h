@@ -26,6 +26,8 @@ struct Overheads {
   std::uint64_t dequantised_weights = 0;  // likewise
   std::uint64_t snapshot_buffers = 0;   // host
   RankBuffers rank_buffers;
+  std::uint64_t kept_activations = 0;   // device; LibTorch's, as temporaries are
+  std::string kept_detail;
 };
 
 struct MemoryPlan {

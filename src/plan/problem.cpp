@@ -35,6 +35,7 @@ void set_training(schedule::Problem& problem, const Config& config, const Numeri
   problem.weights = fractions(config.placement.weights);
   problem.optimizer = fractions(config.placement.optimizer);
   problem.activations = fractions(config.placement.activations);
+  problem.kept = config.placement.kept.device;
   problem.gradients_host = config.placement.gradients.host;
   problem.commits = config.run.durability == Durability::commit;
 }

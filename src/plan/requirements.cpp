@@ -1,11 +1,14 @@
 #include "plan/requirements.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "plan/compute_dtype.h"
 #include "plan/extrapolation.h"
 #include "plan/numerics.h"
 #include "plan/store_layout.h"
+#include "schedule/kept.h"
 
 namespace gsnake::plan {
 namespace {
@@ -29,6 +32,35 @@ std::uint64_t temporaries(const Config& config, const Setting& setting) {
   constexpr std::uint64_t kGaps = 10;
   if (peaks.of == MeasuredPeaks::Of::fewer_tokens) peak += peak / kGaps;
   return charge_of(peak);
+}
+
+// Of a forward pass of one of the shape's units.
+std::uint64_t kept_by(std::size_t shape, const Config& config, const Setting& setting) {
+  const MeasuredPeaks& peaks = setting.peaks;
+  const std::uint64_t known = shape < peaks.kept.size() ? peaks.kept[shape] : 0;
+  if (known == 0) return least_kept(config, *setting.layout, shape, compute_dtype(config, setting));
+  const auto tokens = static_cast<double>(tokens_of(config, setting.purpose)) / static_cast<double>(peaks.kept_tokens);
+  return static_cast<std::uint64_t>(static_cast<double>(known) * tokens);
+}
+
+// Of all units, what the device holds at once.
+void charge_kept(Overheads& overheads, const Config& config, const Setting& setting) {
+  if (setting.purpose != Purpose::train || config.placement.kept.device <= 0.0) return;
+  const ModelLayout& layout = *setting.layout;
+  const std::vector<int> passes = schedule::kept_at_once(make_problem(config, numerics_of(config), layout, setting.purpose));
+  std::uint64_t bytes = 0;
+  int all = 0;
+  bool measured = true;
+  for (std::size_t unit = 0; unit < passes.size(); ++unit) {
+    if (passes[unit] == 0) continue;
+    const auto shape = static_cast<std::size_t>(layout.units[unit]);
+    measured = measured && shape < setting.peaks.kept.size() && setting.peaks.kept[shape] > 0;
+    bytes += static_cast<std::uint64_t>(passes[unit]) * kept_by(shape, config, setting);
+    all += passes[unit];
+  }
+  if (all == 0) return;
+  overheads.kept_activations = charge_of(bytes);
+  overheads.kept_detail = fmt::format("of {} passes of blocks at once, {}", all, measured ? "measured by a dry run" : "at least; measured once the rest fits");
 }
 
 const char* detail(MeasuredPeaks::Of of) {
@@ -55,6 +87,7 @@ Overheads overheads_of(const Config& config, const Setting& setting) {
   Overheads overheads;
   overheads.torch_temporaries = temporaries(config, setting);
   overheads.temporaries_detail = detail(setting.peaks.of);
+  charge_kept(overheads, config, setting);
   if (compute != config.train.dtype) overheads.widened_weights = widened_elements(*setting.layout).bytes(dtype_bytes(compute));
   overheads.dequantised_weights = dequantised_elements(*setting.layout, most_dequantised(config), dtype_bytes(compute)).bytes(dtype_bytes(compute));
   if (setting.purpose == Purpose::train && snapshot_places(config) > 0) overheads.snapshot_buffers = stream_bytes(config);

@@ -72,6 +72,7 @@ class Comparison {
     problem.order = schedule::Order::ascending;
     problem.guard = schedule::Guard::none;
     problem.delay = 0.0;
+    problem.kept = 0.0;
     problem.commits = false;
     give_whole_master(problem);
     return problem;

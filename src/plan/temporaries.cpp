@@ -40,6 +40,20 @@ std::uint64_t least_peak(const Config& config, const ModelLayout& layout, Purpos
   return std::max(states, logits) * dtype_bytes(compute);
 }
 
+std::uint64_t least_kept(const Config& config, const ModelLayout& layout, std::size_t shape, Dtype compute) {
+  std::int64_t width = layout.hidden;
+  const UnitShape& of = layout.shapes[shape];
+  for (const optim::FlatLayout* flat : {&of.flat, &of.frozen}) {
+    std::int64_t widest = 0;  // of several that are multiplied with one input
+    for (const optim::FlatParameter& parameter : flat->parameters) {
+      if (parameter.info.sizes.size() == 2) widest = std::max(widest, parameter.info.sizes[1]);
+    }
+    width += widest;
+  }
+  const std::int64_t tokens = tokens_of(config, Purpose::train) / passes_of(config, Purpose::train);
+  return static_cast<std::uint64_t>(tokens * width) * dtype_bytes(compute);
+}
+
 std::uint64_t charge_of(std::uint64_t peak_bytes) { return static_cast<std::uint64_t>(static_cast<double>(peak_bytes) * kMargin) + kSlack; }
 
 std::uint64_t peak_within(std::uint64_t charge) {

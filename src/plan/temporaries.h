@@ -30,6 +30,8 @@ struct MeasuredPeaks {
   Of of = Of::nothing;
   std::vector<PeakCurve> units;  // of embedding and blocks, by kind: by the tokens of a micro-batch
   PeakCurve head;                // by those of a chunk
+  std::vector<std::uint64_t> kept;  // by shape: what a forward pass of `kept_tokens` leaves whose activations are kept; 0, or empty: not measured
+  std::int64_t kept_tokens = 0;
 
   [[nodiscard]] bool known() const { return of >= Of::fewer_tokens; }
 };
@@ -42,6 +44,9 @@ std::uint64_t peak_at(const PeakCurve& curve, std::int64_t tokens);
 // What any unit takes: its result and the gradient of its input or, where they are stored in another dtype, both in the one that is
 // computed in; a chunk of logits.
 std::uint64_t least_peak(const Config& config, const ModelLayout& layout, Purpose purpose, Dtype compute);
+
+// What a forward pass of a unit of that shape leaves at the least, where its activations are kept: its result, and what its matrices were multiplied with.
+std::uint64_t least_kept(const Config& config, const ModelLayout& layout, std::size_t shape, Dtype compute);
 
 // What a budget is charged with for a measured peak, which repeats from call to call but for what varies with alignment; and the largest
 // peak that `charge` has room for.

@@ -41,6 +41,7 @@ struct ComputeCall {
   bool training = true;
   float loss_factor = 1.0F;
   std::span<const std::vector<std::int32_t>> starts;  // of the micro-batch, by row
+  bool kept = false;                 // forward: what backward needs stays, until backward with the same unit and micro-batch, which has no input, has used it up
   bool opens = true;                 // the first task of a visit: the weights are new; when in doubt true, which costs time alone
   std::span<const UsedObject> uses;  // in the order of schedule::Unit::objects
   device::DevicePtr ids;             // int64 (rows, tokens): token ids for unit 0, labels for the head

@@ -66,6 +66,7 @@ class Units final : public DeviceWork {
     call.loss_factor = flight.batch->loss_factor;
     const std::size_t rows = flight.batch->starts.size() / static_cast<std::size_t>(problem_.micro_batches);
     call.starts = flight.batch->starts.subspan(rows * static_cast<std::size_t>(task.micro_batch), rows);
+    call.kept = task.kept;
     call.opens = task.opens;
     call.uses = {work.uses.data(), objects.size()};
     if (task.op == schedule::Op::head) call.loss_scale = static_cast<float>(counters_of(flight).loss_scale);

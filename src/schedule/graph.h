@@ -27,7 +27,7 @@ enum class Op : std::uint8_t {
   add,           // destination += source, fp32 gradients
   norm,          // norm partials of a gradient that waits
   forward,       // unit, micro-batch: output from input
-  backward,      // recomputes forward; gradients accumulate; output: gradient of the input
+  backward,      // recomputes forward, unless its activations were kept; gradients accumulate; output: gradient of the input
   head,          // forward and backward of the last unit
   head_forward,  // loss (or logits) only
   conclude,      // all losses and norm partials are there: the step's outcome is known
@@ -63,7 +63,7 @@ enum class Role : std::uint8_t {
   weights,          // compute: device, an object that the unit uses (Access::use)
   gradients,        // backward, head: device, the accumulator of that use, if the object is trained; Mode::write: it starts from zero
   ids,              // compute: device; token ids for unit 0, labels for the head
-  input,            // activation checkpoint
+  input,            // activation checkpoint: of all compute tasks but unit 0's and backward of what was kept
   output_gradient,  // backward: gradient of the unit's output
   output,           // forward: hidden states; backward, head: gradient of the input, where a unit below is trained
 };
@@ -83,6 +83,7 @@ struct Task {
   std::int8_t step_offset = 0;      // update, what follows from it, commit: -1 belongs to the previous step
   bool opens = false;               // forward to head_forward: the first micro-batch of a visit
   bool committed = false;           // read: of the state that was committed last, not the newest
+  bool kept = false;                // forward: its activations stay on the device; backward: and are used up, without the checkpoint
   When when = When::always;
   std::int32_t unit = -1;
   std::int32_t micro_batch = -1;

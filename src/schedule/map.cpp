@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "core/bytes.h"
+#include "schedule/kept.h"
 
 namespace gsnake::schedule {
 namespace {
@@ -214,6 +215,7 @@ class MapBuilder {
 
   void place_activations() {
     map_.activation_tier = activation_tiers(map_.problem);
+    map_.kept = kept_passes(map_.problem);
     std::uint32_t on_ssd = 0;
     for (std::size_t i = 0; i < map_.activation_tier.size(); ++i) {
       map_.activation_extent.push_back(-1);

@@ -90,6 +90,7 @@ struct Map {
   int first_trained_unit = 0;
   std::vector<Tier> activation_tier;   // of checkpoint and gradient (unit, micro-batch): index (unit - 1) * M + m, units 1..U-1
   std::vector<int> activation_extent;  // likewise: the checkpoint's; the gradient's, if the unit's input has one, is the next; -1 if not on ssd
+  std::vector<bool> kept;              // kept_passes()
   int losses_home = -1;                // result_bytes a micro-batch
   int outcome_home = -1;               // written once a step's outcome is known; gives those that wait for it their order, no bytes
 
@@ -97,6 +98,8 @@ struct Map {
   [[nodiscard]] int batch_slot() const { return pools[static_cast<std::size_t>(pool(PoolRole::host_batch))].first_buffer; }
   // Where in it a micro-batch's ids or labels are.
   [[nodiscard]] std::uint64_t batch_offset(BatchPart part, int micro_batch) const;
+
+  [[nodiscard]] bool keeps(int unit, int micro_batch) const { return kept[static_cast<std::size_t>(unit * problem.micro_batches + micro_batch)]; }
 
   [[nodiscard]] int resources() const { return static_cast<int>(buffers.size() + extents.size()); }
   [[nodiscard]] int extent_resource(int extent) const { return static_cast<int>(buffers.size()) + extent; }

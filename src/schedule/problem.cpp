@@ -94,7 +94,7 @@ void share_out(Problem& problem, int rank, int ranks) {
 void validate(const Problem& p) {
   require(p.unit_count() >= 2, "a model has at least an embedding and a head");
   require(p.micro_batches >= 1, "micro_batches is at least 1");
-  require(is_fraction(p.delay) && is_fraction(p.gradients_host), "delay and placement fractions lie in 0..1");
+  require(is_fraction(p.delay) && is_fraction(p.gradients_host) && is_fraction(p.kept), "delay and placement fractions lie in 0..1");
   for (const Fractions& f : {p.weights, p.optimizer, p.activations}) {
     require(is_fraction(f.device) && is_fraction(f.host) && f.device + f.host <= 1.0 + 1e-9, "placement fractions lie in 0..1 and sum to at most 1");
   }

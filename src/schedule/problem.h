@@ -74,8 +74,9 @@ struct Unit {
   double forward_flops = 0.0;  // of one micro-batch; 0: not known
   double trained_share = 1.0;  // of its parameters: the rest costs no gradient of weights
 
-  // What a backward and its recomputation, or the head's forward and backward, is as much as.
+  // What a backward and its recomputation, or the head's forward and backward, is as much as; a backward alone.
   [[nodiscard]] double forwards_of_backward() const { return 2.0 + trained_share; }
+  [[nodiscard]] double forwards_of_kept_backward() const { return 1.0 + trained_share; }
 };
 
 // Units 0..U-1: embedding, blocks, head.
@@ -93,6 +94,7 @@ struct Problem {
   Fractions weights;
   Fractions optimizer;
   Fractions activations{0.0, 1.0};
+  double kept = 0.0;                       // of the blocks' passes, those whose activations stay on the device (kept_passes()); the rest is recomputed
   double gradients_host = 1.0;             // of the gradients that wait; the rest is spilled to SSD
   bool commits = false;                    // state has a second slot on SSD and every step can be made durable
   std::uint64_t chunk_elements = 1ULL << 20;  // at most, of one transfer or update; a multiple of kGrain

@@ -279,8 +279,10 @@ Task StepEmitter::compute_task(const Visit& visit, std::size_t i) const {
   task.opens = i == 0;
   task.last = i + 1 == visit.micro_batches.size();
   task.op = visit.pass == Pass::forward ? Op::forward : visit.pass == Pass::backward ? Op::backward : training_ ? Op::head : Op::head_forward;
+  task.kept = training_ && visit.pass != Pass::head && map_.keeps(visit.unit, task.micro_batch);
   const Unit& unit = map_.problem.units[visit.unit];
-  task.flops = unit.forward_flops * (visit.pass == Pass::backward || task.op == Op::head ? unit.forwards_of_backward() : 1.0);
+  const double backward = task.kept ? unit.forwards_of_kept_backward() : unit.forwards_of_backward();
+  task.flops = unit.forward_flops * (visit.pass == Pass::backward || task.op == Op::head ? backward : 1.0);
   return task;
 }
 
@@ -304,7 +306,8 @@ void StepEmitter::emit_compute(std::size_t v, std::size_t i) {
   const Tensor input{TensorKind::checkpoint, visit.unit, m};
   const Tensor output_gradient{TensorKind::gradient, visit.unit + 1, m};
   if (!ids_[v].empty()) accesses.push_back({.role = Role::ids, .resource = ids_[v][i]});
-  if (visit.unit > 0) accesses.push_back({.role = Role::input, .resource = activations_.consume(input)});
+  const bool reads_input = visit.unit > 0 && !(visit.pass == Pass::backward && task.kept);
+  if (reads_input) accesses.push_back({.role = Role::input, .resource = activations_.consume(input)});
   if (visit.pass == Pass::backward) accesses.push_back({.role = Role::output_gradient, .resource = activations_.consume(output_gradient)});
   const int output = visit.pass == Pass::forward || makes_gradient(visit) ? activations_.new_output() : -1;
   const int loss = visit.pass == Pass::head ? batch_.new_loss() : -1;
@@ -314,7 +317,7 @@ void StepEmitter::emit_compute(std::size_t v, std::size_t i) {
   emitter_.add(task, accesses);
 
   if (!ids_[v].empty()) emitter_.release(ids_[v][i]);
-  if (visit.unit > 0) activations_.consumed(input);
+  if (reads_input) activations_.consumed(input);
   if (visit.pass == Pass::backward) activations_.consumed(output_gradient);
   if (loss >= 0) batch_.bring_back(loss, visit.unit, m);
   keep_output(v, i, output);
@@ -325,7 +328,7 @@ void StepEmitter::keep_output(std::size_t v, std::size_t i, int output) {
   const int m = visit.micro_batches[i];
   if (visit.pass == Pass::forward) {
     const Tensor made{TensorKind::checkpoint, visit.unit + 1, m};
-    const bool recomputed = training_ && made.unit + 1 < map_.problem.unit_count() && made.unit >= map_.first_trained_unit;
+    const bool recomputed = training_ && made.unit + 1 < map_.problem.unit_count() && made.unit >= map_.first_trained_unit && !map_.keeps(made.unit, m);
     activations_.produced(made, output, recomputed ? 2 : 1, next_consumes(v, i, made));
   } else if (makes_gradient(visit)) {
     const Tensor made{TensorKind::gradient, visit.unit, m};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "greedysnake/error.h"
+#include "schedule/kept.h"
 
 namespace gsnake::schedule {
 namespace {
@@ -151,11 +152,13 @@ Bytes activations(const Problem& p, bool training) {
   const std::vector<Tier> tiers = activation_tiers(p);
   const int last = p.unit_count() - 1;
   const int first_backward = training ? first_trained_unit(p) : p.unit_count();
+  const std::vector<bool> kept = kept_passes(p);
   ActivationSum sum(p);
   std::size_t index = 0;
   for (int unit = 1; unit <= last; ++unit) {
     for (int m = 0; m < p.micro_batches; ++m, ++index) {
-      const std::uint64_t uses = unit < last && unit >= first_backward ? 2 : 1;  // forward and recomputation; the head does both at once
+      const bool recomputed = unit < last && unit >= first_backward && !kept[static_cast<std::size_t>(unit * p.micro_batches + m)];
+      const std::uint64_t uses = recomputed ? 2 : 1;  // forward and recomputation; the head does both at once
       sum.add(tiers[index], uses - (handed_over(p, turn, unit - 1, m) ? 1 : 0));
       if (unit > first_backward) sum.add(tiers[index], handed_over(p, turn, 2 * last - unit, m) ? 0 : 1);  // the gradient
     }

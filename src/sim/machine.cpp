@@ -91,7 +91,8 @@ double Machine::seconds(const Task& task) const {
   }
   if (static_cast<std::size_t>(task.unit) < units.size()) {
     const UnitSeconds& unit = units[static_cast<std::size_t>(task.unit)];
-    const double known = task.op == Op::forward || task.op == Op::head_forward ? unit.forward : unit.backward;
+    double known = task.op == Op::forward || task.op == Op::head_forward ? unit.forward : unit.backward;
+    if (task.kept && task.op == Op::backward) known = std::max(known - unit.forward, unit.forward);  // what is measured has a recomputation in it
     if (known > 0.0) return known + (task.opens ? unit.opening : 0.0);
   }
   const double opening = task.opens && static_cast<std::size_t>(task.unit) < this->opening.size() ? this->opening[static_cast<std::size_t>(task.unit)] : 0.0;

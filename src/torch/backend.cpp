@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <exception>
+#include <stdexcept>
+#include <utility>
 
+#include "core/bytes.h"
 #include "model/preference.h"
 #include "model/seeding.h"
 #include "model/unit_context.h"
@@ -25,6 +28,7 @@ TorchBackend::TorchBackend(Model& model, const plan::ModelLayout& layout, const 
 }
 
 TorchBackend::~TorchBackend() {
+  kept_.clear();
   for (model::ParameterSet& parameters : parameters_) parameters.unbind();
 }
 
@@ -131,6 +135,8 @@ void TorchBackend::run(const device::ComputeScope& scope, const runtime::Compute
   } else {
     head(work);
   }
+  if (!call.kept) return;
+  meter_.kept_bytes = kept_.empty() ? 0 : meter_.in_use_bytes;
 }
 
 void TorchBackend::forward(const Work& work) {
@@ -139,7 +145,11 @@ void TorchBackend::forward(const Work& work) {
   const torch::Tensor input = call.unit == 0 ? work.ids() : hidden(work.at(call.input));
   torch::nn::Module& module = module_of(call.unit);
   torch::Tensor own = own_rows(output);
-  model::forward(module, call.unit == 0 ? input : own_rows(input), own, shape_.compute);
+  if (call.kept) {
+    kept_.push_back({call.unit, call.micro_batch, model::forward_and_keep(dynamic_cast<Unit&>(module), own_rows(input), own, shape_.compute)});
+  } else {
+    model::forward(module, call.unit == 0 ? input : own_rows(input), own, shape_.compute);
+  }
   if (shape_.passes == 1) return;
   // The reference: what the model is without its adapters, and without dropout.
   model::unit_context().adapters = false;
@@ -148,13 +158,22 @@ void TorchBackend::forward(const Work& work) {
   model::forward(module, call.unit == 0 ? input : input.narrow(0, shape_.rows, shape_.rows), reference, shape_.compute);
 }
 
+model::Activations TorchBackend::take_kept(int unit, int micro_batch) {
+  const auto pass = std::find_if(kept_.begin(), kept_.end(), [&](const KeptPass& kept) { return kept.unit == unit && kept.micro_batch == micro_batch; });
+  if (pass == kept_.end()) throw std::logic_error("backward finds no activations of its forward pass");
+  model::Activations activations = std::move(pass->activations);
+  kept_.erase(pass);
+  return activations;
+}
+
 void TorchBackend::backward(const Work& work) {
   const runtime::ComputeCall& call = work.call;
   const torch::Tensor gradient = hidden(work.at(call.output_gradient));
-  const torch::Tensor input = call.unit == 0 ? work.ids() : hidden(work.at(call.input));
   torch::Tensor input_gradient = call.output ? hidden(work.at(call.output)) : torch::Tensor();
   if (call.output && shape_.passes > 1) input_gradient.narrow(0, shape_.rows, shape_.rows).zero_();
   torch::Tensor own = call.output ? own_rows(input_gradient) : torch::Tensor();
+  if (call.kept) return model::backward(take_kept(call.unit, call.micro_batch), own_rows(gradient), call.output ? &own : nullptr, shape_.compute);
+  const torch::Tensor input = call.unit == 0 ? work.ids() : hidden(work.at(call.input));
   model::backward(module_of(call.unit), call.unit == 0 ? input : own_rows(input), own_rows(gradient), call.output ? &own : nullptr, shape_.compute);
 }
 
@@ -190,35 +209,36 @@ void TorchBackend::run_on_zeros(device::Device& device, int unit, bool training)
       if (zeros.has_backward()) run(scope, zeros.backward());
     });
   };
-  once();
-  if (!shape_.packed) return;
-  // As much as rows of documents may need: of short ones, and of one.
-  constexpr std::int32_t kShort = 4;
-  for (const std::int32_t length : {kShort, static_cast<std::int32_t>(shape_.tokens)}) {
-    std::vector<std::int32_t> starts;
-    for (std::int32_t start = 0; start < shape_.tokens; start += length) starts.push_back(start);
-    rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
+  for (const std::vector<std::int32_t>& starts : rehearsed_documents()) {
+    if (!starts.empty()) rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
     once();
   }
 }
 
-std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, const DryRun& dry, int unit) {
+// Where documents begin in a row: nothing said, and where rows hold several, as much as these may need: of short ones, and of one.
+std::vector<std::vector<std::int32_t>> TorchBackend::rehearsed_documents() const {
+  std::vector<std::vector<std::int32_t>> rows(1);
+  if (!shape_.packed) return rows;
+  constexpr std::int32_t kShort = 4;
+  for (const std::int32_t length : {kShort, static_cast<std::int32_t>(shape_.tokens)}) {
+    std::vector<std::int32_t>& starts = rows.emplace_back();
+    for (std::int32_t start = 0; start < shape_.tokens; start += length) starts.push_back(start);
+  }
+  return rows;
+}
+
+// In a room of the dry run's size: bytes, or nothing where there is too little.
+template <typename Measure>
+std::optional<std::uint64_t> TorchBackend::rehearsed(const DryRun& dry, int unit, const Measure& measure) {
   const ComputeShape own = shape_;
   shape_.rows = dry.rows;
   shape_.tokens = dry.tokens;
   shape_.head_chunk = dry.head_chunk;
-  if (dry.training && unit + 1 == static_cast<int>(model_.units.size())) {
-    // What the head needs does not depend on how many chunks there are: two, and what is left over, stand for all.
-    const std::int64_t tokens = dry.rows * dry.tokens;
-    shape_.rows = shape_.passes;
-    shape_.tokens = std::min(tokens, 2 * dry.head_chunk + tokens % dry.head_chunk);
-  }
   RehearsedRoom room(dry.most_bytes);
   begin_rehearsal(dry, room);
-  std::optional<std::uint64_t> peak;
+  std::optional<std::uint64_t> bytes;
   try {
-    run_on_zeros(device, unit, dry.training);
-    peak = shape_.accelerator != nullptr ? shape_.accelerator->peak_bytes() : room.extent();
+    bytes = measure(room);
   } catch (const CapExceeded&) {  // the answer is that there is none
   } catch (const c10::OutOfMemoryError&) {
   } catch (...) {
@@ -226,8 +246,67 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
     throw;
   }
   end_rehearsal(own, unit);
-  gives_back_ = !peak;
-  return peak;
+  gives_back_ = !bytes;
+  return bytes;
+}
+
+std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, const DryRun& dry, int unit) {
+  return rehearsed(dry, unit, [&](const RehearsedRoom& room) {
+    if (dry.training && unit + 1 == static_cast<int>(model_.units.size())) {
+      // What the head needs does not depend on how many chunks there are: two, and what is left over, stand for all.
+      const std::int64_t tokens = dry.rows * dry.tokens;
+      shape_.rows = shape_.passes;
+      shape_.tokens = std::min(tokens, 2 * dry.head_chunk + tokens % dry.head_chunk);
+    }
+    run_on_zeros(device, unit, dry.training);
+    return shape_.accelerator != nullptr ? shape_.accelerator->peak_bytes() : room.extent();
+  });
+}
+
+// What a pass leaves, or by how much those behind the first raise the end of the highest block, if there is a room: gaps between what is kept are part of it.
+std::uint64_t TorchBackend::keep_on_zeros(device::Device& device, int unit, int passes, const RehearsedRoom* room) {
+  const TrialCall zeros(device, layout_, shape_, unit, true);
+  runtime::ComputeCall call = zeros.forward();
+  call.kept = true;
+  const auto used = [&] { return shape_.accelerator != nullptr ? shape_.accelerator->used_bytes() : static_cast<std::uint64_t>(meter_.in_use_bytes); };
+  const std::uint64_t before = used();
+  std::uint64_t end = 0;
+  std::uint64_t most = 0;
+  for (call.micro_batch = 0; call.micro_batch < passes; ++call.micro_batch) {
+    TrialCall::run(device, [&](const device::ComputeScope& scope) { run(scope, call); });
+    const std::uint64_t extent = room != nullptr ? room->extent() : 0;
+    if (call.micro_batch > 0) most = std::max(most, extent - end);
+    end = extent;
+  }
+  return std::max(most, core::ceil_div(used() - before, static_cast<std::uint64_t>(passes)));
+}
+
+std::optional<std::uint64_t> TorchBackend::rehearse_kept(device::Device& device, const DryRun& dry, int unit) {
+  return rehearsed(dry, unit, [&](const RehearsedRoom& room) {
+    std::uint64_t most = 0;
+    for (const std::vector<std::int32_t>& starts : rehearsed_documents()) {
+      if (!starts.empty()) rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
+      most = std::max(most, keep_on_zeros(device, unit, dry.kept, shape_.accelerator == nullptr ? &room : nullptr));
+      meter_.kept_bytes = 0;
+      const MeteredScope metered(meter_);
+      kept_.clear();
+    }
+    return most;
+  });
+}
+
+void TorchBackend::warm_up(device::Device& device, std::span<const int> kept_by_unit) {
+  if (shape_.accelerator == nullptr) return;
+  for (std::size_t unit = 0; unit < kept_by_unit.size(); ++unit) {
+    if (kept_by_unit[unit] > 0) keep_on_zeros(device, static_cast<int>(unit), kept_by_unit[unit], nullptr);
+    forget_slots(static_cast<int>(unit));
+  }
+  for (const int unit : layout_.one_of_each_shape()) {  // what the steps need beside all that
+    run_on_zeros(device, unit, true);
+    forget_slots(unit);
+  }
+  kept_.clear();
+  rehearsed_starts_.clear();
 }
 
 // LibTorch's allocator on a GPU keeps what the units before have used: the peak is that of all of them so far, and no step asks CUDA for memory.
@@ -245,6 +324,7 @@ void TorchBackend::begin_rehearsal(const DryRun& dry, RehearsedRoom& room) {
 
 void TorchBackend::end_rehearsal(const ComputeShape& own, int unit) {
   shape_ = own;
+  kept_.clear();
   rehearsed_starts_.clear();
   forget_slots(unit);
   meter_ = {};

@@ -13,6 +13,7 @@
 #include "greedysnake/unit.h"
 #include "memory/block_arena.h"
 #include "model/binding.h"
+#include "model/unit_ops.h"
 #include "plan/model_layout.h"
 #include "torch/device_support.h"
 #include "torch/memory.h"
@@ -65,6 +66,8 @@ class TorchBackend final : public UnitBackend {
   [[nodiscard]] std::uint64_t widened_bytes() const { return widened_.bytes(); }
 
   [[nodiscard]] std::optional<std::uint64_t> rehearse(device::Device& device, const DryRun& dry, int unit) override;
+  [[nodiscard]] std::optional<std::uint64_t> rehearse_kept(device::Device& device, const DryRun& dry, int unit) override;
+  void warm_up(device::Device& device, std::span<const int> kept_by_unit) override;
   void cap_temporaries(std::uint64_t bytes) override;
   [[nodiscard]] std::uint64_t resident_bytes() const override { return arena_ ? arena_->bytes() : 0; }
   // The slots that run() was given so far, `unit` last, are gone.
@@ -75,6 +78,11 @@ class TorchBackend final : public UnitBackend {
   [[nodiscard]] std::uint64_t outside_bytes() const { return meter_.outside_bytes; }
 
  private:
+  struct KeptPass {
+    int unit = 0;
+    int micro_batch = 0;
+    model::Activations activations;
+  };
   struct Views {
     std::vector<torch::Tensor> parameters;
     torch::Tensor flat;
@@ -98,10 +106,15 @@ class TorchBackend final : public UnitBackend {
   void bind_tied(const Work& work, const runtime::UsedObject& shared);
   void forward(const Work& work);
   void backward(const Work& work);
+  model::Activations take_kept(int unit, int micro_batch);
   void head(const Work& work);
   // Rows of hidden states that gradients belong to.
   [[nodiscard]] torch::Tensor own_rows(const torch::Tensor& hidden) const { return shape_.passes == 1 ? hidden : hidden.narrow(0, 0, shape_.rows); }
   void run_on_zeros(device::Device& device, int unit, bool training);
+  [[nodiscard]] std::vector<std::vector<std::int32_t>> rehearsed_documents() const;
+  std::uint64_t keep_on_zeros(device::Device& device, int unit, int passes, const RehearsedRoom* room);
+  template <typename Measure>
+  std::optional<std::uint64_t> rehearsed(const DryRun& dry, int unit, const Measure& measure);
 
   Model& model_;
   const plan::ModelLayout& layout_;
@@ -118,6 +131,7 @@ class TorchBackend final : public UnitBackend {
   std::vector<model::ParameterSet> parameters_;                                // by kind
   std::map<std::tuple<int, bool, std::byte*, at::ScalarType>, Views> views_;   // by the unit's shape, whether it is what is frozen beside, and slot
   std::map<std::pair<std::byte*, at::ScalarType>, torch::Tensor> tied_views_;  // of the shared parameter
+  std::vector<KeptPass> kept_;
 };
 
 // Units are called with this cache while it lives.

@@ -224,7 +224,7 @@ TorchAllocator::~TorchAllocator() {
 
 MeteredScope::MeteredScope(TorchMemoryMeter& own) : outer_(meter) {
   meter = &own;
-  own.in_use_bytes = 0;
+  own.in_use_bytes = own.kept_bytes;
 }
 
 MeteredScope::~MeteredScope() { meter = outer_; }

@@ -41,6 +41,7 @@ class RehearsedRoom {
 
 struct TorchMemoryMeter {
   std::int64_t in_use_bytes = 0;
+  std::int64_t kept_bytes = 0;                  // of what earlier scopes left, which is in use still
   std::int64_t peak_bytes = 0;
   std::int64_t cap_bytes = 0;                   // beyond it an allocation throws CapExceeded; 0: no cap
   const std::function<void()>* told = nullptr;  // of every allocation, before it; what it throws leaves the operation that asked for memory

@@ -4,7 +4,9 @@
 #include <optional>
 
 #include "core/bytes.h"
+#include "plan/numerics.h"
 #include "plan/run_plan.h"
+#include "schedule/kept.h"
 
 namespace gsnake::train {
 namespace {
@@ -27,6 +29,17 @@ void raise(PeakCurve& curve, std::int64_t tokens, std::uint64_t bytes) {
   if (!curve.empty() && plan::peak_at(curve, tokens) >= bytes) return;
   if (!curve.empty() && curve.back().tokens == tokens) curve.pop_back();
   curve.push_back({tokens, bytes});
+}
+
+// As many kept passes as show how gaps between them grow, if the run keeps so many at once; 0: it keeps none, nor may it be chosen.
+int passes_to_keep(const Config& config, const plan::Setting& setting) {
+  constexpr int kTelling = 3;
+  const TierFractions& kept = config.placement.kept;
+  if (setting.purpose != plan::Purpose::train || (!kept.automatic && kept.device <= 0.0)) return 0;
+  if (kept.automatic) return kTelling;
+  int most = 0;
+  for (const int passes : schedule::kept_at_once(plan::make_problem(config, plan::numerics_of(config), *setting.layout, setting.purpose))) most = std::max(most, passes);
+  return std::min(kTelling, most);
 }
 
 class Rehearsal {
@@ -53,6 +66,22 @@ class Rehearsal {
       put(peaks, unit, std::move(curve));
     }
     return peaks;
+  }
+
+  // Of the blocks whose activations may be kept, `passes` of each shape: false where these take more.
+  bool add_kept(plan::MeasuredPeaks& peaks, const plan::ModelLayout& layout, int passes, std::uint64_t most_bytes) {
+    backend::DryRun dry = whole_;
+    dry.most_bytes = most_bytes;
+    dry.kept = passes;
+    peaks.kept.assign(layout.shapes.size(), 0);
+    peaks.kept_tokens = dry.rows * dry.tokens;
+    for (const int unit : units_) {
+      if (is_head(unit) || unit == 0) continue;
+      const std::optional<std::uint64_t> bytes = backend_.rehearse_kept(device_, dry, unit);
+      peaks.kept[static_cast<std::size_t>(layout.units[static_cast<std::size_t>(unit)])] = bytes.value_or(most_bytes / static_cast<std::uint64_t>(passes) + 1);
+      if (!bytes) return false;
+    }
+    return true;
   }
 
   // Of fewer tokens. The unit that ended all(), if it was tried, takes `at_least`.
@@ -135,16 +164,23 @@ void measure_temporaries(backend::UnitBackend& backend, device::Device& device, 
   const std::uint64_t budget = config.memory.device_budget;
   const std::uint64_t room_for_less = plan::dry_run_room(config, setting);
   const std::vector<MemoryItem> items = plan::requirements(config, setting);
+  const int passes = passes_to_keep(config, setting);
+  const auto measure_less = [&](std::uint64_t at_least) {
+    setting.peaks = rehearsal.of_less(room_for_less, at_least);
+    if (passes > 0) rehearsal.add_kept(setting.peaks, *setting.layout, passes, room_for_less);
+  };
   if (plan::bytes_of(items, "device") > budget) {
-    setting.peaks = rehearsal.of_less(room_for_less, 0);
+    measure_less(0);
     plan::refuse_what_does_not_fit(config, setting);  // but for units of other people's that take less than any of ours
   }
   const std::uint64_t most = plan::peak_within(plan::temporaries_room(config, setting, items));
   if (const std::optional<plan::MeasuredPeaks> peaks = rehearsal.all(most)) {
     setting.peaks = *peaks;
-    return;
+    if (passes == 0 || rehearsal.add_kept(setting.peaks, *setting.layout, passes, most) || config.placement.kept.automatic) return;
+    rehearsal.add_kept(setting.peaks, *setting.layout, passes, room_for_less);
+    plan::refuse(config, setting);
   }
-  setting.peaks = rehearsal.of_less(room_for_less, most + 2);
+  measure_less(most + 2);
   plan::refuse(config, setting);
 }
 

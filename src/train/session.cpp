@@ -18,6 +18,7 @@
 #include "plan/compute_dtype.h"
 #include "plan/run_plan.h"
 #include "plan/workload.h"
+#include "schedule/kept.h"
 #include "train/compute_shape.h"
 #include "train/rank_devices.h"
 #include "train/rehearsal.h"
@@ -74,8 +75,10 @@ Session::Session(Model made, const Config& settings, Purpose purpose, const Part
   problem = plan::make_problem(config, numerics, layout, purpose);
   memory = plan::plan_run(config, setting, problem);
   setting.told = {};
-  temporaries = plan::overheads_of(config, setting).torch_temporaries;
+  const plan::Overheads overheads = plan::overheads_of(config, setting);
+  temporaries = overheads.torch_temporaries + overheads.kept_activations;
   backend->cap_temporaries(temporaries);
+  if (overheads.kept_activations > 0) backend->warm_up(*device, schedule::kept_at_once(problem));
   program = schedule::build_program(problem, memory.pools);
   store_layout = plan::make_store_layout(config, problem);
   if (purpose == Purpose::train) optimizer = optim::make_optimizer(numerics.optimizer);

@@ -49,7 +49,7 @@ struct Session {
   std::unique_ptr<backend::UnitBackend> backend;
   schedule::Problem problem;
   plan::MemoryPlan memory;
-  std::uint64_t temporaries = 0;  // LibTorch's, in bytes
+  std::uint64_t temporaries = 0;  // LibTorch's, in bytes, with activations that are kept
   std::uint64_t base_bytes = 0;   // resident beside what is charged to the budgets; known after start()
   schedule::Program program;
   store::Layout store_layout;

@@ -39,7 +39,9 @@ Config of_units(Config config) {
     config.memory.device_budget = free == 0 ? kPlenty : free;
   }
   config.memory.host_budget = kPlenty;
+  const bool may_keep = config.placement.kept.automatic || config.placement.kept.device > 0.0;
   config.placement = {};
+  config.placement.kept.automatic = may_keep;
   return config;
 }
 

@@ -37,6 +37,7 @@ Config config_of(const Kind& kind, const Layout& layout, const std::string& devi
   config.train.delay = kind.dtype == Dtype::fp16 ? 1.0 : layout.delay;
   config.placement.weights = config.placement.optimizer = layout.state;
   config.placement.activations = layout.activations;
+  config.placement.kept.device = layout.delay;  // none, all, half and a quarter
   return config;
 }
 

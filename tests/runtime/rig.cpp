@@ -60,6 +60,7 @@ Setup random_setup(std::uint64_t seed) {
   p.optimizer = random_placement(random);
   p.activations = random_placement(random);
   p.gradients_host = random.one_of<double>({0.0, 0.5, 1.0});
+  p.kept = random.one_of<double>({0.0, 0.0, 0.5, 1.0});
   p.chunk_elements = schedule::kGrain * random.one_of<std::uint64_t>({1, 2, 512});
   setup.paths = random.coin() ? 3 : 1;
   setup.slots = random.between(1, 2);

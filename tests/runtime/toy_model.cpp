@@ -65,6 +65,7 @@ ToyBackend::ToyBackend(const schedule::Problem& problem, bool blows_up)
   std::uint64_t widest = 0;
   for (const schedule::Object& object : problem.objects) widest = std::max(widest, object.elements);
   wide_.resize(widest);
+  if (problem.kept > 0.0) kept_.assign(problem.units.size() * static_cast<std::size_t>(problem.ranks * problem.micro_batches), input_);
 }
 
 ToyBackend::Mixer ToyBackend::mixer_of(const Work& work, std::size_t use) const {
@@ -115,17 +116,23 @@ const float* ToyBackend::unit_input(const Work& work) {
 
 void ToyBackend::forward(const Work& work) {
   const float* x = unit_input(work);
+  if (work.call.kept) std::copy_n(x, hidden_, kept(work).begin());
   float* y = work.floats(work.call.output);
   for (std::size_t i = 0; i < hidden_; ++i) y[i] = 0.5F * x[i];
   mix_forward(work, x, y);
 }
 
 void ToyBackend::backward(const Work& work) {
-  const float* x = unit_input(work);
+  const float* x = work.call.kept ? kept(work).data() : unit_input(work);
   const float* y_gradient = work.floats(work.call.output_gradient);
   float* x_gradient = work.floats(work.call.output);
   for (std::size_t i = 0; x_gradient != nullptr && i < hidden_; ++i) x_gradient[i] = 0.5F * y_gradient[i];
   mix_backward(work, x, y_gradient, x_gradient);
+  if (work.call.kept) std::fill_n(kept(work).begin(), hidden_, std::numeric_limits<float>::quiet_NaN());  // used up
+}
+
+std::vector<float>& ToyBackend::kept(const Work& work) {
+  return kept_[static_cast<std::size_t>(work.call.unit * problem_.ranks * problem_.micro_batches + work.call.micro_batch)];
 }
 
 void ToyBackend::head(const Work& work) {

@@ -38,6 +38,7 @@ class ToyBackend : public ComputeBackend {
   void backward(const Work& work);
   void head(const Work& work);
   const float* unit_input(const Work& work);
+  std::vector<float>& kept(const Work& work);
 
   const schedule::Problem problem_;
   const bool blows_up_;
@@ -46,6 +47,7 @@ class ToyBackend : public ComputeBackend {
   std::vector<float> input_;
   std::vector<float> output_;
   std::vector<float> output_gradient_;
+  std::vector<std::vector<float>> kept_;  // by unit and micro-batch of all ranks
 };
 
 // Trains in memory, a task after another in the order of the problem's visits. Knows nothing of graphs, lanes and stores. Of several ranks, whichever of

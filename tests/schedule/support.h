@@ -91,6 +91,7 @@ inline void draw_places(Problem& p, Random& random) {
   p.optimizer = random_fractions(random);
   p.activations = random_fractions(random);
   p.gradients_host = random.one_of<double>({0.0, 0.5, 1.0, random.fraction()});
+  p.kept = random.one_of<double>({0.0, 0.0, 1.0, random.fraction()});
   p.chunk_elements = kGrain * random.one_of<std::uint64_t>({1, 3, 8, 512});
   draw_guard(p, random);
 }
@@ -259,7 +260,7 @@ inline std::string describe(const Problem& p) {
   put("weights", p.weights);
   put("optimizer", p.optimizer);
   put("activations", p.activations);
-  text << ", gradients " << p.gradients_host << ", chunk " << p.chunk_elements << ", activation " << p.activation_bytes
+  text << ", kept " << p.kept << ", gradients " << p.gradients_host << ", chunk " << p.chunk_elements << ", activation " << p.activation_bytes
        << (p.commits ? ", commits" : "");
   return text.str();
 }

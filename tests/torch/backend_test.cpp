@@ -111,6 +111,32 @@ TEST_P(Backend, GradientsOfMicroBatchesAddUpInFp32) {
   EXPECT_FALSE(torch::equal(sum.to(torch::kBFloat16).to(torch::kFloat32), sum));
 }
 
+// Everything that was in a slot in the forward pass is somewhere else in backward, and what was there is overwritten.
+TEST_P(Backend, KeptActivationsGiveTheBitsOfRecomputationWhereverWeightsAreThen) {
+  Slots recomputing(dtypes());
+  Slots keeping(dtypes());
+  std::vector<torch::Tensor> inputs{keeping.hidden(5), keeping.hidden(6)};
+  const std::vector<torch::Tensor> inputs_then{inputs[0].clone(), inputs[1].clone()};
+  for (const int unit : {1, 2}) {
+    for (const int m : {0, 1}) {
+      const auto i = static_cast<std::size_t>(m);
+      EXPECT_TRUE(torch::equal(keeping.forward(unit, inputs[i], m, m == 0, true), recomputing.forward(unit, inputs_then[i], m, m == 0)));
+    }
+  }
+  for (torch::Tensor& input : inputs) input.fill_(3.0);
+  const std::vector<torch::Tensor> slots_then = keeping.weights;
+  for (torch::Tensor& weights : keeping.weights) weights = weights.clone();
+  for (torch::Tensor slot : slots_then) slot.fill_(7.0);
+  for (const int unit : {2, 1}) {
+    for (const int m : {1, 0}) {
+      const torch::Tensor gradient = keeping.hidden(9 + static_cast<std::uint64_t>(m));
+      EXPECT_TRUE(torch::equal(keeping.backward(unit, {}, gradient, m, m == 1), recomputing.backward(unit, inputs_then[static_cast<std::size_t>(m)], gradient, m, m == 1))) << "unit " << unit << ", micro-batch " << m;
+    }
+    EXPECT_TRUE(torch::equal(keeping.gradients[static_cast<std::size_t>(unit)], recomputing.gradients[static_cast<std::size_t>(unit)])) << "unit " << unit;
+  }
+  EXPECT_THROW(keeping.backward(1, {}, inputs[0], 0, true), std::logic_error) << "what was kept is used up";
+}
+
 TEST_P(Backend, APowerOfTwoScalesEveryGradientExactlyAndNoLoss) {
   constexpr float kScale = 64.0F;
   Slots plain(dtypes());
@@ -191,6 +217,30 @@ TEST_P(Backend, TheRehearsalCoversEveryCallAndConversion) {
   });
   EXPECT_EQ(slots.backend().resident_bytes(), peak);
   EXPECT_EQ(slots.backend().outside_bytes(), 0U) << "of the bytes that the rehearsal asked for, every block has its own";
+}
+
+// Many passes lie in what is told by three, beside what every call takes.
+TEST_P(Backend, WhatIsKeptLiesInTheRoomThatItsRehearsalTold) {
+  const backend::TorchAllocator allocator;
+  Slots slots(dtypes());
+  const std::uint64_t peak = rehearsed(slots, kEnough).value();
+  backend::DryRun dry{true, kRows, kTokens, 7, kEnough, {}, 3};
+  const std::uint64_t each = slots.backend().rehearse_kept(slots.device(), dry, 1).value();
+  EXPECT_GE(each, static_cast<std::uint64_t>(kRows * kTokens) * 8 * kHidden * c10::elementSize(dtypes().compute)) << "inputs of products alone take more";
+  dry.most_bytes = 2 * each;
+  EXPECT_EQ(slots.backend().rehearse_kept(slots.device(), dry, 1), std::nullopt);
+  constexpr int kPasses = 12;
+  slots.backend().cap_temporaries(peak + kPasses * each);
+  const torch::Tensor input = slots.hidden(5);
+  for (int steps = 0; steps < 2; ++steps) {
+    EXPECT_NO_THROW({
+      for (int pass = 0; pass < kPasses; ++pass) slots.forward(2 - pass / 6, input, pass % 6 % 2, true, true);
+      slots.head(input, 0, true);
+      for (int pass = kPasses; pass-- > 0;) slots.backward(2 - pass / 6, {}, input, pass % 6 % 2, true);
+      slots.backward(1, input, input, 0, true);
+    });
+  }
+  EXPECT_EQ(slots.backend().outside_bytes(), 0U);
 }
 
 TEST_P(Backend, ADryRunEndsAtTheFirstByteTooMany) {

@@ -65,20 +65,22 @@ class Slots {
     return (torch::randn({kRows, kTokens, kHidden}) * scale).to(dtypes_.storage);
   }
 
-  torch::Tensor forward(int unit, const torch::Tensor& input, int micro_batch, bool opens) {
+  torch::Tensor forward(int unit, const torch::Tensor& input, int micro_batch, bool opens, bool kept = false) {
     torch::Tensor output = torch::empty({kRows, kTokens, kHidden}, dtypes_.storage);
     runtime::ComputeCall call = call_of(schedule::Op::forward, unit, micro_batch, opens);
+    call.kept = kept;
     call.input = input.defined() ? bytes_of(input) : device::DevicePtr();
     call.output = bytes_of(output);
     run(call);
     return output;
   }
 
-  // The gradient of the input. Weight gradients are added to what `gradients` holds.
+  // The gradient of the input. Weight gradients are added to what `gradients` holds. Without an input: of what a forward pass kept, or of unit 0.
   torch::Tensor backward(int unit, const torch::Tensor& input, const torch::Tensor& output_gradient, int micro_batch, bool opens) {
     torch::Tensor gradient = torch::empty({kRows, kTokens, kHidden}, dtypes_.storage);
     runtime::ComputeCall call = call_of(schedule::Op::backward, unit, micro_batch, opens);
     uses_[0].gradients = bytes_of(gradients[static_cast<std::size_t>(unit)]);
+    call.kept = unit > 0 && !input.defined();
     call.input = input.defined() ? bytes_of(input) : device::DevicePtr();
     call.output_gradient = bytes_of(output_gradient);
     call.output = unit == 0 ? device::DevicePtr() : bytes_of(gradient);

@@ -116,11 +116,13 @@ TEST_P(Bases, GiveTheSameBitsWhereverTheyAreAndHoweverTheyAreDequantised) {
       config.placement.weights = {0.3, 0.3};
       config.placement.optimizer = {0.0, 0.5};
       config.placement.activations = {0.0, 1.0};
+      config.placement.kept.device = 1.0;
       config.ssd.paths = {elsewhere / "a", elsewhere / "b"};
       config.run.durability = Durability::commit;
     } else if (other == 1) {
       config.train.schedule = Schedule::horizontal;
       config.placement.weights = {0.0, 1.0};
+      config.placement.kept.device = 0.6;
     } else if (other == 2) {
       config.memory.device_budget = kTight;
     } else {

@@ -56,6 +56,9 @@ std::vector<Variation> all_runs() {
   return runs;
 }
 
+// What is kept from the forward pass follows from the rest: none, half and all meet each placement, delay and order.
+double kept_in(const Variation& run) { return 0.5 * static_cast<double>((run[kDelay] + run[kSpilled] + 2 * run[kPlacement] + run[kPaths]) % 3); }
+
 // How often combinations of the levels of `factors` are missing.
 std::size_t missing(const std::vector<Variation>& runs, const std::vector<Factor>& factors) {
   std::size_t wanted = 1;
@@ -84,7 +87,7 @@ TEST(BitIdentityGrid, HoldsEveryCombinationOfWhatMustNotMatterAndAnyThreeFactors
 std::string describe(const Variation& run) {
   const Order& order = kOrders[run[kOrder]];
   return std::string(word_of(order.schedule)) + " " + word_of(order.order) + ", delay " + std::to_string(kDelays[run[kDelay]]) + ", " + kPlacements[run[kPlacement]].name +
-         (run[kSpilled] != 0 ? ", gradients spilled" : "") + (run[kPaths] != 0 ? ", three paths" : "") + ", engine " + word_of(kEngines[run[kEngine]]);
+         ", kept " + std::to_string(kept_in(run)) + (run[kSpilled] != 0 ? ", gradients spilled" : "") + (run[kPaths] != 0 ? ", three paths" : "") + ", engine " + word_of(kEngines[run[kEngine]]);
 }
 
 ModelConfig model_of(std::size_t family) { return family == 0 ? small_gpt2() : small_llama(); }
@@ -98,6 +101,7 @@ Config config_of(const Variation& run, const TempFolder& folder) {
   config.placement.weights = config.placement.optimizer = placement.state;
   config.placement.activations = placement.activations;
   config.placement.gradients = {0.0, run[kSpilled] != 0 ? 0.0 : 1.0, false};
+  config.placement.kept.device = kept_in(run);
   if (run[kPaths] != 0) {
     config.ssd.paths = {folder / "a", folder / "b", folder / "c"};
     config.ssd.weights = {1.0, 0.5, 0.25};

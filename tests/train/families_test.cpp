@@ -20,6 +20,7 @@ TEST_P(FamilyBits, AreThoseOfTrainingInMemory) {
     const bool skips = dtype == Dtype::fp16;
     config.train.delay = skips ? -1.0 : 0.7;
     config.placement.weights = config.placement.optimizer = config.placement.activations = {1.0 / 3, 1.0 / 3, false};
+    config.placement.kept.device = 0.5;
     config.run.durability = Durability::commit;
     config.train.order = MicroBatchOrder::snake;
     ASSERT_NO_FATAL_FAILURE(expect_equal(train_streamed(config, batches), train_in_memory(config, batches, reference::Order::snake)));

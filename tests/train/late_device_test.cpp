@@ -41,6 +41,7 @@ Config config_of(const Setting& setting, const ModelConfig& model, const TempFol
   config.placement.weights = config.placement.optimizer = setting.state;
   config.placement.activations = setting.activations;
   config.placement.gradients = {0.0, setting.gradients_host, false};
+  config.placement.kept.device = setting.delay;  // none, all, and in between
   config.run.durability = setting.durability;
   return config;
 }

@@ -18,6 +18,7 @@ Config config_of(ModelConfig model, std::int64_t rows, const TempFolder& folder)
   config.train.micro_batch_size = rows;
   config.train.sequence_length = kLength;
   config.train.order = MicroBatchOrder::ascending;
+  config.placement.kept.device = rows == 1 ? 1.0 : 0.0;
   return config;
 }
 

@@ -91,6 +91,7 @@ TEST(TrainerTest, ResumesBitIdenticallyUnderAnotherPlacementDelayAndSchedule) {
     trainer.commit();
   }
   config.placement.weights = config.placement.optimizer = {0.0, 0.8, false};
+  config.placement.kept.device = 1.0;
   config.train.delay = 1.0;
   config.train.schedule = Schedule::horizontal;
   Trainer trainer(models::make(config.model), config, {Resume::must, false, {}});
@@ -126,17 +127,21 @@ TEST(TrainerTest, RefusesABudgetThatIsTooSmallBeforeItTouchesADrive) {
 }
 
 TEST(TrainerTest, WhatTheRefusalAsksForIsEnough) {
-  const TempFolder folder;
-  Config config = delayed_config(folder);
-  config.memory.device_budget = 1 << 20;
-  const std::string message = message_of([&] { Trainer(models::make(config.model), config); }, ErrorKind::budget);
-  const std::size_t at = message.find("at least ");
-  ASSERT_NE(at, std::string::npos) << message;
-  config = Config::parse("", ".", {"memory.device_budget=" + message.substr(at + 9, message.find_first_of("\n\";,", at) - at - 9), "train.dtype=fp32", "data.train=x"});
-  Config enough = delayed_config(folder);
-  enough.memory.device_budget = config.memory.device_budget;
-  Trainer trainer(models::make(enough.model), enough);
-  EXPECT_GT(trainer.step(random_batches(1, kMicroBatches, small_gpt2().vocab)[0]).loss, 0.0);
+  for (const double kept : {0.0, 0.5, 1.0}) {
+    SCOPED_TRACE(kept);
+    const TempFolder folder;
+    Config config = delayed_config(folder);
+    config.placement.kept.device = kept;
+    config.memory.device_budget = 1 << 20;
+    const std::string message = message_of([&] { Trainer(models::make(config.model), config); }, ErrorKind::budget);
+    EXPECT_EQ(message.find("kept activations") != std::string::npos, kept > 0.0) << message;
+    const std::size_t at = message.find("at least ");
+    ASSERT_NE(at, std::string::npos) << message;
+    const std::string budget = message.substr(at + 9, message.find_first_of("\n\";,", at) - at - 9);
+    config.memory.device_budget = Config::parse("", ".", {"memory.device_budget=" + budget, "train.dtype=fp32", "data.train=x"}).memory.device_budget;
+    Trainer trainer(models::make(config.model), config);
+    EXPECT_GT(trainer.step(random_batches(1, kMicroBatches, small_gpt2().vocab)[0]).loss, 0.0);
+  }
 }
 
 TEST(TrainerTest, RefusesAFolderThatAnotherTrainerUses) {
@@ -211,7 +216,8 @@ TEST(TrainerTest, KeepsTheLanesThreadsApartWhereThatIsAskedFor) {
 
 TEST(TrainerTest, SteadyTrafficEqualsTheClosedFormula) {
   const TempFolder folder;
-  const Config config = delayed_config(folder);
+  Config config = delayed_config(folder);
+  config.placement.kept.device = 0.5;
   Trainer trainer(models::make(config.model), config);
   const std::vector<Batch> batches = random_batches(3, kMicroBatches, small_gpt2().vocab);
   trainer.step(batches[0]);

@@ -271,7 +271,7 @@ std::array<CollectiveWork, kPhases> collective_work(const Problem& problem) {
 
 StepForms traffic_forms(const Problem& problem, double commit_every) { return TrafficForms(problem, commit_every).run(); }
 
-MemoryForms memory_forms(const Problem& problem) {
+MemoryForms memory_forms(const Problem& problem, double kept) {
   MemoryForms memory;
   const bool horizontal = problem.schedule == schedule::ScheduleKind::horizontal && problem.micro_batches > 1;
   const std::vector<std::vector<int>> users = schedule::users_of(problem);
@@ -298,6 +298,7 @@ MemoryForms memory_forms(const Problem& problem) {
       at_once * static_cast<double>(core::round_up(problem.activation_bytes, schedule::kPageAlignment)) * (problem.unit_count() - 1);
   memory.host[Term::activations_host] += tensors;
   memory.device[Term::activations_device] += tensors;
+  memory.device[Term::kept_device] += kept;
   return memory;
 }
 

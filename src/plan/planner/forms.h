@@ -25,11 +25,12 @@ enum class Term : std::uint8_t {
   activations_device,
   activations_host,
   gradients_host,
+  kept_device,
   late_weights,  // delayed and on SSD: the lesser of the two
   late_state,
   early_spills,  // of gradients that are not delayed, those beyond the part that host memory has room for: 1 - delay - gradients_host, or 0
 };
-inline constexpr std::size_t kTerms = 11;
+inline constexpr std::size_t kTerms = 12;
 constexpr std::size_t index(Term term) { return static_cast<std::size_t>(term); }
 constexpr std::size_t term_of(std::size_t fraction) { return fraction + 1; }
 
@@ -70,15 +71,15 @@ struct CollectiveWork {
 };
 std::array<CollectiveWork, kPhases> collective_work(const schedule::Problem& problem);
 
-// Of a problem whatever its placement, where every so many steps are committed. Exact but for rounding to grains and for activations whose
-// tiers take turns among tensors that move more and less often.
+// Of a problem whatever its placement, where every so many steps are committed. Exact but for rounding to grains, for activations whose
+// tiers take turns among tensors that move more and less often, and for checkpoints that are fetched once where activations are kept.
 StepForms traffic_forms(const schedule::Problem& problem, double commit_every);
 
-// Bytes of the homes and slots that each term takes on a tier beside what is there whatever the placement.
+// Bytes of the homes and slots that each term takes on a tier beside what is there whatever the placement. `kept`: of activations, if all are.
 struct MemoryForms {
   Form host;
   Form device;
 };
-MemoryForms memory_forms(const schedule::Problem& problem);
+MemoryForms memory_forms(const schedule::Problem& problem, double kept);
 
 }  // namespace gsnake::plan

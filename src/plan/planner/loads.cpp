@@ -31,8 +31,8 @@ double task_bytes(const Problem& problem, Lane lane) {
 
 // By phase: seconds of compute tasks, FLOP, and how many there are.
 struct Compute {
-  std::array<double, kPhases> seconds{};
-  std::array<double, kPhases> flops{};
+  std::array<Form, kPhases> seconds{};
+  std::array<Form, kPhases> flops{};
   std::array<double, kPhases> tasks{};
 };
 
@@ -42,22 +42,32 @@ Compute compute_of(const Problem& problem, const sim::Machine& machine) {
   const double rounds = horizontal ? problem.micro_batches : 1.0;
   const double each = problem.micro_batches / rounds;  // micro-batches a phase
   const int first_backward = schedule::first_trained_unit(problem);
-  const auto add = [&](Phase phase, int unit, schedule::Op op, double times_forward) {
-    schedule::Task task{.op = op, .lane = Lane::compute, .unit = unit};
-    task.flops = problem.units[static_cast<std::size_t>(unit)].forward_flops * times_forward;
+  const auto add = [&](Phase phase, const schedule::Task& task, const Form& part, double tasks) {
     const double seconds = machine.seconds(task);
     for (const auto& [in, times] : {std::pair(phase, each), std::pair(Phase::middle, (rounds - 1.0) * each)}) {
-      compute.seconds[static_cast<std::size_t>(in)] += seconds * times;
-      compute.flops[static_cast<std::size_t>(in)] += task.flops * times;
-      compute.tasks[static_cast<std::size_t>(in)] += times;
+      compute.seconds[static_cast<std::size_t>(in)] += seconds * times * part;
+      compute.flops[static_cast<std::size_t>(in)] += task.flops * times * part;
+      compute.tasks[static_cast<std::size_t>(in)] += tasks * times;
     }
   };
+  const auto task_of = [&](schedule::Op op, int unit, double times_forward) {
+    schedule::Task task{.op = op, .lane = Lane::compute, .unit = unit};
+    task.flops = problem.units[static_cast<std::size_t>(unit)].forward_flops * times_forward;
+    return task;
+  };
   const int head = problem.unit_count() - 1;
+  const Form all(1.0);
   for (int unit = 0; unit < head; ++unit) {
-    add(Phase::forward, unit, schedule::Op::forward, 1.0);
-    if (unit >= first_backward) add(Phase::backward, unit, schedule::Op::backward, problem.units[static_cast<std::size_t>(unit)].forwards_of_backward());
+    const schedule::Unit& of = problem.units[static_cast<std::size_t>(unit)];
+    add(Phase::forward, task_of(schedule::Op::forward, unit, 1.0), all, 1.0);
+    if (unit < first_backward) continue;
+    const Form kept = unit > 0 ? Form::of(Term::kept_device) : Form();
+    add(Phase::backward, task_of(schedule::Op::backward, unit, of.forwards_of_backward()), all - kept, 1.0);
+    schedule::Task without = task_of(schedule::Op::backward, unit, of.forwards_of_kept_backward());
+    without.kept = true;
+    add(Phase::backward, without, kept, 0.0);
   }
-  add(Phase::backward, head, schedule::Op::head, problem.units.back().forwards_of_backward());
+  add(Phase::backward, task_of(schedule::Op::head, head, problem.units.back().forwards_of_backward()), all, 1.0);
   return compute;
 }
 
@@ -103,7 +113,7 @@ class Loads {
  private:
   // Seconds that the tasks of a lane take one after another at full speed.
   [[nodiscard]] Form alone(std::size_t phase, Lane lane) const {
-    if (lane == Lane::compute) return Form(compute_.seconds[phase]);
+    if (lane == Lane::compute) return compute_.seconds[phase];
     if (lane == Lane::collective) return Form(collectives_.seconds[phase]);
     const double rate = machine_.rates[at(lane)];
     return rate > 0.0 ? 1.0 / rate * bytes_[phase][at(lane)] : Form();
@@ -120,8 +130,8 @@ class Loads {
 
   void add_compute(std::size_t phase) {
     const sim::LaneModel& model = machine_.lane(Lane::compute);
-    add(phase, Form(compute_.seconds[phase] + model.latency * compute_.tasks[phase]));
-    if (model.emulated > 0.0) add(phase, Form(compute_.flops[phase] / model.emulated));
+    add(phase, compute_.seconds[phase] + Form(model.latency * compute_.tasks[phase]));
+    if (model.emulated > 0.0) add(phase, 1.0 / model.emulated * compute_.flops[phase]);
   }
 
   void add_collectives(std::size_t phase) {

@@ -112,7 +112,7 @@ class Solver {
   }
 
   void add_sums() {
-    for (std::size_t f = 0; f + 1 < kFractions; f += 2)
+    for (std::size_t f = 0; f < kOfTwoTiers; f += 2)
       lp_.add_row({{static_cast<int>(term_of(f)), 1.0}, {static_cast<int>(term_of(f + 1)), 1.0}}, 0.0, 1.0);
   }
 

@@ -124,15 +124,9 @@ class Planner {
       all.push_back({"optimizer.moments", word_of(made.optimizer.moments), made.optimizer.moments != MomentFormat::fp32});
     }
     if (asked.train.delay < 0.0 && made.train.delay >= 0.0) all.push_back({"train.delay", fmt::format("{}", made.train.delay)});
-    const auto add_tiers = [&](const char* key, const TierFractions& open, const TierFractions& tiers, bool has_device) {
-      if (!open.automatic) return;
-      if (has_device) all.push_back({fmt::format("placement.{}.device", key), fmt::format("{}", tiers.device)});
-      all.push_back({fmt::format("placement.{}.host", key), fmt::format("{}", tiers.host)});
-    };
-    add_tiers("weights", asked.placement.weights, made.placement.weights, true);
-    add_tiers("optimizer", asked.placement.optimizer, made.placement.optimizer, true);
-    add_tiers("activations", asked.placement.activations, made.placement.activations, true);
-    add_tiers("gradients", asked.placement.gradients, made.placement.gradients, false);
+    for (std::size_t f = 0; f < kFractions; ++f) {
+      if ((asked.placement.*kFractionPlaces[f].tiers).automatic) all.push_back({kFractionKeys[f], fmt::format("{}", kFractionPlaces[f].of(made.placement))});
+    }
     if (asked.memory.device_budget == kAutomaticBytes) all.push_back({"memory.device_budget", text_of(made.memory.device_budget)});
     if (asked.memory.host_budget == kAutomaticBytes) all.push_back({"memory.host_budget", text_of(made.memory.host_budget)});
     return all;

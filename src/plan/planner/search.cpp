@@ -61,7 +61,9 @@ Search::Model& Search::model_of(double delay) {
   const sim::Machine machine = sim::machine_of(profile_, workload_of(config, *setting_.layout, setting_.native));
   Model& model = models_[delay];
   model.loads = phase_loads(problem, machine, static_cast<double>(config.run.commit_every));
-  model.memory = memory_forms(problem);
+  Config keeps_all = config;
+  keeps_all.placement.kept = {1.0, 0.0, false};
+  model.memory = memory_forms(problem, static_cast<double>(overheads_of(keeps_all, setting_).kept_activations));
   return model;
 }
 

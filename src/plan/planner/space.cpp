@@ -12,29 +12,22 @@ namespace {
 constexpr int kDelays = 8;  // steps from nothing to all
 constexpr double kHundred = 100.0;
 
-std::array<double*, kFractions> places_in(PlacementConfig& p) {
-  return {&p.weights.device,     &p.weights.host,     &p.optimizer.device, &p.optimizer.host,
-          &p.activations.device, &p.activations.host, &p.gradients.host};
-}
-
 }  // namespace
 
 Space::Space(Config config) : config_(std::move(config)) {
   PlacementConfig& placement = config_.placement;
-  const std::array open{placement.weights.automatic, placement.optimizer.automatic, placement.activations.automatic,
-                        placement.gradients.automatic};
-  for (TierFractions* tiers : {&placement.weights, &placement.optimizer, &placement.activations, &placement.gradients}) {
-    if (tiers->automatic) *tiers = TierFractions{};
+  for (std::size_t f = 0; f < kFractions; ++f) free_[f] = (placement.*kFractionPlaces[f].tiers).automatic;
+  for (const FractionPlace& place : kFractionPlaces) {
+    TierFractions& tiers = placement.*place.tiers;
+    if (tiers.automatic) tiers = TierFractions{};
   }
-  for (std::size_t f = 0; f < kFractions; ++f) free_[f] = open[f / 2];
   const Numerics numerics = numerics_of(config_);
   chooses_delay_ = numerics.guard == schedule::Guard::none && config_.train.delay < 0.0;
   if (numerics.guard == schedule::Guard::speculative) {  // which needs all of both on SSD
     for (const Fraction f : {Fraction::weights_device, Fraction::weights_host, Fraction::optimizer_device, Fraction::optimizer_host})
       free_[index(f)] = false;
   }
-  const auto places = places_in(placement);
-  for (std::size_t f = 0; f < kFractions; ++f) kept_.fractions[f] = *places[f];
+  for (std::size_t f = 0; f < kFractions; ++f) kept_.fractions[f] = kFractionPlaces[f].of(placement);
   kept_.delay = numerics.delay;
 }
 
@@ -53,8 +46,7 @@ Point Space::leanest(double delay) const {
 
 Config Space::with(const Point& point) const {
   Config config = config_;
-  const auto places = places_in(config.placement);
-  for (std::size_t f = 0; f < kFractions; ++f) *places[f] = point.fractions[f];
+  for (std::size_t f = 0; f < kFractions; ++f) kFractionPlaces[f].of(config.placement) = point.fractions[f];
   if (chooses_delay_) config.train.delay = point.delay;
   return config;
 }

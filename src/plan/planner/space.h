@@ -18,15 +18,36 @@ enum class Fraction : std::uint8_t {
   activations_device,
   activations_host,
   gradients_host,
+  kept_device,
 };
-inline constexpr std::size_t kFractions = 7;
+inline constexpr std::size_t kFractions = 8;
 inline constexpr std::array<const char*, kFractions> kFractionKeys{
     "placement.weights.device",     "placement.weights.host",     "placement.optimizer.device", "placement.optimizer.host",
-    "placement.activations.device", "placement.activations.host", "placement.gradients.host"};
+    "placement.activations.device", "placement.activations.host", "placement.gradients.host", "placement.kept.device"};
+// Where in a config each stands.
+struct FractionPlace {
+  TierFractions PlacementConfig::*tiers;
+  double TierFractions::*part;
+  template <typename Placement>
+  auto& of(Placement& placement) const {
+    return placement.*tiers.*part;
+  }
+};
+inline constexpr std::array<FractionPlace, kFractions> kFractionPlaces{{
+    {&PlacementConfig::weights, &TierFractions::device},
+    {&PlacementConfig::weights, &TierFractions::host},
+    {&PlacementConfig::optimizer, &TierFractions::device},
+    {&PlacementConfig::optimizer, &TierFractions::host},
+    {&PlacementConfig::activations, &TierFractions::device},
+    {&PlacementConfig::activations, &TierFractions::host},
+    {&PlacementConfig::gradients, &TierFractions::host},
+    {&PlacementConfig::kept, &TierFractions::device},
+}};
 constexpr std::size_t index(Fraction fraction) { return static_cast<std::size_t>(fraction); }
-constexpr bool is_on_device(std::size_t fraction) { return fraction < 6 && fraction % 2 == 0; }
-// The other tier's of the same; of gradients, which are never kept on the device: kFractions.
-constexpr std::size_t sibling(std::size_t fraction) { return fraction < 6 ? fraction ^ 1U : kFractions; }
+constexpr std::size_t kOfTwoTiers = 6;  // the first ones
+constexpr bool is_on_device(std::size_t fraction) { return fraction < kOfTwoTiers ? fraction % 2 == 0 : fraction == index(Fraction::kept_device); }
+// The other tier's of the same; of what has one tier alone: kFractions.
+constexpr std::size_t sibling(std::size_t fraction) { return fraction < kOfTwoTiers ? fraction ^ 1U : kFractions; }
 
 struct Point {
   double delay = 0.0;

@@ -44,6 +44,7 @@ Config cuda_config(const RunSetting& setting, const ModelConfig& model, Dtype dt
   config.placement.weights = config.placement.optimizer = setting.state;
   config.placement.activations = setting.activations;
   config.placement.gradients = {0.0, setting.gradients_host, false};
+  config.placement.kept.device = setting.delay;  // none, all, and in between
   config.run.durability = setting.durability;
   return config;
 }
