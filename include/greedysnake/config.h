@@ -90,11 +90,18 @@ struct TierFractions {
   bool automatic = false;
 };
 
+// The device's part of each trained object's updates; the CPU makes the others.
+struct UpdateShare {
+  double device = 0.0;
+  bool automatic = false;
+};
+
 struct PlacementConfig {
   TierFractions weights;
   TierFractions optimizer;
   TierFractions activations{0.0, 1.0, false};
   TierFractions gradients{0.0, 1.0, false};
+  UpdateShare update;
 };
 
 struct SsdConfig {

@@ -158,6 +158,7 @@ void placement_keys(std::vector<Key>& keys) {
   placement.tiers("optimizer", &PlacementConfig::optimizer, true, "where moments and what else the optimizer keeps live");
   placement.tiers("activations", &PlacementConfig::activations, true, "where units' saved inputs wait for backward");
   placement.tiers("gradients", &PlacementConfig::gradients, false, "where gradients wait for the delayed part of the update");
+  placement.update_share("update", &PlacementConfig::update, "who updates: the device its part of each tensor, the CPU the rest (docs/optimizer.md)", "the device's part, from the first element on");
 }
 
 void ssd_keys(std::vector<Key>& keys) {

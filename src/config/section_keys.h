@@ -214,21 +214,35 @@ class SectionKeys {
   template <typename Section>
   void tiers(const char* name, TierFractions Section::*field, bool has_device, const char* meaning) {
     const auto get = member(field);
-    Key whole{prefix_ + name, "\"auto\", or a table such as { host = 0.5 }", meaning, {}, {}, {}, {}};
-    whole.assign = [get](Config& config, const toml::node& node) {
-      const bool automatic = node.value_exact<std::string>() == "auto";
-      if (!automatic && !node.is_table()) return false;
-      get(config) = TierFractions{0.0, 0.0, automatic};
-      return true;
-    };
-    whole.in_range = [](const Config&) { return true; };  // its parts are checked, and their sum by Config::validate
-    whole.read = [get](const Config& config) { return get(config).automatic ? Json("auto") : Json(); };
-    keys_.push_back(std::move(whole));
+    automatic_or_table(name, get, "\"auto\", or a table such as { host = 0.5 }", meaning, TierFractions{0.0, 0.0, false});
     if (has_device) tier(std::string(name) + ".device", get, &TierFractions::device, "its fraction in device memory");
     tier(std::string(name) + ".host", get, &TierFractions::host, "its fraction in host memory; the rest is on SSD");
   }
 
+  template <typename Section>
+  void update_share(const char* name, UpdateShare Section::*field, const char* meaning, const char* of_device) {
+    const auto get = member(field);
+    automatic_or_table(name, get, "\"auto\", or a table such as { device = 0.5 }", meaning, UpdateShare());
+    tier(std::string(name) + ".device", get, &UpdateShare::device, of_device);
+  }
+
  private:
+  // A key whose parts are keys of their own: they are checked there, and together by Config::validate.
+  template <typename Get, typename Parts>
+  void automatic_or_table(const char* name, Get get, const char* allowed, const char* meaning, Parts none) {
+    Key whole{prefix_ + name, allowed, meaning, {}, {}, {}, {}};
+    whole.assign = [get, none](Config& config, const toml::node& node) {
+      const bool automatic = node.value_exact<std::string>() == "auto";
+      if (!automatic && !node.is_table()) return false;
+      get(config) = none;
+      get(config).automatic = automatic;
+      return true;
+    };
+    whole.in_range = [](const Config&) { return true; };
+    whole.read = [get](const Config& config) { return get(config).automatic ? Json("auto") : Json(); };
+    keys_.push_back(std::move(whole));
+  }
+
   template <typename T>
   static Json to_json_as_is(const T& value) {
     return Json(value);
@@ -255,8 +269,8 @@ class SectionKeys {
     keys_.push_back(std::move(key));
   }
 
-  template <typename Get>
-  void tier(const std::string& name, Get get, double TierFractions::*part, const char* meaning) {
+  template <typename Get, typename Parts>
+  void tier(const std::string& name, Get get, double Parts::*part, const char* meaning) {
     Key key{prefix_ + name, describe("a number", between(0, 1)), meaning, {}, {}, {}, {}};
     key.assign = [=](Config& config, const toml::node& node) {
       const auto value = real_of(node);

@@ -215,13 +215,14 @@ void check_objective(const Config& config) {
 
 bool Config::leaves_choices() const {
   const auto automatic = [](std::uint64_t budget) { return budget == kAutomaticBytes; };
-  return placement.weights.automatic || placement.optimizer.automatic || placement.activations.automatic || placement.gradients.automatic ||
+  return placement.weights.automatic || placement.optimizer.automatic || placement.activations.automatic || placement.gradients.automatic || placement.update.automatic ||
          automatic(memory.device_budget) || automatic(memory.host_budget) || train.micro_batches < 0 || optimizer.moments == MomentFormat::automatic;
 }
 
 Config Config::automatic() {
   Config config;
   config.placement.weights = config.placement.optimizer = config.placement.activations = config.placement.gradients = {0.0, 0.0, true};
+  config.placement.update.automatic = true;
   config.memory.device_budget = config.memory.host_budget = kAutomaticBytes;
   return config;
 }

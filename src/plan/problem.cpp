@@ -36,6 +36,7 @@ void set_training(schedule::Problem& problem, const Config& config, const Numeri
   problem.optimizer = fractions(config.placement.optimizer);
   problem.activations = fractions(config.placement.activations);
   problem.gradients_host = config.placement.gradients.host;
+  problem.update_device = config.placement.update.device;
   problem.commits = config.run.durability == Durability::commit;
 }
 

@@ -73,6 +73,7 @@ class Comparison {
     problem.guard = schedule::Guard::none;
     problem.delay = 0.0;
     problem.commits = false;
+    problem.update_device = 0.0;
     give_whole_master(problem);
     return problem;
   }
