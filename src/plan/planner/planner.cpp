@@ -36,6 +36,7 @@ class Planner {
     std::optional<Found> found = planning_.search(config_, planning_.grounds(), kThorough, known);
     if (!found) refuse_all();
     if (chooses_moments) found = choose_moments(std::move(*found));
+    config_.placement.update = found->config.placement.update;
     Plan plan = verified(*found);
     plan.choices = choices(plan.config);
     if (input_.advises) advise(plan, *found);
@@ -133,6 +134,7 @@ class Planner {
     add_tiers("optimizer", asked.placement.optimizer, made.placement.optimizer, true);
     add_tiers("activations", asked.placement.activations, made.placement.activations, true);
     add_tiers("gradients", asked.placement.gradients, made.placement.gradients, false);
+    if (asked.placement.update.automatic && asked.memory.device != "cpu") all.push_back({"placement.update.device", fmt::format("{}", made.placement.update.device)});
     if (asked.memory.device_budget == kAutomaticBytes) all.push_back({"memory.device_budget", text_of(made.memory.device_budget)});
     if (asked.memory.host_budget == kAutomaticBytes) all.push_back({"memory.host_budget", text_of(made.memory.host_budget)});
     return all;

@@ -27,6 +27,8 @@ Space::Space(Config config) : config_(std::move(config)) {
     if (tiers->automatic) *tiers = TierFractions{};
   }
   for (std::size_t f = 0; f < kFractions; ++f) free_[f] = open[f / 2];
+  chooses_updates_ = placement.update.automatic && config_.memory.device != "cpu";
+  placement.update.automatic = false;
   const Numerics numerics = numerics_of(config_);
   chooses_delay_ = numerics.guard == schedule::Guard::none && config_.train.delay < 0.0;
   if (numerics.guard == schedule::Guard::speculative) {  // which needs all of both on SSD
