@@ -90,12 +90,19 @@ struct TierFractions {
   bool automatic = false;
 };
 
+// The device's part of each trained object's updates; the CPU makes the others.
+struct UpdateShare {
+  double device = 0.0;
+  bool automatic = false;
+};
+
 struct PlacementConfig {
   TierFractions weights;
   TierFractions optimizer;
   TierFractions activations{0.0, 1.0, false};
   TierFractions gradients{0.0, 1.0, false};
   TierFractions kept;  // on the device; what is not is recomputed
+  UpdateShare update;
 };
 
 struct SsdConfig {

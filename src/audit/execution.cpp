@@ -133,6 +133,8 @@ void Execution::run(std::size_t graph, TaskId id) {
       return add(stage, id);
     case Op::norm:
       return norm(stage, id);
+    case Op::inspect:
+      return inspect(stage, id);
     case Op::conclude:
       return conclude(stage, id);
     case Op::all_gather:
@@ -189,86 +191,12 @@ void Execution::move_between_ranks(const Stage& stage, TaskId id) {
   }
 }
 
-void Execution::update(const Stage& stage, TaskId id) {
-  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
-  const Chunk& c = chunk(task.chunk);
-  const int step = stage.steps_before + task.step_offset;
-  const bool early = task.step_offset == 0;
-  const bool skips = !early && fate(step) == Fate::skipped;
-  const bool wrong = early && map_.problem.guard == Guard::speculative && fate(step) != Fate::plain;
-  expect(stage, id, *stage.graph->find(task, Role::gradient), Map::gradient_bytes(c), finished_gradient(task.chunk, step));
-  if (map_.problem.guard != Guard::none) expect_outcome(stage, id, early ? step - 1 : step);
-  if (early) note_norms(stage, id);
-  const auto advance = [&](Role role, std::uint64_t bytes, Value value) {
-    const Access& access = *stage.graph->find(task, role);
-    if (access.mode == Mode::update) expect(stage, id, access, bytes, value);
-    value.version += skips ? 0 : 1;
-    value.wrong = wrong;
-    write(stage, access, bytes, value);
-  };
-  advance(Role::weight, map_.weight_bytes(c), {Holds::weight, task.chunk, applied(step)});
-  for (std::size_t k = 0; k < map_.object_of(c).state_bytes.size(); ++k) {
-    const auto role = static_cast<Role>(static_cast<std::size_t>(Role::state0) + k);
-    advance(role, map_.state_bytes(c, k), {Holds::state, task.chunk * kMaxStates + static_cast<int>(k), applied(step)});
-  }
-}
-
-// Before the first step there is none.
-void Execution::expect_outcome(const Stage& stage, TaskId id, int step) {
-  if (step >= 0) expect(stage, id, *stage.graph->find(stage.graph->tasks[static_cast<std::size_t>(id)], Role::outcome), 8, {Holds::outcome, 0, step});
-}
-
-void Execution::note_norms(const Stage& stage, TaskId id) {
-  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
-  const std::uint64_t bytes = chunk(task.chunk).cells / kGrain * 8;
-  const Access* norm = stage.graph->find(task, Role::norm);
-  if (norm == nullptr) return report_(name_of(*stage.graph, id) + " has nowhere to put its norm partials");
-  write(stage, *norm, bytes, {Holds::norms, task.chunk, stage.steps_before});
-}
-
-// All losses are this graph's and, in a training step, all norm partials this step's.
-void Execution::conclude(const Stage& stage, TaskId id) {
-  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
-  const std::uint64_t bytes = map_.problem.result_bytes;
-  for (int m = 0; m < map_.problem.micro_batches; ++m) {
-    expect(stage, id, {.role = Role::losses, .resource = map_.losses_home, .offset = static_cast<std::uint64_t>(m) * bytes}, bytes, {Holds::losses, m, stage.index});
-  }
-  if (!is_training(*stage.graph)) return;
-  for (int c = 0; c < chunk_count(); ++c) {
-    if (!map_.object_of(chunk(c)).trained) continue;
-    expect(stage, id, {.role = Role::norm, .resource = chunk(c).norm_home}, chunk(c).cells / kGrain * 8, {Holds::norms, c, stage.steps_before});
-  }
-  write(stage, *stage.graph->find(task, Role::outcome), 8, {Holds::outcome, 0, stage.steps_before});
-}
-
-// What one user has gathered in this step joins what is already added up; whether all is, and in the right order, shows where the sum is used.
-void Execution::add(const Stage& stage, TaskId id) {
-  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
-  const std::uint64_t bytes = Map::gradient_bytes(chunk(task.chunk));
-  const auto sum_in = [&](Role role) {
-    const Access& access = *stage.graph->find(task, role);
-    Value expected{Holds::gradient, task.chunk, stage.steps_before};
-    const Value* found = value_of(stage, access, bytes);
-    if (found != nullptr) expected.sum = found->sum;
-    expect(stage, id, access, bytes, expected);
-    return expected.sum;
-  };
-  const int share = sum_in(Role::source);
-  const int sum = sums_.add(sum_in(Role::destination), share);
-  write(stage, *stage.graph->find(task, Role::destination), bytes, {Holds::gradient, task.chunk, stage.steps_before, sum});
-}
-
-void Execution::norm(const Stage& stage, TaskId id) {
-  const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
-  expect(stage, id, *stage.graph->find(task, Role::gradient), Map::gradient_bytes(chunk(task.chunk)), finished_gradient(task.chunk, stage.steps_before));
-  note_norms(stage, id);
-}
-
 // Every extent of trained state holds the same step, and it is the one that is committed.
 void Execution::commit(const Stage& stage, TaskId id) {
   const Task& task = stage.graph->tasks[static_cast<std::size_t>(id)];
   const int version = applied(stage.steps_before + 1 + task.step_offset);
   expect_outcome(stage, id, stage.steps_before + task.step_offset);
+  expect_inspected(stage, id, stage.steps_before + task.step_offset);
   for (int extent = 0; extent < static_cast<int>(map_.extents.size()); ++extent) {
     const std::uint64_t bytes = map_.extents[static_cast<std::size_t>(extent)].bytes;
     const int resource = map_.extent_resource(extent);

@@ -56,6 +56,10 @@ class Execution {
   void add(const Stage& stage, TaskId id);
   void norm(const Stage& stage, TaskId id);
   void note_norms(const Stage& stage, TaskId id);
+  void note_greatest(const Stage& stage, TaskId id, int step);
+  void inspect(const Stage& stage, TaskId id);
+  void expect_inspected(const Stage& stage, TaskId id, int step);
+  [[nodiscard]] bool updates_on_device(bool late) const;
   void conclude(const Stage& stage, TaskId id);
   void compute(const Stage& stage, TaskId id);
   void commit(const Stage& stage, TaskId id);

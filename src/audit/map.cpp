@@ -23,6 +23,7 @@ class MapAudit {
     check_batch();
     check_home(map_.losses_home, Tier::host, static_cast<std::uint64_t>(map_.problem.micro_batches) * map_.problem.result_bytes, "the losses");
     if (map_.problem.trains()) check_home(map_.outcome_home, Tier::host, 8, "the outcome");
+    check_device_updates();
     check_total();
     return report_.take();
   }
@@ -94,6 +95,33 @@ class MapAudit {
     for (std::size_t user = 0; user < chunk.partials.size(); ++user) {
       check_waiting(chunk, split || user > 0, chunk.partials[user], name + "'s sum of user " + std::to_string(user));
     }
+  }
+
+  // The first of each object's eager cells, and of its delayed ones, as many as the problem asks for; there is room for what they tell.
+  void check_device_updates() {
+    bool any = false;
+    for (int object = 0; object < map_.problem.object_count(); ++object) {
+      const auto o = static_cast<std::size_t>(object);
+      const DeviceUpdates asked = device_updates(map_.problem, map_.problem.object(object), users_[o].size());
+      DeviceUpdates found;
+      bool eager_begins = true;
+      bool late_begins = true;
+      for (int c = map_.first_chunk[o]; c < map_.first_chunk[o + 1]; ++c) {
+        const Chunk& chunk = map_.chunks[static_cast<std::size_t>(c)];
+        bool& begins = chunk.delayed ? late_begins : eager_begins;
+        require(!chunk.updates_on_device || begins, "chunk " + std::to_string(c) + " is updated on the device behind others that are not");
+        begins = chunk.updates_on_device;
+        if (chunk.updates_on_device) (chunk.delayed ? found.late : found.eager) += chunk.cells;
+      }
+      require(found.eager == asked.eager && found.late == asked.late, "object " + std::to_string(object) + " is not updated where the problem asks");
+      const bool updates = found.eager + found.late > 0;
+      any = any || updates;
+      if (!map_.problem.trains()) continue;
+      const Tier host = updates ? Tier::host : Tier::ssd;
+      check_home(map_.greatest_home[o], host, kGreatestBytes, "the greatest weight of object " + std::to_string(object));
+      check_home(map_.greatest_on_device[o], updates ? Tier::device : Tier::ssd, kGreatestBytes, "the greatest weight of object " + std::to_string(object) + " on the device");
+    }
+    check_home(map_.inspected_home, any ? Tier::host : Tier::ssd, 8, "what is said of new weights");
   }
 
   void check_home(int home, Tier tier, std::uint64_t bytes, const std::string& what) {

@@ -23,6 +23,10 @@ std::string describe(const Value* value) {
       return "checkpoint " + index + " of graph " + version;
     case Holds::norms:
       return "norm partials of chunk " + index + " of step " + version;
+    case Holds::greatest:
+      return "the greatest weight of " + std::to_string(value->sum) + " chunks of object " + index + " of step " + version;
+    case Holds::inspected:
+      return std::string("word of the ") + (value->index == 1 ? "delayed" : "eager") + " updates of step " + version;
     case Holds::ids:
     case Holds::labels:
       return (value->holds == Holds::ids ? "ids of micro-batch " : "labels of micro-batch ") + index + " of graph " + version;

@@ -10,14 +10,14 @@
 
 namespace gsnake::audit {
 
-enum class Holds : std::uint8_t { weight, state, gradient, checkpoint, hidden_gradient, norms, losses, outcome, ids, labels };
+enum class Holds : std::uint8_t { weight, state, gradient, checkpoint, hidden_gradient, norms, greatest, inspected, losses, outcome, ids, labels };
 
 // One symbol. Two are equal when the bytes they stand for are.
 struct Value {
   Holds holds = Holds::weight;
-  int index = 0;       // chunk; state: chunk * kMaxStates + k; checkpoint, hidden_gradient: unit * M + m; losses, ids, labels: m
-  int version = 0;     // weight, state: updates applied; gradient, norms, outcome: training step; the others: graph of the sequence
-  int sum = 0;         // gradient: what was added up, one of Sums
+  int index = 0;       // chunk; state: chunk * kMaxStates + k; checkpoint, hidden_gradient: unit * M + m; losses, ids, labels: m; greatest: object; inspected: 1 of a delayed part
+  int version = 0;     // weight, state: updates applied; gradient, norms, greatest, inspected, outcome: training step; the others: graph of the sequence
+  int sum = 0;         // gradient: what was added up, one of Sums; greatest: of how many chunks
   bool wrong = false;  // weight, state: the last update was not as its outcome asks
 
   bool operator==(const Value&) const = default;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "audit/tasks.h"
 #include "schedule/kept.h"
@@ -76,18 +77,20 @@ class TaskAudit {
     const Chunk& chunk = map_.chunks[static_cast<std::size_t>(task.chunk)];
     const Object& object = map_.object_of(chunk);
     const std::uint64_t gradient = Map::gradient_bytes(chunk);
-    const Expected norms{Role::norm, Mode::write, Where::host, chunk.cells / kGrain * 8, false};
+    const Where at = task.lane == Lane::compute ? Where::device : Where::host;
+    const Expected norms{Role::norm, Mode::write, at, Map::norm_bytes(chunk), false};
     if (task.op == Op::norm) return {{Role::gradient, Mode::read, Where::host, gradient}, norms};
     if (task.op == Op::add)
       return {{Role::source, Mode::read, Where::host, gradient}, {Role::destination, Mode::update, Where::host, gradient}};
     const Mode weight = object.weights_derived ? Mode::write : Mode::update;
-    std::vector<Expected> list{{Role::weight, weight, Where::host, map_.weight_bytes(chunk)}, {Role::gradient, Mode::read, Where::host, gradient}};
+    std::vector<Expected> list{{Role::weight, weight, at, map_.weight_bytes(chunk)}, {Role::gradient, Mode::read, at, gradient}};
     if (task.step_offset == 0) list.push_back(norms);
     if (problem_.guard != Guard::none) list.push_back(outcome());
     for (std::size_t k = 0; k < object.state_bytes.size(); ++k) {
       const auto role = static_cast<Role>(static_cast<std::size_t>(Role::state0) + k);
-      list.push_back({role, Mode::update, Where::host, map_.state_bytes(chunk, k)});
+      list.push_back({role, Mode::update, at, map_.state_bytes(chunk, k)});
     }
+    if (at == Where::device) list.push_back({Role::greatest, Mode::write, at, kGreatestBytes, false, 0, true});
     return list;
   }
 
@@ -136,10 +139,13 @@ class TaskAudit {
         task.unit >= 0 && task.unit < problem_.unit_count() && task.micro_batch >= 0 && task.micro_batch < problem_.micro_batches;
     const bool moves = task.op == Op::read || task.op == Op::write || task.op == Op::copy || is_collective(task);
     const bool on_chunk = task.op == Op::update || task.op == Op::add || task.op == Op::norm;
-    if (task.op == Op::commit || task.op == Op::conclude) return task.chunk < 0 && task.unit < 0 && task.micro_batch < 0;
+    if (task.op == Op::commit || task.op == Op::conclude || task.op == Op::inspect) return task.chunk < 0 && task.unit < 0 && task.micro_batch < 0;
     if (!moves && !on_chunk && !of_unit) return false;
     return moves ? of_chunk != of_unit : !on_chunk || of_chunk;
   }
+
+  // Whatever is done over is done on the CPU.
+  [[nodiscard]] bool on_device(const Task& task) const { return map_.chunks[static_cast<std::size_t>(task.chunk)].updates_on_device && task.when != When::revised; }
 
   [[nodiscard]] bool on_its_lane(const Task& task) const {
     switch (task.op) {
@@ -150,9 +156,11 @@ class TaskAudit {
       case Op::copy:
         return task.lane == Lane::h2d || task.lane == Lane::d2h;
       case Op::update:
+        return task.lane == (on_device(task) ? Lane::compute : Lane::optimizer);
       case Op::add:
       case Op::norm:
       case Op::conclude:
+      case Op::inspect:
         return task.lane == Lane::optimizer;
       case Op::all_gather:
       case Op::reduce_scatter:
@@ -165,8 +173,8 @@ class TaskAudit {
   }
 
   [[nodiscard]] std::uint64_t expected_bytes(const Task& task, const std::vector<Expected>& list) const {
-    if (task.lane == Lane::compute) return 0;
-    if (task.lane != Lane::optimizer) return task.bytes;
+    if (task.lane == Lane::compute && task.op != Op::update) return 0;
+    if (task.lane != Lane::optimizer && task.op != Op::update) return task.bytes;
     std::uint64_t sum = 0;
     for (const Expected& access : list) sum += !access.counts ? 0 : access.mode == Mode::update ? 2 * access.bytes : access.bytes;
     return sum;
@@ -179,6 +187,7 @@ class TaskAudit {
     require(task.kept == is_kept(task), id, "keeps activations that are to be computed again, or the other way round");
     if (task.op == Op::commit) return check_commit(id);
     if (task.op == Op::conclude) return check_conclude(id);
+    if (task.op == Op::inspect) return check_inspect(id);
     if (is_collective(task)) require(task.bytes > 0 && task.bytes % (4 * static_cast<std::uint64_t>(problem_.ranks)) == 0, id, "does not share whole numbers among the ranks");
     const std::vector<Expected> expected = expected_accesses(task);
     const auto accesses = graph_.accesses(task);
@@ -195,17 +204,32 @@ class TaskAudit {
 
   // Reads the losses and, in a training step, everybody's norm partials once each; then it says so.
   void check_conclude(TaskId id) {
-    const Task& task = graph_.tasks[static_cast<std::size_t>(id)];
     std::vector<std::pair<Role, int>> expected{{Role::losses, map_.losses_home}};
     if (is_training(graph_)) {
       for (const Chunk& chunk : map_.chunks) {
         if (map_.object_of(chunk).trained) expected.emplace_back(Role::norm, chunk.norm_home);
       }
       expected.emplace_back(Role::outcome, map_.outcome_home);
+      if (map_.inspected_home >= 0) expected.emplace_back(Role::inspected, map_.inspected_home);
     }
+    check_looks(id, std::move(expected), Role::outcome);
+  }
+
+  // Reads what the device's updates of its step have left of every object that there are any of; then it says so.
+  void check_inspect(TaskId id) {
+    const Task& task = graph_.tasks[static_cast<std::size_t>(id)];
+    std::set<std::pair<Role, int>> expected{{Role::inspected, map_.inspected_home}};
+    for (const Chunk& chunk : map_.chunks) {
+      if (chunk.updates_on_device && chunk.delayed == (task.step_offset < 0)) expected.emplace(Role::greatest, map_.greatest_home[static_cast<std::size_t>(chunk.object)]);
+    }
+    check_looks(id, {expected.begin(), expected.end()}, Role::inspected);
+  }
+
+  void check_looks(TaskId id, std::vector<std::pair<Role, int>> expected, Role written) {
+    const Task& task = graph_.tasks[static_cast<std::size_t>(id)];
     std::vector<std::pair<Role, int>> found;
     for (const Access& access : graph_.accesses(task)) {
-      require(access.mode == (access.role == Role::outcome ? Mode::write : Mode::read) && access.offset == 0, id, "does more than to look at results");
+      require(access.mode == (access.role == written ? Mode::write : Mode::read) && access.offset == 0, id, "does more than to look at results");
       found.emplace_back(access.role, access.resource);
     }
     std::sort(expected.begin(), expected.end());
@@ -213,7 +237,7 @@ class TaskAudit {
     require(found == expected && task.bytes == 0 && task.when == When::always, id, "does not look at every result");
   }
 
-  // Reads the outcome and every extent of trained state once, and nothing else.
+  // Reads the outcome, whether the device's new weights are sound, and every extent of trained state once, and nothing else.
   void check_commit(TaskId id) {
     const Task& task = graph_.tasks[static_cast<std::size_t>(id)];
     std::vector<int> expected;
@@ -224,8 +248,9 @@ class TaskAudit {
     }
     std::vector<int> found;
     expected.push_back(map_.outcome_home);
+    if (map_.inspected_home >= 0) expected.push_back(map_.inspected_home);
     for (const Access& access : graph_.accesses(task)) {
-      const Role role = access.resource == map_.outcome_home ? Role::outcome : Role::source;
+      const Role role = access.resource == map_.outcome_home ? Role::outcome : access.resource == map_.inspected_home ? Role::inspected : Role::source;
       require(access.role == role && access.mode == Mode::read && access.offset == 0, id, "does more than to read extents");
       found.push_back(access.resource);
     }

@@ -57,6 +57,9 @@ class WholeAudit {
     }
   }
 
+  // Of a unit; updates may be on the same lane.
+  static bool is_computation(const Task& task) { return task.lane == Lane::compute && task.op != Op::update; }
+
   // What its starter has put into its batch's slot is read and copied from there alone, and the graph after it has another: its batch may come
   // at any moment.
   void check_batch() {
@@ -84,7 +87,7 @@ class WholeAudit {
     if (graph_.variant == Variant::validate || graph_.variant == Variant::validate_pending) visits = forward_visits(problem_);
     std::size_t next = 0;
     const auto next_compute = [&]() -> const Task* {
-      while (next < graph_.tasks.size() && graph_.tasks[next].lane != Lane::compute) ++next;
+      while (next < graph_.tasks.size() && !is_computation(graph_.tasks[next])) ++next;
       return next < graph_.tasks.size() ? &graph_.tasks[next++] : nullptr;
     };
     for (const Visit& visit : visits) {
@@ -115,8 +118,10 @@ class WholeAudit {
     std::vector<int> late(chunks, 0);
     std::vector<int> revised(chunks, 0);
     int concluded = 0;
+    int inspected = 0;
     for (const Task& task : graph_.tasks) {
       if (task.op == Op::conclude) ++concluded;
+      if (task.op == Op::inspect) inspected += task.step_offset == 0 ? 1 : kLate;
       if (task.chunk < 0 || task.chunk >= static_cast<int>(chunks)) continue;
       const auto c = static_cast<std::size_t>(task.chunk);
       const bool fetches = task.op == Op::read || (task.op == Op::copy && task.lane == Lane::h2d);
@@ -134,8 +139,13 @@ class WholeAudit {
                          revised[c] == (pending && !delayed && problem_.guard == Guard::speculative ? 1 : 0);
       if (!right) report_("chunk " + std::to_string(c) + " is not updated once a step, or its gradient not looked at once");
     }
-    const bool computes = std::any_of(graph_.tasks.begin(), graph_.tasks.end(), [](const Task& task) { return task.lane == Lane::compute; });
+    const bool computes = std::any_of(graph_.tasks.begin(), graph_.tasks.end(), is_computation);
     if (concluded != (computes ? 1 : 0)) report_("a step is not concluded once");
+    const auto updates = [&](bool delayed) {
+      return std::any_of(map_.chunks.begin(), map_.chunks.end(), [&](const Chunk& chunk) { return chunk.updates_on_device && chunk.delayed == delayed; });
+    };
+    const int due = (is_training(graph_) && updates(false) ? 1 : 0) + (is_pending(graph_) && updates(true) ? kLate : 0);
+    if (inspected != due) report_("what the device's updates of a step leave is not looked at once");
   }
 
   // Where steps can be committed: once a step, when its update is complete. What is not always carried out writes homes, or brings them there.
@@ -153,7 +163,8 @@ class WholeAudit {
         require(is_pending(graph_) && problem_.guard == Guard::speculative && of_revision && task.step_offset == -1, static_cast<TaskId>(i), "revises without need");
       } else if (task.when != When::always) {
         const bool writes_state = task.op == Op::write && task.chunk >= 0;
-        const bool brings = task.op == Op::copy && task.lane == Lane::d2h && finishes;
+        const bool stays = task.chunk >= 0 && map_.chunks[static_cast<std::size_t>(task.chunk)].updates_on_device;
+        const bool brings = task.op == Op::copy && task.lane == Lane::d2h && (finishes || stays);
         require(problem_.commits && (writes_state || brings), static_cast<TaskId>(i), "depends on a commit without need");
         require(finishes || task.when == When::committing, static_cast<TaskId>(i), "is carried out by a graph that does not finish");
       }
@@ -162,6 +173,8 @@ class WholeAudit {
                        previous == (problem_.commits && (is_pending(graph_) || finishes) ? 1 : 0);
     if (!right) report_("steps are not committed once each");
   }
+
+  static constexpr int kLate = 1000;  // one of a delayed part
 
   const Map& map_;
   const Graph& graph_;

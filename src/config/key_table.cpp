@@ -157,9 +157,10 @@ void placement_keys(std::vector<Key>& keys) {
   placement.tiers("weights", &PlacementConfig::weights, true, "where compute weights live between uses");
   placement.tiers("optimizer", &PlacementConfig::optimizer, true, "where moments and what else the optimizer keeps live");
   placement.tiers("activations", &PlacementConfig::activations, true, "where units' saved inputs wait for backward");
-  placement.device_part("kept", &PlacementConfig::kept, "what backward needs of blocks' activations, not recomputed but kept from the forward pass on",
+  placement.device_share("kept", &PlacementConfig::kept, "what backward needs of blocks' activations, not recomputed but kept from the forward pass on",
                         "the fraction of (block, micro-batch) pairs that it is kept for, the last blocks first; the rest is recomputed");
   placement.tiers("gradients", &PlacementConfig::gradients, false, "where gradients wait for the delayed part of the update");
+  placement.device_share("update", &PlacementConfig::update, "who updates: the device its part of each tensor, the CPU the rest (docs/optimizer.md)", "the device's part, from the first element on");
 }
 
 void ssd_keys(std::vector<Key>& keys) {

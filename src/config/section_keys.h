@@ -213,29 +213,31 @@ class SectionKeys {
   // Three keys: NAME (a table or "auto"), NAME.device and NAME.host. A table replaces the whole value: a tier it leaves out gets 0.
   template <typename Section>
   void tiers(const char* name, TierFractions Section::*field, bool has_device, const char* meaning) {
-    const auto get = whole_tiers(name, field, "\"auto\", or a table such as { host = 0.5 }", meaning);
+    const auto get = automatic_or_table(name, field, "\"auto\", or a table such as { host = 0.5 }", meaning);
     if (has_device) tier(std::string(name) + ".device", get, &TierFractions::device, "its fraction in device memory");
     tier(std::string(name) + ".host", get, &TierFractions::host, "its fraction in host memory; the rest is on SSD");
   }
 
-  // Two keys: NAME (a table or "auto") and NAME.device, with a meaning of its own.
-  template <typename Section>
-  void device_part(const char* name, TierFractions Section::*field, const char* meaning, const char* part) {
-    tier(std::string(name) + ".device", whole_tiers(name, field, "\"auto\", or a table such as { device = 0.5 }", meaning), &TierFractions::device, part);
+  // Two keys: NAME (a table or "auto") and NAME.device, which has a meaning of its own.
+  template <typename Section, typename Share>
+  void device_share(const char* name, Share Section::*field, const char* meaning, const char* of_device) {
+    tier(std::string(name) + ".device", automatic_or_table(name, field, "\"auto\", or a table such as { device = 0.5 }", meaning), &Share::device, of_device);
   }
 
  private:
-  template <typename Section>
-  auto whole_tiers(const char* name, TierFractions Section::*field, const char* allowed, const char* meaning) {
+  // A key whose parts are keys of their own: they are checked there, and together by Config::validate.
+  template <typename Section, typename Parts>
+  auto automatic_or_table(const char* name, Parts Section::*field, const char* allowed, const char* meaning) {
     const auto get = member(field);
     Key whole{prefix_ + name, allowed, meaning, {}, {}, {}, {}};
     whole.assign = [get](Config& config, const toml::node& node) {
       const bool automatic = node.value_exact<std::string>() == "auto";
       if (!automatic && !node.is_table()) return false;
-      get(config) = TierFractions{0.0, 0.0, automatic};
+      get(config) = Parts();
+      get(config).automatic = automatic;
       return true;
     };
-    whole.in_range = [](const Config&) { return true; };  // its parts are checked, and their sum by Config::validate
+    whole.in_range = [](const Config&) { return true; };
     whole.read = [get](const Config& config) { return get(config).automatic ? Json("auto") : Json(); };
     keys_.push_back(std::move(whole));
     return get;
@@ -267,8 +269,8 @@ class SectionKeys {
     keys_.push_back(std::move(key));
   }
 
-  template <typename Get>
-  void tier(const std::string& name, Get get, double TierFractions::*part, const char* meaning) {
+  template <typename Get, typename Parts>
+  void tier(const std::string& name, Get get, double Parts::*part, const char* meaning) {
     Key key{prefix_ + name, describe("a number", between(0, 1)), meaning, {}, {}, {}, {}};
     key.assign = [=](Config& config, const toml::node& node) {
       const auto value = real_of(node);

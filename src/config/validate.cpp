@@ -215,13 +215,15 @@ void check_objective(const Config& config) {
 
 bool Config::leaves_choices() const {
   const auto automatic = [](std::uint64_t budget) { return budget == kAutomaticBytes; };
-  return placement.weights.automatic || placement.optimizer.automatic || placement.activations.automatic || placement.gradients.automatic ||
-         placement.kept.automatic || automatic(memory.device_budget) || automatic(memory.host_budget) || train.micro_batches < 0 || optimizer.moments == MomentFormat::automatic;
+  const PlacementConfig& p = placement;
+  const bool places = p.weights.automatic || p.optimizer.automatic || p.activations.automatic || p.gradients.automatic || p.kept.automatic || p.update.automatic;
+  return places || automatic(memory.device_budget) || automatic(memory.host_budget) || train.micro_batches < 0 || optimizer.moments == MomentFormat::automatic;
 }
 
 Config Config::automatic() {
   Config config;
   config.placement.weights = config.placement.optimizer = config.placement.activations = config.placement.gradients = config.placement.kept = {0.0, 0.0, true};
+  config.placement.update.automatic = true;
   config.memory.device_budget = config.memory.host_budget = kAutomaticBytes;
   return config;
 }

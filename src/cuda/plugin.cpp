@@ -5,6 +5,7 @@
 #include "cuda/torch/fused.h"
 #include "cuda/torch/packed.h"
 #include "cuda/torch/support.h"
+#include "cuda/torch/updates.h"
 #include "device/cuda_plugin_table.h"
 
 namespace gsnake::cuda {
@@ -14,7 +15,7 @@ std::unique_ptr<device::Device> make_device(int ordinal, const device::CudaDevic
   return make_cuda_device({.ordinal = ordinal, .with_current = with_current_stream});
 }
 
-backend::DeviceSupport* make_device_support(int ordinal) { return make_support(ordinal, &fused_ops(), &packed_ops()).release(); }
+backend::DeviceSupport* make_device_support(int ordinal) { return make_support(ordinal, {&fused_ops(), &packed_ops(), make_updates}).release(); }
 
 dist::DeviceLink* make_device_link(int ordinal, const dist::DeviceLinkParts& parts) { return make_link(ordinal, parts).release(); }
 

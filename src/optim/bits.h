@@ -11,11 +11,6 @@ namespace gsnake::optim {
 
 inline constexpr std::uint32_t kMagnitude = 0x7fffffff;  // all bits but the sign; as integers they are ordered as the floats are, NaN last
 
-// The smallest magnitude that does not go into a format: infinity, and what rounds to an infinite bf16 or fp16.
-constexpr std::uint32_t unstorable_magnitude(WeightFormat format) {
-  return format == WeightFormat::fp32 ? 0x7f800000 : format == WeightFormat::bf16 ? 0x7f7f8000 : 0x477ff000;
-}
-
 // To nearest, ties away from zero: 16 bits of remainder then tell all masters of one bf16 apart (bf16 +- 0x8000 would be both ties to
 // even).
 constexpr std::uint16_t split_weight(std::uint32_t master) { return static_cast<std::uint16_t>((master + 0x8000U) >> 16U); }

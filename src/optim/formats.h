@@ -38,5 +38,9 @@ void widen(WeightFormat format, std::span<const std::uint16_t> weight, std::span
 // Whether every value is finite and has a finite compute weight in `format`: magnitudes below infinity, 0x1.ffp127 and 65520. What
 // Optimizer::update() asks of every new master weight, for the initial ones.
 bool storable(WeightFormat format, std::span<const float> master);
+// The smallest magnitude that is not, as its bits: those of magnitudes are ordered as they are, NaN last.
+constexpr std::uint32_t unstorable_magnitude(WeightFormat format) {
+  return format == WeightFormat::fp32 ? 0x7f800000 : format == WeightFormat::bf16 ? 0x7f7f8000 : 0x477ff000;
+}
 
 }  // namespace gsnake::optim

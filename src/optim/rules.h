@@ -1,4 +1,4 @@
-// The recurrences, and what is the same for every element of one step. Private to this module.
+// The recurrences, and what is the same for every element of one step. For this module, and whoever computes the same elsewhere.
 #pragma once
 
 #include <cstddef>

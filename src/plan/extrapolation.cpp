@@ -19,13 +19,14 @@ struct Few {
 };
 constexpr Few kMoreUnits{8, 4};
 constexpr Few kMoreMicroBatches{4, 2};
-// How many chunks are in host memory at once is a question of neighbouring units, and of how evenly micro-batches spread them: more than so
+// How many chunks are in memory at once is a question of neighbouring units, and of how evenly micro-batches spread them: more than so
 // many change nothing.
 constexpr std::size_t kNeighbours = 4;  // of each shape
 constexpr std::int64_t kManyMicroBatches = 256;
 
 bool is_of_chunks(const schedule::Pool& pool) {
-  return pool.role == schedule::PoolRole::host_chunk || pool.role == schedule::PoolRole::host_redo;
+  return pool.role == schedule::PoolRole::host_chunk || pool.role == schedule::PoolRole::host_redo || pool.role == schedule::PoolRole::device_update ||
+         pool.role == schedule::PoolRole::device_norms;
 }
 
 constexpr std::int64_t kEnds = 2;                          // the first unit and the last

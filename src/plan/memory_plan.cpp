@@ -13,11 +13,12 @@ namespace {
 
 constexpr int kExtraActivations = 2;  // slots, so that copies run beside compute
 constexpr int kExtraParts = 1;        // likewise beside collectives
+constexpr int kUpdatesAhead = 3;      // chunks: on their way to the device, at work, and on their way back
 
 }  // namespace
 
-// Chunks for two objects in flight on top of the fewest, some hidden states, and of several ranks a part of an object that is copied while another is
-// gathered or added up.
+// Chunks for two objects in flight on top of the fewest, some hidden states, of several ranks a part of an object that is copied while another is
+// gathered or added up, and of what the device updates what comes for it and goes from it.
 schedule::PoolSizes generous_pools(const schedule::Map& map, const schedule::PoolSizes& fewest) {
   schedule::PoolSizes sizes = fewest;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -25,6 +26,7 @@ schedule::PoolSizes generous_pools(const schedule::Map& map, const schedule::Poo
     if (sizes[i] == 0) continue;
     if (role == schedule::PoolRole::host_chunk) sizes[i] = std::max(3 * sizes[i], static_cast<int>(sizes[i] + 2 * schedule::kSsdTasksInFlight));
     if (role == schedule::PoolRole::host_activation || role == schedule::PoolRole::device_activation) sizes[i] += kExtraActivations;
+    if (role == schedule::PoolRole::device_update || role == schedule::PoolRole::device_norms) sizes[i] *= kUpdatesAhead;
     if (role == schedule::PoolRole::device_weight_parts || role == schedule::PoolRole::device_gradient_parts) sizes[i] += kExtraParts;
   }
   return sizes;

@@ -37,6 +37,7 @@ void set_training(schedule::Problem& problem, const Config& config, const Numeri
   problem.activations = fractions(config.placement.activations);
   problem.kept = config.placement.kept.device;
   problem.gradients_host = config.placement.gradients.host;
+  problem.update_device = config.placement.update.device;
   problem.commits = config.run.durability == Durability::commit;
 }
 

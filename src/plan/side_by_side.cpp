@@ -74,6 +74,7 @@ class Comparison {
     problem.delay = 0.0;
     problem.kept = 0.0;
     problem.commits = false;
+    problem.update_device = 0.0;
     give_whole_master(problem);
     return problem;
   }

@@ -1,6 +1,7 @@
 #include "runtime/device_work.h"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 namespace gsnake::runtime {
@@ -97,6 +98,58 @@ class Units final : public DeviceWork {
   std::vector<Work> works_;
 };
 
+class Updates final : public DeviceWork {
+ public:
+  Updates(const MemoryImage& memory, const schedule::Map& map, const Computing& computing, std::size_t places)
+      : places_(memory), map_(map), updates_(computing.updates), policy_(computing.policy), calls_(places) {}
+
+  void submit(const Flight& flight, const Task& task, std::size_t place, device::Stream& stream) override {
+    set_call(calls_[place], flight, task);
+    stream.compute([this, place](const device::ComputeScope& scope) { updates_.run(scope, calls_[place]); });
+  }
+
+ private:
+  void set_call(DeviceUpdateCall& call, const Flight& flight, const Task& task) const {
+    const schedule::Chunk& chunk = map_.chunks[static_cast<std::size_t>(task.chunk)];
+    const auto at = [&](Role role) { return places_.on_device(flight, task, role); };
+    const std::array states{at(Role::state0), at(Role::state1), at(Role::state2)};
+    const bool has_master = map_.object_of(chunk).master;
+    call = {};
+    call.object = chunk.object;
+    call.skipped = task.step_offset < 0 && outcome_of(flight, task).what.skipped;
+    call.opens = flight.graph().find(task, Role::greatest)->mode == schedule::Mode::write;
+    call.scalars = scalars_of(flight, task, policy_);
+    call.weight = at(Role::weight);
+    if (has_master) call.master = states[0];
+    std::copy(states.begin() + (has_master ? 1 : 0), states.end(), call.states.begin());
+    call.gradient = at(Role::gradient);
+    call.partials = at(Role::norm);
+    call.greatest = at(Role::greatest);
+    call.elements = chunk.cells;
+    call.first_element = chunk.begin;
+  }
+
+  const Places places_;
+  const schedule::Map& map_;
+  DeviceUpdates& updates_;
+  const Policy& policy_;
+  std::vector<DeviceUpdateCall> calls_;
+};
+
+class ComputeWork final : public DeviceWork {
+ public:
+  ComputeWork(const MemoryImage& memory, const schedule::Map& map, const Computing& computing, std::size_t places)
+      : units_(memory, map.problem, computing.backend, places), updates_(memory, map, computing, places) {}
+
+  void submit(const Flight& flight, const Task& task, std::size_t place, device::Stream& stream) override {
+    task.op == schedule::Op::update ? updates_.submit(flight, task, place, stream) : units_.submit(flight, task, place, stream);
+  }
+
+ private:
+  Units units_;
+  Updates updates_;
+};
+
 class Collectives final : public DeviceWork {
  public:
   Collectives(const MemoryImage& memory, Collective& collective, std::size_t places) : places_(memory), collective_(collective), calls_(places) {}
@@ -119,8 +172,8 @@ class Collectives final : public DeviceWork {
 
 std::unique_ptr<DeviceWork> make_copies(const MemoryImage& memory) { return std::make_unique<Copies>(memory); }
 
-std::unique_ptr<DeviceWork> make_units(const MemoryImage& memory, const schedule::Problem& problem, ComputeBackend& backend, std::size_t places) {
-  return std::make_unique<Units>(memory, problem, backend, places);
+std::unique_ptr<DeviceWork> make_computing(const MemoryImage& memory, const schedule::Map& map, const Computing& computing, std::size_t places) {
+  return std::make_unique<ComputeWork>(memory, map, computing, places);
 }
 
 std::unique_ptr<DeviceWork> make_collectives(const MemoryImage& memory, Collective& collective, std::size_t places) {

@@ -5,11 +5,12 @@
 
 #include "runtime/collective.h"
 #include "runtime/compute.h"
+#include "runtime/device_updates.h"
 #include "runtime/places.h"
 
 namespace gsnake::runtime {
 
-// Of one lane. Memory, problem and backends are borrowed.
+// Of one lane. Memory, map, policy and backends are borrowed.
 class DeviceWork {
  public:
   virtual ~DeviceWork() = default;
@@ -20,7 +21,13 @@ class DeviceWork {
 };
 
 std::unique_ptr<DeviceWork> make_copies(const MemoryImage& memory);
-std::unique_ptr<DeviceWork> make_units(const MemoryImage& memory, const schedule::Problem& problem, ComputeBackend& backend, std::size_t places);
+// What computes units, and updates what the device updates.
+struct Computing {
+  ComputeBackend& backend;
+  DeviceUpdates& updates;
+  const Policy& policy;
+};
+std::unique_ptr<DeviceWork> make_computing(const MemoryImage& memory, const schedule::Map& map, const Computing& computing, std::size_t places);
 std::unique_ptr<DeviceWork> make_collectives(const MemoryImage& memory, Collective& collective, std::size_t places);
 
 }  // namespace gsnake::runtime

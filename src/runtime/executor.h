@@ -12,6 +12,7 @@
 #include "runtime/base_hashes.h"
 #include "runtime/commit_lane.h"
 #include "runtime/device_lane.h"
+#include "runtime/device_updates.h"
 #include "runtime/lane.h"
 #include "runtime/memory_image.h"
 #include "runtime/slot_table.h"
@@ -26,6 +27,7 @@ struct ExecutorOptions {
   std::optional<core::CoreSplit> cores;                  // that the compute and the optimizer lane keep to
   std::vector<const optim::Optimizer*> optimizers;       // by object; borrowed; null where it is frozen
   std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
+  DeviceUpdates* device_updates = nullptr;               // borrowed; null: `optimizers`, which the device's compute guard runs on the memory of its slots
   Policy policy;
   StepCounters counters;                                 // of the steps before
   Collective* collective = nullptr;                      // borrowed; for a problem of several ranks, as the next
@@ -127,6 +129,7 @@ class Executor final : private TaskSink {
 
   const schedule::Program& program_;
   ExecutorOptions options_;
+  std::unique_ptr<DeviceUpdates> host_updates_;  // where the options have none
   MemoryImage memory_;
   io::BufferRegistration known_to_engine_;  // of the host's memory: goes before it, after the lanes
   SlotTable slots_;

@@ -89,7 +89,9 @@ void Executor::make_lanes(device::Device& device, store::Store& store, ComputeBa
 void Executor::make_device_lanes(device::Device& device, ComputeBackend& backend) {
   constexpr std::size_t kPlaces = DeviceLane::kMostInDevice;
   std::array<std::unique_ptr<DeviceWork>, schedule::kLaneCount> work;
-  work[static_cast<std::size_t>(Lane::compute)] = make_units(memory_, program_.map.problem, backend, kPlaces);
+  host_updates_ = make_host_updates(options_.optimizers, options_.decay_runs);
+  DeviceUpdates& updates = options_.device_updates == nullptr ? *host_updates_ : *options_.device_updates;
+  work[static_cast<std::size_t>(Lane::compute)] = make_computing(memory_, program_.map, {backend, updates, options_.policy}, kPlaces);
   work[static_cast<std::size_t>(Lane::h2d)] = make_copies(memory_);
   work[static_cast<std::size_t>(Lane::d2h)] = make_copies(memory_);
   if (options_.collective != nullptr) work[static_cast<std::size_t>(Lane::collective)] = make_collectives(memory_, *options_.collective, kPlaces);

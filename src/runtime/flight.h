@@ -110,6 +110,15 @@ static_assert(sizeof(TaskTimes) + sizeof(Link) + sizeof(std::atomic<std::int32_t
 // What the graph's training step starts from: known once what it waits for has ended.
 inline const StepCounters& counters_of(const Flight& flight) { return flight.guarded ? flight.before->verdict.after : flight.outcome->before; }
 
+// Of the step that an update belongs to.
+inline StepOutcome& outcome_of(const Flight& flight, const schedule::Task& update) { return update.step_offset < 0 ? *flight.before : *flight.outcome; }
+// Once what the update waits for has ended. An update that comes after its step knows what became of it, where there is a guard.
+inline optim::StepScalars scalars_of(const Flight& flight, const schedule::Task& update, const Policy& policy) {
+  const bool late = update.step_offset < 0;
+  if (late && flight.guarded) return flight.before->verdict.scalars;
+  return unclipped(policy, late ? flight.before->before : counters_of(flight));
+}
+
 // Settles a task's edges into the next graph exactly once, whether it ends before or after that graph is joined: who comes second does it.
 inline constexpr std::uint8_t kOpen = 0;
 inline constexpr std::uint8_t kTaskDone = 1;

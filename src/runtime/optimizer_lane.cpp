@@ -92,6 +92,8 @@ void OptimizerLane::run(Flight& flight, TaskId id) {
       return norm(flight, task);
     case schedule::Op::update:
       return update(flight, task);
+    case schedule::Op::inspect:
+      return inspect(flight, task);
     default:
       break;
   }
@@ -123,13 +125,23 @@ void OptimizerLane::update(Flight& flight, const schedule::Task& task) {
   update.runs = options_.decay_runs[static_cast<std::size_t>(chunk.object)];
   const bool late = task.step_offset < 0;
   if (!late) update.partials = norm_partials(flight, task);
-  StepOutcome& outcome = late ? *flight.before : *flight.outcome;
-  if (late && outcome.what.skipped) return optimizer.restore_weight(update);
-  const bool decided = late && map_.problem.guard != schedule::Guard::none;
-  const optim::StepScalars scalars = decided ? outcome.verdict.scalars : unclipped(options_.policy, late ? outcome.before : counters_of(flight));
-  if (optimizer.update(scalars, update)) return;
-  const bool provisional = !late && map_.problem.guard == schedule::Guard::speculative;
-  (provisional ? outcome.early_bad_weight : outcome.bad_weight).store(chunk.object, std::memory_order_relaxed);
+  if (late && outcome_of(flight, task).what.skipped) return optimizer.restore_weight(update);
+  if (!optimizer.update(scalars_of(flight, task, options_.policy), update)) note_bad_weight(flight, task, chunk.object);
+}
+
+void OptimizerLane::note_bad_weight(const Flight& flight, const schedule::Task& task, int object) const {
+  StepOutcome& outcome = outcome_of(flight, task);
+  const bool provisional = task.step_offset == 0 && map_.problem.guard == schedule::Guard::speculative;
+  (provisional ? outcome.early_bad_weight : outcome.bad_weight).store(object, std::memory_order_relaxed);
+}
+
+void OptimizerLane::inspect(const Flight& flight, const schedule::Task& task) const {
+  for (const schedule::Chunk& chunk : map_.chunks) {
+    if (!chunk.updates_on_device || chunk.delayed != (task.step_offset < 0)) continue;
+    const auto object = static_cast<std::size_t>(chunk.object);
+    const std::uint32_t greatest = *memory_.host(map_.greatest_home[object]).as<std::uint32_t>();
+    if (greatest >= optim::unstorable_magnitude(options_.optimizers[object]->weight_format())) note_bad_weight(flight, task, chunk.object);
+  }
 }
 
 // The losses, and what else the heads tell, are the batch's from here on: of several ranks, everybody's.

@@ -34,6 +34,8 @@ class OptimizerLane final : public LaneRunner {
   void run(Flight& flight, TaskId task);
   void update(Flight& flight, const schedule::Task& task);
   void norm(Flight& flight, const schedule::Task& task);
+  void inspect(const Flight& flight, const schedule::Task& task) const;
+  void note_bad_weight(const Flight& flight, const schedule::Task& task, int object) const;
   void conclude(Flight& flight, const schedule::Task& task);
   // What a rank has found of a step's gradients: of what it owns.
   struct Found {

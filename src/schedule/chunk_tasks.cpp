@@ -1,24 +1,8 @@
 #include "schedule/chunk_tasks.h"
 
+#include "schedule/task_parts.h"
+
 namespace gsnake::schedule {
-namespace {
-
-Task chunk_task(Op op, Lane lane, int chunk, std::uint64_t bytes, When when = When::always) {
-  Task task;
-  task.when = when;
-  task.op = op;
-  task.lane = lane;
-  task.chunk = chunk;
-  task.bytes = bytes;
-  return task;
-}
-
-Access from(int resource, std::uint64_t offset = 0) { return {.role = Role::source, .resource = resource, .offset = offset}; }
-Access into(int resource, std::uint64_t offset = 0) { return {.role = Role::destination, .mode = Mode::write, .resource = resource, .offset = offset}; }
-
-Role state_role(std::size_t k) { return static_cast<Role>(static_cast<std::size_t>(Role::state0) + k); }
-
-}  // namespace
 
 ChunkTasks::ChunkTasks(Emitter& emitter, const Map& map)
     : emitter_(emitter), map_(map), chunk_pool_(map.pool(PoolRole::host_chunk)), held_(map.chunks.size(), -1) {}
@@ -36,13 +20,11 @@ void ChunkTasks::read(int chunk, int extent, int buffer, std::uint64_t bytes) {
 }
 
 void ChunkTasks::write(int chunk, int extent, int buffer, std::uint64_t bytes, When when, int step_offset) {
-  Task task = chunk_task(Op::write, Lane::ssd_write, chunk, bytes, when);
-  task.step_offset = static_cast<std::int8_t>(step_offset);
-  emitter_.add(task, {from(buffer), into(map_.extent_resource(extent))});
+  emitter_.add(chunk_task(Op::write, Lane::ssd_write, chunk, bytes, when, step_offset), {from(buffer), into(map_.extent_resource(extent))});
 }
 
-void ChunkTasks::copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes, When when) {
-  emitter_.add(chunk_task(Op::copy, lane, chunk, bytes, when), {source, destination});
+void ChunkTasks::copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes, When when, int step_offset) {
+  emitter_.add(chunk_task(Op::copy, lane, chunk, bytes, when, step_offset), {source, destination});
 }
 
 int ChunkTasks::bring(int chunk, const Place& place, When when) {
@@ -86,13 +68,12 @@ void ChunkTasks::fetch(int chunk, int device_slot, bool with_delayed, bool keep)
   const Chunk& c = map_.chunks[chunk];
   const Place place = weight_place(c);
   const Access slot = into(device_slot, map_.weight_offset(c));
-  if (place.tier == Tier::device && !with_delayed) {
-    copy(chunk, Lane::h2d, from(place.home), slot, place.bytes);
-    return;
-  }
+  if (place.tier == Tier::device && !with_delayed) return copy(chunk, Lane::h2d, from(place.home), slot, place.bytes);
+  if (with_delayed && c.updates_on_device) return fetch_updated(chunk, slot, keep);
   if (with_delayed) apply_delayed(chunk);
   copy(chunk, Lane::h2d, from(host_weight(chunk)), slot, place.bytes);
   if (!keep || place.tier == Tier::device) drop_weight(chunk);
+  deliver();
 }
 
 // Where an update finds the weights, or puts them where it does not read them.
@@ -103,21 +84,19 @@ int ChunkTasks::updated_weight(int chunk) {
   return held_[chunk];
 }
 
-Task ChunkTasks::update_task(int chunk, int step_offset) const {
+Task ChunkTasks::update_task(int chunk, Lane lane, int step_offset) const {
   const Object& o = object_of(chunk);
   std::uint64_t width = kGradientBytes + (o.weights_derived ? 1 : 2) * o.weight_bytes;
   for (std::uint64_t state : o.state_bytes) width += 2 * state;
-  Task task = chunk_task(Op::update, Lane::optimizer, chunk, map_.chunks[chunk].cells * width);
-  task.step_offset = static_cast<std::int8_t>(step_offset);
-  return task;
+  return chunk_task(Op::update, lane, chunk, map_.chunks[chunk].cells * width, When::always, step_offset);
 }
 
 // But for the states. An update that comes after its step waits for the outcome where there is a guard; one that comes before it waits for
 // that of the step before, on which its scalars depend.
-std::vector<Access> ChunkTasks::update_accesses(int chunk, int weight, int gradient, int step_offset) const {
+std::vector<Access> ChunkTasks::update_accesses(int chunk, int weight, const Access& gradient, int norm, int step_offset) const {
   const Mode mode = object_of(chunk).weights_derived ? Mode::write : Mode::update;
-  std::vector<Access> accesses{{.role = Role::weight, .mode = mode, .resource = weight}, {.role = Role::gradient, .resource = gradient}};
-  if (step_offset == 0) accesses.push_back({.role = Role::norm, .mode = Mode::write, .resource = map_.chunks[chunk].norm_home});
+  std::vector<Access> accesses{{.role = Role::weight, .mode = mode, .resource = weight}, gradient};
+  if (step_offset == 0) accesses.push_back({.role = Role::norm, .mode = Mode::write, .resource = norm});
   if (map_.problem.guard != Guard::none) accesses.push_back({.role = Role::outcome, .resource = map_.outcome_home});
   return accesses;
 }
@@ -125,13 +104,13 @@ std::vector<Access> ChunkTasks::update_accesses(int chunk, int weight, int gradi
 void ChunkTasks::update(int chunk, int gradient, int step_offset) {
   const Chunk& c = map_.chunks[chunk];
   const int weight = updated_weight(chunk);
-  std::vector<Access> accesses = update_accesses(chunk, weight, gradient, step_offset);
+  std::vector<Access> accesses = update_accesses(chunk, weight, {.role = Role::gradient, .resource = gradient}, c.norm_home, step_offset);
   std::vector<int> buffers;
   for (std::size_t k = 0; k < states(chunk); ++k) {
     buffers.push_back(bring(chunk, state_place(c, k)));
     accesses.push_back({.role = state_role(k), .mode = Mode::update, .resource = buffers.back()});
   }
-  emitter_.add(update_task(chunk, step_offset), accesses);
+  emitter_.add(update_task(chunk, Lane::optimizer, step_offset), accesses);
   store_back(chunk, weight_place(c), weight, step_offset);
   for (std::size_t k = 0; k < states(chunk); ++k) {
     store_back(chunk, state_place(c, k), buffers[k], step_offset);
@@ -160,14 +139,14 @@ void ChunkTasks::revise(int chunk) {
     task.step_offset = -1;
     emitter_.add(task, {from(map_.extent_resource(c.gradient_extent)), into(gradient), {.role = Role::outcome, .resource = map_.outcome_home}});
   }
-  std::vector<Access> accesses = update_accesses(chunk, weight, gradient, -1);
+  std::vector<Access> accesses = update_accesses(chunk, weight, {.role = Role::gradient, .resource = gradient}, -1, -1);
   std::vector<int> buffers;
   for (std::size_t k = 0; k < states(chunk); ++k) {
     buffers.push_back(borrow());
     from_commit(c.state_extent[k], buffers.back(), state_place(c, k).bytes);
     accesses.push_back({.role = state_role(k), .mode = Mode::update, .resource = buffers.back()});
   }
-  Task task = update_task(chunk, -1);
+  Task task = update_task(chunk, Lane::optimizer, -1);
   task.when = When::revised;
   emitter_.add(task, accesses);
   write(chunk, c.weight_extent, weight, place.bytes, When::revised, -1);
@@ -177,6 +156,7 @@ void ChunkTasks::revise(int chunk) {
 
 void ChunkTasks::apply_delayed(int chunk) {
   const Chunk& c = map_.chunks[chunk];
+  if (c.updates_on_device) return leave_device(weight_place(c), delayed_on_device(chunk));
   const bool waits_on_ssd = c.gradient_extent >= 0;
   const int gradient = waits_on_ssd ? acquire() : c.gradient_home;
   if (waits_on_ssd) read(chunk, c.gradient_extent, gradient, gradient_bytes(chunk));
@@ -196,6 +176,7 @@ void ChunkTasks::add_share(int chunk, std::size_t user, int gradient) {
 
 void ChunkTasks::take_gradient(int chunk, int accumulator, std::size_t first_share) {
   const Chunk& c = map_.chunks[chunk];
+  if (c.updates_on_device && !c.delayed) return update_from_sum(chunk, {.role = Role::gradient, .resource = accumulator, .offset = gradient_offset(chunk)});
   const bool pooled = c.gradient_home < 0;
   const int gradient = pooled ? acquire() : c.gradient_home;
   copy(chunk, Lane::d2h, from(accumulator, gradient_offset(chunk)), into(gradient), gradient_bytes(chunk));
@@ -292,6 +273,7 @@ void ChunkTasks::conclude(bool with_norms) {
   std::vector<Access> accesses{{.role = Role::losses, .resource = map_.losses_home}};
   Task task = chunk_task(Op::conclude, Lane::optimizer, -1, 0);
   if (with_norms) {
+    if (map_.inspected_home >= 0) accesses.push_back({.role = Role::inspected, .resource = map_.inspected_home});
     for (const Chunk& c : map_.chunks) {
       if (map_.object_of(c).trained) accesses.push_back({.role = Role::norm, .resource = c.norm_home});
     }
@@ -302,6 +284,7 @@ void ChunkTasks::conclude(bool with_norms) {
 
 void ChunkTasks::commit(int step_offset) {
   std::vector<Access> accesses{{.role = Role::outcome, .resource = map_.outcome_home}};
+  if (map_.inspected_home >= 0) accesses.push_back({.role = Role::inspected, .resource = map_.inspected_home});
   for (const Chunk& c : map_.chunks) {
     if (!map_.object_of(c).trained) continue;
     accesses.push_back(from(map_.extent_resource(c.weight_extent)));

@@ -14,6 +14,10 @@ class ChunkTasks {
   // Brings the chunk's weights to their place in `device_slot`, which is that of this rank's part where there are several ranks. apply_delayed: after the previous step's update, whose result goes there
   // without a second read. keep: the host copy stays for an update or a later fetch, until drop_weight().
   void fetch(int chunk, int device_slot, bool apply_delayed, bool keep);
+  // Where updates of fetched chunks run on the device, they run a chunk ahead of what brings their weights to the slot: that what the next one is made of
+  // comes while one is at work. This brings the last one's.
+  void deliver();
+  [[nodiscard]] bool delays_on_device(int object) const;
   // The previous step's update of a delayed chunk.
   void apply_delayed(int chunk);
   // The previous step's update of a chunk that was made before the step's outcome was known: from what was committed last, if need be.
@@ -43,6 +47,8 @@ class ChunkTasks {
   void flush_homes(int chunk);
   // The step's losses and, with_norms, norm partials are there.
   void conclude(bool with_norms);
+  // What the device's updates of step_offset's step, if there are any, say of the new weights.
+  void inspect(int step_offset);
   // Makes durable what step_offset's step left in all extents of state that is trained.
   void commit(int step_offset);
 
@@ -59,7 +65,7 @@ class ChunkTasks {
   int acquire() { return emitter_.acquire(chunk_pool_); }
   void read(int chunk, int extent, int buffer, std::uint64_t bytes);
   void write(int chunk, int extent, int buffer, std::uint64_t bytes, When when = When::always, int step_offset = 0);
-  void copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes, When when = When::always);
+  void copy(int chunk, Lane lane, Access source, Access destination, std::uint64_t bytes, When when = When::always, int step_offset = 0);
   // To host memory; its home where it has one there.
   int bring(int chunk, const Place& place, When when = When::always);
   // After an update of step_offset's step in `buffer`.
@@ -67,9 +73,19 @@ class ChunkTasks {
   void leave(const Place& place, int buffer);
   void update(int chunk, int gradient, int step_offset);
   // A chunk's update task: what it reads and writes.
-  Task update_task(int chunk, int step_offset) const;
-  std::vector<Access> update_accesses(int chunk, int weight, int gradient, int step_offset) const;
+  Task update_task(int chunk, Lane lane, int step_offset) const;
+  std::vector<Access> update_accesses(int chunk, int weight, const Access& gradient, int norm, int step_offset) const;
   [[nodiscard]] int updated_weight(int chunk);
+  // The device's part of updates (device_updates.cpp): where it returns a buffer, that holds the new weights and is left by leave_device().
+  int update_on_device(int chunk, const Access& gradient, int step_offset);
+  int delayed_on_device(int chunk);
+  void update_from_sum(int chunk, const Access& sum);
+  void fetch_updated(int chunk, const Access& slot, bool keep);
+  int bring_to_device(int chunk, const Place& place);
+  void return_from_device(int chunk, const Place& place, int buffer, int step_offset);
+  void return_weight(int chunk, int buffer, int step_offset);
+  void return_results(int chunk, int norm, int step_offset);
+  void leave_device(const Place& place, int buffer);
   void add_share(int chunk, std::size_t user, int gradient);
   void load(int chunk, const Place& place);
   void flush(int chunk, const Place& place);
@@ -82,6 +98,12 @@ class ChunkTasks {
   const Map& map_;
   int chunk_pool_ = -1;
   std::vector<int> held_;  // by chunk: pool slot with its current weights; -1: none
+  struct Updated {
+    int chunk = -1;
+    int buffer = -1;
+    Access slot;
+  };
+  Updated undelivered_;    // the last one that fetch() has updated on the device
 };
 
 }  // namespace gsnake::schedule

@@ -23,7 +23,7 @@ enum class Op : std::uint8_t {
   read,          // extent -> host buffer
   write,         // host buffer -> extent
   copy,          // between buffers, on h2d (also device to device) or d2h
-  update,        // one chunk's optimizer step, in place; also its norm partials when the gradient is this step's own
+  update,        // one chunk's optimizer step, in place, on the CPU or on the device; also its norm partials when the gradient is this step's own
   add,           // destination += source, fp32 gradients
   norm,          // norm partials of a gradient that waits
   forward,       // unit, micro-batch: output from input
@@ -34,11 +34,12 @@ enum class Op : std::uint8_t {
   all_gather,    // every rank's part of something -> the whole, on the device
   reduce_scatter,  // everybody's whole -> this rank's part of the sum, fp32, on the device
   commit,        // reads every extent of trained state, in the sense that what it finds there becomes durable: before the next update's writes
+  inspect,       // are the new weights that the device has made fit to go on with?
 };
 
-inline constexpr int kOpCount = 14;
+inline constexpr int kOpCount = 15;
 inline constexpr std::array<const char*, kOpCount> kOpNames{"read", "write",        "copy",     "update",     "add",            "norm",  "forward", "backward",
-                                                            "head", "head_forward", "conclude", "all_gather", "reduce_scatter", "commit"};
+                                                            "head", "head_forward", "conclude", "all_gather", "reduce_scatter", "commit", "inspect"};
 
 // Whether a task is carried out in a step; a task that is not still takes its turn, and moves nothing. It may depend on what is known
 // when the graph is started, and on the outcome of the step whose update the task belongs to, for which it then waits.
@@ -54,10 +55,12 @@ enum class Mode : std::uint8_t { read, write, update };  // update: read and wri
 enum class Role : std::uint8_t {
   source,           // read, write, copy, add, collectives; commit: every extent of state that is trained
   destination,      // read, write, copy, add, collectives
-  weight,           // update: host
-  gradient,         // update, norm: host
+  weight,           // update: host or, as all that follows, device
+  gradient,         // update, norm: host; update: device
   state0, state1, state2,
   norm,             // norm partials: written with the gradient at hand, read by conclude
+  greatest,         // update: device, of all updates of an object since Mode::write; inspect: host, those of all objects
+  inspected,        // written by inspect; conclude and commit wait for it
   losses,           // head: device, of the micro-batch; conclude: host, of all
   outcome,          // of a step: written by conclude
   weights,          // compute: device, an object that the unit uses (Access::use)
@@ -91,7 +94,7 @@ struct Task {
   std::int32_t priority = 0;        // of ready-queues: position of the compute task that waits for it; smaller first
   std::uint32_t first_access = 0;
   std::uint32_t accesses = 0;
-  std::uint64_t bytes = 0;          // moved or, on the optimizer lane, read and written; collectives: of the whole, all ranks' parts
+  std::uint64_t bytes = 0;          // moved or, of updates and on the optimizer lane, read and written; collectives: of the whole, all ranks' parts
   double flops = 0.0;
 };
 

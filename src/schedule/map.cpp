@@ -12,7 +12,7 @@ namespace {
 
 using core::kExtentAlignment;
 
-constexpr std::uint64_t kPartialBytes = 8;  // norm partials are double
+constexpr std::uint64_t kOutcomeBytes = 8;
 
 class MapBuilder {
  public:
@@ -70,13 +70,17 @@ class MapBuilder {
     const Tiers state = tiers(p.optimizer, own, kGrain);
     const std::uint64_t gradient_host = eager_end + rounded_part(p.gradients_host, delayed);
     const std::uint64_t partial_host = own.begin + rounded_part(p.gradients_host, own.cells);
+    const DeviceUpdates on_device = device_updates(p, o, users(object));
     std::set<std::uint64_t> cuts{own.begin, end, eager_end, weight.device, weight.host, state.device, state.host, gradient_host};
     if (has_partial(users(object) - 1) || p.guard == Guard::speculative) cuts.insert(partial_host);
+    cuts.insert(own.begin + on_device.eager);
+    cuts.insert(eager_end + on_device.late);
     for (const Range& piece : pieces(cuts, p.chunk_elements, kGrain)) {
       Chunk& chunk = add_chunk(object, piece);
       chunk.weight_tier = weight.of(piece.begin);
       chunk.state_tier = state.of(piece.begin);
       chunk.delayed = piece.begin >= eager_end;
+      chunk.updates_on_device = chunk.delayed ? piece.begin < eager_end + on_device.late : piece.begin < own.begin + on_device.eager;
       chunk.gradient_waits = chunk.delayed || p.guard == Guard::speculative;
       // One waiting place per chunk: a delayed chunk's follows the delayed split, an eager one's the whole object's.
       chunk.gradient_tier = piece.begin < (chunk.delayed ? gradient_host : partial_host) ? Tier::host : Tier::ssd;
@@ -131,7 +135,7 @@ class MapBuilder {
     }
     const std::uint64_t bytes = Map::gradient_bytes(chunk);
     if (chunk.gradient_waits) chunk.gradient_home = home_for(chunk.gradient_tier, bytes, "gradients that wait");
-    chunk.norm_home = add_home(Space::host, chunk.cells / kGrain * kPartialBytes, "norm partials");
+    chunk.norm_home = add_home(Space::host, Map::norm_bytes(chunk), "norm partials");
     if (!has_partial(users(chunk.object) - 1)) return;
     for (std::size_t user = 0; user < users(chunk.object); ++user) {
       WaitingPlace& place = chunk.partials.emplace_back();
@@ -141,7 +145,22 @@ class MapBuilder {
 
   void add_results() {
     map_.losses_home = add_home(Space::host, static_cast<std::uint64_t>(map_.problem.micro_batches) * map_.problem.result_bytes, "losses");
-    if (map_.problem.trains()) map_.outcome_home = add_home(Space::host, kPartialBytes, "outcome");
+    if (map_.problem.trains()) map_.outcome_home = add_home(Space::host, kOutcomeBytes, "outcome");
+    add_greatest();
+  }
+
+  void add_greatest() {
+    const auto objects = static_cast<std::size_t>(map_.problem.object_count());
+    map_.greatest_on_device.assign(objects, -1);
+    map_.greatest_home.assign(objects, -1);
+    for (const Chunk& chunk : map_.chunks) {
+      int& home = map_.greatest_home[static_cast<std::size_t>(chunk.object)];
+      if (!chunk.updates_on_device || home >= 0) continue;
+      home = add_home(Space::host, kGreatestBytes, "greatest weights");
+      map_.greatest_on_device[static_cast<std::size_t>(chunk.object)] = add_home(Space::device, kGreatestBytes, "greatest weights");
+    }
+    const bool any = std::any_of(map_.greatest_home.begin(), map_.greatest_home.end(), [](int home) { return home >= 0; });
+    if (any) map_.inspected_home = add_home(Space::host, kOutcomeBytes, "outcome");
   }
 
   void add_pool(PoolRole role, Space space, std::uint64_t bytes, std::string name) {
@@ -180,6 +199,19 @@ class MapBuilder {
     add_pool(PoolRole::device_ids, Space::device, p.ids_bytes, "token ids");
     add_pool(PoolRole::device_losses, Space::device, p.result_bytes, "losses");
     if (p.guard == Guard::speculative) add_pool(PoolRole::host_redo, Space::host, chunk_bytes, "updates done over");
+    add_update_pools();
+  }
+
+  void add_update_pools() {
+    std::uint64_t chunk_bytes = 0;
+    std::uint64_t norm_bytes = 0;
+    for (const Chunk& chunk : map_.chunks) {
+      if (!chunk.updates_on_device) continue;
+      chunk_bytes = std::max(chunk_bytes, widest(chunk));
+      if (!chunk.delayed) norm_bytes = std::max(norm_bytes, Map::norm_bytes(chunk));
+    }
+    if (chunk_bytes > 0) add_pool(PoolRole::device_update, Space::device, chunk_bytes, "updates");
+    if (norm_bytes > 0) add_pool(PoolRole::device_norms, Space::device, norm_bytes, "norm partials");
   }
 
   void add_part_pools(const std::set<std::uint64_t>& weight_sizes, const std::set<std::uint64_t>& gradient_sizes) {
@@ -272,6 +304,14 @@ std::uint32_t Map::partial_object(int object, std::size_t user) const {
 std::uint64_t Map::batch_offset(BatchPart part, int micro_batch) const {
   const int before = part == BatchPart::ids ? 0 : problem.micro_batches;
   return static_cast<std::uint64_t>(before + micro_batch) * problem.ids_bytes;
+}
+
+bool Map::are_updated_together(int chunk, int other) const {
+  const auto count = static_cast<int>(chunks.size());
+  if (chunk < 0 || other < 0 || chunk >= count || other >= count) return false;
+  const Chunk& a = chunks[static_cast<std::size_t>(chunk)];
+  const Chunk& b = chunks[static_cast<std::size_t>(other)];
+  return a.object == b.object && a.updates_on_device && b.updates_on_device && a.delayed == b.delayed;
 }
 
 std::uint64_t Map::slot_activation_bytes() const { return core::round_up(problem.activation_bytes, kExtentAlignment); }

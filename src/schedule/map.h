@@ -11,6 +11,7 @@
 namespace gsnake::schedule {
 
 inline constexpr std::uint64_t kGradientBytes = 4;  // gradients are fp32
+inline constexpr std::uint64_t kGreatestBytes = 8;  // of the greatest magnitude: a 32-bit word, and as much that is not used
 
 using core::Extent;
 
@@ -32,6 +33,7 @@ struct Chunk {
   Tier gradient_tier = Tier::host;  // host or ssd: where its gradient waits
   bool delayed = false;
   bool gradient_waits = false;      // beyond its first use: for a delayed update, or for one that may be done over
+  bool updates_on_device = false;   // but for an update that is done over
   // Resources; -1 where there is none. Homes are buffers that hold their content for the whole run.
   int weight_home = -1;
   int state_home[kMaxStates] = {-1, -1, -1};
@@ -63,6 +65,8 @@ enum class PoolRole : std::uint8_t {
   device_ids,     // of a micro-batch: ids or labels
   device_losses,  // of a micro-batch: result_bytes
   host_redo,
+  device_update,   // what of a chunk comes to the device for its update, there where chunks are updated there,
+  device_norms,    // and the norm partials of one
 };
 
 struct Pool {
@@ -93,6 +97,10 @@ struct Map {
   std::vector<bool> kept;              // kept_passes()
   int losses_home = -1;                // result_bytes a micro-batch
   int outcome_home = -1;               // written once a step's outcome is known; gives those that wait for it their order, no bytes
+  // By object, of those with chunks that the device updates: the greatest magnitude among new masters, 8 bytes, of eager chunks and of delayed ones by turns.
+  std::vector<int> greatest_on_device;
+  std::vector<int> greatest_home;      // and where it comes to in host memory; -1: none
+  int inspected_home = -1;             // as the outcome: written once somebody has looked at these; -1: the device updates nothing
 
   // Where a graph finds its batch: whoever starts it has put it there, while the graph before may still be running.
   [[nodiscard]] int batch_slot() const { return pools[static_cast<std::size_t>(pool(PoolRole::host_batch))].first_buffer; }
@@ -110,6 +118,7 @@ struct Map {
   [[nodiscard]] std::uint64_t weight_bytes(const Chunk& chunk) const { return chunk.cells * object_of(chunk).cell_bytes(); }
   [[nodiscard]] std::uint64_t state_bytes(const Chunk& chunk, std::size_t k) const { return chunk.cells * object_of(chunk).state_bytes[k]; }
   [[nodiscard]] static std::uint64_t gradient_bytes(const Chunk& chunk) { return chunk.cells * kGradientBytes; }
+  [[nodiscard]] static std::uint64_t norm_bytes(const Chunk& chunk) { return chunk.cells / kGrain * sizeof(double); }
   // How the gradients' extents name the sum of one of an object's users; a finished sum has the object's own number.
   [[nodiscard]] std::uint32_t partial_object(int object, std::size_t user) const;
   // Of a slot on the device for what one rank owns of an object, and for the whole: the ranks' parts one after another, behind the last nothing.
@@ -120,6 +129,8 @@ struct Map {
   // Where a chunk stands in the slot of this rank's part: where there is one rank, of the whole.
   [[nodiscard]] std::uint64_t weight_offset(const Chunk& chunk) const { return (chunk.begin - object_of(chunk).range().begin) * object_of(chunk).cell_bytes(); }
   [[nodiscard]] std::uint64_t gradient_offset(const Chunk& chunk) const { return (chunk.begin - object_of(chunk).range().begin) * kGradientBytes; }
+  // Whether both exist and the device updates both, at the same time in a step: what they leave in greatest_on_device goes together.
+  [[nodiscard]] bool are_updated_together(int chunk, int other) const;
   [[nodiscard]] std::uint64_t space_bytes(Space space) const;           // of all buffers there
   [[nodiscard]] std::uint64_t slot_activation_bytes() const;            // padded to 4096
 };

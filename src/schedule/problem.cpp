@@ -102,6 +102,8 @@ void validate(const Problem& p) {
   require(p.activation_bytes > 0, "activation_bytes is positive");
   require(p.ids_bytes > 0, "ids_bytes is positive");
   require(p.result_bytes > 0 && p.result_bytes % sizeof(double) == 0, "result_bytes is a positive multiple of 8");
+  require(is_fraction(p.update_device), "the fraction that is updated on the device lies in 0..1");
+  require(p.update_device == 0.0 || p.trains(), "what the device updates is trained");
   require(p.order == Order::ascending || p.schedule == ScheduleKind::vertical, "horizontal order is ascending");
   for (const Object& object : p.objects) validate_object(object);
   validate_uses(p);
@@ -141,6 +143,15 @@ std::uint64_t padded_elements(std::uint64_t elements) { return core::round_up(el
 std::uint64_t rounded_part(double fraction, std::uint64_t padded, std::uint64_t grain) {
   const auto grains = static_cast<double>(padded / grain);
   return static_cast<std::uint64_t>(std::llround(fraction * grains)) * grain;
+}
+
+DeviceUpdates device_updates(const Problem& problem, const Object& object, std::size_t users) {
+  if (!object.trained) return {};
+  const std::uint64_t all = object.range().cells;
+  const std::uint64_t eager = all - rounded_part(problem.delay, all);
+  const std::uint64_t on_device = rounded_part(problem.update_device, all);
+  const bool adds_in_host = users > 1 || (problem.ranks > 1 && problem.schedule == ScheduleKind::horizontal && problem.micro_batches > 1);
+  return {adds_in_host ? 0 : std::min(eager, on_device), on_device - std::min(eager, on_device)};
 }
 
 bool leaves_updates(const Problem& problem) {

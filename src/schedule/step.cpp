@@ -97,6 +97,7 @@ void StepEmitter::emit_finish() {
     const bool written = map_.problem.commits && pending_ && map_.chunks[c].delayed;
     if (!written) chunks_.flush_homes(c);
   }
+  if (pending_) chunks_.inspect(-1);
   if (map_.problem.commits) chunks_.commit(-1);
 }
 
@@ -169,6 +170,7 @@ void StepEmitter::prepare_weights(std::size_t v, Use& use, Background& work) {
       chunks_.fetch(c, shares() ? use.part : use.weights, apply, keep);
     });
   });
+  if (pending_ && use.first && chunks_.delays_on_device(use.object)) work.add([this] { chunks_.deliver(); });
   if (!shares()) return;
   work.begin_group();
   work.add([this, &use, &visit = visits_[v]] {
@@ -238,6 +240,7 @@ void StepEmitter::emit_visits() {
   Background settling;
   const std::size_t turning = turn();
   for (std::size_t v = 0; v < visits_.size(); ++v) {
+    if (pending_ && v == turning) chunks_.inspect(-1);
     if (map_.problem.commits && pending_ && v == turning) chunks_.commit(-1);
     open_sums(v);
     Background fetching;
@@ -247,6 +250,7 @@ void StepEmitter::emit_visits() {
     settling = settle(v);
   }
   for (const Work& work : merge(std::move(settling), {})) work();
+  if (training_) chunks_.inspect(0);
   chunks_.conclude(training_);
   if (map_.problem.commits && training_ && !leaves_updates(map_.problem)) chunks_.commit(0);
 }

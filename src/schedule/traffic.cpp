@@ -19,9 +19,21 @@ struct Parts {
   std::uint64_t waiting_gradients_on_ssd = 0;  // written
   std::uint64_t delayed_gradients_on_ssd = 0;  // and read again
   std::uint64_t partial_sums_on_ssd = 0;
+  // Updated on the device: eager and delayed; all of these; of them those whose weights, and state, stay there.
+  DeviceUpdates updated;
+  std::uint64_t all_updated = 0;
+  std::uint64_t updated_weights_on_device = 0;
+  std::uint64_t updated_states_on_device = 0;
 };
 
-Parts parts_of(const Problem& p, const Object& object) {
+// Of the cells that the device updates, those that come before `end`.
+std::uint64_t updated_before(const Parts& parts, std::uint64_t end) {
+  const std::uint64_t late_begin = parts.all - parts.delayed;
+  const std::uint64_t late = end > late_begin ? std::min(parts.updated.late, end - late_begin) : 0;
+  return std::min(parts.updated.eager, end) + late;
+}
+
+Parts parts_of(const Problem& p, const Object& object, std::size_t users) {
   Parts parts;
   const std::uint64_t all = object.range().cells;
   const auto on_ssd = [&](const Fractions& f) { return all - rounded_part(std::min(1.0, f.device + f.host), all, object.grain()); };
@@ -37,6 +49,10 @@ Parts parts_of(const Problem& p, const Object& object) {
   const std::uint64_t eager = all - parts.delayed;
   parts.partial_sums_on_ssd = parts.delayed_gradients_on_ssd + (eager - std::min(eager, rounded_part(p.gradients_host, all)));
   parts.waiting_gradients_on_ssd = p.guard == Guard::speculative ? parts.partial_sums_on_ssd : parts.delayed_gradients_on_ssd;
+  parts.updated = device_updates(p, object, users);
+  parts.all_updated = parts.updated.eager + parts.updated.late;
+  parts.updated_weights_on_device = updated_before(parts, parts.weights_on_device);
+  parts.updated_states_on_device = updated_before(parts, parts.states_on_device);
   return parts;
 }
 
@@ -67,9 +83,13 @@ Bytes training_weights(const Problem& p, const Object& object, const Parts& part
   // Where weights are derived, the delayed ones go to the forward pass as its update makes them. Both parts are an object's back.
   if (object.weights_derived && !carried) bytes.ssd_read -= width * std::min(parts.delayed, parts.weights_on_ssd);
   bytes.ssd_write = width * parts.weights_on_ssd;
-  bytes.h2d += width * parts.weights_on_device;  // a device part goes to its slot by this lane too
-  bytes.d2h = object.weights_derived ? 0 : width * parts.weights_on_device;
-  bytes.optimizer = (object.weights_derived ? 1 : 2) * width * parts.all;
+  // A device part goes to its slot by this lane too. What is updated where it is stays there, what comes for its update goes back.
+  const std::uint64_t visits_host = parts.weights_on_device - parts.updated_weights_on_device;
+  const std::uint64_t visits_device = parts.all_updated - parts.updated_weights_on_device;
+  bytes.h2d += width * (visits_host + (object.weights_derived ? 0 : visits_device));
+  bytes.d2h = width * ((object.weights_derived ? 0 : visits_host) + visits_device);
+  bytes.optimizer = (object.weights_derived ? 1 : 2) * width * (parts.all - parts.all_updated);
+  bytes.compute = (object.weights_derived ? 1 : 2) * width * parts.all_updated;
   return bytes;
 }
 
@@ -78,17 +98,24 @@ Bytes training_states(const Object& object, const Parts& parts) {
   for (std::uint64_t state : object.state_bytes) width += state;
   Bytes bytes;
   bytes.ssd_read = bytes.ssd_write = width * parts.states_on_ssd;
-  bytes.h2d = bytes.d2h = width * parts.states_on_device;
-  bytes.optimizer = 2 * width * parts.all;
+  const std::uint64_t visit = parts.states_on_device + parts.all_updated - 2 * parts.updated_states_on_device;  // the other memory
+  bytes.h2d = bytes.d2h = width * visit;
+  bytes.optimizer = 2 * width * (parts.all - parts.all_updated);
+  bytes.compute = 2 * width * parts.all_updated;
   return bytes;
 }
 
-Bytes finished_gradients(const Parts& parts) {
+Bytes finished_gradients(const Problem& p, const Parts& parts) {
   Bytes bytes;
-  bytes.d2h = kGradientBytes * parts.all;
+  const std::uint64_t stay = p.guard == Guard::speculative ? 0 : parts.updated.eager;
+  bytes.d2h = kGradientBytes * (parts.all - stay);
+  bytes.h2d = kGradientBytes * parts.updated.late;
   bytes.ssd_read = kGradientBytes * parts.delayed_gradients_on_ssd;
   bytes.ssd_write = kGradientBytes * parts.waiting_gradients_on_ssd;
-  bytes.optimizer = kGradientBytes * (parts.all + parts.delayed);  // the update reads it; a delayed one's norm reads it before
+  bytes.optimizer = kGradientBytes * (parts.all - parts.all_updated + parts.delayed);  // the update reads it; a delayed one's norm reads it before
+  bytes.compute = kGradientBytes * parts.all_updated;
+  // What the device found on the way.
+  bytes.d2h += parts.updated.eager / kGrain * sizeof(double) + kGreatestBytes * ((parts.updated.eager > 0 ? 1 : 0) + (parts.updated.late > 0 ? 1 : 0));
   return bytes;
 }
 
@@ -109,7 +136,11 @@ Bytes commits(const Problem& p, const Object& object, const Parts& parts) {
   Bytes bytes;
   if (!p.commits) return bytes;
   bytes.ssd_write = object.cell_bytes() * (parts.all - parts.weights_on_ssd);
-  for (std::uint64_t state : object.state_bytes) bytes.ssd_write += state * (parts.all - parts.states_on_ssd);
+  bytes.d2h = object.cell_bytes() * parts.updated_weights_on_device;
+  for (std::uint64_t state : object.state_bytes) {
+    bytes.ssd_write += state * (parts.all - parts.states_on_ssd);
+    bytes.d2h += state * parts.updated_states_on_device;
+  }
   return bytes;
 }
 
@@ -184,6 +215,7 @@ Bytes& Bytes::operator+=(const Bytes& other) {
   d2h += other.d2h;
   optimizer += other.optimizer;
   collective += other.collective;
+  compute += other.compute;
   return *this;
 }
 
@@ -202,6 +234,7 @@ std::uint64_t Bytes::on(Lane lane) const {
     case Lane::collective:
       return collective;
     case Lane::compute:
+      return compute;
     case Lane::commit:
       break;
   }
@@ -222,11 +255,11 @@ StepTraffic training_traffic(const Problem& problem) {
   StepTraffic traffic;
   for (std::size_t i = 0; i < problem.objects.size(); ++i) {
     const Object& object = problem.objects[i];
-    const Parts parts = parts_of(problem, object);
+    const Parts parts = parts_of(problem, object, users[i].size());
     traffic.weights += training_weights(problem, object, parts, training_fetches(problem, users[i]), carried[i]);
     if (!object.trained) continue;
     traffic.optimizer_state += training_states(object, parts);
-    traffic.gradients += finished_gradients(parts);
+    traffic.gradients += finished_gradients(problem, parts);
     traffic.gradients.collective += shared_bytes(problem, object, kGradientBytes) * rounds(problem) * users[i].size();
     traffic.partial_sums += partial_sums(problem, parts, users[i].size() - 1);
     traffic.commits += commits(problem, object, parts);
@@ -243,7 +276,7 @@ StepTraffic validation_traffic(const Problem& problem) {
   StepTraffic traffic;
   for (std::size_t i = 0; i < problem.objects.size(); ++i) {
     const Object& object = problem.objects[i];
-    const Parts parts = parts_of(problem, object);
+    const Parts parts = parts_of(problem, object, users[i].size());
     if (!carried[i]) traffic.weights.ssd_read += object.cell_bytes() * parts.weights_on_ssd * users[i].size();
     traffic.weights.h2d += object.cell_bytes() * parts.all * users[i].size();
     traffic.weights.collective += shared_bytes(problem, object, object.cell_bytes()) * users[i].size();

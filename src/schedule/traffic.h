@@ -14,6 +14,7 @@ struct Bytes {
   std::uint64_t d2h = 0;
   std::uint64_t optimizer = 0;  // read and written in host memory by the optimizer lane
   std::uint64_t collective = 0;  // of several ranks: of wholes, all ranks' parts
+  std::uint64_t compute = 0;     // read and written in device memory by updates there
 
   Bytes& operator+=(const Bytes& other);
   bool operator==(const Bytes&) const = default;
@@ -24,7 +25,7 @@ struct Bytes {
 struct StepTraffic {
   Bytes weights;          // fetched for each visit, written back once updated
   Bytes optimizer_state;  // read and written once
-  Bytes gradients;        // finished sums that leave the device; those that wait for the delayed part, spilled and read again
+  Bytes gradients;        // finished sums that leave the device; those that wait for the delayed part, spilled and read again; what updates on the device tell
   Bytes partial_sums;     // sums between micro-batches (horizontal), and what an object's other users gather beside the first
   Bytes activations;      // checkpoints and hidden gradients
   Bytes batch;            // token ids and labels to the device, losses back

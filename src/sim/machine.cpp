@@ -89,6 +89,7 @@ double Machine::seconds(const Task& task) const {
     const double added = task.op == Op::reduce_scatter && adds > 0.0 ? static_cast<double>(task.bytes) / adds : 0.0;
     return lane(task.lane).overhead + (rate > 0.0 ? moved / rate : 0.0) + added;
   }
+  if (task.op == Op::update) return updates > 0.0 ? static_cast<double>(task.bytes) / updates : 0.0;
   if (static_cast<std::size_t>(task.unit) < units.size()) {
     const UnitSeconds& unit = units[static_cast<std::size_t>(task.unit)];
     double known = task.op == Op::forward || task.op == Op::head_forward ? unit.forward : unit.backward;
@@ -147,6 +148,8 @@ Machine machine_of(const MachineProfile& whole, const Workload& workload) {
   compute.uses[index(Resource::cores)] = profile.compute.share.cores;
   compute.uses[index(Resource::dram)] = profile.compute.share.dram;
   machine.rates[index(Lane::compute)] = profile.flops_per_second(workload.computes_in, workload.tokens);
+  const bool on_cpu = profile.compute.device.empty() || profile.compute.device == "cpu";
+  machine.updates = profile.compute.updates > 0.0 ? profile.compute.updates : on_cpu ? update : kUsualDeviceUpdates;
   bool all_known = !workload.unit_keys.empty();
   for (const std::string& key : workload.unit_keys) {
     const UnitSeconds* found = profile.find_unit(key);

@@ -37,6 +37,7 @@ struct Machine {
   std::array<double, kLaneCount> rates{};
   std::vector<UnitSeconds> units;          // by unit; may be empty
   std::vector<double> opening;             // by unit: seconds more of a visit's first task, where no time of the unit is known; may be empty
+  double updates = 0.0;  // bytes a second that updates on the device read and write; 0: they take no time
   double sent = 1.0;  // of a collective's bytes, by each rank
   double adds = 0.0;  // bytes a second of sums over all ranks, beside what comes and goes; 0: adding up takes no time
   double commit_seconds = 0.0;
@@ -65,6 +66,9 @@ struct Workload {
   int local_ranks = 1;           // so many of them on this machine
   std::vector<bool> own_drives;  // as share_of() has it
 };
+
+// Where the profile does not say how fast the device updates, a CPU does as one of the optimizer's threads, a GPU at kUsualDeviceUpdates.
+inline constexpr double kUsualDeviceUpdates = 1e12;  // bytes a second: a third or so of what memory of GPUs for training does
 
 // Throws Error(usage) where the profile says nothing of how fast this dtype is computed or updated, or several ranks' link is.
 Machine machine_of(const MachineProfile& profile, const Workload& workload);

@@ -86,6 +86,7 @@ struct ComputeProfile {
   std::uint64_t memory = 0;
   RestProfile rest;
   double latency = 0.0;  // seconds a task
+  double updates = 0.0;     // bytes that an update there reads and writes, a second; 0: as machine_of() has it
   double dequantise = 0.0;  // elements a second, of packed weights in units that no time is known of; 0: it takes none
   std::vector<ComputeRate> rates;
   std::vector<UnitTime> units;

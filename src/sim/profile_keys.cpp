@@ -220,6 +220,7 @@ Fields compute(ComputeProfile& compute) {
   return {text("device", compute.device),
           bytes("memory", compute.memory),
           number("latency", compute.latency),
+          byte_rate("updates", compute.updates),
           number("dequantise", compute.dequantise),
           number("cores", compute.share.cores),
           byte_rate("dram", compute.share.dram),

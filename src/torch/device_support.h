@@ -6,10 +6,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <vector>
+
+#include "optim/optimizer.h"
+#include "runtime/device_updates.h"
 
 namespace gsnake::backend {
 
 class PackedOps;
+
+// What a device's updates are made for.
+struct DeviceUpdateParts {
+  optim::OptimizerSpec optimizer;                        // of all objects
+  std::vector<std::vector<optim::DecayRun>> decay_runs;  // by object
+};
 
 class DeviceSupport {
  public:
@@ -29,6 +39,8 @@ class DeviceSupport {
   [[nodiscard]] virtual std::shared_ptr<std::byte> allocate(std::uint64_t bytes) = 0;
   // For bases in packed formats; null: this device can't compute with them.
   [[nodiscard]] virtual const PackedOps* packed_ops() const = 0;
+  // Of the optimizer, on the memory of slots; null: this device can't. Takes a few bytes of memory there for each parameter tensor, and waits for the device.
+  [[nodiscard]] virtual std::unique_ptr<runtime::DeviceUpdates> make_updates(const DeviceUpdateParts& parts) const = 0;
 };
 
 }  // namespace gsnake::backend

@@ -48,6 +48,15 @@ plan::Setting promising(const Config& config, const plan::ModelLayout& layout, P
   return setting;
 }
 
+// Null: the CPU's, or nobody updates there.
+std::unique_ptr<runtime::DeviceUpdates> updates_of_device(const Session& session) {
+  const backend::DeviceSupport* support = session.computes_on.support.get();
+  if (support == nullptr || session.problem.update_device == 0.0) return nullptr;
+  std::unique_ptr<runtime::DeviceUpdates> updates = support->make_updates({session.numerics.optimizer, plan::decay_runs(session.layout)});
+  if (!updates) throw Error(ErrorKind::usage, "placement.update: " + session.config.memory.device + " is without kernels that update; set placement.update.device = 0");
+  return updates;
+}
+
 }  // namespace
 
 plan::ModelLayout layout_of(const Model& model, const Config& config, const std::optional<base::Base>& base) {
@@ -103,6 +112,8 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   options.committer = problem.commits ? committer : nullptr;
   options.optimizer_threads = optimizer_threads(config);
   options.cores = cores_apart(config);
+  device_updates = updates_of_device(*this);
+  options.device_updates = device_updates.get();
   options.policy = numerics.policy;
   options.counters = numerics.counters;
   if (group) {

@@ -20,6 +20,7 @@ struct Case {
   Guard guard = Guard::none;
   int frozen_units = -1;  // of a table of objects; -1: a model as they are trained as a whole
   int ranks = 1;          // the first of so many
+  double update_device = 0.0;
 };
 
 inline Program program_of(const Case& tested) {
@@ -28,6 +29,7 @@ inline Program program_of(const Case& tested) {
   problem.guard = tested.guard;
   if (tested.guard == Guard::deferred) problem.delay = 1.0;
   if (tested.guard == Guard::speculative) problem.weights = problem.optimizer = {0.0, 0.0};
+  problem.update_device = tested.update_device;
   share_out(problem, 0, tested.ranks);
   return build_program(problem, minimum_pools(problem));
 }
@@ -137,7 +139,12 @@ inline std::vector<Case> mutated_programs() {
           Case{"frozen_below", ScheduleKind::vertical, Guard::none, 2},
           Case{"frozen_below_horizontal", ScheduleKind::horizontal, Guard::none, 2},
           Case{"ranks", ScheduleKind::vertical, Guard::none, 0, 2},
-          Case{"ranks_horizontal", ScheduleKind::horizontal, Guard::none, 0, 3}};
+          Case{"ranks_horizontal", ScheduleKind::horizontal, Guard::none, 0, 3},
+          Case{"device_updates", ScheduleKind::vertical, Guard::none, -1, 1, 0.8},
+          Case{"device_updates_horizontal", ScheduleKind::horizontal, Guard::none, -1, 1, 0.8},
+          Case{"device_updates_deferred", ScheduleKind::vertical, Guard::deferred, 0, 1, 0.7},
+          Case{"device_updates_speculative", ScheduleKind::vertical, Guard::speculative, 0, 1, 0.8},
+          Case{"device_updates_ranks", ScheduleKind::vertical, Guard::none, 0, 2, 1.0}};
 }
 
 inline std::string name_of_case(const ::testing::TestParamInfo<Case>& tested) { return tested.param.name; }

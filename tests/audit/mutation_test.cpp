@@ -93,6 +93,28 @@ TEST_P(Mutation, AnUpdateWithAnotherStepsScalarsIsFound) {
   }
 }
 
+// What the device's updates tell of new weights comes from all of them, and somebody looks.
+TEST_P(Mutation, AnUpdateOnTheDeviceThatNobodyLooksAtIsFound) {
+  const Graph original = train_;
+  int updates = 0;
+  for (TaskId id : tasks_of(Op::update)) {
+    train() = original;
+    if (task(id).lane != Lane::compute) continue;
+    ++updates;
+    Mode& mode = access(id, Role::greatest).mode;
+    mode = mode == Mode::write ? Mode::update : Mode::write;
+    EXPECT_FALSE(audit_contents(sequence()).empty());
+  }
+  train() = original;
+  for (TaskId id : tasks_of(Op::inspect)) {
+    train() = original;
+    Sequence sequence = this->sequence();
+    train().tasks.erase(train().tasks.begin() + id);
+    EXPECT_FALSE(audit_contents(sequence).empty());
+  }
+  EXPECT_EQ(updates > 0, GetParam().update_device > 0.0);
+}
+
 TEST_P(Mutation, SwappedStatesOfAnUpdateAreFound) {
   const Graph original = train_;
   for (TaskId id : tasks_of(Op::update)) {

@@ -22,6 +22,15 @@ using testing::StartsWith;
 
 std::string here(const std::string& name) { return (std::filesystem::current_path() / name).string(); }
 
+TEST(ConfigPlacement, GivesTheDeviceItsPartOfTheUpdates) {
+  EXPECT_EQ(parsed("").placement.update.device, 0.0);
+  EXPECT_EQ(parsed("[placement]\nupdate = { device = 0.25 }").placement.update.device, 0.25);
+  EXPECT_FALSE(parsed("placement.update = { device = 0.25 }").leaves_choices());
+  const auto automatic = parsed("placement.update = \"auto\"");
+  EXPECT_TRUE(automatic.placement.update.automatic);
+  EXPECT_TRUE(automatic.leaves_choices());
+}
+
 TEST(ConfigParse, KeepsDefaultsOfWhatIsNotSaid) {
   const auto config = parsed("");
   EXPECT_EQ(config.model.hidden, 768);

@@ -98,6 +98,8 @@ TEST(ConfigRefuses, ValueOutOfRange) {
       {"placement.weights = { host = 1.1 }", "a number in 0..1"},
       {"placement.weights = 1", "\"auto\", or a table"},
       {"placement.weights = \"best\"", "\"auto\", or a table"},
+      {"placement.update = { device = 1.5 }", "a number in 0..1"},
+      {"placement.update = 0.5", "\"auto\", or a table"},
   };
   for (const auto& [line, allowed] : cases) {
     const auto message = refusal(minimal(line));

@@ -16,18 +16,19 @@ struct Kind {
   Dtype dtype;
 };
 
-// Where the state lies, what is delayed, and in which order units are visited: none of it is maths.
+// Where the state lies, what is delayed, who updates, and in which order units are visited: none of it is maths.
 struct Layout {
   const char* name;
   Schedule schedule;
   double delay;
   TierFractions state;
   TierFractions activations;
+  double updates;  // on the device
 };
-const std::vector<Layout> kLayouts{{"on ssd", Schedule::vertical, 0.0, {0, 0}, {0, 0}},
-                                   {"on the device, delayed", Schedule::vertical, 1.0, {1, 0}, {1, 0}},
-                                   {"in host memory, half delayed", Schedule::vertical, 0.5, {0, 1}, {0, 1}},
-                                   {"thirds, horizontal", Schedule::horizontal, 0.25, {1.0 / 3, 1.0 / 3}, {1.0 / 3, 1.0 / 3}}};
+const std::vector<Layout> kLayouts{{"on ssd", Schedule::vertical, 0.0, {0, 0}, {0, 0}, 0.0},
+                                   {"on the device, delayed", Schedule::vertical, 1.0, {1, 0}, {1, 0}, 1.0},
+                                   {"in host memory, half delayed", Schedule::vertical, 0.5, {0, 1}, {0, 1}, 0.7},
+                                   {"thirds, horizontal", Schedule::horizontal, 0.25, {1.0 / 3, 1.0 / 3}, {1.0 / 3, 1.0 / 3}, 0.3}};
 
 Config config_of(const Kind& kind, const Layout& layout, const std::string& device, const TemporaryFolder& folder) {
   Config config = small_gpu_config(kind.family, kind.dtype, device, folder);
@@ -38,6 +39,7 @@ Config config_of(const Kind& kind, const Layout& layout, const std::string& devi
   config.placement.weights = config.placement.optimizer = layout.state;
   config.placement.activations = layout.activations;
   config.placement.kept.device = layout.delay;  // none, all, half and a quarter
+  config.placement.update.device = layout.updates;
   return config;
 }
 

@@ -37,6 +37,7 @@ void put_on_the_grid(Problem& p, Random& random) {
     p.optimizer = tiers();
   }
   p.gradients_host = eighths();
+  p.update_device = 0.0;
   p.activations = random.one_of<schedule::Fractions>({{1.0, 0.0}, {0.0, 1.0}, {0.0, 0.0}});
   if (p.activations.device < 1.0) p.kept = 0.0;  // else checkpoints are fetched less often than is told
 }

@@ -68,6 +68,7 @@ Setup random_setup(std::uint64_t seed) {
   draw_optimizer(setup, random);
   for (schedule::Object& object : p.objects) set_format(object, setup.optimizer);
   draw_guard(setup, random);
+  schedule::test::draw_updates(p, seed);
   draw_machine(setup, random, seed);
   return setup;
 }

@@ -96,6 +96,12 @@ inline void draw_places(Problem& p, Random& random) {
   draw_guard(p, random);
 }
 
+// In half of the problems the CPU makes all updates. A draw of its own: whatever else is drawn stays as it is.
+inline void draw_updates(Problem& p, std::uint64_t seed) {
+  Random random(seed + 77);
+  if (p.trains()) p.update_device = random.one_of<double>({0.0, 0.0, 0.0, 1.0, 0.3, random.fraction()});
+}
+
 // A model as they are trained as a whole: an object a unit, all in one format, and maybe tied embeddings.
 inline Problem random_problem(std::uint64_t seed) {
   Random random(seed);
@@ -119,6 +125,7 @@ inline Problem random_problem(std::uint64_t seed) {
     object = format;
   }
   draw_places(p, random);
+  draw_updates(p, seed);
   return p;
 }
 
@@ -153,6 +160,7 @@ inline Problem random_table(std::uint64_t seed) {
   p.result_bytes = 8 * (1 + static_cast<std::uint64_t>(p.micro_batches) % 3);
   draw_course(p, random);
   draw_places(p, random);
+  draw_updates(p, seed);
   return p;
 }
 
@@ -260,6 +268,7 @@ inline std::string describe(const Problem& p) {
   put("weights", p.weights);
   put("optimizer", p.optimizer);
   put("activations", p.activations);
+  if (p.update_device > 0.0) text << ", updates on the device " << p.update_device;
   text << ", kept " << p.kept << ", gradients " << p.gradients_host << ", chunk " << p.chunk_elements << ", activation " << p.activation_bytes
        << (p.commits ? ", commits" : "");
   return text.str();

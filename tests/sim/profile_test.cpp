@@ -28,6 +28,7 @@ MachineProfile full_profile() {
   profile.compute.device = "some GPU";
   profile.compute.memory = 85'899'345'920;
   profile.compute.latency = 1.25e-5;
+  profile.compute.updates = 2.5e12;
   profile.compute.rates = {{"bf16", 3.12e14, 1234.5}, {"fp32", 1.95e13, 0.0}};
   profile.compute.units = {{"block 0011", {0.1, 0.3, 0.05}}, {"head 22", {0.7, 0.0, 0.0}}};
   profile.compute.share = {.cores = 1.0, .dram = 3.3e9};
@@ -68,6 +69,7 @@ void expect_equal(const ComputeProfile& a, const ComputeProfile& b) {
   EXPECT_EQ(a.device, b.device);
   EXPECT_EQ(a.memory, b.memory);
   EXPECT_EQ(a.latency, b.latency);
+  EXPECT_EQ(a.updates, b.updates);
   expect_equal(a.share, b.share);
   ASSERT_EQ(a.rates.size(), b.rates.size());
   for (std::size_t i = 0; i < a.rates.size(); ++i) {

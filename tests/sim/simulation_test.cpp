@@ -239,6 +239,26 @@ TEST(Simulation, OfOthersDrainsAndWaitsForTheTurn) {
   EXPECT_GT(looked_at, 0);
 }
 
+TEST(Simulation, LetsUpdatesOnTheDeviceTakeTheirTime) {
+  Case one = random_case(3);
+  one.problem = schedule::test::mixed_problem(ScheduleKind::vertical, 4, 3);
+  one.problem.update_device = 0.8;
+  one.program = build_program(one.problem, minimum_pools(one.problem));
+  one.machine = Machine();
+  one.machine.updates = 1e6;
+  one.walk = {{Variant::load}, {Variant::train_first}, {Variant::train}};
+  int updates = 0;
+  for (const SimulatedGraph& graph : simulate(one.program, one.walk, one.machine)) {
+    for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
+      const Task& task = graph.graph->tasks[i];
+      if (task.op != Op::update || task.lane != Lane::compute) continue;
+      EXPECT_NEAR(graph.tasks[i].end - graph.tasks[i].begin, static_cast<double>(task.bytes) / 1e6, 1e-9);
+      ++updates;
+    }
+  }
+  EXPECT_GT(updates, 0);
+}
+
 // A unit that comes late finds the processor slow, and only the first work after the pause.
 TEST(Simulation, LetsUnitsTakeLongerAfterARest) {
   Case one = random_case(3);

@@ -107,6 +107,9 @@ Config config_of(const Variation& run, const TempFolder& folder) {
     config.ssd.weights = {1.0, 0.5, 0.25};
   }
   config.ssd.engine = kEngines[run[kEngine]];
+  // Who updates must not matter either.
+  constexpr std::array kUpdates{0.0, 0.3, 1.0};
+  config.placement.update.device = kUpdates[(run[kDelay] + run[kPlacement] + run[kOrder]) % kUpdates.size()];
   // Whether steps are committed while others run must not matter either.
   config.run.durability = (run[kDelay] + run[kPlacement] / 2 + run[kPaths]) % 2 == 0 ? Durability::commit : Durability::off;
   return config;

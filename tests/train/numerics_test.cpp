@@ -22,6 +22,7 @@ using schedule::Guard;
 using testing::HasSubstr;
 
 constexpr std::int64_t kSteps = 8;
+constexpr std::array kUpdates{1.0, 0.3, 0.0};  // of them, those that the device makes
 
 // Of the guard: what is asked for.
 struct Case {
@@ -110,10 +111,12 @@ TEST_P(NumericsTest, SameBitsAsInMemoryOnEveryInstructionSet) {
   std::size_t unclipped = 0;
   std::size_t skipped = 0;
   std::size_t redone = 0;
+  std::size_t number = 0;
   for (const std::string& target : optim::supported_targets()) {
     optim::force_target(target);
     const TempFolder folder;
     Config config = draw(tested, random, folder);
+    config.placement.update.device = kUpdates[number++ % kUpdates.size()];
     const std::vector<Batch> batches = batches_of(config);
     clip_some(config, batches);
     SCOPED_TRACE(target + ": " + config.to_json());
@@ -129,6 +132,28 @@ TEST_P(NumericsTest, SameBitsAsInMemoryOnEveryInstructionSet) {
   EXPECT_EQ(clipped > 0, tested.clips);
   EXPECT_EQ(skipped > 0, tested.dtype == Dtype::fp16);
   EXPECT_EQ(redone > 0, tested.guard == Guard::speculative);
+}
+
+// Of the same maths: each rule, in turns.
+TEST_P(NumericsTest, SameBitsWhateverTheDeviceUpdates) {
+  std::mt19937_64 random(std::hash<std::string>()(GetParam().name) + 1);
+  for (const UpdateRule rule : {UpdateRule::adamw, UpdateRule::adam, UpdateRule::lion, UpdateRule::sgd}) {
+    const TempFolder unused;
+    Config config = draw(GetParam(), random, unused);
+    config.optimizer.name = rule;
+    const std::vector<Batch> batches = batches_of(config);
+    clip_some(config, batches);
+    SCOPED_TRACE(config.to_json());
+    const Outcome in_memory = train_in_memory(config, batches, order_of(config));
+    for (const double share : kUpdates) {
+      SCOPED_TRACE(share);
+      const TempFolder folder;
+      config.placement.update.device = share;
+      config.run.dir = folder / "run";
+      config.ssd.paths = {folder / "ssd"};
+      ASSERT_NO_FATAL_FAILURE(expect_equal(train_streamed(config, batches), in_memory));
+    }
+  }
 }
 
 TEST_P(NumericsTest, HasTheGuardThatItAsksFor) {
@@ -231,7 +256,7 @@ TEST(Numerics, MovesTheDesignsBytesAParameterUnderGuards) {
   }
 }
 
-// What a stopped run must remember: the loss scale, its good steps, how many updates there were.
+// What a stopped run must remember: the loss scale, its good steps, how many updates there were. Who makes them may be another each time.
 TEST(Numerics, GoOnAfterSkippedStepsWhereTheRunStopped) {
   for (const ClippingMode mode : {ClippingMode::deferred, ClippingMode::speculative}) {
     SCOPED_TRACE(word_of(mode));
@@ -256,6 +281,7 @@ TEST(Numerics, GoOnAfterSkippedStepsWhereTheRunStopped) {
     }
     std::size_t skipped = 0;
     for (std::size_t i = 0; i < batches.size(); ++i) {  // one process a step
+      config.placement.update.device = kUpdates[i % kUpdates.size()];
       Trainer trainer(models::make(config.model), config);
       const StepResult step = trainer.step(batches[i]);
       EXPECT_EQ(step.loss, whole[i].loss) << i;
@@ -272,13 +298,14 @@ TEST(Numerics, GoOnAfterSkippedStepsWhereTheRunStopped) {
 }
 
 TEST(Numerics, AWeightThatItsFormatCannotHoldEndsTheRunAndIsNeverCommitted) {
-  for (const double delay : {0.0, 0.5, 1.0}) {
-    SCOPED_TRACE(delay);
+  for (const auto& [delay, share] : {std::pair{0.0, 0.0}, std::pair{0.5, 0.0}, std::pair{1.0, 0.0}, std::pair{0.0, 1.0}, std::pair{0.5, 0.5}, std::pair{1.0, 1.0}}) {
+    SCOPED_TRACE("delay " + std::to_string(delay) + ", updates on the device " + std::to_string(share));
     const TempFolder folder;
     Config config = small_config(small_gpt2(), 1, folder);
     config.run.durability = Durability::commit;
     config.train.dtype = Dtype::bf16;
     config.train.delay = delay;
+    config.placement.update.device = share;
     const std::vector<Batch> batches = random_batches(4, 1, config.model.vocab);
     {
       Trainer trainer(models::make(config.model), config);
@@ -310,6 +337,7 @@ TEST(Numerics, AGradientThatIsNotFiniteEndsTheRunWithItsUnit) {
   config.train.on_nonfinite = OnNonfinite::stop;
   config.train.loss_scale = 1024.0;
   config.train.delay = 0.5;
+  config.placement.update.device = 0.3;
   std::vector<Batch> batches = random_batches(3, 1, config.model.vocab);
   {
     Trainer trainer(models::make(config.model), config);

@@ -32,24 +32,23 @@ int users = 0;
 
 class CudaSupport final : public backend::DeviceSupport {
  public:
-  CudaSupport(int ordinal, const model::FusedOps* ops, const backend::PackedOps* packed)
-      : index_(static_cast<c10::DeviceIndex>(ordinal)), fused_(ops != nullptr), packed_(packed) {
+  CudaSupport(int ordinal, const KernelOps& ops) : index_(static_cast<c10::DeviceIndex>(ordinal)), ops_(ops) {
     const c10::cuda::CUDAGuard guard(index_);
     cudaDeviceProp properties{};
     C10_CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal));
     total_bytes_ = properties.totalGlobalMem;  // of which LibTorch takes its fractions
     allocator::resetPeakStats(index_);
     baseline_bytes_ = reserved().current;
-    if (!fused_) return;
+    if (ops_.fused == nullptr) return;
     const std::lock_guard lock(users_mutex);
-    if (users++ == 0) model::set_fused_ops(ops);
+    if (users++ == 0) model::set_fused_ops(ops_.fused);
   }
   // Nothing of the session is left in LibTorch's allocator, where nobody else would find it: its stream ends.
   ~CudaSupport() override {
     allocator::setMemoryFraction(1.0, index_);
     at::cuda::clearCublasWorkspaces();
     allocator::emptyCache();
-    if (!fused_) return;
+    if (ops_.fused == nullptr) return;
     const std::lock_guard lock(users_mutex);
     if (--users == 0) model::set_fused_ops(nullptr);
   }
@@ -77,7 +76,10 @@ class CudaSupport final : public backend::DeviceSupport {
     check(cudaMalloc(&memory, bytes), fmt::format("cuda:{}", index_), "cudaMalloc");
     return {static_cast<std::byte*>(memory), [](std::byte* of) { cudaFree(of); }};
   }
-  [[nodiscard]] const backend::PackedOps* packed_ops() const override { return packed_; }
+  [[nodiscard]] const backend::PackedOps* packed_ops() const override { return ops_.packed; }
+  [[nodiscard]] std::unique_ptr<runtime::DeviceUpdates> make_updates(const backend::DeviceUpdateParts& parts) const override {
+    return ops_.make_updates == nullptr ? nullptr : ops_.make_updates(index_, parts);
+  }
 
  private:
   [[nodiscard]] c10::CachingAllocator::Stat reserved() const {
@@ -85,8 +87,7 @@ class CudaSupport final : public backend::DeviceSupport {
   }
 
   const c10::DeviceIndex index_;
-  const bool fused_;
-  const backend::PackedOps* const packed_;
+  const KernelOps ops_;
   std::size_t total_bytes_ = 0;
   std::int64_t baseline_bytes_ = 0;
 };
@@ -153,14 +154,14 @@ void with_current_stream(cudaStream_t stream, int ordinal, void (*run)(void*), v
   });
 }
 
-std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const model::FusedOps* ops, const backend::PackedOps* packed) {
+std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const KernelOps& ops) {
   if (!at::globalContext().hasCUDA()) {
     throw Error(ErrorKind::usage, fmt::format("cuda:{}: LibTorch was asked whether there is CUDA before the CUDA plug-in was opened, and keeps its answer; make the Trainer "
                                               "before anything else uses LibTorch",
                                               ordinal));
   }
   at::globalContext().lazyInitDevice(c10::kCUDA);
-  return std::make_unique<CudaSupport>(ordinal, ops, packed);
+  return std::make_unique<CudaSupport>(ordinal, ops);
 }
 
 }  // namespace gsnake::cuda

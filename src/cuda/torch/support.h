@@ -13,8 +13,14 @@ namespace gsnake::cuda {
 // LibTorch keeps cuBLAS handles, and memory for each, by thread: so a dry run's and a step's are the same.
 void with_current_stream(cudaStream_t stream, int ordinal, void (*run)(void*), void* argument);
 
+// What is computed by this project's kernels; each may be null.
+struct KernelOps {
+  const model::FusedOps* fused = nullptr;       // what models on CUDA devices compute with while any support with them lives
+  const backend::PackedOps* packed = nullptr;   // for packed weights
+  std::unique_ptr<runtime::DeviceUpdates> (*make_updates)(int ordinal, const backend::DeviceUpdateParts& parts) = nullptr;
+};
+
 // Throws Error(usage) where LibTorch cannot use the device.
-// `ops`, which may be null, are what models on CUDA devices compute with while any such object lives; `packed`, which may be null, what it has for packed weights.
-std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const model::FusedOps* ops = nullptr, const backend::PackedOps* packed = nullptr);
+std::unique_ptr<backend::DeviceSupport> make_support(int ordinal, const KernelOps& ops = {});
 
 }  // namespace gsnake::cuda

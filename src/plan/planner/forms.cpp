@@ -87,6 +87,10 @@ class TrafficForms {
     form(Phase::backward, lane) += (1.0 - p_.delay) * whole;
   }
 
+  // Of what is kept on the device, that which the CPU updates; of what is not, that which the device does. As if neither had to do with the other.
+  [[nodiscard]] Form stays_elsewhere(Term device) const { return (1.0 - p_.update_device) * Form::of(device); }
+  [[nodiscard]] Form visits_device(Term device) const { return p_.update_device * (Form(1.0) - Form::of(device)); }
+
   // Likewise of what an update moves to or from SSD: `late` of it is delayed.
   void add_by_lateness(Lane lane, double bytes, const Form& ssd, const Form& late) {
     form(Phase::forward, lane) += bytes * late;
@@ -109,9 +113,11 @@ class TrafficForms {
   void add_weights(const Object& object) {
     const double bytes = static_cast<double>(object.cell_bytes()) * cells_;
     add_by_lateness(Lane::ssd_write, bytes, ssd_weights_, Form::of(Term::late_weights));
-    add_by_delay(Lane::h2d, bytes * Form::of(Term::weights_device));
-    if (!object.weights_derived) add_by_delay(Lane::d2h, bytes * Form::of(Term::weights_device));
-    add_by_delay(Lane::optimizer, Form((object.weights_derived ? 1.0 : 2.0) * bytes));
+    const double read = object.weights_derived ? 0.0 : 1.0;
+    add_by_delay(Lane::h2d, bytes * (stays_elsewhere(Term::weights_device) + read * visits_device(Term::weights_device)));
+    add_by_delay(Lane::d2h, bytes * (read * stays_elsewhere(Term::weights_device) + visits_device(Term::weights_device)));
+    add_by_delay(Lane::optimizer, Form((1.0 - p_.update_device) * (1.0 + read) * bytes));
+    add_by_delay(Lane::compute, Form(p_.update_device * (1.0 + read) * bytes));
   }
 
   double state_bytes(const Object& object) const {
@@ -123,20 +129,24 @@ class TrafficForms {
   void add_states(const Object& object) {
     const double bytes = state_bytes(object);
     for (const Lane lane : {Lane::ssd_read, Lane::ssd_write}) add_by_lateness(lane, bytes, ssd_state_, Form::of(Term::late_state));
-    for (const Lane lane : {Lane::h2d, Lane::d2h}) add_by_delay(lane, bytes * Form::of(Term::optimizer_device));
-    add_by_delay(Lane::optimizer, Form(2.0 * bytes));
+    for (const Lane lane : {Lane::h2d, Lane::d2h}) add_by_delay(lane, bytes * (stays_elsewhere(Term::optimizer_device) + visits_device(Term::optimizer_device)));
+    add_by_delay(Lane::optimizer, Form((1.0 - p_.update_device) * 2.0 * bytes));
+    add_by_delay(Lane::compute, Form(p_.update_device * 2.0 * bytes));
   }
 
   [[nodiscard]] Form late_spills() const { return p_.delay * (Form(1.0) - Form::of(Term::gradients_host)); }
 
   void add_gradients() {
     const double bytes = kGradient * cells_;
-    form(Phase::backward, Lane::d2h) += Form(bytes);
+    const double eager = std::min(p_.update_device, 1.0 - p_.delay);
+    form(Phase::backward, Lane::d2h) += Form((p_.guard == schedule::Guard::speculative ? 1.0 : 1.0 - eager) * bytes);
+    form(Phase::forward, Lane::h2d) += Form((p_.update_device - eager) * bytes);
     form(Phase::forward, Lane::ssd_read) += bytes * late_spills();
     Form waiting = late_spills();
     if (p_.guard == schedule::Guard::speculative) waiting += Form::of(Term::early_spills);
     form(Phase::backward, Lane::ssd_write) += bytes * waiting;
-    add_by_delay(Lane::optimizer, Form(bytes));
+    add_by_delay(Lane::optimizer, Form((1.0 - p_.update_device) * bytes));
+    add_by_delay(Lane::compute, Form(p_.update_device * bytes));
     form(Phase::backward, Lane::optimizer) += Form(p_.delay * bytes);  // the norm of what waits
   }
 

@@ -72,7 +72,8 @@ struct CollectiveWork {
 std::array<CollectiveWork, kPhases> collective_work(const schedule::Problem& problem);
 
 // Of a problem whatever its placement, where every so many steps are committed. Exact but for rounding to grains, for activations whose
-// tiers take turns among tensors that move more and less often, and for checkpoints that are fetched once where activations are kept.
+// tiers take turns among tensors that move more and less often, for checkpoints that are fetched once where activations are kept, and for what the device
+// updates of what is kept there.
 StepForms traffic_forms(const schedule::Problem& problem, double commit_every);
 
 // Bytes of the homes and slots that each term takes on a tier beside what is there whatever the placement. `kept`: of activations, if all are.

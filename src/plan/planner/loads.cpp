@@ -113,7 +113,7 @@ class Loads {
  private:
   // Seconds that the tasks of a lane take one after another at full speed.
   [[nodiscard]] Form alone(std::size_t phase, Lane lane) const {
-    if (lane == Lane::compute) return compute_.seconds[phase];
+    if (lane == Lane::compute) return compute_.seconds[phase] + (machine_.updates > 0.0 ? 1.0 / machine_.updates * bytes_[phase][at(lane)] : Form());
     if (lane == Lane::collective) return Form(collectives_.seconds[phase]);
     const double rate = machine_.rates[at(lane)];
     return rate > 0.0 ? 1.0 / rate * bytes_[phase][at(lane)] : Form();
@@ -130,7 +130,7 @@ class Loads {
 
   void add_compute(std::size_t phase) {
     const sim::LaneModel& model = machine_.lane(Lane::compute);
-    add(phase, compute_.seconds[phase] + Form(model.latency * compute_.tasks[phase]));
+    add(phase, alone(phase, Lane::compute) + Form(model.latency * compute_.tasks[phase]));
     if (model.emulated > 0.0) add(phase, 1.0 / model.emulated * compute_.flops[phase]);
   }
 

@@ -36,6 +36,7 @@ class Planner {
     std::optional<Found> found = planning_.search(config_, planning_.grounds(), kThorough, known);
     if (!found) refuse_all();
     if (chooses_moments) found = choose_moments(std::move(*found));
+    config_.placement.update = found->config.placement.update;
     Plan plan = verified(*found);
     plan.choices = choices(plan.config);
     if (input_.advises) advise(plan, *found);
@@ -127,6 +128,7 @@ class Planner {
     for (std::size_t f = 0; f < kFractions; ++f) {
       if ((asked.placement.*kFractionPlaces[f].tiers).automatic) all.push_back({kFractionKeys[f], fmt::format("{}", kFractionPlaces[f].of(made.placement))});
     }
+    if (asked.placement.update.automatic && asked.memory.device != "cpu") all.push_back({"placement.update.device", fmt::format("{}", made.placement.update.device)});
     if (asked.memory.device_budget == kAutomaticBytes) all.push_back({"memory.device_budget", text_of(made.memory.device_budget)});
     if (asked.memory.host_budget == kAutomaticBytes) all.push_back({"memory.host_budget", text_of(made.memory.host_budget)});
     return all;

@@ -305,16 +305,31 @@ void Search::refine() {
     if (is_good()) break;
   }
   best_ = std::move(best);
+  if (space_.chooses_updates()) share_updates();
   leave_slots_out();
+}
+
+// Once all else is chosen: who updates decides little about what is kept where.
+void Search::share_updates() {
+  for (const double device : {1.0, 0.75, 0.5, 0.25}) {
+    Config config = best_->config;
+    config.placement.update.device = device;
+    const Estimate estimate = estimator_.estimate(config);
+    const double price = price_.of(estimate.step_seconds, estimate.written);
+    if (!estimate.fits() || price >= best_->price * (1.0 - kBetter)) continue;
+    config.memory = estimate.memory;
+    best_->config = std::move(config);
+    best_->estimate = estimate;
+    best_->price = price;
+  }
 }
 
 // Lanes that run further ahead may get in the way of those that others wait for. Of a budget that is ours to choose, they need not have
 // all.
 void Search::leave_slots_out() {
   if (is_good() || !estimator_.budgets().chooses_host()) return;
-  const Point point = best_->point;
   for (const int eighths : {4, 2, 0}) {
-    const Estimate estimate = estimator_.estimate(space_.with(point), eighths);
+    const Estimate estimate = estimator_.estimate(best_->config, eighths);
     const double price = price_.of(estimate.step_seconds, estimate.written);
     if (!estimate.fits() || price >= best_->price * (1.0 - kWorthLess)) continue;
     best_->estimate = estimate;

@@ -78,6 +78,7 @@ class Search {
   bool consider_with_room(const Point& point, std::size_t moved);
   [[nodiscard]] Point snapped(Point point) const;
   void refine();
+  void share_updates();
   void leave_slots_out();
   [[nodiscard]] std::vector<Found> starts_of(const std::map<Point, Estimate>& seen) const;
   bool improve(double step);

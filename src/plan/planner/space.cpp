@@ -21,6 +21,8 @@ Space::Space(Config config) : config_(std::move(config)) {
     TierFractions& tiers = placement.*place.tiers;
     if (tiers.automatic) tiers = TierFractions{};
   }
+  chooses_updates_ = placement.update.automatic && config_.memory.device != "cpu";
+  placement.update.automatic = false;
   const Numerics numerics = numerics_of(config_);
   chooses_delay_ = numerics.guard == schedule::Guard::none && config_.train.delay < 0.0;
   if (numerics.guard == schedule::Guard::speculative) {  // which needs all of both on SSD

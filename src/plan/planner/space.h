@@ -65,6 +65,8 @@ class Space {
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] bool is_free(std::size_t fraction) const { return free_[fraction]; }
   [[nodiscard]] bool chooses_delay() const { return chooses_delay_; }
+  // The device's share of updates. Not where the CPU is the device: the optimizer's threads are there for them.
+  [[nodiscard]] bool chooses_updates() const { return chooses_updates_; }
   // Those to begin with: eighths, or the only one.
   [[nodiscard]] std::vector<double> delays() const;
   // What the config keeps; nothing of what it leaves open.
@@ -78,6 +80,7 @@ class Space {
   std::array<bool, kFractions> free_{};
   Point kept_;
   bool chooses_delay_ = false;
+  bool chooses_updates_ = false;
 };
 
 }  // namespace gsnake::plan

@@ -73,7 +73,7 @@ TEST_P(PackedBase, GivesItsOwnBitsAndTheCpusLosses) {
     const FusedOnHost kernels(i + 1);
     const int reports = fake_cuda_reports();
     Config config = config_of(kRunSettings[i], in);
-    const Trained run = train(config, on_fake_gpu(i + 1, {}, &cuda::packed_ops()));
+    const Trained run = train(config, on_fake_gpu(i + 1, {}, {.packed = &cuda::packed_ops()}));
     EXPECT_EQ(fake_cuda_reports(), reports) << "misuse of CUDA, see stderr";
     EXPECT_GT(run.dequantised, 0U);
     if (first) {

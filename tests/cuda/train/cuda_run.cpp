@@ -1,20 +1,19 @@
 #include "train/cuda_run.h"
 
 #include "cuda/device/cuda_device.h"
-#include "cuda/torch/support.h"
 #include "fake/control.h"
 #include "gpu/fake_gpu.h"
 
 namespace gsnake::test {
 
-TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap, const backend::PackedOps* packed) {
+TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap, const cuda::KernelOps& ops) {
   train::Parts parts;
-  parts.make_device = [seed, wrap, packed](const Config&) {
+  parts.make_device = [seed, wrap, ops](const Config&) {
     fake_gpu::install();
     const FakeCudaDelays delays{seed, seed == 0 ? 0U : 12U, 400, seed % 2 == 0 ? 1U : 20U};
     fake_cuda_set_delays(&delays);
     train::ComputeDevice made;
-    made.support = cuda::make_support(0, nullptr, packed);
+    made.support = cuda::make_support(0, ops);
     // Chunks smaller than a slot, so that copies lie across several.
     made.device = cuda::make_cuda_device({.register_chunk_bytes = std::size_t{1} << 20U, .with_current = cuda::with_current_stream});
     if (wrap) made.device = wrap(std::move(made.device));

@@ -6,8 +6,8 @@
 #include <ostream>
 #include <string>
 
+#include "cuda/torch/support.h"
 #include "device/device.h"
-#include "torch/packed_ops.h"
 #include "train/parts.h"
 #include "train/small_run.h"
 
@@ -16,8 +16,8 @@ namespace gsnake::test {
 // Puts something between a session and its device, for a test that breaks it.
 using WrapDevice = std::function<std::unique_ptr<device::Device>(std::unique_ptr<device::Device>)>;
 
-// A run on the fake GPU, whose streams are late by `seed`; 0: never late. `packed`: what it has for packed weights, borrowed.
-TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap = {}, const backend::PackedOps* packed = nullptr);
+// A run on the fake GPU, whose streams are late by `seed`; 0: never late. `ops`: what it has of this project's kernels; fused ones are set by who wants them.
+TrainerOptions on_fake_gpu(std::uint64_t seed, WrapDevice wrap = {}, const cuda::KernelOps& ops = {});
 
 // What must not matter on either device, and the order, which is maths.
 struct RunSetting {
