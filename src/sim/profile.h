@@ -84,6 +84,7 @@ struct RestProfile {
 struct ComputeProfile {
   std::string device;  // "cpu", or what the GPU is called
   std::uint64_t memory = 0;
+  bool unified = false;  // a GPU's, which is the host's own (CpuProfile::memory)
   RestProfile rest;
   double latency = 0.0;  // seconds a task
   double dequantise = 0.0;  // elements a second, of packed weights in units that no time is known of; 0: it takes none

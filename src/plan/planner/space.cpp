@@ -19,7 +19,7 @@ std::array<double*, kFractions> places_in(PlacementConfig& p) {
 
 }  // namespace
 
-Space::Space(Config config) : config_(std::move(config)) {
+Space::Space(Config config, bool one_memory) : config_(std::move(config)) {
   PlacementConfig& placement = config_.placement;
   const std::array open{placement.weights.automatic, placement.optimizer.automatic, placement.activations.automatic,
                         placement.gradients.automatic};
@@ -36,6 +36,14 @@ Space::Space(Config config) : config_(std::move(config)) {
   const auto places = places_in(placement);
   for (std::size_t f = 0; f < kFractions; ++f) kept_.fractions[f] = *places[f];
   kept_.delay = numerics.delay;
+  if (one_memory) keep_activations_on_device();
+}
+
+void Space::keep_activations_on_device() {
+  double& device = kept_.fractions[index(Fraction::activations_device)];
+  double& host = kept_.fractions[index(Fraction::activations_host)];
+  device = std::min(1.0, device + std::exchange(host, 0.0));
+  free_[index(Fraction::activations_host)] = false;
 }
 
 std::vector<double> Space::delays() const {
@@ -54,7 +62,9 @@ Point Space::leanest(double delay) const {
 Config Space::with(const Point& point) const {
   Config config = config_;
   const auto places = places_in(config.placement);
-  for (std::size_t f = 0; f < kFractions; ++f) *places[f] = point.fractions[f];
+  for (std::size_t f = 0; f < kFractions; ++f) {
+    if (free_[f]) *places[f] = point.fractions[f];
+  }
   if (chooses_delay_) config.train.delay = point.delay;
   return config;
 }
