@@ -10,4 +10,7 @@ namespace gsnake::core {
 // path, for tests.
 std::uint64_t free_host_bytes(const std::string& root = "");
 
+// Of one memory node, by the kernel's number: what is free there or holds files that can be read again; 0 where that can't be read.
+std::uint64_t free_node_bytes(unsigned node, const std::string& root = "");
+
 }  // namespace gsnake::core

@@ -14,6 +14,24 @@
 namespace gsnake::core {
 namespace {
 
+constexpr std::size_t kMostProcessors = 16384;  // beyond every kernel's
+
+using NodeSet = std::unique_ptr<hwloc_bitmap_s, void (*)(hwloc_bitmap_t)>;
+
+NodeSet no_nodes() { return {hwloc_bitmap_alloc(), hwloc_bitmap_free}; }
+
+// That the calling thread may run on; empty where that can't be read.
+Cpus processors_of_thread() {
+  Cpus cpus;
+  std::vector<cpu_set_t> sets(kMostProcessors / CPU_SETSIZE);
+  const std::size_t size = sets.size() * sizeof(cpu_set_t);
+  if (pthread_getaffinity_np(pthread_self(), size, sets.data()) != 0) return cpus;
+  for (unsigned cpu = 0; cpu < kMostProcessors; ++cpu) {
+    if (CPU_ISSET_S(cpu, size, sets.data())) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
 hwloc_topology* made() {
   hwloc_topology_t topology = nullptr;
   if (hwloc_topology_init(&topology) != 0) throw std::runtime_error("hwloc can't start");
@@ -87,12 +105,34 @@ std::optional<CoreSplit> Topology::split(unsigned compute_threads, unsigned opti
 
 void Topology::interleave(std::byte* data, std::size_t bytes) const noexcept {
   if (nodes_ < 2 || bytes == 0 || hwloc_topology_is_thissystem(topology_.get()) == 0) return;
-  const std::unique_ptr<hwloc_bitmap_s, void (*)(hwloc_bitmap_t)> set(hwloc_bitmap_alloc(), hwloc_bitmap_free);
+  const NodeSet set = no_nodes();
   if (set == nullptr) return;
   for (const unsigned node : memory_nodes_) hwloc_bitmap_set(set.get(), node);
   if (hwloc_set_area_membind(topology_.get(), data, bytes, set.get(), HWLOC_MEMBIND_INTERLEAVE, HWLOC_MEMBIND_BYNODESET) != 0) {
     spdlog::debug("memory is not spread over the {} nodes: {}", nodes_, errno_code().message());
   }
+}
+
+Cpus Topology::cpus_of_node(unsigned number) const {
+  Cpus cpus;
+  for (const Core& core : cores_) {
+    if (core.node < memory_nodes_.size() && memory_nodes_[core.node] == number) cpus.insert(cpus.end(), core.cpus.begin(), core.cpus.end());
+  }
+  return cpus;
+}
+
+std::error_code Topology::bind(std::byte* data, std::size_t bytes, unsigned number) const noexcept {
+  const bool is_known = std::find(memory_nodes_.begin(), memory_nodes_.end(), number) != memory_nodes_.end();
+  if (!is_known || hwloc_topology_is_thissystem(topology_.get()) == 0) return std::make_error_code(std::errc::invalid_argument);
+  const NodeSet set = no_nodes();
+  if (set == nullptr) return std::make_error_code(std::errc::not_enough_memory);
+  hwloc_bitmap_only(set.get(), number);
+  const int refused = hwloc_set_area_membind(topology_.get(), data, bytes, set.get(), HWLOC_MEMBIND_BIND, HWLOC_MEMBIND_BYNODESET);
+  return refused == 0 ? std::error_code() : errno_code();
+}
+
+KeptTo::KeptTo(const Cpus& cpus) : before_(cpus.empty() ? Cpus() : processors_of_thread()) {
+  if (!before_.empty()) keep_to(cpus);
 }
 
 void keep_to(const Cpus& cpus) noexcept {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 struct hwloc_topology;
@@ -43,6 +44,12 @@ class Topology {
   // debug log.
   void interleave(std::byte* data, std::size_t bytes) const noexcept;
 
+  // The processors beside a memory node, by the kernel's number of it. Empty: the process may use no such node, or none of its processors.
+  [[nodiscard]] Cpus cpus_of_node(unsigned number) const;
+  // Has pages that were not yet touched come from that node as long as it has any free, and then from others: no process ends for want of one
+  // node's memory. Why it was refused, after which nothing has changed.
+  [[nodiscard]] std::error_code bind(std::byte* data, std::size_t bytes, unsigned number) const noexcept;
+
  private:
   struct Core {
     unsigned node = 0;  // its rank among the nodes
@@ -60,5 +67,18 @@ class Topology {
 // Keeps the calling thread, and those that it starts from now on, to these processors; empty: leaves it. What is refused changes nothing,
 // and leaves a line in the debug log.
 void keep_to(const Cpus& cpus) noexcept;
+
+// Keeps the calling thread to these processors as long as this lives, and the threads that it starts meanwhile for as long as they do; empty: leaves
+// it. For one scope of one thread.
+class KeptTo {
+ public:
+  explicit KeptTo(const Cpus& cpus);
+  ~KeptTo() { keep_to(before_); }
+  KeptTo(const KeptTo&) = delete;
+  KeptTo& operator=(const KeptTo&) = delete;
+
+ private:
+  Cpus before_;  // empty: the thread was left
+};
 
 }  // namespace gsnake::core

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
-#include <fstream>
+
+#include "core/memory_node.h"
 
 namespace gsnake::cuda {
 namespace {
@@ -23,17 +23,6 @@ CudaLack lack_of(cudaError_t error, int devices, const CudaProbe& probe) {
   if (error == cudaErrorInsufficientDriver) return device::driver_too_old(probe.driver_version, probe.runtime_version);
   if (error == cudaSuccess || error == cudaErrorNoDevice) return device::no_gpu();
   return device::cuda_failed("cudaGetDeviceCount", text_of(error));
-}
-
-// Of the PCI device, as the kernel has it: -1 on machines of one node as well.
-int numa_node_of(std::string pci_bus_id) {
-  for (char& c : pci_bus_id) {
-    if (c >= 'A' && c <= 'F') c = static_cast<char>(c - 'A' + 'a');
-  }
-  std::ifstream file("/sys/bus/pci/devices/" + pci_bus_id + "/numa_node");
-  int node = -1;
-  file >> node;
-  return file ? node : -1;
 }
 
 // 0 where it can't be measured: a GPU in exclusive mode that another process has.
@@ -57,7 +46,7 @@ cudaError_t describe(int ordinal, FreeMemory free_memory, CudaDeviceInfo& info) 
   info.coherent = properties.pageableMemoryAccessUsesHostPageTables != 0;
   std::array<char, 32> bus{};
   if (cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal) == cudaSuccess) info.pci_bus_id = bus.data();
-  info.numa_node = numa_node_of(info.pci_bus_id);
+  info.numa_node = core::memory_node_of(info.pci_bus_id);
   if (free_memory == FreeMemory::measured) info.free_bytes = free_bytes_of(ordinal);
   return cudaSuccess;
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "core/memory_node.h"
 #include "device/pointer.h"
 
 namespace gsnake::device {
@@ -86,6 +87,12 @@ class Memory {
 using HostMemory = Memory<HostPtr>;
 using DeviceMemory = Memory<DevicePtr>;
 
+// How a device stands to the host's memory.
+struct HostSide {
+  bool one_memory = false;  // what the device has is the host's memory: a copy from one tier to the other is a copy within it
+  core::NearNode near;      // host_alloc() keeps to it as far as it has room; threads that serve the device should
+};
+
 // Outlives its memory, streams and events. The destructor waits for what was submitted. Allocation and make_event() may be called from any
 // thread.
 class Device {
@@ -96,6 +103,8 @@ class Device {
   // for this device's streams alone: only what runs inside compute() may look into it. Release a block when no work on it is in flight.
   virtual DeviceMemory device_alloc(std::size_t bytes) = 0;
   virtual HostMemory host_alloc(std::size_t bytes) = 0;  // pinned where the device copies from it asynchronously
+  // The CPU says nothing: its two tiers are two budgets, and lanes are tried on it as on any device.
+  [[nodiscard]] virtual HostSide host_side() const { return {}; }
   virtual Stream& stream(StreamKind kind) = 0;
   virtual std::unique_ptr<Event> make_event() = 0;
 };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/cgroup.h"
+#include "core/topology.h"
 #include "device/cuda_plugin.h"
 #include "doctor/finding.h"
 
@@ -23,7 +24,7 @@ Finding examine_io_uring(const std::string& root);
 Finding examine_registered_buffers();
 Finding examine_gpu_direct_storage();
 // Driver, plug-in, whether CUDA can be used, and each GPU.
-Findings examine_cuda(const device::CudaProbe& probe);
+Findings examine_cuda(const device::CudaProbe& probe, const core::Topology& machine);
 // File system, O_DIRECT and free space of a folder, or of the nearest one above it that exists.
 Findings examine_folder(const std::string& folder);
 // Of several folders that lie on one file system.

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "core/bytes.h"
+#include "core/memory_node.h"
 #include "device/cuda_lack.h"
 #include "doctor/checks.h"
 
@@ -22,7 +23,7 @@ Finding plugin_of(const CudaProbe& probe) {
   return {"plugin", Status::ok, fmt::format("{}, of CUDA {}", probe.plugin, device::cuda_version_text(probe.runtime_version)), {}, {{"version", probe.runtime_version}}};
 }
 
-Finding describe(std::size_t ordinal, const CudaDeviceInfo& info) {
+Finding describe(std::size_t ordinal, const CudaDeviceInfo& info, const core::NearNode& near) {
   using core::format_bytes;
   Finding finding{fmt::format("cuda:{}", ordinal), Status::ok, fmt::format("{}, compute capability {}.{}, {}", info.name, info.major, info.minor, format_bytes(info.memory_bytes))};
   if (info.free_bytes > 0) finding.seen += fmt::format(", {} free", format_bytes(info.free_bytes));
@@ -30,6 +31,8 @@ Finding describe(std::size_t ordinal, const CudaDeviceInfo& info) {
   if (info.coherent && !info.unified_memory) finding.seen += ", beside which it reads the host's in place";
   finding.seen += fmt::format("; PCI {}", info.pci_bus_id);
   if (info.numa_node >= 0) finding.seen += fmt::format(" at memory node {}", info.numa_node);
+  if (near.number >= 0) finding.seen += ", where its host memory and threads are kept";
+  if (!near.reason.empty()) finding.seen += fmt::format("; its host memory is spread over all memory nodes: {}", near.reason);
   finding.detail = {{"name", info.name},
                     {"compute_capability", fmt::format("{}.{}", info.major, info.minor)},
                     {"memory_bytes", info.memory_bytes},
@@ -37,7 +40,8 @@ Finding describe(std::size_t ordinal, const CudaDeviceInfo& info) {
                     {"unified_memory", info.unified_memory},
                     {"coherent", info.coherent},
                     {"pci_bus_id", info.pci_bus_id},
-                    {"numa_node", info.numa_node}};
+                    {"numa_node", info.numa_node},
+                    {"host_memory_node", near.number}};
   if (device::is_too_old(info)) {
     const device::CudaLack lack = device::gpu_too_old(static_cast<int>(ordinal), info.name, info.major, info.minor);
     finding.status = Status::lack;
@@ -61,9 +65,9 @@ Finding use_of(const CudaProbe& probe) {
 
 }  // namespace
 
-Findings examine_cuda(const CudaProbe& probe) {
+Findings examine_cuda(const CudaProbe& probe, const core::Topology& machine) {
   Findings findings{driver_of(probe), plugin_of(probe), use_of(probe)};
-  for (std::size_t i = 0; i < probe.devices.size(); ++i) findings.push_back(describe(i, probe.devices[i]));
+  for (std::size_t i = 0; i < probe.devices.size(); ++i) findings.push_back(describe(i, probe.devices[i], core::near_node(machine, probe.devices[i].numa_node)));
   return findings;
 }
 

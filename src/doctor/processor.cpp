@@ -40,7 +40,7 @@ Finding examine_cpu_limit(const core::CgroupLimits& limits, unsigned usable) {
 
 Finding examine_numa() {
   const core::Topology& machine = core::Topology::machine();
-  const std::string nodes = machine.nodes() == 1 ? "one memory node" : fmt::format("{} memory nodes, over which arenas are spread", machine.nodes());
+  const std::string nodes = machine.nodes() == 1 ? "one memory node" : fmt::format("{} memory nodes, over which arenas are spread where no GPU is at one", machine.nodes());
   return {"numa", Status::ok, fmt::format("{}, {} cores", nodes, machine.cores()), {}, {{"nodes", machine.nodes()}, {"cores", machine.cores()}}};
 }
 

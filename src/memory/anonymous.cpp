@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <limits>
@@ -12,6 +13,7 @@
 
 #include "core/bytes.h"
 #include "core/errors.h"
+#include "core/free_memory.h"
 #include "core/log.h"
 #include "core/topology.h"
 
@@ -52,6 +54,24 @@ std::byte* map(std::size_t length) noexcept {
   return begin;
 }
 
+// Told once a process: what is true of one block is of the others.
+void tell_of_other_nodes(std::size_t bytes, int node, const std::string& why) {
+  static std::atomic_flag told;
+  spdlog::log(told.test_and_set() ? spdlog::level::debug : spdlog::level::warn, "{} of memory are not kept on memory node {}: {}; they are spread over all nodes",
+              core::format_bytes(bytes), node, why);
+}
+
+// On the node that is asked for. False, with a line in the log, where it has too little or the kernel refuses.
+bool keep_on_node(std::byte* data, std::size_t bytes, int node) {
+  if (!fits_on_node(bytes, node)) {
+    tell_of_other_nodes(bytes, node, fmt::format("{} are free there", core::format_bytes(core::free_node_bytes(static_cast<unsigned>(node)))));
+    return false;
+  }
+  const std::error_code refused = core::Topology::machine().bind(data, bytes, static_cast<unsigned>(node));
+  if (refused) tell_of_other_nodes(bytes, node, refused.message() + " (a container lets its processes choose with CAP_SYS_NICE)");
+  return !refused;
+}
+
 [[noreturn]] void refuse(std::size_t bytes, std::string_view tier, std::error_code why) {
   const std::string budget = tier.empty() ? "memory.host_budget or memory.device_budget" : fmt::format("memory.{}_budget", tier);
   throw Error(ErrorKind::budget,
@@ -71,8 +91,13 @@ AnonymousMemory::AnonymousMemory(std::size_t bytes, const PageOptions& options) 
   if (data_ == nullptr) refuse(bytes, options.tier, core::errno_code());
   bytes_ = bytes;
   if (!options.resident) return;
-  core::Topology::machine().interleave(data_, length);
+  if (options.node < 0 || !keep_on_node(data_, length, options.node)) core::Topology::machine().interleave(data_, length);
   for (std::size_t offset = 0; offset < length; offset += page_bytes()) *reinterpret_cast<volatile std::byte*>(data_ + offset) = std::byte{0};
+}
+
+bool fits_on_node(std::size_t bytes, int node) {
+  const std::uint64_t free = core::free_node_bytes(static_cast<unsigned>(node));
+  return free == 0 || bytes <= free;
 }
 
 void AnonymousMemory::give_back(std::byte* data, std::size_t bytes) noexcept {

@@ -9,10 +9,14 @@ namespace gsnake::memory {
 
 struct PageOptions {
   // Touched before the constructor returns, so that no step stops for a page fault and what is resident is known from the start; spread over
-  // the machine's memory nodes.
+  // the machine's memory nodes, or kept on one.
   bool resident = false;
   std::string_view tier;  // "host" or "device": whose budget a refusal says to lower; empty: either
+  int node = -1;          // that resident pages are kept on, as the kernel numbers them (core/memory_node.h); -1: they are spread
 };
+
+// Whether a memory node has so many bytes free, as far as the kernel says.
+bool fits_on_node(std::size_t bytes, int node);
 
 // Move-only owner of a private anonymous mapping. Blocks of 2 MiB and more start on a multiple of 2 MiB, others on a page.
 class AnonymousMemory {

@@ -27,11 +27,12 @@ struct Knob {
 
 constexpr int kHundredths = 100;
 
-// By how many bytes needs that may be `factor` times as much exceed the budgets, in the tier where that is worst.
-double beyond_budgets(const std::vector<MemoryItem>& items, const Config& config, double factor) {
-  const double host = static_cast<double>(bytes_of(items, "host")) * factor - static_cast<double>(config.memory.host_budget);
-  const double device = static_cast<double>(bytes_of(items, "device")) * factor - static_cast<double>(config.memory.device_budget);
-  return std::max(host, device);
+// By how many bytes needs that may be `factor` times as much exceed the budgets, in the tier where that is worst, or the one memory of both.
+double beyond_budgets(const std::vector<MemoryItem>& items, const Config& config, const Setting& setting, double factor) {
+  const double host = static_cast<double>(bytes_of(items, "host")) * factor;
+  const double device = static_cast<double>(bytes_of(items, "device")) * factor;
+  const double beyond = std::max(host - static_cast<double>(config.memory.host_budget), device - static_cast<double>(config.memory.device_budget));
+  return setting.one_memory ? std::max(beyond, host + device - static_cast<double>(*setting.one_memory)) : beyond;
 }
 
 std::int64_t whole(double value) { return std::llround(value); }
@@ -109,7 +110,7 @@ class Search {
       const Config config = with(step);
       if (!is_extrapolated(config, setting_)) return value_of(step);
       const auto items = exact_requirements(config, setting_);
-      if (!items || beyond_budgets(*items, config, 1.0) <= 0.0) return value_of(step);
+      if (!items || beyond_budgets(*items, config, setting_, 1.0) <= 0.0) return value_of(step);
       step -= std::max<std::int64_t>(1, (step << tries) / 32);
       if (step < knob_.least) break;
     }
@@ -145,7 +146,7 @@ class Search {
 
 double overshoot(const Config& config, const Setting& setting) {
   try {
-    return beyond_budgets(requirements(config, setting), config, is_extrapolated(config, setting) ? kMostOfExtrapolated : 1.0);
+    return beyond_budgets(requirements(config, setting), config, setting, is_extrapolated(config, setting) ? kMostOfExtrapolated : 1.0);
   } catch (const Error&) {  // what excludes one another
     return std::numeric_limits<double>::infinity();
   }

@@ -76,10 +76,11 @@ class Sum {
 
 class Extrapolation {
  public:
-  Extrapolation(const Config& config, const ModelLayout& layout, Purpose purpose, const Overheads& overheads)
+  Extrapolation(const Config& config, const ModelLayout& layout, Purpose purpose, const Overheads& overheads, bool one_memory)
       : config_(config),
         layout_(layout),
         purpose_(purpose),
+        one_memory_(one_memory),
         overheads_(overheads),
         ranks_(purpose == Purpose::train ? config.ranks.count : 1),
         micro_batches_(purpose == Purpose::train ? config.train.micro_batches / ranks_ : 1),
@@ -112,7 +113,7 @@ class Extrapolation {
     config.train.micro_batches = ranks_ * std::min(micro_batches_, kManyMicroBatches);
     Counts neighbours = counts_;
     for (std::size_t& count : neighbours) count = std::min(count, kNeighbours);
-    const schedule::Problem problem = make_problem(config, numerics_of(config), reduced(layout_, neighbours, 1.0), purpose_);
+    const schedule::Problem problem = make_problem(config, numerics_of(config), reduced(layout_, neighbours, 1.0), purpose_, one_memory_);
     for (const schedule::Pool& pool : schedule::make_map(problem, schedule::minimum_pools(problem)).pools) {
       if (is_of_chunks(pool)) sum_.add(1.0, {slots_item(pool)});
     }
@@ -156,7 +157,7 @@ class Extrapolation {
       Config config = config_;
       config.train.micro_batches = ranks_ * micro_batches;
       config.placement.activations = tier;
-      add_but_for_chunk_slots(weight * share, make_problem(config, numerics_of(config), layout, purpose_));
+      add_but_for_chunk_slots(weight * share, make_problem(config, numerics_of(config), layout, purpose_, one_memory_));
     }
   }
 
@@ -172,6 +173,7 @@ class Extrapolation {
   const Config& config_;
   const ModelLayout& layout_;
   const Purpose purpose_;
+  const bool one_memory_;
   const Overheads& overheads_;
   const std::int64_t ranks_;
   const std::int64_t micro_batches_;  // of a rank
@@ -196,8 +198,8 @@ double about_tasks(const Config& config, const ModelLayout& layout, Purpose purp
   return kTasksPerVisit * static_cast<double>(layout.units.size()) * micro_batches + of_chunks * rounds;
 }
 
-std::vector<MemoryItem> extrapolated_memory(const Config& config, const ModelLayout& layout, Purpose purpose, const Overheads& overheads) {
-  return Extrapolation(config, layout, purpose, overheads).run();
+std::vector<MemoryItem> extrapolated_memory(const Config& config, const ModelLayout& layout, Purpose purpose, const Overheads& overheads, bool one_memory) {
+  return Extrapolation(config, layout, purpose, overheads, one_memory).run();
 }
 
 }  // namespace gsnake::plan

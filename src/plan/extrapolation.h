@@ -17,6 +17,6 @@ double about_tasks(const Config& config, const ModelLayout& layout, Purpose purp
 // it goes by how the tiers' turns meet the units.) Time and memory depend on none of these numbers.
 inline constexpr double kLeastOfExtrapolated = 0.98;
 inline constexpr double kMostOfExtrapolated = 1.03;
-std::vector<MemoryItem> extrapolated_memory(const Config& config, const ModelLayout& layout, Purpose purpose, const Overheads& overheads);
+std::vector<MemoryItem> extrapolated_memory(const Config& config, const ModelLayout& layout, Purpose purpose, const Overheads& overheads, bool one_memory = false);
 
 }  // namespace gsnake::plan

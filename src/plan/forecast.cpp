@@ -39,7 +39,7 @@ sim::PredictionOptions prediction_options(const Config& config, bool timeline) {
 Forecast forecast(const Config& config, const Setting& setting, const sim::MachineProfile& profile, const sim::PredictionOptions& options) {
   Forecast forecast;
   const ModelLayout& layout = *setting.layout;
-  forecast.problem = make_problem(config, numerics_of(config), layout, Purpose::train);
+  forecast.problem = make_problem(config, numerics_of(config), layout, Purpose::train, setting.one_memory.has_value());
   const sim::Machine machine = sim::machine_of(profile, workload_of(config, layout, setting.native));
   forecast.coarse = is_coarse(config, layout);
   if (!forecast.coarse) {

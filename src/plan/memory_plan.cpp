@@ -84,7 +84,7 @@ schedule::PoolSizes generous_pools(const schedule::Problem& problem) {
   return generous_pools(schedule::make_map(problem, {}), schedule::minimum_pools(problem));
 }
 
-MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads) {
+MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads, std::uint64_t together) {
   const schedule::PoolSizes fewest = schedule::minimum_pools(problem);
   const schedule::Program smallest = schedule::build_program(problem, fewest);
   const auto plan_of = [&](const schedule::PoolSizes& sizes) {
@@ -97,7 +97,7 @@ MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& pro
   const schedule::PoolSizes most = generous_pools(smallest.map, fewest);
   for (int eighths = kEighths; eighths > 0; --eighths) {
     MemoryPlan plan = plan_of(pools_between(fewest, most, eighths));
-    if (plan.fits(budgets)) return plan;
+    if (plan.fits(budgets, together)) return plan;
   }
   return plan_of(fewest);
 }

@@ -36,7 +36,10 @@ struct MemoryPlan {
   std::uint64_t host_bytes = 0;
   std::uint64_t device_bytes = 0;
 
-  [[nodiscard]] bool fits(const MemoryConfig& budgets) const { return host_bytes <= budgets.host_budget && device_bytes <= budgets.device_budget; }
+  // together: that both may take, where the tiers are of one memory.
+  [[nodiscard]] bool fits(const MemoryConfig& budgets, std::uint64_t together = kAutomaticBytes) const {
+    return host_bytes <= budgets.host_budget && device_bytes <= budgets.device_budget && host_bytes + device_bytes <= together;
+  }
 };
 
 // The items of one tier, "host" or "device", beside its budget.
@@ -57,6 +60,6 @@ schedule::PoolSizes pools_between(const schedule::PoolSizes& fewest, const sched
 // The fewest slots and as many more as make lanes run ahead, whatever they take.
 schedule::PoolSizes generous_pools(const schedule::Problem& problem);
 // The fewest slots plus as many as make lanes run ahead, as the budgets allow; the fewest where not even these fit.
-MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads);
+MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads, std::uint64_t together = kAutomaticBytes);
 
 }  // namespace gsnake::plan

@@ -12,6 +12,7 @@ constexpr std::uint64_t kSmallestChunk = 16 * schedule::kGrain;  // elements
 constexpr std::uint64_t kChunksPerObject = 8;  // enough to overlap reading, updating and writing one object
 
 schedule::Fractions fractions(const TierFractions& tier) { return {tier.device, tier.host}; }
+schedule::Fractions all_on_device(const TierFractions& tier) { return {std::min(1.0, tier.device + tier.host), 0.0}; }
 
 // What an optimizer has per element: the rest of the master weights first, then its own.
 schedule::Object make_object(std::uint64_t elements, const optim::OptimizerSpec& spec, bool training) {
@@ -52,7 +53,7 @@ std::int64_t passes_of(const Config& config, Purpose purpose) { return purpose =
 std::int64_t rows_of(const Config& config, Purpose purpose) { return purpose == Purpose::train ? config.train.micro_batch_size * passes_of(config, purpose) : 1; }
 std::int64_t tokens_of(const Config& config, Purpose purpose) { return rows_of(config, purpose) * config.train.sequence_length; }
 
-schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose) {
+schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose, bool one_memory) {
   const bool training = purpose == Purpose::train;
   schedule::Problem problem;
   const std::int64_t tokens = tokens_of(config, purpose);
@@ -70,6 +71,7 @@ schedule::Problem make_problem(const Config& config, const Numerics& numerics, c
   }
   if (training) {
     set_training(problem, config, numerics);
+    if (one_memory) problem.activations = all_on_device(config.placement.activations);
     schedule::share_out(problem, config.ranks.rank, config.ranks.count);
   } else {
     problem.activations = {1.0, 0.0};

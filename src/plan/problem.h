@@ -27,8 +27,9 @@ inline constexpr std::uint64_t kLargestChunk = 1ULL << 20;  // elements
 // Of the chunks that objects are cut into, at most: of what one of so many ranks owns of them.
 std::uint64_t chunk_elements(const ModelLayout& layout, int ranks = 1);
 
-// To train, it is that of the config's rank, which takes its share of the micro-batches; to sample, there is one rank.
-schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose);
+// To train, it is that of the config's rank, which takes its share of the micro-batches; to sample, there is one rank. one_memory: the device's memory is
+// the host's own, where activations that the config puts on the host stay on the device: it is the same memory, and there is nothing to copy.
+schedule::Problem make_problem(const Config& config, const Numerics& numerics, const ModelLayout& layout, Purpose purpose, bool one_memory = false);
 
 // Of what a rank gets of sums over all of several ranks: bytes. 0 where there is one.
 std::uint64_t largest_gradient_part(const schedule::Problem& problem);

@@ -77,7 +77,7 @@ const char* detail(MeasuredPeaks::Of of) {
 }
 
 std::vector<MemoryItem> whole_plan(const Config& config, const Setting& setting) {
-  return least_memory(make_problem(config, numerics_of(config), *setting.layout, setting.purpose), overheads_of(config, setting));
+  return least_memory(make_problem(config, numerics_of(config), *setting.layout, setting.purpose, setting.one_memory.has_value()), overheads_of(config, setting));
 }
 
 }  // namespace
@@ -95,6 +95,16 @@ Overheads overheads_of(const Config& config, const Setting& setting) {
   return overheads;
 }
 
+std::optional<std::uint64_t> share_of_one_memory(bool is_one, std::uint64_t free_bytes, const Config& config) {
+  if (!is_one) return std::nullopt;
+  return free_bytes == 0 ? kAutomaticBytes : free_bytes / static_cast<std::uint64_t>(config.ranks.local_count);
+}
+
+std::uint64_t lack_of_one_memory(const std::vector<MemoryItem>& items, const Setting& setting) {
+  const std::uint64_t needed = bytes_of(items, "host") + bytes_of(items, "device");
+  return setting.one_memory && needed > *setting.one_memory ? needed - *setting.one_memory : 0;
+}
+
 std::uint64_t most_dequantised(const Config& config) {
   return static_cast<std::uint64_t>(kMostDequantised * static_cast<double>(config.memory.device_budget));
 }
@@ -105,7 +115,7 @@ bool is_extrapolated(const Config& config, const Setting& setting) {
 
 std::vector<MemoryItem> requirements(const Config& config, const Setting& setting) {
   if (setting.told) setting.told();
-  if (is_extrapolated(config, setting)) return extrapolated_memory(config, *setting.layout, setting.purpose, overheads_of(config, setting));
+  if (is_extrapolated(config, setting)) return extrapolated_memory(config, *setting.layout, setting.purpose, overheads_of(config, setting), setting.one_memory.has_value());
   return whole_plan(config, setting);
 }
 

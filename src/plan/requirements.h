@@ -18,8 +18,15 @@ struct Setting {
   NativeDtypes native = {};         // of the device
   MeasuredPeaks peaks = {};         // of LibTorch's temporaries, as far as they are measured
   RankBuffers rank_buffers = {};
+  std::optional<std::uint64_t> one_memory = {};  // of a GPU whose memory is the host's own: what both tiers together may take; nothing: each has its own
   std::function<void()> told = {};  // whenever a plan is made on trial; what it throws ends that; may be empty
 };
+
+// Setting::one_memory of one of a machine's ranks. free_bytes: for all of them; 0: not known.
+std::optional<std::uint64_t> share_of_one_memory(bool is_one, std::uint64_t free_bytes, const Config& config);
+
+// By how many bytes what both tiers take exceeds the memory that they share; 0 where it doesn't, or they share none.
+std::uint64_t lack_of_one_memory(const std::vector<MemoryItem>& items, const Setting& setting);
 
 // A unit's packed weights are dequantised as a whole where they take at most so much.
 std::uint64_t most_dequantised(const Config& config);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/bytes.h"
 #include "greedysnake/error.h"
 #include "memory/budget.h"
 #include "plan/alternatives.h"
@@ -31,6 +32,15 @@ constexpr std::uint64_t kLeastForDryRuns = 64ULL << 20;
                            memory::format_bytes_at_least(least_budget(config, setting, items, tier)));
     tables += plan.table();
   }
+  if (const std::uint64_t lack = lack_of_one_memory(items, setting); lack > 0) {
+    const std::uint64_t needed = bytes_of(items, "host") + bytes_of(items, "device");
+    needs += fmt::format("{}host and device memory: {} needed together, {} are free of the one memory that both are", needs.empty() ? "" : "; ",
+                         memory::format_bytes_at_least(needed), core::format_bytes(needed - lack));
+    budgets += fmt::format("{} end what else takes memory", budgets.empty() ? ";" : " and");
+    if (tables.empty()) tables = budget_plan(items, "host", config.memory).table() + budget_plan(items, "device", config.memory).table();
+  } else if (setting.one_memory) {
+    budgets += " (host and device memory are one here: what one budget leaves, the other can have)";
+  }
   const std::vector<Alternative> others = alternatives(config, setting);
   std::string text = needs + budgets + (others.empty() ? "\n" : ", or one of the keys below the table\n") + tables;
   if (!others.empty()) text += fmt::format("each of these alone would do as well{}:\n", setting.peaks.known() ? "" : kUnless);
@@ -40,6 +50,13 @@ constexpr std::uint64_t kLeastForDryRuns = 64ULL << 20;
 
 // What is extrapolated may be off by a little: then the exact plan decides.
 double doubt(const Config& config, const Setting& setting) { return is_extrapolated(config, setting) ? kLeastOfExtrapolated : 1.0; }
+
+// What is extrapolated may need less, down to the doubtful part.
+bool fits_one_memory(const std::vector<MemoryItem>& items, const Config& config, const Setting& setting) {
+  if (!setting.one_memory) return true;
+  const auto needed = static_cast<double>(bytes_of(items, "host") + bytes_of(items, "device"));
+  return needed * doubt(config, setting) <= static_cast<double>(*setting.one_memory);
+}
 
 bool fits(const std::vector<MemoryItem>& items, const char* tier, const Config& config, const Setting& setting) {
   const memory::BudgetPlan plan = budget_plan(items, tier, config.memory);
@@ -74,10 +91,12 @@ void refuse_what_does_not_fit(const Config& config, const Setting& setting) {
   for (const char* tier : kTiers) {
     if (!fits(items, tier, config, setting)) refuse(config, setting, items);
   }
+  if (!fits_one_memory(items, config, setting)) refuse(config, setting, items);
 }
 
 void refuse_what_no_dry_run_mends(const Config& config, const Setting& setting) {
   const std::vector<MemoryItem> items = requirements(config, setting);
+  if (!fits_one_memory(items, config, setting)) refuse(config, setting, items);
   const bool on_device = fits(items, "device", config, setting);
   if (on_device && fits(items, "host", config, setting)) return;
   if (on_device || dry_run_room(config, setting) < kLeastForDryRuns / 2) refuse(config, setting, items);
@@ -86,7 +105,10 @@ void refuse_what_no_dry_run_mends(const Config& config, const Setting& setting) 
 std::uint64_t temporaries_room(const Config& config, const Setting& setting, const std::vector<MemoryItem>& items) {
   const std::uint64_t rest = bytes_of(items, "device") - overheads_of(config, setting).torch_temporaries;
   const auto least = static_cast<std::uint64_t>(static_cast<double>(rest) * doubt(config, setting));
-  return config.memory.device_budget - std::min(config.memory.device_budget, least);
+  const std::uint64_t room = config.memory.device_budget - std::min(config.memory.device_budget, least);
+  if (!setting.one_memory) return room;
+  const std::uint64_t others = least + bytes_of(items, "host");
+  return std::min(room, *setting.one_memory - std::min(*setting.one_memory, others));
 }
 
 std::uint64_t dry_run_room(const Config& config, const Setting& setting) {
@@ -96,8 +118,9 @@ std::uint64_t dry_run_room(const Config& config, const Setting& setting) {
 }
 
 MemoryPlan plan_run(const Config& config, const Setting& setting, const schedule::Problem& problem) {
-  MemoryPlan plan = plan_memory(config.memory, problem, overheads_of(config, setting));
-  if (!plan.fits(config.memory)) refuse(config, setting, plan.items);
+  const std::uint64_t together = setting.one_memory.value_or(kAutomaticBytes);
+  MemoryPlan plan = plan_memory(config.memory, problem, overheads_of(config, setting), together);
+  if (!plan.fits(config.memory, together)) refuse(config, setting, plan.items);
   return plan;
 }
 

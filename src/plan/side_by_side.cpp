@@ -32,7 +32,7 @@ class Comparison {
  public:
   Comparison(const Config& config, const Setting& setting, const sim::MachineProfile& profile)
       : config_(config), machine_(sim::machine_of(profile, workload_of(config, *setting.layout, setting.native))),
-        own_(make_problem(config, numerics_of(config), *setting.layout, Purpose::train)) {
+        own_(make_problem(config, numerics_of(config), *setting.layout, Purpose::train, setting.one_memory.has_value())) {
     own_.chunk_elements = std::max(kLeastChunk, chunk_elements_of(config, setting));
     tokens_of_all_ = static_cast<double>(tokens_of(config, Purpose::train) * config.ranks.count);
   }
@@ -124,7 +124,7 @@ std::vector<BatchPoint> over_micro_batches(const Config& config, const Setting& 
   for (std::int64_t micro_batches = ranks;; micro_batches *= 2) {
     Config with = config;
     with.train.micro_batches = micro_batches;
-    schedule::Problem problem = make_problem(with, numerics_of(with), *setting.layout, Purpose::train);
+    schedule::Problem problem = make_problem(with, numerics_of(with), *setting.layout, Purpose::train, setting.one_memory.has_value());
     problem.chunk_elements = std::max(problem.chunk_elements, chunk_elements_of(config, setting));
     const sim::Prediction prediction = forecast(problem, machine, prediction_options(config));
     BatchPoint& point = points.emplace_back(BatchPoint{micro_batches, static_cast<double>(micro_batches * tokens_of(config, Purpose::train)), prediction.step()});

@@ -84,6 +84,7 @@ struct RestProfile {
 struct ComputeProfile {
   std::string device;  // "cpu", or what the GPU is called
   std::uint64_t memory = 0;
+  bool unified = false;  // a GPU's, which is the host's own (CpuProfile::memory)
   RestProfile rest;
   double latency = 0.0;  // seconds a task
   double updates = 0.0;     // bytes that an update there reads and writes, a second; 0: as machine_of() has it

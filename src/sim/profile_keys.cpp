@@ -79,6 +79,16 @@ Field integer(const char* name, int& value, int least, int most) {
   return field;
 }
 
+Field boolean(const char* name, bool& value) {
+  Field field{.name = name, .allowed = "true or false"};
+  field.assign = [&value](const toml::node& node) {
+    const auto read = node.value_exact<bool>();
+    return read && assign_if(true, value, *read);
+  };
+  field.text = [&value] { return std::string(value ? "true" : "false"); };
+  return field;
+}
+
 std::optional<std::uint64_t> bytes_of(const toml::node& node) {
   if (const auto read = node.value_exact<std::int64_t>()) return *read < 0 ? std::nullopt : std::optional(static_cast<std::uint64_t>(*read));
   const auto text = node.value_exact<std::string>();
@@ -219,6 +229,7 @@ Fields drive(SsdProfile& ssd) {
 Fields compute(ComputeProfile& compute) {
   return {text("device", compute.device),
           bytes("memory", compute.memory),
+          boolean("unified", compute.unified),
           number("latency", compute.latency),
           byte_rate("updates", compute.updates),
           number("dequantise", compute.dequantise),

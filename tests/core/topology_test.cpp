@@ -67,5 +67,46 @@ TEST(Topology, AThreadKeepsToWhereItIsTold) {
   for (const unsigned cpu : wanted) EXPECT_TRUE(CPU_ISSET(cpu, &found));
 }
 
+TEST(Topology, KnowsTheProcessorsBesideANode) {
+  const Topology topology("node:2 core:2 pu:2");
+  EXPECT_THAT(topology.cpus_of_node(0), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(topology.cpus_of_node(1), ElementsAre(4, 5, 6, 7));
+  EXPECT_TRUE(topology.cpus_of_node(2).empty());
+}
+
+TEST(Topology, BindsNoMemoryOfAMachineThatIsOnlyDescribed) {
+  std::byte byte{};
+  EXPECT_EQ(Topology("node:2 core:1 pu:1").bind(&byte, 1, 1), std::errc::invalid_argument);
+  EXPECT_EQ(Topology::machine().bind(&byte, 1, 4711), std::errc::invalid_argument) << "a node that is not there";
+}
+
+Cpus allowed_now() {
+  cpu_set_t set;
+  Cpus cpus;
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return cpus;
+  for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+TEST(KeptTo, IsForAScopeAndForTheThreadsThatBeginInIt) {
+  const Cpus all = allowed_now();
+  if (all.size() < 2) GTEST_SKIP() << "one processor: there is no keeping to a part of it";
+  const Cpus wanted{all.back()};
+  Cpus inside;
+  Cpus inherited;
+  {
+    const KeptTo kept(wanted);
+    inside = allowed_now();
+    std::thread([&] { inherited = allowed_now(); }).join();
+  }
+  EXPECT_EQ(inside, wanted);
+  EXPECT_EQ(inherited, wanted);
+  EXPECT_EQ(allowed_now(), all);
+  const KeptTo left({});
+  EXPECT_EQ(allowed_now(), all);
+}
+
 }  // namespace
 }  // namespace gsnake::core

@@ -127,7 +127,7 @@ TEST_F(Doctor, WhatIsSaidOfCudaIsWhatARunIsRefusedWith) {
   device::CudaProbe probe;
   probe.plugin_lack = {"no plug-in", "build one"};
   probe.lack = {"there is no driver; besides, no plug-in", "install one"};
-  Findings findings = examine_cuda(probe);
+  Findings findings = examine_cuda(probe, core::Topology("node:1 core:2 pu:1"));
   ASSERT_EQ(findings.size(), 3U);
   EXPECT_EQ(findings[0].status, Status::lack);
   EXPECT_EQ(findings[1].seen, "no plug-in");
@@ -145,7 +145,7 @@ TEST_F(Doctor, EachGpuHasALine) {
   probe.devices.resize(2);
   probe.devices[0] = {"GPU A", 9, 0, 80 * kGiB, 70 * kGiB, false, false, "0000:65:00.0", 1};
   probe.devices[1] = {"GPU B", 12, 1, 128 * kGiB, 0, true, true, "0000:01:00.0", -1};
-  Findings findings = examine_cuda(probe);
+  Findings findings = examine_cuda(probe, core::Topology("node:1 core:2 pu:1"));
   ASSERT_EQ(findings.size(), 5U);
   EXPECT_EQ(findings[0].seen, "NVIDIA, for CUDA 13.1");
   EXPECT_EQ(findings[1].seen, "/lib/libgreedysnake_cuda.so, of CUDA 13.0");
@@ -155,10 +155,23 @@ TEST_F(Doctor, EachGpuHasALine) {
   EXPECT_EQ(findings[3].seen, "GPU A, compute capability 9.0, 80.00 GiB, 70.00 GiB free; PCI 0000:65:00.0 at memory node 1");
   EXPECT_EQ(findings[4].seen, "GPU B, compute capability 12.1, 128.00 GiB, which is the host's own memory; PCI 0000:01:00.0");
   probe.devices[0].major = 6;
-  findings = examine_cuda(probe);
+  findings = examine_cuda(probe, core::Topology("node:1 core:2 pu:1"));
   EXPECT_EQ(findings[2].seen, "memory.device can be \"cuda:1\"");
   EXPECT_EQ(findings[3].status, Status::lack);
   EXPECT_THAT(findings[3].seen, HasSubstr("cuda:0 is a GPU A of compute capability 6.0, and LibTorch has code for 7.5 and later"));
+}
+
+TEST_F(Doctor, OfSeveralMemoryNodesItSaysWhichServesAGpu) {
+  device::CudaProbe probe;
+  probe.devices.resize(2);
+  probe.devices[0] = {"GPU A", 9, 0, 80 * kGiB, 0, false, false, "0000:65:00.0", 1};
+  probe.devices[1] = {"GPU B", 9, 0, 80 * kGiB, 0, false, false, "0000:a5:00.0", -1};
+  const Findings findings = examine_cuda(probe, core::Topology("node:2 core:2 pu:1"));
+  ASSERT_EQ(findings.size(), 5U);
+  EXPECT_THAT(findings[3].seen, HasSubstr("PCI 0000:65:00.0 at memory node 1, where its host memory and threads are kept"));
+  EXPECT_EQ(findings[3].detail["host_memory_node"], 1);
+  EXPECT_THAT(findings[4].seen, HasSubstr("PCI 0000:a5:00.0; its host memory is spread over all memory nodes: the kernel does not say"));
+  EXPECT_EQ(findings[4].detail["host_memory_node"], -1);
 }
 
 TEST_F(Doctor, AFolderThatIsNotThereIsJudgedByTheOneThatWouldHoldItAndIsNotMade) {

@@ -27,6 +27,7 @@ MachineProfile full_profile() {
   profile.compute.rest = {.after = 0.03, .factor = 3.25, .work = 0.015};
   profile.compute.device = "some GPU";
   profile.compute.memory = 85'899'345'920;
+  profile.compute.unified = true;
   profile.compute.latency = 1.25e-5;
   profile.compute.updates = 2.5e12;
   profile.compute.rates = {{"bf16", 3.12e14, 1234.5}, {"fp32", 1.95e13, 0.0}};
@@ -68,6 +69,7 @@ void expect_equal(const RateCurve& a, const RateCurve& b) {
 void expect_equal(const ComputeProfile& a, const ComputeProfile& b) {
   EXPECT_EQ(a.device, b.device);
   EXPECT_EQ(a.memory, b.memory);
+  EXPECT_EQ(a.unified, b.unified);
   EXPECT_EQ(a.latency, b.latency);
   EXPECT_EQ(a.updates, b.updates);
   expect_equal(a.share, b.share);
@@ -217,6 +219,7 @@ TEST(MachineProfileFile, RefusesValuesOutOfRangeWithWhatIsAllowed) {
   EXPECT_THAT(refusal("[cpu]\ncores = \"2 GB/s\""), HasSubstr("cpu.cores"));
   EXPECT_THAT(refusal("[cpu]\nmemory = -5"), HasSubstr("cpu.memory"));
   EXPECT_THAT(refusal("[cpu]\nmemory = \"9000 PiB\""), HasSubstr("below 2^63"));
+  EXPECT_EQ(refusal("[compute]\nunified = 1"), "compute.unified = 1 in some.toml:2: must be true or false");
   EXPECT_THAT(refusal("[h2d]\nper_second = \"fast\""), AllOf(HasSubstr("h2d.per_second = 'fast'"), HasSubstr("24 GB/s")));
   EXPECT_THAT(refusal("[optimizer]\nthreads = 0"), HasSubstr("optimizer.threads = 0 in some.toml:2: must be an integer in 1..4096"));
   EXPECT_THAT(refusal("[[optimizer.rates]]\ndtype = \"int8\"\nper_second = 1"), HasSubstr("must be fp32, bf16, fp16"));

@@ -122,11 +122,23 @@ class CudaStream final : public device::Stream {
   cudaStream_t stream_ = nullptr;
 };
 
+// What the driver does not tell is nothing that computing needs.
+device::HostSide host_side_of(const CudaDeviceSettings& settings) {
+  int integrated = 0;
+  std::array<char, 32> bus{};
+  if (cudaDeviceGetAttribute(&integrated, cudaDevAttrIntegrated, settings.ordinal) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  if (cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), settings.ordinal) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  const core::Topology& machine = settings.machine != nullptr ? *settings.machine : core::Topology::machine();
+  return {integrated != 0, core::near_node(machine, core::memory_node_of(bus.data(), settings.root))};
+}
+
 class CudaDevice final : public device::Device {
  public:
   explicit CudaDevice(const CudaDeviceSettings& settings)
-      : settings_(settings), name_(fmt::format("cuda:{}", settings.ordinal)), pinned_(name_, settings.register_chunk_bytes) {
+      : settings_(settings), name_(fmt::format("cuda:{}", settings.ordinal)), host_side_(host_side_of(settings)),
+        pinned_(name_, settings.register_chunk_bytes, host_side_.near.number) {
     for (auto& stream : streams_) stream = std::make_unique<CudaStream>(settings_, name_, pinned_);
+    if (host_side_.near.number >= 0) start_launching();
   }
 
   [[nodiscard]] const std::string& name() const noexcept override { return name_; }
@@ -151,6 +163,7 @@ class CudaDevice final : public device::Device {
     check(cudaSetDevice(settings_.ordinal), name_, "cudaSetDevice");
     return pinned_.allocate(bytes);
   }
+  [[nodiscard]] device::HostSide host_side() const override { return host_side_; }
   device::Stream& stream(device::StreamKind kind) override { return *streams_[static_cast<std::size_t>(kind)]; }
   std::unique_ptr<device::Event> make_event() override {
     check(cudaSetDevice(settings_.ordinal), name_, "cudaSetDevice");
@@ -158,6 +171,11 @@ class CudaDevice final : public device::Device {
   }
 
  private:
+  // The thread that launches what is computed, where with_current() has one, begins beside the GPU.
+  void start_launching() {
+    const core::KeptTo beside_it(host_side_.near.cpus);
+    stream(device::StreamKind::compute).compute([](const ComputeScope&) {});
+  }
   [[noreturn]] void refuse(std::size_t bytes) const {
     static_cast<void>(cudaGetLastError());
     std::size_t available = 0;
@@ -169,6 +187,7 @@ class CudaDevice final : public device::Device {
 
   const CudaDeviceSettings settings_;
   const std::string name_;
+  const device::HostSide host_side_;
   PinnedMemory pinned_;
   std::array<std::unique_ptr<CudaStream>, device::kStreamCount> streams_;
 };

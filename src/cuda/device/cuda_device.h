@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 
+#include "core/topology.h"
 #include "device/device.h"
 
 namespace gsnake::cuda {
@@ -16,6 +18,9 @@ struct CudaDeviceSettings {
   std::size_t register_chunk_bytes = std::size_t{512} << 20U;
   // Calls run(argument) with `stream` as the one that tensor operations of this thread go to; null: just calls it.
   void (*with_current)(cudaStream_t stream, int ordinal, void (*run)(void*), void* argument) = nullptr;
+  // Of tests: a machine as it is described, and what stands before its /sys.
+  const core::Topology* machine = nullptr;  // borrowed for the call; null: this one
+  std::string root = {};
 };
 
 // Throws Error(device) where CUDA refuses. Work inside compute() only launches: it has ended when an event after it is reached. A failure of

@@ -11,7 +11,7 @@
 
 namespace gsnake::cuda {
 
-PinnedMemory::PinnedMemory(std::string device, std::size_t chunk_bytes) : device_(std::move(device)), chunk_bytes_(chunk_bytes) {}
+PinnedMemory::PinnedMemory(std::string device, std::size_t chunk_bytes, int node) : device_(std::move(device)), chunk_bytes_(chunk_bytes), node_(node) {}
 
 template <typename Body>
 void PinnedMemory::for_chunks(std::byte* begin, std::size_t bytes, Body&& body) {
@@ -19,7 +19,7 @@ void PinnedMemory::for_chunks(std::byte* begin, std::size_t bytes, Body&& body) 
 }
 
 device::HostMemory PinnedMemory::allocate(std::size_t bytes) {
-  auto pages = std::make_shared<device::HostMemory>(device::map_pages<device::HostPtr>(bytes, "host"));
+  auto pages = std::make_shared<device::HostMemory>(device::map_pages<device::HostPtr>(bytes, "host", node_));
   if (!pages->data()) return {};
   std::byte* begin = pages->data().get();
   const std::lock_guard lock(mutex_);

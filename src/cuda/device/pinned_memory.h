@@ -14,8 +14,8 @@ namespace gsnake::cuda {
 class PinnedMemory {
  public:
   // chunk_bytes: of a registration, a multiple of the page; where one is refused the chunk stays ordinary memory, which the driver stages
-  // copies of, and the lane that copies waits for them.
-  PinnedMemory(std::string device, std::size_t chunk_bytes);
+  // copies of, and the lane that copies waits for them. node: as device::map_pages() has it.
+  PinnedMemory(std::string device, std::size_t chunk_bytes, int node);
 
   // As Device::host_alloc().
   device::HostMemory allocate(std::size_t bytes);
@@ -35,6 +35,7 @@ class PinnedMemory {
 
   const std::string device_;
   const std::size_t chunk_bytes_;
+  const int node_;
   mutable std::mutex mutex_;
   std::map<const std::byte*, Chunk> chunks_;  // by where they begin
   bool told_ = false;                         // that registering was refused

@@ -64,12 +64,11 @@ class Improvements {
   void add_memory() {
     const Budgets& budgets = grounds_.budgets;
     const MemoryConfig now = budgets.most();
-    const bool one_memory = config_.memory.device == "cpu";
     const std::uint64_t host = more_of(now.host_budget);
     const char* each = config_.ranks.count > 1 ? " for each rank" : "";
     all_.push_back({fmt::format("{} more {}{}", core::format_bytes(host), budgets.together() ? "memory" : "host memory", each),
                     {grounds_.profile, budgets.more_host(host)}});
-    if (one_memory) return;
+    if (budgets.of_one_memory()) return;
     const std::uint64_t device = more_of(now.device_budget);
     all_.push_back({fmt::format("{} more device memory{}", core::format_bytes(device), each), {grounds_.profile, budgets.more_device(device)}});
   }

@@ -14,15 +14,15 @@ std::uint64_t left(std::uint64_t all, std::uint64_t taken) { return (all - std::
 
 }  // namespace
 
-Budgets::Budgets(const MemoryConfig& memory, std::uint64_t free_host_bytes, std::uint64_t free_device_bytes) : memory_(memory) {
+Budgets::Budgets(const MemoryConfig& memory, std::uint64_t free_host_bytes, std::uint64_t free_device_bytes, bool one_memory)
+    : memory_(memory), one_memory_(one_memory || memory.device == "cpu") {
   const bool host = memory.host_budget == kAutomaticBytes;
   const bool device = memory.device_budget == kAutomaticBytes;
-  const bool one_memory = memory.device == "cpu";
-  together_ = one_memory && host && device;
+  together_ = one_memory_ && host && device;
   chooses_host_ = host;
-  if (host) memory_.host_budget = left(free_host_bytes, one_memory && !device ? memory.device_budget : 0);
+  if (host) memory_.host_budget = left(free_host_bytes, one_memory_ && !device ? memory.device_budget : 0);
   if (device)
-    memory_.device_budget = left(one_memory ? free_host_bytes : free_device_bytes, one_memory && !together_ ? memory.host_budget : 0);
+    memory_.device_budget = left(one_memory_ ? free_host_bytes : free_device_bytes, one_memory_ && !together_ ? memory.host_budget : 0);
 }
 
 MemoryConfig Budgets::of(const Needs& needs) const {

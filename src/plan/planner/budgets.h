@@ -18,12 +18,14 @@ struct RunNeeds {
   Needs ahead;
 };
 
-// On a GPU each is what is free. On the CPU both are of one memory: where both are "auto" the device has what it needs and the host the
+// On a GPU with memory of its own each is what is free. On the CPU, and on other GPUs, both are of one memory: where both are "auto" the device has what it needs and the host the
 // rest; where one is a number, the other is what that leaves.
 class Budgets {
  public:
-  Budgets(const MemoryConfig& memory, std::uint64_t free_host_bytes, std::uint64_t free_device_bytes);
+  // one_memory: the GPU, if it is one, has none of its own.
+  Budgets(const MemoryConfig& memory, std::uint64_t free_host_bytes, std::uint64_t free_device_bytes, bool one_memory = false);
 
+  [[nodiscard]] bool of_one_memory() const { return one_memory_; }
   [[nodiscard]] bool together() const { return together_; }
   // With numbers for both. needs: of the device; looked at only where the two are together.
   [[nodiscard]] MemoryConfig of(const Needs& needs) const;
@@ -40,6 +42,7 @@ class Budgets {
 
  private:
   MemoryConfig memory_;  // of what is together, the whole is the host's
+  bool one_memory_ = false;
   bool together_ = false;
   bool chooses_host_ = false;
 };

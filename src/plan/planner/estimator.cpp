@@ -86,7 +86,7 @@ Estimator::Sample Estimator::sample_of(const Config& config, const Part& part, b
   Sample sample;
   sample.weight = part.weight;
   sample.layout = part.layout ? &*part.layout : setting_.layout;
-  sample.problem = make_problem(config, numerics_of(config), *sample.layout, Purpose::train);
+  sample.problem = make_problem(config, numerics_of(config), *sample.layout, Purpose::train, setting_.one_memory.has_value());
   if (coarse) sample.problem.chunk_elements = coarse_chunk_elements(*setting_.layout, config.ranks.count);
   sample.fewest = schedule::minimum_pools(sample.problem);
   // Of a coarse one memory isn't told.

@@ -73,7 +73,7 @@ class Planner {
   }
 
   [[noreturn]] void refuse_all() {
-    const Space space(config_);
+    const Space space(config_, input_.setting.one_memory.has_value());
     Config config = space.with(space.leanest(space.delays().front()));
     const Grounds grounds = planning_.grounds();
     config.memory = grounds.budgets.most();
@@ -87,7 +87,7 @@ class Planner {
     Plan plan;
     plan.config = found.config;
     share_memory(plan.config);
-    const Space space(config_);
+    const Space space(config_, input_.setting.one_memory.has_value());
     Point point = found.point;
     for (int tries = 0; !fits(plan.config) && tries < kTries; ++tries) {
       for (std::size_t f = 0; f < kFractions; ++f) {
@@ -161,7 +161,7 @@ class Planner {
 
 std::optional<Found> Planning::search(const Config& config, const Grounds& grounds, const Effort& effort, const std::vector<Point>& known) {
   Estimator estimator(input_.setting, grounds.profile, grounds.budgets, effort.detail);
-  const Space space(config);
+  const Space space(config, input_.setting.one_memory.has_value());
   std::optional<Found> found = Search(input_.setting, grounds.profile, space, estimator, needs_, input_.goal).run(effort, known);
   simulations_ += estimator.simulations();
   tasks_ += estimator.tasks();
@@ -170,7 +170,7 @@ std::optional<Found> Planning::search(const Config& config, const Grounds& groun
 
 Search::Promise Planning::promise(const Config& config, const Grounds& grounds, const Point& known) {
   Estimator estimator(input_.setting, grounds.profile, grounds.budgets, Detail::rough);
-  const Space space(config);
+  const Space space(config, input_.setting.one_memory.has_value());
   return Search(input_.setting, grounds.profile, space, estimator, needs_, input_.goal).promise(known);
 }
 

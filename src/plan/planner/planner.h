@@ -18,7 +18,7 @@ struct PlannerInput {
   std::int64_t tokens_a_step =
       0;  // at least, where micro_batches is "auto"; 0: as few micro-batches as bring 95% of the best throughput, 64 at most of each rank
   Goal goal = Goal::throughput;
-  std::uint64_t free_host_bytes = 0;  // what a rank's budgets that are "auto" may come to, less a margin. On the CPU, both are parts of the first
+  std::uint64_t free_host_bytes = 0;  // what a rank's budgets that are "auto" may come to, less a margin. On the CPU, and of setting.one_memory, both are parts of the first
   std::uint64_t free_device_bytes = 0;
   bool advises = true;  // purchases and batches as well: as much work again
 };

@@ -22,7 +22,7 @@ class Planning {
 
   [[nodiscard]] const PlannerInput& input() const { return input_; }
   [[nodiscard]] Grounds grounds() const {
-    return {input_.profile, Budgets(input_.config.memory, input_.free_host_bytes, input_.free_device_bytes)};
+    return {input_.profile, Budgets(input_.config.memory, input_.free_host_bytes, input_.free_device_bytes, input_.setting.one_memory.has_value())};
   }
   // Of a config whose micro-batches and moments are settled.
   std::optional<Found> search(const Config& config, const Grounds& grounds, const Effort& effort, const std::vector<Point>& known = {});

@@ -56,7 +56,7 @@ Search::Model& Search::model_of(double delay) {
   const auto known = models_.find(delay);
   if (known != models_.end()) return known->second;
   const Config config = space_.with(space_.leanest(delay));
-  schedule::Problem problem = make_problem(config, numerics_of(config), *setting_.layout, Purpose::train);
+  schedule::Problem problem = make_problem(config, numerics_of(config), *setting_.layout, Purpose::train, setting_.one_memory.has_value());
   problem.delay = delay;
   const sim::Machine machine = sim::machine_of(profile_, workload_of(config, *setting_.layout, setting_.native));
   Model& model = models_[delay];

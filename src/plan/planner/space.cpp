@@ -14,7 +14,7 @@ constexpr double kHundred = 100.0;
 
 }  // namespace
 
-Space::Space(Config config) : config_(std::move(config)) {
+Space::Space(Config config, bool one_memory) : config_(std::move(config)) {
   PlacementConfig& placement = config_.placement;
   for (std::size_t f = 0; f < kFractions; ++f) free_[f] = (placement.*kFractionPlaces[f].tiers).automatic;
   for (const FractionPlace& place : kFractionPlaces) {
@@ -31,6 +31,14 @@ Space::Space(Config config) : config_(std::move(config)) {
   }
   for (std::size_t f = 0; f < kFractions; ++f) kept_.fractions[f] = kFractionPlaces[f].of(placement);
   kept_.delay = numerics.delay;
+  if (one_memory) keep_activations_on_device();
+}
+
+void Space::keep_activations_on_device() {
+  double& device = kept_.fractions[index(Fraction::activations_device)];
+  double& host = kept_.fractions[index(Fraction::activations_host)];
+  device = std::min(1.0, device + std::exchange(host, 0.0));
+  free_[index(Fraction::activations_host)] = false;
 }
 
 std::vector<double> Space::delays() const {
@@ -48,7 +56,9 @@ Point Space::leanest(double delay) const {
 
 Config Space::with(const Point& point) const {
   Config config = config_;
-  for (std::size_t f = 0; f < kFractions; ++f) kFractionPlaces[f].of(config.placement) = point.fractions[f];
+  for (std::size_t f = 0; f < kFractions; ++f) {
+    if (free_[f]) kFractionPlaces[f].of(config.placement) = point.fractions[f];
+  }
   if (chooses_delay_) config.train.delay = point.delay;
   return config;
 }

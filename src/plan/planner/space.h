@@ -60,7 +60,8 @@ struct Point {
 // The points that a config leaves open; its micro-batches and moments have been settled.
 class Space {
  public:
-  explicit Space(Config config);
+  // one_memory: as make_problem() has it; then no activations are put on the host.
+  explicit Space(Config config, bool one_memory = false);
 
   [[nodiscard]] const Config& config() const { return config_; }
   [[nodiscard]] bool is_free(std::size_t fraction) const { return free_[fraction]; }
@@ -76,6 +77,8 @@ class Space {
   [[nodiscard]] Point rounded(Point point) const;
 
  private:
+  void keep_activations_on_device();
+
   Config config_;
   std::array<bool, kFractions> free_{};
   Point kept_;

@@ -1,7 +1,9 @@
 // The CUDA device on the fake runtime: what every device must do, its failures, and what it asks of CUDA.
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 
 #include "cuda/device/cuda_device.h"
@@ -9,6 +11,7 @@
 #include "fake/control.h"
 #include "fake/current_stream.h"
 #include "greedysnake/error.h"
+#include "temporary_folder.h"
 
 namespace gsnake::device {
 namespace {
@@ -118,6 +121,70 @@ TEST_F(CudaDeviceTest, MemoryThatCannotBePinnedIsCopiedAllTheSame) {
   device->stream(StreamKind::d2h).record(*event);
   event->wait();
   EXPECT_EQ(std::memcmp(host.data().get(), back.data().get(), bytes), 0);
+}
+
+TEST_F(CudaDeviceTest, OfOneMemoryWithTheHostSaysSo) {
+  EXPECT_FALSE(make()->host_side().one_memory);
+  fake_cuda_integrate(1);
+  const auto device = make();
+  fake_cuda_integrate(0);
+  EXPECT_TRUE(device->host_side().one_memory);
+}
+
+// A machine of two nodes, the GPU at the second.
+class NearGpu : public CudaDeviceTest {
+ protected:
+  NearGpu() { root_.write("/sys/bus/pci/devices/0000:01:00.0/numa_node", "1\n"); }
+  std::unique_ptr<Device> make_near(decltype(cuda::CudaDeviceSettings::with_current) with = with_current) {
+    return cuda::make_cuda_device({.register_chunk_bytes = 8192, .with_current = with, .machine = &machine_, .root = root_.path()});
+  }
+  const test::TemporaryFolder root_;
+  const core::Topology machine_{"node:2 core:1 pu:1"};
+};
+
+TEST_F(NearGpu, IsTheNodeThatTheKernelSaysItIsAt) {
+  const HostSide side = make_near()->host_side();
+  EXPECT_EQ(side.near.number, 1);
+  EXPECT_EQ(side.near.cpus, core::Cpus{1});
+  root_.write("/sys/bus/pci/devices/0000:01:00.0/numa_node", "-1\n");
+  EXPECT_EQ(make_near()->host_side().near.number, -1);
+  EXPECT_NE(make_near()->host_side().near.reason, "");
+}
+
+// This machine need not have that node.
+TEST_F(NearGpu, MemoryThatCannotBeKeptThereIsThereAllTheSame) {
+  const auto device = make_near();
+  const std::size_t bytes = 100'000;
+  const HostMemory host = device->host_alloc(bytes);
+  const HostMemory back = device->host_alloc(bytes);
+  const DeviceMemory slot = device->device_alloc(bytes);
+  for (std::size_t i = 0; i < bytes; ++i) host.data().get()[i] = static_cast<std::byte>(i * 5);
+  const auto event = device->make_event();
+  device->stream(StreamKind::h2d).copy(slot.data(), host.data(), bytes);
+  device->stream(StreamKind::h2d).copy(back.data(), slot.data(), bytes);
+  device->stream(StreamKind::h2d).record(*event);
+  event->wait();
+  EXPECT_EQ(std::memcmp(host.data().get(), back.data().get(), bytes), 0);
+}
+
+bool began_beside_it = false;
+
+void look_where(cudaStream_t stream, int ordinal, void (*run)(void*), void* argument) {
+  cpu_set_t set;
+  began_beside_it = sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1 && CPU_ISSET(1, &set);
+  with_current(stream, ordinal, run, argument);
+}
+
+TEST_F(NearGpu, TheThreadThatLaunchesWorkBeginsThere) {
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  if (!CPU_ISSET(1, &before)) GTEST_SKIP() << "this process may not use processor 1";
+  began_beside_it = false;
+  const auto device = make_near(look_where);
+  EXPECT_TRUE(began_beside_it);
+  cpu_set_t after;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(after), &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&before, &after)) << "the thread that made the device is where it was";
 }
 
 // Each call of CUDA that a pipeline makes, refused once.

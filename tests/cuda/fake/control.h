@@ -30,6 +30,9 @@ cudaError_t fake_cuda_launch(cudaStream_t stream, void (*run)(void*), void* argu
 // Called inside a kernel: the range is live device memory or pinned, else it is reported.
 void fake_cuda_uses(const void* place, size_t bytes);
 
+// Whether devices are integrated ones, whose memory is the host's, from now on.
+void fake_cuda_integrate(int integrated);
+
 // The nth call of `api` from now on returns `code`, once. nth counts from 1.
 void fake_cuda_fail(const char* api, int nth, cudaError_t code);
 // What a kernel's fault does: every later call returns `code`, until fake_cuda_mend().

@@ -1,5 +1,6 @@
 // What code that nvcc compiled, and libtorch_cuda, ask of the runtime beside streams and memory. Their kernels are machine code of a GPU: a
 // launch does nothing but be counted.
+#include <mutex>
 #include <vector>
 
 #include "fake/state.h"
@@ -70,9 +71,10 @@ cudaError_t cudaDeviceCanAccessPeer(int* can, int, int) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  // Unified memory: none. Of the others LibTorch asks for sizes.
-  const bool unified = attribute == cudaDevAttrIntegrated || attribute == cudaDevAttrPageableMemoryAccessUsesHostPageTables || attribute == cudaDevAttrPageableMemoryAccess;
-  *value = unified ? 0 : 1024;
+  // Of one memory with the host where a test says so. Of the others LibTorch asks for sizes.
+  const std::lock_guard hold(gsnake::fake_cuda::lock());
+  const bool pageable = attribute == cudaDevAttrPageableMemoryAccessUsesHostPageTables || attribute == cudaDevAttrPageableMemoryAccess;
+  *value = pageable ? 0 : attribute == cudaDevAttrIntegrated ? gsnake::fake_cuda::state().integrated : 1024;
   return cudaSuccess;
 }
 cudaError_t cudaGetDriverEntryPointByVersion(const char*, void** function, unsigned, unsigned long long, cudaDriverEntryPointQueryResult* result) {

@@ -83,6 +83,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   properties->asyncEngineCount = 2;
   properties->unifiedAddressing = 1;
   properties->pciBusID = device + 1;
+  properties->integrated = state().integrated;
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* available, size_t* total) {

@@ -181,6 +181,10 @@ void fake_cuda_mend() {
   state().broken = cudaSuccess;
   for (gsnake::fake_cuda::Failure& failure : state().failures) failure.after = 0;
 }
+void fake_cuda_integrate(int integrated) {
+  const std::lock_guard hold(lock());
+  state().integrated = integrated;
+}
 long fake_cuda_calls(const char* api) {
   const std::lock_guard hold(lock());
   for (const gsnake::fake_cuda::CallCount& count : state().counts) {

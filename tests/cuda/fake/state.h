@@ -33,6 +33,7 @@ struct State {
   int devices = 1;
   int driver = 0;  // as cudaDriverGetVersion() says it; 0: none
   int reports = 0;
+  int integrated = 0;
 
   long& calls(const char* api);
   Stream* make_stream(bool blocking, bool legacy_stream = false);

@@ -39,6 +39,7 @@ class KernelDevice final : public device::Device {
   [[nodiscard]] const std::string& name() const noexcept override { return inner_->name(); }
   device::DeviceMemory device_alloc(std::size_t bytes) override { return inner_->device_alloc(bytes); }
   device::HostMemory host_alloc(std::size_t bytes) override { return inner_->host_alloc(bytes); }
+  [[nodiscard]] device::HostSide host_side() const override { return inner_->host_side(); }
   device::Stream& stream(device::StreamKind kind) override { return *streams_[static_cast<std::size_t>(kind)]; }
   std::unique_ptr<device::Event> make_event() override { return inner_->make_event(); }
 

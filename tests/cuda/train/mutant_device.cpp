@@ -72,6 +72,7 @@ class MutantDevice final : public device::Device {
   [[nodiscard]] const std::string& name() const noexcept override { return inner_->name(); }
   device::DeviceMemory device_alloc(std::size_t bytes) override { return inner_->device_alloc(bytes); }
   device::HostMemory host_alloc(std::size_t bytes) override { return inner_->host_alloc(bytes); }
+  [[nodiscard]] device::HostSide host_side() const override { return inner_->host_side(); }
   device::Stream& stream(StreamKind kind) override { return *streams_[static_cast<std::size_t>(kind)]; }
   std::unique_ptr<Event> make_event() override { return std::make_unique<MutantEvent>(inner_->make_event(), reads_early_); }
 
