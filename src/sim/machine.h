@@ -65,6 +65,7 @@ struct Workload {
   int ranks = 1;                 // all alike, of which the lanes are one's,
   int local_ranks = 1;           // so many of them on this machine
   std::vector<bool> own_drives;  // as share_of() has it
+  bool checked = true;           // what is read from the drives, by its checksums
 };
 
 // Where the profile does not say how fast the device updates, a CPU does as one of the optimizer's threads, a GPU at kUsualDeviceUpdates.
