@@ -10,9 +10,11 @@
 
 #include "checkpoint/base_folder.h"
 #include "checkpoint/store_options.h"
+#include "core/free_memory.h"
 #include "core/log.h"
 #include "core/topology.h"
 #include "greedysnake/error.h"
+#include "memory/anonymous.h"
 #include "model/layout.h"
 #include "plan/base_layout.h"
 #include "plan/compute_dtype.h"
@@ -39,9 +41,19 @@ Config with_base_where_it_is(Config config) {
   return config;
 }
 
+// The processors that threads keep to, beside the node that host memory is kept on; empty: any, where it has to be spread.
+core::Cpus near_processors(const device::Device& device, std::uint64_t host_bytes) {
+  const core::NearNode near = device.host_side().near;
+  if (!near.reason.empty()) spdlog::info("{}: host memory is spread over {} memory nodes: {}", device.name(), core::Topology::machine().nodes(), near.reason);
+  if (near.number < 0 || !memory::fits_on_node(host_bytes, near.number)) return {};  // of too little memory tells whoever maps it
+  spdlog::info("{}: host memory and threads are kept to memory node {}, which it is at ({} processors)", device.name(), near.number, near.cpus.size());
+  return near.cpus;
+}
+
 // What can be refused before a unit is computed, is.
-plan::Setting promising(const Config& config, const plan::ModelLayout& layout, Purpose purpose, const store::SetUpProgress& told) {
+plan::Setting promising(const Config& config, const plan::ModelLayout& layout, Purpose purpose, const device::Device& device, const store::SetUpProgress& told) {
   plan::Setting setting{&layout, purpose, plan::native_dtypes(config)};
+  setting.one_memory = plan::share_of_one_memory(device.host_side().one_memory, core::free_host_bytes(), config);
   if (purpose == Purpose::train) setting.rank_buffers = rank_buffers(config, layout, config.memory.device != "cpu");
   if (told) setting.told = [told] { told("planning memory", 0, 0); };
   plan::refuse_what_no_dry_run_mends(config, setting);
@@ -75,19 +87,23 @@ std::uint64_t resident_bytes() {
 
 Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts, const store::SetUpProgress& told)
     : torch(set_up_torch(settings)), config(with_base_where_it_is(settings)), computes_on(parts.make_device(settings)), device(computes_on.device.get()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), base(plan::open_base(config)), layout(layout_of(model, config, base)),
-      setting(promising(settings, layout, purpose, told)), shape(compute_shape(settings, purpose, computes_on.support.get())), backend(parts.make_backend(model, layout, shape)) {
+      setting(promising(settings, layout, purpose, *device, told)), shape(compute_shape(settings, purpose, computes_on.support.get())), backend(parts.make_backend(model, layout, shape)) {
   measure_temporaries(*backend, *device, config, setting, [&told] {
     if (told) told("rehearsing the model's units", 0, 0);
   });
   malloc_trim(0);
   if (told) told("planning memory and building the task graphs", 0, 0);
-  problem = plan::make_problem(config, numerics, layout, purpose);
+  problem = plan::make_problem(config, numerics, layout, purpose, setting.one_memory.has_value());
+  if (setting.one_memory && purpose == Purpose::train && config.placement.activations.host > 0.0) {
+    spdlog::info("{}: its memory is the host's own, so activations that placement.activations has in host memory stay on the device", device->name());
+  }
   memory = plan::plan_run(config, setting, problem);
   setting.told = {};
   const plan::Overheads overheads = plan::overheads_of(config, setting);
   temporaries = overheads.torch_temporaries + overheads.kept_activations;
   backend->cap_temporaries(temporaries);
   if (overheads.kept_activations > 0) backend->warm_up(*device, schedule::kept_at_once(problem));
+  near = near_processors(*device, memory.host_bytes);
   program = schedule::build_program(problem, memory.pools);
   store_layout = plan::make_store_layout(config, problem);
   if (purpose == Purpose::train) optimizer = optim::make_optimizer(numerics.optimizer);
@@ -110,7 +126,7 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   for (const schedule::Object& object : problem.objects) options.optimizers.push_back(object.trained ? optimizer.get() : nullptr);
   options.decay_runs = plan::decay_runs(layout);
   options.committer = problem.commits ? committer : nullptr;
-  options.optimizer_threads = optimizer_threads(config);
+  options.optimizer_threads = optimizer_threads(*this);
   options.cores = cores_apart(config);
   device_updates = updates_of_device(*this);
   options.device_updates = device_updates.get();
@@ -124,7 +140,11 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   options.verify_reads = config.ssd.verify == ReadChecks::always;
   options.hash_writes = checkpoint::hashes_state();
   options.base_hashes = plan::base_hashes(base, layout);
-  executor = std::make_unique<runtime::Executor>(program, *device, *store, *backend, std::move(options));
+  {
+    // What the lanes' threads begin with; those that train.pin_threads gives cores of their own go there.
+    const core::KeptTo as_the_lanes(near);
+    executor = std::make_unique<runtime::Executor>(program, *device, *store, *backend, std::move(options));
+  }
   checkpoint::set_up(executor->slots(), *store, checksums);
   // What is resident beside what the budgets were charged with: libraries, code, stacks.
   const std::uint64_t resident = resident_bytes();
@@ -138,6 +158,12 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
 
 unsigned optimizer_threads(const Config& config) {
   return std::max(1U, std::thread::hardware_concurrency() / (2 * static_cast<unsigned>(config.ranks.local_count)));
+}
+
+unsigned optimizer_threads(const Session& session) {
+  const unsigned all = optimizer_threads(session.config);
+  if (session.near.empty() || session.config.train.pin_threads == ThreadPinning::apart) return all;
+  return std::clamp(static_cast<unsigned>(session.near.size()) / 2, 1U, all);
 }
 
 std::optional<core::CoreSplit> cores_apart(const Config& config) {
