@@ -47,8 +47,7 @@ Forecast forecast(const Config& config, const Setting& setting, const sim::Machi
     forecast.prediction = sim::predict(schedule::build_training_program(forecast.problem, forecast.memory.pools), machine, options);
     return forecast;
   }
-  refuse_what_does_not_fit(config, setting);
-  forecast.memory.items = requirements(config, setting);
+  forecast.memory.items = refuse_what_does_not_fit(config, setting);
   forecast.memory.host_bytes = bytes_of(forecast.memory.items, "host");
   forecast.memory.device_bytes = bytes_of(forecast.memory.items, "device");
   forecast.problem.chunk_elements = coarse_chunk_elements(layout, config.ranks.count);

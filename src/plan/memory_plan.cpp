@@ -54,6 +54,11 @@ MemoryItem slots_item(const schedule::Pool& pool) {
 
 std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const schedule::PoolSizes& pools, const Overheads& overheads,
                                      const schedule::Program& program) {
+  return memory_items(problem, pools, overheads, schedule::table_bytes(program));
+}
+
+std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const schedule::PoolSizes& pools, const Overheads& overheads,
+                                     std::uint64_t table_bytes) {
   const schedule::Map map = schedule::make_map(problem, pools);
   std::vector<MemoryItem> items;
   std::map<std::pair<std::string, std::string>, std::uint64_t> homes;
@@ -62,7 +67,7 @@ std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const sch
   }
   for (const auto& [key, bytes] : homes) items.push_back({key.first, key.second, bytes, "kept there by placement"});
   for (const schedule::Pool& pool : map.pools) items.push_back(slots_item(pool));
-  items.push_back({"host", "task graphs and tables", schedule::table_bytes(program), fmt::format("{} chunks", map.chunks.size())});
+  items.push_back({"host", "task graphs and tables", table_bytes, fmt::format("{} chunks", map.chunks.size())});
   if (overheads.snapshot_buffers > 0) items.push_back({"host", "snapshot buffers", overheads.snapshot_buffers, "run.snapshot_every"});
   if (overheads.rank_buffers.host > 0) items.push_back({"host", "sums of ranks", overheads.rank_buffers.host, "gradients on their way"});
   if (overheads.rank_buffers.device > 0) items.push_back({"device", "sums of ranks", overheads.rank_buffers.device, "gradients on their way"});
@@ -84,8 +89,9 @@ schedule::PoolSizes generous_pools(const schedule::Problem& problem) {
 MemoryPlan plan_memory(const MemoryConfig& budgets, const schedule::Problem& problem, const Overheads& overheads) {
   const schedule::PoolSizes fewest = schedule::minimum_pools(problem);
   const schedule::Program smallest = schedule::build_program(problem, fewest);
+  const std::uint64_t tables = schedule::table_bytes(smallest);
   const auto plan_of = [&](const schedule::PoolSizes& sizes) {
-    std::vector<MemoryItem> items = memory_items(problem, sizes, overheads, smallest);
+    std::vector<MemoryItem> items = memory_items(problem, sizes, overheads, tables);
     const std::uint64_t host = bytes_of(items, "host");
     const std::uint64_t device = bytes_of(items, "device");
     return MemoryPlan{sizes, std::move(items), host, device};

@@ -45,6 +45,8 @@ MemoryItem slots_item(const schedule::Pool& pool);
 // What the problem needs with so many slots; the tables are those of `program`.
 std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const schedule::PoolSizes& pools, const Overheads& overheads,
                                      const schedule::Program& program);
+std::vector<MemoryItem> memory_items(const schedule::Problem& problem, const schedule::PoolSizes& pools, const Overheads& overheads,
+                                     std::uint64_t table_bytes);
 // What the problem needs with the fewest slots that it can be run with.
 std::vector<MemoryItem> least_memory(const schedule::Problem& problem, const Overheads& overheads);
 

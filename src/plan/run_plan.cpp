@@ -69,11 +69,12 @@ std::uint64_t dry_run_bytes(const Config& config, const Setting& setting) {
 
 void refuse(const Config& config, const Setting& setting) { refuse(config, setting, requirements(config, setting)); }
 
-void refuse_what_does_not_fit(const Config& config, const Setting& setting) {
-  const std::vector<MemoryItem> items = requirements(config, setting);
+std::vector<MemoryItem> refuse_what_does_not_fit(const Config& config, const Setting& setting) {
+  std::vector<MemoryItem> items = requirements(config, setting);
   for (const char* tier : kTiers) {
     if (!fits(items, tier, config, setting)) refuse(config, setting, items);
   }
+  return items;
 }
 
 void refuse_what_no_dry_run_mends(const Config& config, const Setting& setting) {

@@ -5,9 +5,9 @@
 
 namespace gsnake::plan {
 
-// Throws Error(budget) where the run can't fit, with a table of what needs what, the least budgets that would do, and every other key that
+// What the run needs. Throws Error(budget) where it can't fit, with a table of what needs what, the least budgets that would do, and every other key that
 // alone would make it fit, with its value. What LibTorch takes is counted as far as `setting` knows it.
-void refuse_what_does_not_fit(const Config& config, const Setting& setting);
+std::vector<MemoryItem> refuse_what_does_not_fit(const Config& config, const Setting& setting);
 
 // The same for a run that is known not to fit.
 [[noreturn]] void refuse(const Config& config, const Setting& setting);

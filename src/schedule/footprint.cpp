@@ -12,7 +12,7 @@ std::uint64_t join_bytes(const Program& program) {
   for (const Graph& previous : program.graphs) {
     for (const Graph& next : program.graphs) {
       if (previous.end_order.empty() || next.end_order.empty() || !may_follow(previous.variant, next.variant, program.delayed)) continue;
-      bytes += (previous.tasks.size() + next.tasks.size() + join(program.map, previous, next).size()) * sizeof(TaskId);
+      bytes += (previous.tasks.size() + next.tasks.size() + join_size(program.map, previous, next)) * sizeof(TaskId);
     }
   }
   return bytes;

@@ -27,5 +27,7 @@ inline constexpr std::uint64_t kBytesPerExtent = 160;
 // Structures that grow with the numbers of tasks, chunks and extents: the graphs, the edges between any two that may follow one another, and
 // what two graphs in flight need.
 std::uint64_t table_bytes(const Program& program);
+// How many edges join() has.
+std::size_t join_size(const Map& map, const Graph& previous, const Graph& next);
 
 }  // namespace gsnake::schedule

@@ -1,6 +1,9 @@
 #include <algorithm>
+#include <span>
+#include <utility>
 
 #include "greedysnake/error.h"
+#include "schedule/footprint.h"
 #include "schedule/graph.h"
 #include "schedule/step.h"
 
@@ -33,20 +36,61 @@ void require_whole_objects(const Problem& problem) {
   }
 }
 
-// By `from`, and then by `to`: counted, not compared, since there are some for every task.
-std::vector<Edge> in_order_and_once(const std::vector<Edge>& edges) {
-  TaskId last = -1;
-  for (const Edge& edge : edges) last = std::max(last, edge.from);
-  const auto tasks = static_cast<std::size_t>(last + 1);
-  std::vector<std::size_t> next(tasks + 1, 0);
-  for (const Edge& edge : edges) ++next[static_cast<std::size_t>(edge.from) + 1];
-  for (std::size_t i = 0; i < tasks; ++i) next[i + 1] += next[i];
-  std::vector<Edge> sorted(edges.size());
-  for (const Edge& edge : edges) sorted[next[static_cast<std::size_t>(edge.from)]++] = edge;
-  for (std::size_t task = 0, begin = 0; task < tasks; begin = next[task++]) {
-    std::sort(sorted.begin() + static_cast<std::ptrdiff_t>(begin), sorted.begin() + static_cast<std::ptrdiff_t>(next[task]), [](const Edge& a, const Edge& b) { return a.to < b.to; });
+// By resource; the same edge may be there several times.
+std::vector<Edge> all_joins(const Map& map, const Graph& previous, const Graph& next) {
+  std::vector<Edge> edges;
+  const auto depend = [&](TaskId from, TaskId to) {
+    if (from < 0 || to < 0) return;
+    const Lane lane = next.tasks[to].lane;
+    if (runs_in_order(lane) && previous.tasks[from].lane == lane) return;
+    edges.push_back({from, to});
+  };
+  for (int resource = 0; resource < map.resources(); ++resource) {
+    int earlier = resource;
+    if (map.is_buffer(resource) && map.buffers[resource].pool >= 0) {
+      const int pool = map.buffers[resource].pool;
+      const int first = map.pools[pool].first_buffer;
+      earlier = first + previous.end_order[pool][resource - first];
+    }
+    const Boundary& before = previous.boundaries[earlier];
+    const Boundary& after = next.boundaries[resource];
+    for (TaskId reader : after.first_readers) depend(before.last_writer, reader);
+    depend(before.last_writer, after.first_writer);
+    for (TaskId reader : before.last_readers) depend(reader, after.first_writer);
   }
-  sorted.erase(std::unique(sorted.begin(), sorted.end(), [](const Edge& a, const Edge& b) { return a.from == b.from && a.to == b.to; }), sorted.end());
+  return edges;
+}
+
+// Where the edges of a task lead to: counted, not compared, since there are some for every task.
+class Grouped {
+ public:
+  explicit Grouped(const std::vector<Edge>& edges) : to_(edges.size()) {
+    TaskId last = -1;
+    for (const Edge& edge : edges) last = std::max(last, edge.from);
+    begin_.assign(static_cast<std::size_t>(last + 1) + 2, 0);
+    for (const Edge& edge : edges) ++begin_[static_cast<std::size_t>(edge.from) + 2];
+    for (std::size_t i = 2; i < begin_.size(); ++i) begin_[i] += begin_[i - 1];
+    for (const Edge& edge : edges) to_[begin_[static_cast<std::size_t>(edge.from) + 1]++] = edge.to;
+  }
+  [[nodiscard]] std::size_t tasks() const { return begin_.size() - 2; }  // up to the last that has any
+  [[nodiscard]] std::span<TaskId> of(std::size_t task) { return {to_.data() + begin_[task], begin_[task + 1] - begin_[task]}; }
+  [[nodiscard]] std::span<const TaskId> of(std::size_t task) const { return {to_.data() + begin_[task], begin_[task + 1] - begin_[task]}; }
+
+ private:
+  std::vector<std::size_t> begin_;
+  std::vector<TaskId> to_;
+};
+
+// By `from`, and then by `to`.
+std::vector<Edge> in_order_and_once(const std::vector<Edge>& edges) {
+  Grouped grouped(edges);
+  std::vector<Edge> sorted;
+  sorted.reserve(edges.size());
+  for (std::size_t from = 0; from < grouped.tasks(); ++from) {
+    const std::span<TaskId> to = grouped.of(from);
+    std::sort(to.begin(), to.end());
+    for (auto each = to.begin(), end = std::unique(to.begin(), to.end()); each != end; ++each) sorted.push_back({static_cast<TaskId>(from), *each});
+  }
   return sorted;
 }
 
@@ -96,28 +140,16 @@ bool may_follow(Variant previous, Variant next, bool delayed) {
   return next != Variant::load && needs_pending(next) == leaves_pending(previous, delayed);
 }
 
-std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next) {
-  std::vector<Edge> edges;
-  const auto depend = [&](TaskId from, TaskId to) {
-    if (from < 0 || to < 0) return;
-    const Lane lane = next.tasks[to].lane;
-    if (runs_in_order(lane) && previous.tasks[from].lane == lane) return;
-    edges.push_back({from, to});
-  };
-  for (int resource = 0; resource < map.resources(); ++resource) {
-    int earlier = resource;
-    if (map.is_buffer(resource) && map.buffers[resource].pool >= 0) {
-      const int pool = map.buffers[resource].pool;
-      const int first = map.pools[pool].first_buffer;
-      earlier = first + previous.end_order[pool][resource - first];
-    }
-    const Boundary& before = previous.boundaries[earlier];
-    const Boundary& after = next.boundaries[resource];
-    for (TaskId reader : after.first_readers) depend(before.last_writer, reader);
-    depend(before.last_writer, after.first_writer);
-    for (TaskId reader : before.last_readers) depend(reader, after.first_writer);
+std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next) { return in_order_and_once(all_joins(map, previous, next)); }
+
+std::size_t join_size(const Map& map, const Graph& previous, const Graph& next) {
+  const Grouped joins(all_joins(map, previous, next));
+  std::vector<TaskId> last_from(next.tasks.size(), -1);
+  std::size_t size = 0;
+  for (std::size_t from = 0; from < joins.tasks(); ++from) {
+    for (const TaskId to : joins.of(from)) size += std::exchange(last_from[static_cast<std::size_t>(to)], static_cast<TaskId>(from)) != static_cast<TaskId>(from) ? 1 : 0;
   }
-  return in_order_and_once(edges);
+  return size;
 }
 
 Program build_program(const Problem& problem, const PoolSizes& sizes) {

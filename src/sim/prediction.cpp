@@ -36,46 +36,59 @@ double begin_of(const SimulatedTask& task, Lane lane, const Machine& machine) {
   return is_transfer ? task.begin : std::min(task.end, task.begin + machine.lane(lane).overhead);
 }
 
-double busy_in(const std::vector<SimulatedGraph>& graphs, Lane lane, const Machine& machine, const Window& window) {
-  std::vector<std::pair<double, double>> spans;
+// Seconds of a steady step in which a lane has a task in hand.
+std::array<double, kLaneCount> busy_in(const std::vector<SimulatedGraph>& graphs, const Machine& machine, const Window& window) {
+  std::array<std::vector<std::pair<double, double>>, kLaneCount> spans;
   for (const SimulatedGraph& graph : graphs) {
     for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
       const SimulatedTask& task = graph.tasks[i];
+      const Lane lane = graph.graph->tasks[i].lane;
       const double begin = std::max(begin_of(task, lane, machine), window.begin);
       const double end = std::min(task.end, window.end);
-      if (graph.graph->tasks[i].lane == lane && task.carried_out && end > begin) spans.emplace_back(begin, end);
+      if (task.carried_out && end > begin) spans[static_cast<std::size_t>(lane)].emplace_back(begin, end);
     }
   }
-  std::sort(spans.begin(), spans.end());
-  double busy = 0.0;
-  double until = window.begin;
-  for (const auto& [begin, end] : spans) {
-    busy += std::max(0.0, end - std::max(begin, until));
-    until = std::max(until, end);
+  std::array<double, kLaneCount> busy{};
+  for (std::size_t lane = 0; lane < spans.size(); ++lane) {
+    std::sort(spans[lane].begin(), spans[lane].end());
+    double until = window.begin;
+    for (const auto& [begin, end] : spans[lane]) {
+      busy[lane] += std::max(0.0, end - std::max(begin, until));
+      until = std::max(until, end);
+    }
+    busy[lane] /= window.steps;
   }
-  return busy / window.steps;
+  return busy;
 }
 
 // That all tasks of a lane take by themselves, as many at once as may be.
-double limit_of(const Graph& graph, const schedule::Conditions& conditions, Lane lane, const Machine& machine) {
-  double seconds = 0.0;
-  double latency = 0.0;
-  double amount = 0.0;
+std::array<double, kLaneCount> limits_of(const Graph& graph, const schedule::Conditions& conditions, const Machine& machine) {
+  struct Sum {
+    double seconds = 0.0;
+    double latency = 0.0;
+    double amount = 0.0;
+  };
+  std::array<Sum, kLaneCount> sums;
   for (const schedule::Task& task : graph.tasks) {
-    if (task.lane != lane || !conditions.carry_out(task)) continue;
-    seconds += machine.seconds(task);
-    latency += machine.lane(lane).latency;
-    amount += lane == Lane::compute ? task.flops : static_cast<double>(task.bytes);
+    if (!conditions.carry_out(task)) continue;
+    Sum& sum = sums[static_cast<std::size_t>(task.lane)];
+    sum.seconds += machine.seconds(task);
+    sum.latency += machine.lane(task.lane).latency;
+    sum.amount += task.lane == Lane::compute ? task.flops : static_cast<double>(task.bytes);
   }
-  const LaneModel& model = machine.lane(lane);
-  double at_once = model.at_once;
-  for (int r = 0; r < kResources; ++r) {
-    const double capacity = machine.capacity_of(static_cast<Resource>(r), model.at_once);
-    const double used = model.uses[static_cast<std::size_t>(r)];
-    if (capacity > 0.0 && used > 0.0) at_once = std::min(at_once, capacity / used);
+  std::array<double, kLaneCount> limits{};
+  for (std::size_t lane = 0; lane < limits.size(); ++lane) {
+    const LaneModel& model = machine.lanes[lane];
+    double at_once = model.at_once;
+    for (int r = 0; r < kResources; ++r) {
+      const double capacity = machine.capacity_of(static_cast<Resource>(r), model.at_once);
+      const double used = model.uses[static_cast<std::size_t>(r)];
+      if (capacity > 0.0 && used > 0.0) at_once = std::min(at_once, capacity / used);
+    }
+    const double alone = sums[lane].seconds / at_once + sums[lane].latency / model.at_once;
+    limits[lane] = model.emulated > 0.0 ? std::max(alone, sums[lane].amount / model.emulated) : alone;
   }
-  const double alone = seconds / at_once + latency / model.at_once;
-  return model.emulated > 0.0 ? std::max(alone, amount / model.emulated) : alone;
+  return limits;
 }
 
 void limit_by_drives(Prediction& prediction, const Machine& machine) {
@@ -137,10 +150,11 @@ Prediction predict(const Program& program, const Machine& machine, const Predict
   for (const SimulatedTask& task : graphs.front().tasks) load_end = std::max(load_end, task.end);
   for (std::size_t g = 1; g < first_steady; ++g) prediction.step_seconds.push_back(graphs[g].results_at() - (g == 1 ? load_end : graphs[g - 1].results_at()));
   prediction.step_seconds.push_back((window.end - window.begin) / window.steps);
-  for (int lane = 0; lane < kLaneCount; ++lane) {
-    LaneTime& time = prediction.lanes[static_cast<std::size_t>(lane)];
-    time.busy = busy_in(graphs, static_cast<Lane>(lane), machine, window);
-    for (std::size_t g = first_steady; g < graphs.size(); ++g) time.limit += limit_of(*graphs[g].graph, walk[g].conditions, static_cast<Lane>(lane), machine) / window.steps;
+  const std::array<double, kLaneCount> busy = busy_in(graphs, machine, window);
+  for (std::size_t lane = 0; lane < busy.size(); ++lane) prediction.lanes[lane].busy = busy[lane];
+  for (std::size_t g = first_steady; g < graphs.size(); ++g) {
+    const std::array<double, kLaneCount> limits = limits_of(*graphs[g].graph, walk[g].conditions, machine);
+    for (std::size_t lane = 0; lane < limits.size(); ++lane) prediction.lanes[lane].limit += limits[lane] / window.steps;
   }
   limit_by_drives(prediction, machine);
   prediction.critical_path = critical_path(graphs, window);

@@ -7,7 +7,6 @@
 #include <queue>
 #include <stdexcept>
 #include <tuple>
-#include <unordered_map>
 #include <utility>
 
 #include "core/extent.h"
@@ -25,7 +24,7 @@ constexpr double kDone = 1e-12;  // seconds of work that rounding may leave
 class Simulation {
  public:
   Simulation(const Program& program, const std::vector<Stop>& walk, const Machine& machine, const Rules& rules)
-      : program_(program), machine_(machine), rules_(rules), walk_(walk) {
+      : program_(program), machine_(machine), rules_(rules), walk_(walk), known_speeds_(machine) {
     for (std::size_t g = 0; g < walk.size(); ++g) add_graph(g);
   }
 
@@ -65,13 +64,6 @@ class Simulation {
     double emulated_until = 0.0;
     Place freed_by{};
     double freed_at = 0.0;
-  };
-  struct HashOfCounts {
-    std::size_t operator()(const LaneCounts& counts) const {
-      std::size_t hash = 0;
-      for (const int count : counts) hash = hash * 31 + static_cast<std::size_t>(count);
-      return hash;
-    }
   };
   struct Readiness {
     std::int32_t waiting = 0;
@@ -258,9 +250,7 @@ class Simulation {
     if (speeds_hold_) return;
     LaneCounts counts{};
     for (std::size_t lane = 0; lane < counts.size(); ++lane) counts[lane] = static_cast<int>(lanes_[lane].at_work.size());
-    const auto [found, made] = speeds_of_.try_emplace(counts);
-    if (made) found->second = speeds_of(machine_, counts);
-    speeds_ = found->second;
+    speeds_ = known_speeds_.of(counts);
     speeds_hold_ = true;
   }
 
@@ -269,12 +259,15 @@ class Simulation {
     find_speeds();
     double next = alarms_.empty() ? kNever : alarms_.top().time;
     for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
-      for (const Work& work : lanes_[lane].at_work) next = std::min(next, now_ + work.left / speeds_[lane]);
+      double least = kNever;
+      for (const Work& work : lanes_[lane].at_work) least = std::min(least, work.left);
+      if (least < kNever) next = std::min(next, now_ + least / speeds_[lane]);
     }
     const double seconds = next - now_;
     now_ = next;
     for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
-      for (Work& work : lanes_[lane].at_work) work.left -= seconds * speeds_[lane];
+      const double done = seconds * speeds_[lane];
+      for (Work& work : lanes_[lane].at_work) work.left -= done;
     }
     end_what_is_done();
     while (!alarms_.empty() && alarms_.top().time <= now_) {
@@ -289,12 +282,16 @@ class Simulation {
     begin_what_can();
   }
 
+  // What is left may be less than the clock can tell apart. At no speed, none of which is above 1, is it over sooner than at full speed.
+  [[nodiscard]] bool is_done(const Work& work, double speed) const {
+    return work.left <= kDone || (now_ + work.left <= now_ && now_ + work.left / speed <= now_);
+  }
+
   void end_what_is_done() {
     for (std::size_t lane = 0; lane < lanes_.size(); ++lane) {
       std::vector<Work>& at_work = lanes_[lane].at_work;
       for (std::size_t i = 0; i < at_work.size();) {
-        // What is left may be less than the clock can tell apart.
-        if (at_work[i].left > kDone && now_ + at_work[i].left / speeds_[lane] > now_) {
+        if (!is_done(at_work[i], speeds_[lane])) {
           ++i;
           continue;
         }
@@ -348,7 +345,7 @@ class Simulation {
   std::vector<Place> passed_over_;
   std::priority_queue<Alarm, std::vector<Alarm>, Later> alarms_;
   std::uint64_t alarms_set_ = 0;
-  std::unordered_map<LaneCounts, LaneSpeeds, HashOfCounts> speeds_of_;  // few are ever seen
+  KnownSpeeds known_speeds_;
   LaneSpeeds speeds_{};
   bool speeds_hold_ = false;
   std::size_t started_ = 0;  // graphs

@@ -1,6 +1,7 @@
 #include "sim/speeds.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <limits>
 
 namespace gsnake::sim {
@@ -99,5 +100,16 @@ class WaterLevel {
 }  // namespace
 
 LaneSpeeds speeds_of(const Machine& machine, const LaneCounts& under_way) { return WaterLevel(machine, under_way).rise(); }
+
+const LaneSpeeds& KnownSpeeds::of(const LaneCounts& under_way) {
+  std::uint64_t hash = 0;
+  for (const int count : under_way) hash = hash * 31 + static_cast<std::uint64_t>(count);
+  Entry& entry = last_[hash % kPlaces];
+  if (entry.under_way == under_way) return entry.speeds;
+  const auto [found, made] = all_.try_emplace(under_way);
+  if (made) found->second = speeds_of(machine_, under_way);
+  entry = {under_way, found->second};
+  return entry.speeds;
+}
 
 }  // namespace gsnake::sim

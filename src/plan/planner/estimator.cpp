@@ -51,7 +51,7 @@ struct Estimator::Sample {
   const ModelLayout* layout = nullptr;
   schedule::Problem problem;
   schedule::PoolSizes fewest;
-  schedule::Program program;  // with these
+  schedule::Program program;  // with these; of a coarse one, whose memory isn't told, its map alone
   [[nodiscard]] schedule::PoolSizes most() const { return generous_pools(program.map, fewest); }
 };
 
@@ -89,8 +89,11 @@ Estimator::Sample Estimator::sample_of(const Config& config, const Part& part, b
   sample.problem = make_problem(config, numerics_of(config), *sample.layout, Purpose::train);
   if (coarse) sample.problem.chunk_elements = coarse_chunk_elements(*setting_.layout, config.ranks.count);
   sample.fewest = schedule::minimum_pools(sample.problem);
-  // Of a coarse one memory isn't told.
-  sample.program = coarse ? schedule::build_training_program(sample.problem, sample.fewest) : schedule::build_program(sample.problem, sample.fewest);
+  if (coarse) {
+    sample.program.map = schedule::make_map(sample.problem, sample.fewest);
+  } else {
+    sample.program = schedule::build_program(sample.problem, sample.fewest);
+  }
   return sample;
 }
 
@@ -150,13 +153,14 @@ void Estimator::simulate(Estimate& estimate, const Config& config, const std::ve
     const schedule::PoolSizes pools = pools_between(sample.fewest, sample.most(), eighths);
     sim::PredictionOptions options = prediction_options(config);
     options.tasks_walked = kTasksWalked;
-    const bool is_built = pools == sample.fewest;
-    const sim::Prediction prediction =
-        sim::predict(is_built ? sample.program : schedule::build_training_program(sample.problem, pools), machine, options);
+    const bool is_built = pools == sample.fewest && !sample.program.graph(schedule::Variant::train_first).tasks.empty();
+    const schedule::Program built = is_built ? schedule::Program() : schedule::build_training_program(sample.problem, pools);
+    const schedule::Program& program = is_built ? sample.program : built;
+    const sim::Prediction prediction = sim::predict(program, machine, options);
     estimate.step_seconds += sample.weight * prediction.step();
     estimate.written += sample.weight * static_cast<double>(prediction.ssd_write_bytes);
     for (std::size_t lane = 0; lane < estimate.limits.size(); ++lane) estimate.limits[lane] += sample.weight * prediction.lanes[lane].limit;
-    const std::size_t tasks = sample.program.graph(schedule::Variant::train_first).tasks.size();
+    const std::size_t tasks = program.graph(schedule::Variant::train_first).tasks.size();
     tasks_ += static_cast<double>(tasks * (kUnsteadySteps + std::clamp<std::size_t>(kTasksWalked / tasks, 2, 16)));
   }
   estimate.step_seconds = std::max(estimate.step_seconds, 1e-12);
