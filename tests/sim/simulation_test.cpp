@@ -4,11 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <limits>
 #include <map>
 
 #include "schedule/support.h"
 #include "sim/allowed_order.h"
 #include "sim/prediction.h"
+#include "sim/speeds.h"
 
 namespace gsnake::sim {
 
@@ -152,32 +155,92 @@ TEST(Simulation, IsNeverFasterThanALaneAlone) {
   }
 }
 
-// Lists of ready tasks know anomalies (R. L. Graham, 1969): what is slower may change their order to a better one. In graphs as small as these, of a
-// few tasks a lane, that is worth up to 3%.
-constexpr double kAnomaly = 0.95;
+// Each lane at half its rate with twice its latency, and each resource at 0.7 of its capacity.
+std::vector<std::pair<std::string, Machine>> slower_machines(const Machine& machine) {
+  std::vector<std::pair<std::string, Machine>> slower;
+  for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+    Machine& made = slower.emplace_back(kLaneNames[lane], machine).second;
+    made.rates[lane] *= 0.5;
+    made.lanes[lane].latency *= 2.0;
+  }
+  for (std::size_t r = 0; r < kResources; ++r) slower.emplace_back(kResourceNames[r], machine).second.capacity[r] *= 0.7;
+  return slower;
+}
 
-TEST(Simulation, IsNeverFasterOnASlowerMachine) {
-  double worst = 1.0;
+// Where nothing is chosen and nothing is shared: what waits for nothing but edges, its lane's order and the graph before the last begins with the last of
+// these, and ends no sooner if any of them takes longer.
+Machine without_choices(Machine machine) {
+  for (LaneModel& lane : machine.lanes) lane.uses = {};
+  for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+    if (!runs_in_order(static_cast<Lane>(lane))) machine.lanes[lane].at_once = std::numeric_limits<int>::max();
+  }
+  return machine;
+}
+
+TEST(Simulation, IsNeverFasterOnASlowerMachineWhereNothingIsChosenOrShared) {
   for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
-    Case one = random_case(static_cast<std::uint64_t>(seed));
+    const Case one = random_case(static_cast<std::uint64_t>(seed), seed % 2 == 0 ? 1 : several(seed));
     SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
-    const double before = seconds_of(simulate(one.program, one.walk, one.machine));
-    for (int lane = 0; lane < kLaneCount; ++lane) {
-      Machine slower = one.machine;
-      slower.rates[static_cast<std::size_t>(lane)] *= 0.5;
-      slower.lanes[static_cast<std::size_t>(lane)].latency *= 2.0;
-      const double after = seconds_of(simulate(one.program, one.walk, slower));
-      worst = std::min(worst, after / before);
-      EXPECT_GE(after, before * kAnomaly) << kLaneNames[static_cast<std::size_t>(lane)];
-    }
-    for (int r = 0; r < kResources; ++r) {
-      Machine scarcer = one.machine;
-      scarcer.capacity[static_cast<std::size_t>(r)] *= 0.7;
-      EXPECT_GE(seconds_of(simulate(one.program, one.walk, scarcer)), before * kAnomaly) << kResourceNames[static_cast<std::size_t>(r)];
+    const Machine machine = without_choices(one.machine);
+    const double before = seconds_of(simulate(one.program, one.walk, machine));
+    for (const auto& [what, slower] : slower_machines(machine)) EXPECT_GE(seconds_of(simulate(one.program, one.walk, slower)), before * (1 - 1e-9)) << what;
+  }
+}
+
+// Alone on the machine, one after another.
+double seconds_in_a_row(const Case& one, const std::vector<SimulatedGraph>& graphs) {
+  std::array<double, kLaneCount> speed{};  // of a lane's task alone
+  for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+    LaneCounts alone{};
+    alone[lane] = 1;
+    speed[lane] = speeds_of(one.machine, alone)[lane];
+  }
+  double seconds = 0.0;
+  for (const SimulatedGraph& graph : graphs) {
+    for (std::size_t i = 0; i < graph.tasks.size(); ++i) {
+      const Task& task = graph.graph->tasks[i];
+      if (graph.tasks[i].carried_out) seconds += one.machine.lane(task.lane).latency + one.machine.seconds(task) / speed[at(task.lane)];
     }
   }
-  RecordProperty("least_ratio", std::to_string(worst));
+  return seconds;
 }
+
+// Something is always under way, and what shares a resource loses nothing by it: the other bound of a time, beside what a lane takes alone.
+TEST(Simulation, IsNeverSlowerThanOneTaskAfterAnother) {
+  for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
+    const Case one = random_case(static_cast<std::uint64_t>(seed), seed % 2 == 0 ? 1 : several(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
+    const std::vector<SimulatedGraph> graphs = simulate(one.program, one.walk, one.machine);
+    EXPECT_LE(seconds_of(graphs), seconds_in_a_row(one, graphs) * (1 + 1e-9));
+  }
+}
+
+// Where tasks are chosen and share, what is slower may change the order of tasks to a better one (R. L. Graham, 1969), or leave more to those that others
+// wait for: docs/planner.md says how often, and by how much. Of few tasks a lane as here; what is proven of all is the two bounds above.
+TEST(Simulation, IsHardlyEverFasterOnASlowerMachine) {
+  constexpr double kNoticed = 0.99;
+  constexpr double kNoticedPart = 0.005;  // of all pairs, at most
+  constexpr double kWorst = 0.85;
+  int pairs = 0;
+  int noticed = 0;
+  double worst = 1.0;
+  for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
+    const Case one = random_case(static_cast<std::uint64_t>(seed));
+    SCOPED_TRACE("seed " + std::to_string(seed) + ": " + schedule::test::describe(one.problem));
+    const double before = seconds_of(simulate(one.program, one.walk, one.machine));
+    for (const auto& [what, slower] : slower_machines(one.machine)) {
+      const double ratio = seconds_of(simulate(one.program, one.walk, slower)) / before;
+      EXPECT_GE(ratio, kWorst) << what;
+      ++pairs;
+      noticed += ratio < kNoticed ? 1 : 0;
+      worst = std::min(worst, ratio);
+    }
+  }
+  EXPECT_LE(noticed, kNoticedPart * pairs);
+  std::printf("%d of %d slower machines are faster by more than 1%%, the worst by %.1f%%\n", noticed, pairs, 100.0 * (1.0 - worst));
+}
+
+constexpr double kAnomaly = 0.95;
 
 TEST(Simulation, IsNeverFasterWithASlowerLink) {
   for (int seed = 0; seed < schedule::test::sweep(kCases); ++seed) {
