@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <future>
+#include <memory>
 
+#include "core/errors.h"
 #include "io/directories.h"
-#include "io/durable.h"
 #include "io/engine.h"
-#include "io/replace_file.h"
 #include "measure/drive_name.h"
 #include "measure/test_files.h"
 
@@ -15,68 +15,100 @@ namespace gsnake::measure {
 namespace {
 
 constexpr int kRounds = 5;
+constexpr int kStateFiles = 3;  // weights and two moments
 constexpr std::uint64_t kBlock = 4096;
-constexpr std::size_t kManifestBytes = 4096;
+constexpr std::size_t kTextBytes = 16 << 10;
 
-// A file that is replaced, and goes at the end.
-class Manifest {
+// A folder's table of checksums and manifest, which go at the end.
+class Texts {
  public:
-  explicit Manifest(const std::string& folder) : path_(io::temporary_path(folder)) { io::replace_file(path_, text_); }
-  ~Manifest() { io::kernel_sync().unlink(path_.c_str()); }
-  Manifest(const Manifest&) = delete;
-  Manifest& operator=(const Manifest&) = delete;
+  Texts(io::SyncOps& sync, const std::string& folder)
+      : sync_(sync), folder_(folder), table_(io::temporary_path(folder)), manifest_(io::temporary_path(folder)), staged_(io::temporary_path(folder)) {}
+  ~Texts() {
+    for (const std::string& path : {table_, manifest_, staged_}) sync_.unlink(path.c_str());
+  }
+  Texts(const Texts&) = delete;
+  Texts& operator=(const Texts&) = delete;
 
-  void replace() const { io::replace_file(path_, text_); }
+  void replace() {
+    const std::span bytes = std::as_bytes(std::span(text_));
+    if (io::overwrite_file(sync_, table_, bytes)) io::sync_directory(sync_, folder_);
+    io::write_file(sync_, staged_, bytes);
+    if (sync_.rename(staged_.c_str(), manifest_.c_str()) != 0) core::throw_storage("rename", staged_, core::errno_code(), "look at the drive");
+    io::sync_directory(sync_, folder_);
+  }
 
  private:
-  std::string path_;
-  std::string text_ = std::string(kManifestBytes, 'x');
+  io::SyncOps& sync_;
+  const std::string folder_;
+  const std::string table_;
+  const std::string manifest_;
+  const std::string staged_;
+  const std::string text_ = std::string(kTextBytes, 'x');
 };
 
-// What a commit touches of one path.
-class Place {
+// A path's files of state.
+class State {
  public:
-  explicit Place(const std::string& folder)
-      : manifest_(folder),
-        file_(io::make_nameless_file(folder, kTestFileMultiple, io::DirectIo::automatic)),
-        engine_(io::make_thread_engine({.threads = 1})) {
-    engine_->add_file(file_);
+  State(io::SyncOps& sync, const std::string& folder) : sync_(sync), engine_(io::make_thread_engine({.threads = 1})) {
+    for (int i = 0; i < kStateFiles; ++i) files_.push_back(io::make_nameless_file(folder, kTestFileMultiple, io::DirectIo::automatic));
+    for (const io::File& file : files_) engine_->add_file(file);
     fill_with_noise(block_.span());
   }
-  void write_and_sync(int round) {
+  void write(int round) {
     const std::uint64_t offset = static_cast<std::uint64_t>(round) * kBlock;
-    io::transfer(*engine_, file_, {.op = io::Direction::write, .file = 0, .offset = offset, .data = block_.data(), .size = kBlock});
-    file_.sync_data();
+    for (int i = 0; i < kStateFiles; ++i) {
+      io::transfer(*engine_, files_[static_cast<std::size_t>(i)], {.op = io::Direction::write, .file = i, .offset = offset, .data = block_.data(), .size = kBlock});
+    }
   }
-  void replace_manifest() const { manifest_.replace(); }
+  void sync() const {
+    for (const io::File& file : files_) io::sync_data(sync_, file.fd(), file.path());
+  }
 
  private:
-  Manifest manifest_;
-  io::File file_;
+  io::SyncOps& sync_;
+  std::vector<io::File> files_;  // the engine borrows their addresses
   io::AlignedBuffer block_{kBlock};
   std::unique_ptr<io::IoEngine> engine_;
 };
 
-double round_seconds(const std::vector<std::unique_ptr<Place>>& places, int round) {
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<std::future<void>> others;
-  for (std::size_t i = 1; i < places.size(); ++i) {
-    others.push_back(std::async(std::launch::async, [&, i] { places[i]->write_and_sync(round); }));
+class Commits {
+ public:
+  Commits(const std::vector<std::string>& paths, io::SyncOps& sync) {
+    texts_.push_back(std::make_unique<Texts>(sync, nearest_folder(paths.front())));  // the run's own folder
+    for (const std::string& path : paths) {
+      texts_.push_back(std::make_unique<Texts>(sync, nearest_folder(path)));
+      states_.push_back(std::make_unique<State>(sync, nearest_folder(path)));
+    }
   }
-  places.front()->write_and_sync(round);
-  for (std::future<void>& other : others) other.get();
-  for (const auto& place : places) place->replace_manifest();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
+
+  // What is written is no part of it: a commit follows the writes of the lanes.
+  double seconds(int round) {
+    for (const auto& state : states_) state->write(round);
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<std::future<void>> others;
+    for (std::size_t i = 1; i < states_.size(); ++i) {
+      others.push_back(std::async(std::launch::async, [this, i] { states_[i]->sync(); }));
+    }
+    states_.front()->sync();
+    for (std::future<void>& other : others) other.get();
+    for (const auto& texts : texts_) texts->replace();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+ private:
+  std::vector<std::unique_ptr<Texts>> texts_;
+  std::vector<std::unique_ptr<State>> states_;
+};
 
 }  // namespace
 
-double commit_seconds(const std::vector<std::string>& paths) {
+double commit_seconds(const std::vector<std::string>& paths, io::SyncOps& sync) {
   if (paths.empty()) return 0.0;
-  std::vector<std::unique_ptr<Place>> places;
-  for (const std::string& path : paths) places.push_back(std::make_unique<Place>(nearest_folder(path)));
+  Commits commits(paths, sync);
+  commits.seconds(0);  // whose files are new
   std::vector<double> seconds;
-  for (int round = 0; round < kRounds; ++round) seconds.push_back(round_seconds(places, round));
+  for (int round = 1; round <= kRounds; ++round) seconds.push_back(commits.seconds(round));
   std::ranges::nth_element(seconds, seconds.begin() + kRounds / 2);
   return seconds[kRounds / 2];
 }

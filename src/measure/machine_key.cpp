@@ -28,7 +28,7 @@ std::string key_of(const MachineParts& parts) {
   std::vector<std::string> drives = parts.drives;
   std::ranges::sort(drives);
   const std::uint64_t gib = (parts.memory + (1ULL << 29)) >> 30;
-  constexpr int kVersion = 2;  // of what is measured: another one is another machine
+  constexpr int kVersion = 3;  // of what is measured: another one is another machine
   const std::string text = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", kVersion, parts.cpu, parts.cores, gib, parts.device, fmt::join(drives, "\n"));
   return fmt::format("{:016x}", store::checksum_of(std::as_bytes(std::span(text))));
 }
