@@ -69,6 +69,7 @@ sim::Workload workload_of(const Config& config, const ModelLayout& layout, Nativ
   workload.ranks = config.ranks.count;
   workload.local_ranks = config.ranks.local_count;
   workload.own_drives = own_drives(config);
+  workload.checked = config.ssd.verify == ReadChecks::always;
   const EmulateConfig& caps = config.emulate;
   workload.emulated = {caps.compute, caps.h2d, caps.d2h, caps.ssd_read, caps.ssd_write, caps.optimizer, caps.collective};
   return workload;

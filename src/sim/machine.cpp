@@ -14,8 +14,6 @@ namespace {
 using schedule::Op;
 using schedule::Task;
 
-constexpr double kHandOvers = 1.0;  // a task: on to what waits for it
-
 constexpr std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
 constexpr std::size_t index(Resource resource) { return static_cast<std::size_t>(resource); }
 
@@ -73,6 +71,9 @@ void set_link(Machine& machine, const MachineProfile& profile, int ranks) {
     model.uses[index(bus)] = link.bus * link.per_second;
   }
 }
+
+// How often a task has a thread woken: the lane's, once what it waits for is over; a read's once more, when its bytes have arrived, to check them.
+double hand_overs(Lane lane, const Workload& workload) { return lane == Lane::ssd_read && workload.checked ? 2.0 : 1.0; }
 
 double update_rate(const OptimizerProfile& optimizer, const std::string& dtype) {
   const auto rate = std::find_if(optimizer.rates.begin(), optimizer.rates.end(), [&](const OptimizerRate& one) { return one.dtype == dtype; });
@@ -164,7 +165,7 @@ Machine machine_of(const MachineProfile& whole, const Workload& workload) {
   for (const Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer, Lane::collective}) {
     LaneModel& model = machine.lanes[index(lane)];
     const double cores = model.uses[index(Resource::cores)];
-    if (cores > 0.0) model.overhead = kHandOvers * profile.cpu.hand_over / std::min(1.0, cores);
+    if (cores > 0.0) model.overhead = hand_overs(lane, workload) * profile.cpu.hand_over / std::min(1.0, cores);
   }
   machine.commit_seconds = profile.commit_latency;
   machine.crowding = profile.cpu.crowding;

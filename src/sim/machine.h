@@ -64,6 +64,7 @@ struct Workload {
   int ranks = 1;                 // all alike, of which the lanes are one's,
   int local_ranks = 1;           // so many of them on this machine
   std::vector<bool> own_drives;  // as share_of() has it
+  bool checked = true;           // what is read from the drives, by its checksums
 };
 
 // Throws Error(usage) where the profile says nothing of how fast this dtype is computed or updated, or several ranks' link is.

@@ -100,7 +100,7 @@ struct CpuProfile {
   // Of the CPU device, whose computing threads wait for one another: how many cores' worth of computing a core's worth of other lanes' work
   // costs it, where that is little. 1: they only take their own.
   double crowding = 1.0;
-  double hand_over = 0.0;  // seconds of a core that one thread takes to wake another, as each task of a lane does
+  double hand_over = 0.0;  // seconds of a core that one thread takes to wake another, as each task of a lane does, and a read that is checked twice
   double favour = 1.0;  // likewise: how much more of a core a thread of another lane gets than a computing one
 };
 
