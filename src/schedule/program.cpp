@@ -64,11 +64,15 @@ std::vector<Edge> all_joins(const Map& map, const Graph& previous, const Graph& 
 // Where the edges of a task lead to: counted, not compared, since there are some for every task.
 class Grouped {
  public:
-  Grouped(const std::vector<Edge>& edges, std::size_t tasks) : begin_(tasks + 2, 0), to_(edges.size()) {
+  explicit Grouped(const std::vector<Edge>& edges) : to_(edges.size()) {
+    TaskId last = -1;
+    for (const Edge& edge : edges) last = std::max(last, edge.from);
+    begin_.assign(static_cast<std::size_t>(last + 1) + 2, 0);
     for (const Edge& edge : edges) ++begin_[static_cast<std::size_t>(edge.from) + 2];
     for (std::size_t i = 2; i < begin_.size(); ++i) begin_[i] += begin_[i - 1];
     for (const Edge& edge : edges) to_[begin_[static_cast<std::size_t>(edge.from) + 1]++] = edge.to;
   }
+  [[nodiscard]] std::size_t tasks() const { return begin_.size() - 2; }  // up to the last that has any
   [[nodiscard]] std::span<TaskId> of(std::size_t task) { return {to_.data() + begin_[task], begin_[task + 1] - begin_[task]}; }
   [[nodiscard]] std::span<const TaskId> of(std::size_t task) const { return {to_.data() + begin_[task], begin_[task + 1] - begin_[task]}; }
 
@@ -78,11 +82,11 @@ class Grouped {
 };
 
 // By `from`, and then by `to`.
-std::vector<Edge> in_order_and_once(const std::vector<Edge>& edges, std::size_t tasks) {
-  Grouped grouped(edges, tasks);
+std::vector<Edge> in_order_and_once(const std::vector<Edge>& edges) {
+  Grouped grouped(edges);
   std::vector<Edge> sorted;
   sorted.reserve(edges.size());
-  for (std::size_t from = 0; from < tasks; ++from) {
+  for (std::size_t from = 0; from < grouped.tasks(); ++from) {
     const std::span<TaskId> to = grouped.of(from);
     std::sort(to.begin(), to.end());
     for (auto each = to.begin(), end = std::unique(to.begin(), to.end()); each != end; ++each) sorted.push_back({static_cast<TaskId>(from), *each});
@@ -136,13 +140,13 @@ bool may_follow(Variant previous, Variant next, bool delayed) {
   return next != Variant::load && needs_pending(next) == leaves_pending(previous, delayed);
 }
 
-std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next) { return in_order_and_once(all_joins(map, previous, next), previous.tasks.size()); }
+std::vector<Edge> join(const Map& map, const Graph& previous, const Graph& next) { return in_order_and_once(all_joins(map, previous, next)); }
 
 std::size_t join_size(const Map& map, const Graph& previous, const Graph& next) {
-  const Grouped joins(all_joins(map, previous, next), previous.tasks.size());
+  const Grouped joins(all_joins(map, previous, next));
   std::vector<TaskId> last_from(next.tasks.size(), -1);
   std::size_t size = 0;
-  for (std::size_t from = 0; from < previous.tasks.size(); ++from) {
+  for (std::size_t from = 0; from < joins.tasks(); ++from) {
     for (const TaskId to : joins.of(from)) size += std::exchange(last_from[static_cast<std::size_t>(to)], static_cast<TaskId>(from)) != static_cast<TaskId>(from) ? 1 : 0;
   }
   return size;
