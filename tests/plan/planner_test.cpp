@@ -150,6 +150,7 @@ TEST(Planner, KeepsWhatAConfigSays) {
   config.placement.optimizer = {0.0, 0.0, true};
   config.placement.activations = {0.0, 0.5};
   config.placement.gradients = {0.0, 0.25};
+  config.placement.update = {0.25};
   made.set_model(config);
   made.input.profile = test::workstation();
   const Plan plan = make_plan(made.input);
