@@ -151,6 +151,7 @@ TEST(Planner, KeepsWhatAConfigSays) {
   config.placement.activations = {0.0, 0.5};
   config.placement.gradients = {0.0, 0.25};
   config.placement.kept = {0.5, 0.0};
+  config.placement.update = {0.25};
   made.set_model(config);
   made.input.profile = test::workstation();
   const Plan plan = make_plan(made.input);

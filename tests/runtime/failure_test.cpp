@@ -319,5 +319,36 @@ TEST(NonFiniteStep, IsNotCommitted) {
   EXPECT_THAT(steps, testing::ElementsAre(1, 2));
 }
 
+// Whoever made it, and whenever: nor is any step after it.
+void expect_no_commit_of_an_unstorable_weight(const Setup& setup, device::Device& device) {
+  SCOPED_TRACE(describe(setup));
+  Rig rig(setup, device);
+  rig.load();
+  const Started* last = nullptr;
+  for (int i = 0; i < 5; ++i) last = &rig.train();
+  rig.executor().wait_end(last->ticket);
+  EXPECT_GE(rig.executor().bad_weight(), 0);
+  std::vector<std::int64_t> steps;
+  for (const ReadingCommitter::Commit& commit : rig.committer().take()) steps.push_back(commit.step);
+  EXPECT_THAT(steps, testing::ElementsAre(1, 2));
+}
+
+TEST(UnstorableWeight, IsNotCommitted) {
+  for (const auto& [guard, delay] : {std::pair{schedule::Guard::none, 0.0}, std::pair{schedule::Guard::none, 0.4}, std::pair{schedule::Guard::none, 1.0},
+                                     std::pair{schedule::Guard::deferred, 1.0}, std::pair{schedule::Guard::speculative, 0.0}}) {
+    for (const double share : {0.0, 0.5, 1.0}) {
+      auto setup = committing_setup();
+      setup.problem.guard = guard;
+      setup.problem.delay = delay;
+      setup.problem.update_device = share;
+      setup.pools = schedule::minimum_pools(setup.problem);
+      setup.policy.learning_rate = [](std::int64_t updates) { return updates == 2 ? 1e300 : 0.01; };
+      expect_no_commit_of_an_unstorable_weight(setup, *device::make_cpu_device());
+      device::AsyncDevice late({.seed = 5});
+      expect_no_commit_of_an_unstorable_weight(setup, late);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gsnake::runtime::test

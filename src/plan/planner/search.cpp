@@ -23,6 +23,7 @@ constexpr std::array kAheadInLarge{0.0, 1.0, 0.5};
 constexpr std::size_t kFewLists = 2;  // of these, where about the best is known
 constexpr double kNear = 0.13;
 constexpr std::size_t kStarts = 3;
+constexpr double kMostOfAStep = 0.7;
 constexpr double kWorthLess = 0.005;  // of a price, that a smaller budget must gain
 constexpr double kCuts = 4.0;
 constexpr double kElsewhere = 0.3;          // by the sum of what differs
@@ -309,9 +310,14 @@ void Search::refine() {
   leave_slots_out();
 }
 
-// Once all else is chosen: who updates decides little about what is kept where.
+// Once all else is chosen: who updates decides little about what is kept where. It matters where updates, or what they move, take most of a step.
 void Search::share_updates() {
-  for (const double device : {1.0, 0.75, 0.5, 0.25}) {
+  const auto& limits = best_->estimate.limits;
+  const auto limit = [&](schedule::Lane lane) { return limits[static_cast<std::size_t>(lane)]; };
+  const double longest = std::max({limit(schedule::Lane::optimizer), limit(schedule::Lane::h2d), limit(schedule::Lane::d2h)});
+  if (longest < kMostOfAStep * best_->estimate.step_seconds) return;
+  for (const double device : {1.0, 0.5, 0.75, 0.25}) {
+    if (is_large_ && device != 1.0 && device != 0.5) continue;
     Config config = best_->config;
     config.placement.update.device = device;
     const Estimate estimate = estimator_.estimate(config);

@@ -1,6 +1,8 @@
 // A part of the updates made on the fake GPU, by the kernel built for the host: the bits of training in memory, whatever is late, wherever state is.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cuda/torch/updates.h"
 #include "fused/on_host.h"
 #include "sweep.h"
