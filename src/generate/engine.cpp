@@ -78,6 +78,7 @@ std::unique_ptr<Engine> Engine::of_run(std::optional<Model> model, const std::st
   std::unique_ptr<Engine> engine(new Engine(std::move(config), std::move(made), parts));
   store::StoreOptions storage = checkpoint::store_options(engine->config_);
   storage.stream_bytes = stream_bytes(engine->config_);
+  storage.cpus = engine->computes_on_.device->host_side().near.cpus;
   storage.base = plan::base_file(engine->base_, engine->layout_);
   engine->store_ = checkpoint::open_reader(storage);
   checkpoint::refuse_other_base(engine->store_->manifest()->training, engine->base_ ? engine->base_->manifest().id : "", engine->config_);
@@ -233,6 +234,7 @@ void Engine::prepare(const Demand& demand) {
   find_place(demand);
   malloc_trim(0);
   device::Device& device = *computes_on_.device;
+  const core::KeptTo as_its_threads(device.host_side().near.cpus);
   feed_ = std::make_unique<WeightFeed>(*source_, device, layout_, memory_.weights, on_host_);
   if (!demand.capacities.empty()) cache_ = std::make_unique<CacheMemory>(cache_shape(demand), memory_.caches, device, on_host_);
   runner_ = std::make_unique<PassRunner>(layout_, *backend_, shape_, device, *feed_, cache_.get(), shape_of_pass_);

@@ -123,6 +123,7 @@ void StoreState::set_layout(const Layout& new_layout, const std::vector<double>&
 }
 
 void StoreState::start_engine(const StoreOptions& options) {
+  const core::KeptTo as_its_threads(options.cpus);
   own_engine = io::make_engine(options.engine, ssd_paths.front(), options.engine_options, &report.engine);
   if (options.wrap_engine) own_engine = options.wrap_engine(std::move(own_engine));
   engine = own_engine.get();

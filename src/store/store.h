@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/topology.h"
 #include "io/durable.h"
 #include "io/engine.h"
 #include "store/layout/objects.h"
@@ -73,6 +74,7 @@ struct StoreOptions {
   std::vector<double> stripe_weights;  // one per path, in proportion to its bandwidth; empty: measured when the store is created
   io::EngineChoice engine = io::EngineChoice::automatic;
   io::EngineOptions engine_options;
+  core::Cpus cpus;  // that the engine's threads keep to; empty: any
   io::DirectIo direct = io::DirectIo::automatic;
   bool overwrite = false;                 // create() over an ended run's files
   // What the caller makes in run_dir (add_folder(), add_file()): refused, as what has the store's own names is, where it is not a run's.

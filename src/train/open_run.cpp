@@ -44,6 +44,7 @@ class Opening {
  public:
   Opening(Session& session, const TrainerOptions& options)
       : session_(session), options_(options), group_(session.group.get()), storage_(checkpoint::store_options(session.config)), scratch_(plan::scratch_layout(session.store_layout)), elements_(session.problem.elements()) {
+    storage_.cpus = session.near;
     storage_.names_in_run_dir = {convert::kCarriedName};
     storage_.from_step = options.from_step;
     storage_.progress = options.progress;

@@ -25,7 +25,7 @@ RunReport report_of(const Session& session) {
   report.formats = plan::describe_formats(session.numerics);
   report.guard = plan::describe_guard(session.numerics);
   report.compute_threads = at::get_num_threads();
-  report.optimizer_threads = static_cast<int>(optimizer_threads(session.config));
+  report.optimizer_threads = static_cast<int>(optimizer_threads(session));
   report.delay = schedule::effective_delay(problem);
   report.order = problem.order == schedule::Order::snake ? "snake" : "ascending";
   report.parameters = session.layout.parameters();

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/topology.h"
 #include "greedysnake/error.h"
+#include "memory/anonymous.h"
 #include "model/layout.h"
 #include "plan/base_layout.h"
 #include "plan/compute_dtype.h"
@@ -36,6 +37,15 @@ Model checked(Model model, const Config& config) {
 Config with_base_where_it_is(Config config) {
   config.adapter.base = checkpoint::base_folder(config);
   return config;
+}
+
+// The processors that threads keep to, beside the node that host memory is kept on; empty: any, where it has to be spread.
+core::Cpus near_processors(const device::Device& device, std::uint64_t host_bytes) {
+  const core::NearNode near = device.host_side().near;
+  if (!near.reason.empty()) spdlog::info("{}: host memory is spread over {} memory nodes: {}", device.name(), core::Topology::machine().nodes(), near.reason);
+  if (near.number < 0 || !memory::fits_on_node(host_bytes, near.number)) return {};  // of too little memory tells whoever maps it
+  spdlog::info("{}: host memory and threads are kept to memory node {}, which it is at ({} processors)", device.name(), near.number, near.cpus.size());
+  return near.cpus;
 }
 
 // What can be refused before a unit is computed, is.
@@ -76,6 +86,7 @@ Session::Session(Model made, const Config& settings, Purpose purpose, const Part
   setting.told = {};
   temporaries = plan::overheads_of(config, setting).torch_temporaries;
   backend->cap_temporaries(temporaries);
+  near = near_processors(*device, memory.host_bytes);
   program = schedule::build_program(problem, memory.pools);
   store_layout = plan::make_store_layout(config, problem);
   if (purpose == Purpose::train) optimizer = optim::make_optimizer(numerics.optimizer);
@@ -98,7 +109,7 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   for (const schedule::Object& object : problem.objects) options.optimizers.push_back(object.trained ? optimizer.get() : nullptr);
   options.decay_runs = plan::decay_runs(layout);
   options.committer = problem.commits ? committer : nullptr;
-  options.optimizer_threads = optimizer_threads(config);
+  options.optimizer_threads = optimizer_threads(*this);
   options.cores = cores_apart(config);
   options.policy = numerics.policy;
   options.counters = numerics.counters;
@@ -110,7 +121,11 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   options.verify_reads = config.ssd.verify == ReadChecks::always;
   options.hash_writes = checkpoint::hashes_state();
   options.base_hashes = plan::base_hashes(base, layout);
-  executor = std::make_unique<runtime::Executor>(program, *device, *store, *backend, std::move(options));
+  {
+    // What the lanes' threads begin with; those that train.pin_threads gives cores of their own go there.
+    const core::KeptTo as_the_lanes(near);
+    executor = std::make_unique<runtime::Executor>(program, *device, *store, *backend, std::move(options));
+  }
   checkpoint::set_up(executor->slots(), *store, checksums);
   // What is resident beside what the budgets were charged with: libraries, code, stacks.
   const std::uint64_t resident = resident_bytes();
@@ -124,6 +139,12 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
 
 unsigned optimizer_threads(const Config& config) {
   return std::max(1U, std::thread::hardware_concurrency() / (2 * static_cast<unsigned>(config.ranks.local_count)));
+}
+
+unsigned optimizer_threads(const Session& session) {
+  const unsigned all = optimizer_threads(session.config);
+  if (session.near.empty() || session.config.train.pin_threads == ThreadPinning::apart) return all;
+  return std::clamp(static_cast<unsigned>(session.near.size()) / 2, 1U, all);
 }
 
 std::optional<core::CoreSplit> cores_apart(const Config& config) {

@@ -50,6 +50,7 @@ struct Session {
   schedule::Problem problem;
   plan::MemoryPlan memory;
   std::uint64_t temporaries = 0;  // LibTorch's, in bytes
+  core::Cpus near;                // beside the GPU's memory node: the threads that serve it keep to these; empty: to any
   std::uint64_t base_bytes = 0;   // resident beside what is charged to the budgets; known after start()
   schedule::Program program;
   store::Layout store_layout;
@@ -66,6 +67,8 @@ struct Session {
 plan::ModelLayout layout_of(const Model& model, const Config& config, const std::optional<base::Base>& base);
 // Of the optimizer lane, beside the compute lane's: half of the cores that are this rank's, as updates are bound by memory, not by arithmetic.
 unsigned optimizer_threads(const Config& config);
+// The same of a session: where they keep to the GPU's memory node, half of its processors at most.
+unsigned optimizer_threads(const Session& session);
 // What train.pin_threads asks for; nothing, with a reason in the log, where there are too few cores.
 std::optional<core::CoreSplit> cores_apart(const Config& config);
 std::uint64_t resident_bytes();
