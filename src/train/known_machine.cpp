@@ -24,15 +24,16 @@ constexpr double kBusyCores = 0.25;  // of others, beyond which what was measure
 struct Computing {
   std::string name = "cpu";
   std::uint64_t memory = 0;
+  bool unified = false;
 };
 
 Computing computing_of(const Config& config) {
-  if (config.memory.device == "cpu") return {"cpu", core::free_host_bytes()};
+  if (config.memory.device == "cpu") return {"cpu", core::free_host_bytes(), false};
   const device::CudaProbe probe = device::probe_cuda();
   for (std::size_t i = 0; i < probe.devices.size(); ++i) {
-    if (config.memory.device == fmt::format("cuda:{}", i)) return {probe.devices[i].name, probe.devices[i].memory_bytes};
+    if (config.memory.device == fmt::format("cuda:{}", i)) return {probe.devices[i].name, probe.devices[i].memory_bytes, probe.devices[i].unified_memory};
   }
-  return {config.memory.device, 0};
+  return {config.memory.device, 0, false};
 }
 
 // Of ranks with drives of their own, those of a machine's first: the others' are taken to be like these.
@@ -76,6 +77,7 @@ class Acquaintance {
     machine.measured = !kept;
     if (!kept) measure_all(machine);
     if (computing_.name == "cpu") machine.profile.compute.share.cores = plan::compute_threads(config_);
+    machine.profile.compute.unified = computing_.unified;
     if (request_.computes) add_units(machine);
     if (request_.finds_peaks) machine.peaks = bench().peaks();
     if (changed_) keep(machine.profile);

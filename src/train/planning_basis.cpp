@@ -1,5 +1,6 @@
 #include "train/planning_basis.h"
 
+#include "core/free_memory.h"
 #include "greedysnake/error.h"
 #include "convert/quantize.h"
 #include "greedysnake/models.h"
@@ -39,6 +40,8 @@ std::unique_ptr<PlanningBasis> planning_basis(Model& model, const Config& config
   // Of somebody else's machine the profile tells what computes.
   const bool on_cpu = request.file.empty() ? config.memory.device == "cpu" : basis->profile.compute.device == "cpu";
   basis->setting.rank_buffers = rank_buffers(with_moments(config), basis->layout, !on_cpu);
+  const std::uint64_t memory = request.file.empty() ? core::free_host_bytes() : basis->profile.cpu.memory;
+  basis->setting.one_memory = plan::share_of_one_memory(basis->profile.compute.unified, memory, config);
   basis->setting.native = on_cpu ? plan::native_dtypes(config) : plan::NativeDtypes{true, true};
   return basis;
 }

@@ -10,6 +10,7 @@
 
 #include "checkpoint/base_folder.h"
 #include "checkpoint/store_options.h"
+#include "core/free_memory.h"
 #include "core/log.h"
 #include "core/topology.h"
 #include "greedysnake/error.h"
@@ -49,8 +50,9 @@ core::Cpus near_processors(const device::Device& device, std::uint64_t host_byte
 }
 
 // What can be refused before a unit is computed, is.
-plan::Setting promising(const Config& config, const plan::ModelLayout& layout, Purpose purpose, const store::SetUpProgress& told) {
+plan::Setting promising(const Config& config, const plan::ModelLayout& layout, Purpose purpose, const device::Device& device, const store::SetUpProgress& told) {
   plan::Setting setting{&layout, purpose, plan::native_dtypes(config)};
+  setting.one_memory = plan::share_of_one_memory(device.host_side().one_memory, core::free_host_bytes(), config);
   if (purpose == Purpose::train) setting.rank_buffers = rank_buffers(config, layout, config.memory.device != "cpu");
   if (told) setting.told = [told] { told("planning memory", 0, 0); };
   plan::refuse_what_no_dry_run_mends(config, setting);
@@ -75,13 +77,16 @@ std::uint64_t resident_bytes() {
 
 Session::Session(Model made, const Config& settings, Purpose purpose, const Parts& parts, const store::SetUpProgress& told)
     : torch(set_up_torch(settings)), config(with_base_where_it_is(settings)), computes_on(parts.make_device(settings)), device(computes_on.device.get()), numerics(plan::numerics_of(settings)), model(checked(std::move(made), settings)), base(plan::open_base(config)), layout(layout_of(model, config, base)),
-      setting(promising(settings, layout, purpose, told)), shape(compute_shape(settings, purpose, computes_on.support.get())), backend(parts.make_backend(model, layout, shape)) {
+      setting(promising(settings, layout, purpose, *device, told)), shape(compute_shape(settings, purpose, computes_on.support.get())), backend(parts.make_backend(model, layout, shape)) {
   measure_temporaries(*backend, *device, config, setting, [&told] {
     if (told) told("rehearsing the model's units", 0, 0);
   });
   malloc_trim(0);
   if (told) told("planning memory and building the task graphs", 0, 0);
-  problem = plan::make_problem(config, numerics, layout, purpose);
+  problem = plan::make_problem(config, numerics, layout, purpose, setting.one_memory.has_value());
+  if (setting.one_memory && purpose == Purpose::train && config.placement.activations.host > 0.0) {
+    spdlog::info("{}: its memory is the host's own, so activations that placement.activations has in host memory stay on the device", device->name());
+  }
   memory = plan::plan_run(config, setting, problem);
   setting.told = {};
   temporaries = plan::overheads_of(config, setting).torch_temporaries;

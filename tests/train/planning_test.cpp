@@ -5,7 +5,10 @@
 #include <fstream>
 
 #include "config/load.h"
+#include "plan/forecast.h"
+#include "schedule/traffic.h"
 #include "small_machine.h"
+#include "train/planning_basis.h"
 #include "train/small_run.h"
 
 namespace gsnake::test {
@@ -84,6 +87,24 @@ TEST_F(Planning, ChoosesWithoutChangingABit) {
   for (const char* key : {"train.delay", "placement.weights", "placement.optimizer", "memory.host_budget", "memory.device_budget"}) EXPECT_TRUE(chosen(key)) << key;
   EXPECT_FALSE(chosen("train.micro_batches"));
   EXPECT_FALSE(trainer.report().prediction.machine.empty());
+}
+
+TEST_F(Planning, ForAMachineOfOneMemoryCopiesNoActivations) {
+  const auto copies = [&](const char* unified) {
+    std::string profile(kSmallMachine);
+    const std::string device = "device = \"cpu\"";
+    profile.replace(profile.find(device), device.size(), std::string("device = \"a GPU\"\nunified = ") + unified);
+    std::ofstream(machine_) << profile;
+    Config on_host = config();
+    on_host.memory.device = "cuda:0";
+    on_host.placement.activations = {0.0, 1.0};
+    Model model = models::make(on_host.model);
+    const auto basis = train::planning_basis(model, on_host, {.file = machine_, .computes = false});
+    const plan::Forecast forecast = plan::forecast(on_host, basis->setting, basis->profile, plan::prediction_options(on_host));
+    return schedule::training_traffic(forecast.problem).activations;
+  };
+  EXPECT_GT(copies("false").h2d, 0U);
+  EXPECT_EQ(copies("true"), schedule::Bytes());
 }
 
 // Micro-batches and moments that were chosen once stay as they are.
