@@ -62,6 +62,7 @@ constexpr Knob shared(Knob knob) {
 
 constexpr std::array kKnobs{
     fraction("placement.kept.device", [](auto& c) -> auto& { return c.placement.kept.device; }),
+    fraction("placement.update.device", [](auto& c) -> auto& { return c.placement.update.device; }),
     fraction("placement.gradients.host", [](auto& c) -> auto& { return c.placement.gradients.host; }),
     fraction("placement.optimizer.host", [](auto& c) -> auto& { return c.placement.optimizer.host; }),
     fraction("placement.optimizer.device", [](auto& c) -> auto& { return c.placement.optimizer.device; }),

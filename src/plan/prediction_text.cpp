@@ -60,7 +60,7 @@ std::string text_of(const Forecast& forecast, const Config& config, const sim::M
   }
   text += "\n";
   text += wear_text(prediction, profile_of_rank(profile, config));
-  if (profile.compute.unified) text += "host and device memory are one: activations that placement has in host memory stay on the device\n";
+  if (profile.compute.unified && config.placement.activations.host > 0.0) text += "host and device memory are one: activations that placement has in host memory stay on the device\n";
   text += memory_text(forecast, "host", forecast.memory.host_bytes, config.memory.host_budget);
   text += memory_text(forecast, "device", forecast.memory.device_bytes, config.memory.device_budget);
   return text;

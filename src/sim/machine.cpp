@@ -150,7 +150,7 @@ Machine machine_of(const MachineProfile& whole, const Workload& workload) {
   compute.uses[index(Resource::dram)] = profile.compute.share.dram;
   machine.rates[index(Lane::compute)] = profile.flops_per_second(workload.computes_in, workload.tokens);
   const bool on_cpu = profile.compute.device.empty() || profile.compute.device == "cpu";
-  machine.updates = profile.compute.updates > 0.0 ? profile.compute.updates : on_cpu ? update : kUsualDeviceUpdates;
+  machine.updates = profile.compute.updates > 0.0 ? profile.compute.updates : on_cpu ? update : profile.compute.unified && profile.cpu.dram > 0.0 ? std::min(profile.cpu.dram, kUsualDeviceUpdates) : kUsualDeviceUpdates;
   bool all_known = !workload.unit_keys.empty();
   for (const std::string& key : workload.unit_keys) {
     const UnitSeconds* found = profile.find_unit(key);

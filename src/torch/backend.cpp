@@ -263,33 +263,51 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
   });
 }
 
-// What a pass leaves, or by how much those behind the first raise the end of the highest block, if there is a room: gaps between what is kept are part of it.
-std::uint64_t TorchBackend::keep_on_zeros(device::Device& device, int unit, int passes, const RehearsedRoom* room) {
+void TorchBackend::keep_on_zeros(device::Device& device, int unit, int passes, const std::function<void()>& after_each) {
   const TrialCall zeros(device, layout_, shape_, unit, true);
   runtime::ComputeCall call = zeros.forward();
   call.kept = true;
-  const auto used = [&] { return shape_.accelerator != nullptr ? shape_.accelerator->used_bytes() : static_cast<std::uint64_t>(meter_.in_use_bytes); };
-  const std::uint64_t before = used();
-  std::uint64_t end = 0;
-  std::uint64_t most = 0;
   for (call.micro_batch = 0; call.micro_batch < passes; ++call.micro_batch) {
     TrialCall::run(device, [&](const device::ComputeScope& scope) { run(scope, call); });
-    const std::uint64_t extent = room != nullptr ? room->extent() : 0;
-    if (call.micro_batch > 0) most = std::max(most, extent - end);
-    end = extent;
+    after_each();
   }
-  return std::max(most, core::ceil_div(used() - before, static_cast<std::uint64_t>(passes)));
+}
+
+void TorchBackend::drop_kept() {
+  const MeteredScope metered(meter_);
+  kept_.clear();
+  meter_.kept_bytes = 0;
+}
+
+// What a pass leaves, or by how much those behind the first raise the end of the highest block: gaps between what is kept are part of it. Of a GPU, its part of all that
+// LibTorch's allocator has taken from the device for them.
+std::uint64_t TorchBackend::kept_by_passes(device::Device& device, int unit, const DryRun& dry) {
+  const auto passes = static_cast<std::uint64_t>(dry.kept);
+  if (shape_.accelerator != nullptr) {
+    keep_on_zeros(device, unit, dry.kept, [] {});
+    return core::ceil_div(shape_.accelerator->peak_bytes(), passes);
+  }
+  RehearsedRoom room(dry.most_bytes);
+  meter_.rehearsed = &room;
+  std::uint64_t end = 0;
+  std::uint64_t most = 0;
+  keep_on_zeros(device, unit, dry.kept, [&] {
+    if (end > 0) most = std::max(most, room.extent() - end);
+    end = room.extent();
+  });
+  most = std::max(most, core::ceil_div(static_cast<std::uint64_t>(meter_.in_use_bytes), passes));
+  drop_kept();
+  return most;
 }
 
 std::optional<std::uint64_t> TorchBackend::rehearse_kept(device::Device& device, const DryRun& dry, int unit) {
-  return rehearsed(dry, unit, [&](const RehearsedRoom& room) {
+  gives_back_ = true;  // so that what a GPU's allocator takes is for what is kept
+  return rehearsed(dry, unit, [&](const RehearsedRoom&) {
     std::uint64_t most = 0;
     for (const std::vector<std::int32_t>& starts : rehearsed_documents()) {
       if (!starts.empty()) rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
-      most = std::max(most, keep_on_zeros(device, unit, dry.kept, shape_.accelerator == nullptr ? &room : nullptr));
-      meter_.kept_bytes = 0;
-      const MeteredScope metered(meter_);
-      kept_.clear();
+      most = std::max(most, kept_by_passes(device, unit, dry));
+      drop_kept();
     }
     return most;
   });
@@ -297,15 +315,23 @@ std::optional<std::uint64_t> TorchBackend::rehearse_kept(device::Device& device,
 
 void TorchBackend::warm_up(device::Device& device, std::span<const int> kept_by_unit) {
   if (shape_.accelerator == nullptr) return;
-  for (std::size_t unit = 0; unit < kept_by_unit.size(); ++unit) {
-    if (kept_by_unit[unit] > 0) keep_on_zeros(device, static_cast<int>(unit), kept_by_unit[unit], nullptr);
-    forget_slots(static_cast<int>(unit));
+  try {
+    for (const std::vector<std::int32_t>& starts : rehearsed_documents()) {
+      if (!starts.empty()) rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
+      for (std::size_t unit = 0; unit < kept_by_unit.size(); ++unit) {
+        if (kept_by_unit[unit] > 0) keep_on_zeros(device, static_cast<int>(unit), kept_by_unit[unit], [] {});
+        forget_slots(static_cast<int>(unit));
+      }
+      for (const int unit : layout_.one_of_each_shape()) {  // what the steps need beside all that
+        run_on_zeros(device, unit, true);
+        forget_slots(unit);
+      }
+      drop_kept();
+    }
+  } catch (const c10::OutOfMemoryError& error) {
+    kept_.clear();
+    throw Error(ErrorKind::budget, std::string("device memory: activations that are kept leave more gaps than their dry run told; lower placement.kept.device, or raise memory.device_budget (") + error.what_without_backtrace() + ")");
   }
-  for (const int unit : layout_.one_of_each_shape()) {  // what the steps need beside all that
-    run_on_zeros(device, unit, true);
-    forget_slots(unit);
-  }
-  kept_.clear();
   rehearsed_starts_.clear();
 }
 

@@ -112,7 +112,9 @@ class TorchBackend final : public UnitBackend {
   [[nodiscard]] torch::Tensor own_rows(const torch::Tensor& hidden) const { return shape_.passes == 1 ? hidden : hidden.narrow(0, 0, shape_.rows); }
   void run_on_zeros(device::Device& device, int unit, bool training);
   [[nodiscard]] std::vector<std::vector<std::int32_t>> rehearsed_documents() const;
-  std::uint64_t keep_on_zeros(device::Device& device, int unit, int passes, const RehearsedRoom* room);
+  void keep_on_zeros(device::Device& device, int unit, int passes, const std::function<void()>& after_each);
+  std::uint64_t kept_by_passes(device::Device& device, int unit, const DryRun& dry);
+  void drop_kept();
   template <typename Measure>
   std::optional<std::uint64_t> rehearsed(const DryRun& dry, int unit, const Measure& measure);
 

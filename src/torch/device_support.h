@@ -29,8 +29,7 @@ class DeviceSupport {
   // LibTorch's allocator there. What it held when this object was made is not counted.
   // It may hold `bytes`: an operation that wants more throws c10::OutOfMemoryError.
   virtual void cap(std::uint64_t bytes) = 0;
-  // What it holds and somebody uses; the most that it held at once.
-  [[nodiscard]] virtual std::uint64_t used_bytes() const = 0;
+  // The most that it held at once.
   [[nodiscard]] virtual std::uint64_t peak_bytes() const = 0;
   // Gives back what it holds and nobody uses, and forgets the peak. Waits for the device.
   virtual void give_back() = 0;

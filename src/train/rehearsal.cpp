@@ -37,9 +37,9 @@ int passes_to_keep(const Config& config, const plan::Setting& setting) {
   const TierFractions& kept = config.placement.kept;
   if (setting.purpose != plan::Purpose::train || (!kept.automatic && kept.device <= 0.0)) return 0;
   if (kept.automatic) return kTelling;
-  int most = 0;
-  for (const int passes : schedule::kept_at_once(plan::make_problem(config, plan::numerics_of(config), *setting.layout, setting.purpose))) most = std::max(most, passes);
-  return std::min(kTelling, most);
+  int all = 0;
+  for (const int passes : schedule::kept_at_once(plan::make_problem(config, plan::numerics_of(config), *setting.layout, setting.purpose))) all += passes;
+  return std::min(kTelling, all);
 }
 
 class Rehearsal {
@@ -178,7 +178,8 @@ void measure_temporaries(backend::UnitBackend& backend, device::Device& device, 
     setting.peaks = *peaks;
     if (passes == 0 || rehearsal.add_kept(setting.peaks, *setting.layout, passes, most) || config.placement.kept.automatic) return;
     rehearsal.add_kept(setting.peaks, *setting.layout, passes, room_for_less);
-    plan::refuse(config, setting);
+    plan::refuse_what_does_not_fit(config, setting);  // a pass and all that its forward takes was more than is left beside kept ones, which they share
+    return;
   }
   measure_less(most + 2);
   plan::refuse(config, setting);

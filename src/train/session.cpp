@@ -97,6 +97,7 @@ Session::Session(Model made, const Config& settings, Purpose purpose, const Part
   if (setting.one_memory && purpose == Purpose::train && config.placement.activations.host > 0.0) {
     spdlog::info("{}: its memory is the host's own, so activations that placement.activations has in host memory stay on the device", device->name());
   }
+  device_updates = updates_of_device(*this);
   memory = plan::plan_run(config, setting, problem);
   setting.told = {};
   const plan::Overheads overheads = plan::overheads_of(config, setting);
@@ -128,7 +129,6 @@ void Session::start(checkpoint::StartState state, runtime::Committer* committer)
   options.committer = problem.commits ? committer : nullptr;
   options.optimizer_threads = optimizer_threads(*this);
   options.cores = cores_apart(config);
-  device_updates = updates_of_device(*this);
   options.device_updates = device_updates.get();
   options.policy = numerics.policy;
   options.counters = numerics.counters;

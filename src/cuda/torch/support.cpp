@@ -61,9 +61,6 @@ class CudaSupport final : public backend::DeviceSupport {
     const double fraction = static_cast<double>(baseline_bytes_ + static_cast<std::int64_t>(std::min<std::uint64_t>(bytes, total_bytes_)) + 1) / static_cast<double>(total_bytes_);
     allocator::setMemoryFraction(std::clamp(fraction, 0.0, 1.0), index_);
   }
-  [[nodiscard]] std::uint64_t used_bytes() const override {
-    return static_cast<std::uint64_t>(allocator::getDeviceStats(index_).allocated_bytes[static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE)].current);
-  }
   [[nodiscard]] std::uint64_t peak_bytes() const override { return static_cast<std::uint64_t>(std::max<std::int64_t>(0, reserved().peak - baseline_bytes_)); }
   void give_back() override {
     allocator::emptyCache();

@@ -26,7 +26,11 @@ std::string text_of(std::uint64_t budget) { return fmt::format("{} MiB", budget 
 class Planner {
  public:
   // Of several ranks, the first owns the largest part of each object.
-  explicit Planner(const PlannerInput& input) : input_(input), planning_(input), config_(input.config) { config_.ranks.rank = config_.ranks.local_rank = 0; }
+  explicit Planner(const PlannerInput& input) : input_(input), planning_(input), config_(input.config) {
+    config_.ranks.rank = config_.ranks.local_rank = 0;
+    // What nobody has measured, as on another machine, is not to be chosen.
+    if (config_.placement.kept.automatic && input.setting.peaks.kept.empty()) config_.placement.kept = {};
+  }
 
   Plan run() {
     const bool chooses_moments = config_.optimizer.moments == MomentFormat::automatic;
