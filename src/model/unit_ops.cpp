@@ -85,10 +85,7 @@ void backward(torch::nn::Module& module, const torch::Tensor& input, const torch
   const torch::Tensor x = is_embedding ? input : input.detach().to(compute).requires_grad_(grad_input != nullptr);
   const torch::Tensor result = run(module, x);
   check_same_sizes(module, "the output", grad_output, result);
-  torch::autograd::backward({result}, {grad_output.to(compute)});
-  if (grad_input == nullptr) return;
-  const torch::NoGradGuard no_grad;
-  grad_input->copy_(x.grad());
+  backward(Activations{x, result}, grad_output, grad_input, compute);
 }
 
 void head_forward_backward(HeadUnit& head, const torch::Tensor& hidden, const torch::Tensor& labels, const HeadPass& pass,
