@@ -200,31 +200,27 @@ void TorchBackend::head(const Work& work) {
   model::head_forward_backward(head, input, labels, pass, call.output ? &input_gradient : nullptr, loss);
 }
 
-// One unit forward and, in training, backward, on zeros that the meter does not count.
-void TorchBackend::run_on_zeros(device::Device& device, int unit, bool training) {
-  const TrialCall zeros(device, layout_, shape_, unit, training);
-  const auto once = [&] {
-    TrialCall::run(device, [&](const device::ComputeScope& scope) {
-      run(scope, zeros.forward());
-      if (zeros.has_backward()) run(scope, zeros.backward());
-    });
-  };
-  for (const std::vector<std::int32_t>& starts : rehearsed_documents()) {
-    if (!starts.empty()) rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
-    once();
-  }
+// One unit forward and, in training, backward, on memory that the meter does not count.
+void TorchBackend::run_trial(device::Device& device, const TrialCall& trial) {
+  TrialCall::run(device, [&](const device::ComputeScope& scope) {
+    run(scope, trial.forward());
+    if (trial.has_backward()) run(scope, trial.backward());
+  });
 }
 
-// Where documents begin in a row: nothing said, and where rows hold several, as much as these may need: of short ones, and of one.
-std::vector<std::vector<std::int32_t>> TorchBackend::rehearsed_documents() const {
-  std::vector<std::vector<std::int32_t>> rows(1);
-  if (!shape_.packed) return rows;
+// With nothing said of where documents begin in a row and, where rows hold several, with as much as these may need: of short ones, and of one.
+void TorchBackend::for_documents(const std::function<void()>& work) {
+  rehearsed_starts_.clear();
+  work();
+  if (!shape_.packed) return;
   constexpr std::int32_t kShort = 4;
   for (const std::int32_t length : {kShort, static_cast<std::int32_t>(shape_.tokens)}) {
-    std::vector<std::int32_t>& starts = rows.emplace_back();
+    std::vector<std::int32_t> starts;
     for (std::int32_t start = 0; start < shape_.tokens; start += length) starts.push_back(start);
+    rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
+    work();
   }
-  return rows;
+  rehearsed_starts_.clear();
 }
 
 // In a room of the dry run's size: bytes, or nothing where there is too little.
@@ -258,7 +254,8 @@ std::optional<std::uint64_t> TorchBackend::rehearse(device::Device& device, cons
       shape_.rows = shape_.passes;
       shape_.tokens = std::min(tokens, 2 * dry.head_chunk + tokens % dry.head_chunk);
     }
-    run_on_zeros(device, unit, dry.training);
+    const TrialCall zeros(device, layout_, shape_, unit, dry.training);
+    for_documents([&] { run_trial(device, zeros); });
     return shape_.accelerator != nullptr ? shape_.accelerator->peak_bytes() : room.extent();
   });
 }
@@ -285,6 +282,7 @@ std::uint64_t TorchBackend::kept_by_passes(device::Device& device, int unit, con
   const auto passes = static_cast<std::uint64_t>(dry.kept);
   if (shape_.accelerator != nullptr) {
     keep_on_zeros(device, unit, dry.kept, [] {});
+    drop_kept();
     return core::ceil_div(shape_.accelerator->peak_bytes(), passes);
   }
   RehearsedRoom room(dry.most_bytes);
@@ -304,11 +302,7 @@ std::optional<std::uint64_t> TorchBackend::rehearse_kept(device::Device& device,
   gives_back_ = true;  // so that what a GPU's allocator takes is for what is kept
   return rehearsed(dry, unit, [&](const RehearsedRoom&) {
     std::uint64_t most = 0;
-    for (const std::vector<std::int32_t>& starts : rehearsed_documents()) {
-      if (!starts.empty()) rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
-      most = std::max(most, kept_by_passes(device, unit, dry));
-      drop_kept();
-    }
+    for_documents([&] { most = std::max(most, kept_by_passes(device, unit, dry)); });
     return most;
   });
 }
@@ -316,23 +310,22 @@ std::optional<std::uint64_t> TorchBackend::rehearse_kept(device::Device& device,
 void TorchBackend::warm_up(device::Device& device, std::span<const int> kept_by_unit) {
   if (shape_.accelerator == nullptr) return;
   try {
-    for (const std::vector<std::int32_t>& starts : rehearsed_documents()) {
-      if (!starts.empty()) rehearsed_starts_.assign(static_cast<std::size_t>(shape_.rows), starts);
+    for_documents([&] {
       for (std::size_t unit = 0; unit < kept_by_unit.size(); ++unit) {
-        if (kept_by_unit[unit] > 0) keep_on_zeros(device, static_cast<int>(unit), kept_by_unit[unit], [] {});
+        if (kept_by_unit[unit] == 0) continue;
+        keep_on_zeros(device, static_cast<int>(unit), kept_by_unit[unit], [] {});
         forget_slots(static_cast<int>(unit));
       }
       for (const int unit : layout_.one_of_each_shape()) {  // what the steps need beside all that
-        run_on_zeros(device, unit, true);
+        run_trial(device, TrialCall(device, layout_, shape_, unit, true));
         forget_slots(unit);
       }
       drop_kept();
-    }
+    });
   } catch (const c10::OutOfMemoryError& error) {
     kept_.clear();
     throw Error(ErrorKind::budget, std::string("device memory: activations that are kept leave more gaps than their dry run told; lower placement.kept.device, or raise memory.device_budget (") + error.what_without_backtrace() + ")");
   }
-  rehearsed_starts_.clear();
 }
 
 // LibTorch's allocator on a GPU keeps what the units before have used: the peak is that of all of them so far, and no step asks CUDA for memory.

@@ -23,6 +23,8 @@
 
 namespace gsnake::backend {
 
+class TrialCall;
+
 // Shapes and dtypes of one run; part of the maths.
 struct ComputeShape {
   std::int64_t rows = 1;    // a micro-batch
@@ -110,8 +112,8 @@ class TorchBackend final : public UnitBackend {
   void head(const Work& work);
   // Rows of hidden states that gradients belong to.
   [[nodiscard]] torch::Tensor own_rows(const torch::Tensor& hidden) const { return shape_.passes == 1 ? hidden : hidden.narrow(0, 0, shape_.rows); }
-  void run_on_zeros(device::Device& device, int unit, bool training);
-  [[nodiscard]] std::vector<std::vector<std::int32_t>> rehearsed_documents() const;
+  void run_trial(device::Device& device, const TrialCall& trial);
+  void for_documents(const std::function<void()>& work);
   void keep_on_zeros(device::Device& device, int unit, int passes, const std::function<void()>& after_each);
   std::uint64_t kept_by_passes(device::Device& device, int unit, const DryRun& dry);
   void drop_kept();
