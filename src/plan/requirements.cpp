@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "plan/compute_dtype.h"
 #include "plan/extrapolation.h"
@@ -34,31 +35,28 @@ std::uint64_t temporaries(const Config& config, const Setting& setting) {
   return charge_of(peak);
 }
 
-// Of a forward pass of one of the shape's units.
-std::uint64_t kept_by(std::size_t shape, const Config& config, const Setting& setting) {
+// What a forward pass of one of the shape's units was measured to leave; 0: it was not.
+std::uint64_t measured_kept(std::size_t shape, const Config& config, const Setting& setting) {
   const MeasuredPeaks& peaks = setting.peaks;
-  const std::uint64_t known = shape < peaks.kept.size() ? peaks.kept[shape] : 0;
-  if (known == 0) return least_kept(config, *setting.layout, shape, compute_dtype(config, setting));
+  if (shape >= peaks.kept.size()) return 0;
   const auto tokens = static_cast<double>(tokens_of(config, setting.purpose)) / static_cast<double>(peaks.kept_tokens);
-  return static_cast<std::uint64_t>(static_cast<double>(known) * tokens);
+  return static_cast<std::uint64_t>(static_cast<double>(peaks.kept[shape]) * tokens);
 }
 
 // Of all units, what the device holds at once.
 void charge_kept(Overheads& overheads, const Config& config, const Setting& setting) {
-  if (setting.purpose != Purpose::train || config.placement.kept.device <= 0.0) return;
-  const ModelLayout& layout = *setting.layout;
-  const std::vector<int> passes = schedule::kept_at_once(make_problem(config, numerics_of(config), layout, setting.purpose));
+  const std::vector<int> passes = kept_at_once(config, setting);
+  const int all = std::accumulate(passes.begin(), passes.end(), 0);
+  if (all == 0) return;
   std::uint64_t bytes = 0;
-  int all = 0;
   bool measured = true;
   for (std::size_t unit = 0; unit < passes.size(); ++unit) {
     if (passes[unit] == 0) continue;
-    const auto shape = static_cast<std::size_t>(layout.units[unit]);
-    measured = measured && shape < setting.peaks.kept.size() && setting.peaks.kept[shape] > 0;
-    bytes += static_cast<std::uint64_t>(passes[unit]) * kept_by(shape, config, setting);
-    all += passes[unit];
+    const auto shape = static_cast<std::size_t>(setting.layout->units[unit]);
+    const std::uint64_t known = measured_kept(shape, config, setting);
+    measured = measured && known > 0;
+    bytes += static_cast<std::uint64_t>(passes[unit]) * (known > 0 ? known : least_kept(config, *setting.layout, shape, compute_dtype(config, setting)));
   }
-  if (all == 0) return;
   overheads.kept_activations = charge_of(bytes);
   overheads.kept_detail = fmt::format("of {} passes of blocks at once, {}", all, measured ? "measured by a dry run" : "at least; measured once the rest fits");
 }
@@ -81,6 +79,11 @@ std::vector<MemoryItem> whole_plan(const Config& config, const Setting& setting)
 }
 
 }  // namespace
+
+std::vector<int> kept_at_once(const Config& config, const Setting& setting) {
+  if (setting.purpose != Purpose::train || config.placement.kept.device <= 0.0) return {};
+  return schedule::kept_at_once(make_problem(config, numerics_of(config), *setting.layout, setting.purpose));
+}
 
 Overheads overheads_of(const Config& config, const Setting& setting) {
   const Dtype compute = compute_dtype(config, setting);

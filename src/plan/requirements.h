@@ -31,6 +31,8 @@ std::uint64_t lack_of_one_memory(const std::vector<MemoryItem>& items, const Set
 // A unit's packed weights are dequantised as a whole where they take at most so much.
 std::uint64_t most_dequantised(const Config& config);
 Overheads overheads_of(const Config& config, const Setting& setting);
+// By unit, how many passes are kept at once (schedule::kept_at_once()); empty where none is.
+std::vector<int> kept_at_once(const Config& config, const Setting& setting);
 
 // With the fewest slots. Exact for a moderate number of units and micro-batches; else extrapolated, so that neither a graph of a million
 // units nor one of ten million micro-batches is built only to be refused.

@@ -1,12 +1,11 @@
 #include "train/rehearsal.h"
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "core/bytes.h"
-#include "plan/numerics.h"
 #include "plan/run_plan.h"
-#include "schedule/kept.h"
 
 namespace gsnake::train {
 namespace {
@@ -34,12 +33,9 @@ void raise(PeakCurve& curve, std::int64_t tokens, std::uint64_t bytes) {
 // As many kept passes as show how gaps between them grow, if the run keeps so many at once; 0: it keeps none, nor may it be chosen.
 int passes_to_keep(const Config& config, const plan::Setting& setting) {
   constexpr int kTelling = 3;
-  const TierFractions& kept = config.placement.kept;
-  if (setting.purpose != plan::Purpose::train || (!kept.automatic && kept.device <= 0.0)) return 0;
-  if (kept.automatic) return kTelling;
-  int all = 0;
-  for (const int passes : schedule::kept_at_once(plan::make_problem(config, plan::numerics_of(config), *setting.layout, setting.purpose))) all += passes;
-  return std::min(kTelling, all);
+  if (config.placement.kept.automatic) return setting.purpose == plan::Purpose::train ? kTelling : 0;
+  const std::vector<int> passes = plan::kept_at_once(config, setting);
+  return std::min(kTelling, std::accumulate(passes.begin(), passes.end(), 0));
 }
 
 class Rehearsal {
