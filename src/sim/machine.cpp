@@ -75,6 +75,14 @@ void set_link(Machine& machine, const MachineProfile& profile, int ranks) {
 // How often a task has a thread woken: the lane's, once what it waits for is over; a read's once more, when its bytes have arrived, to check them.
 double hand_overs(Lane lane, const Workload& workload) { return lane == Lane::ssd_read && workload.checked ? 2.0 : 1.0; }
 
+// Of updates on the device, where the profile does not say: those of one of the optimizer's threads on the CPU device; of another's memory, as fast as it may be.
+double device_update_rate(const MachineProfile& profile, double of_thread) {
+  const ComputeProfile& compute = profile.compute;
+  if (compute.updates > 0.0) return compute.updates;
+  if (compute.device.empty() || compute.device == "cpu") return of_thread;
+  return compute.unified && profile.cpu.dram > 0.0 ? std::min(profile.cpu.dram, kUsualDeviceUpdates) : kUsualDeviceUpdates;
+}
+
 double update_rate(const OptimizerProfile& optimizer, const std::string& dtype) {
   const auto rate = std::find_if(optimizer.rates.begin(), optimizer.rates.end(), [&](const OptimizerRate& one) { return one.dtype == dtype; });
   return rate == optimizer.rates.end() ? 0.0 : rate->per_second;
@@ -149,8 +157,7 @@ Machine machine_of(const MachineProfile& whole, const Workload& workload) {
   compute.uses[index(Resource::cores)] = profile.compute.share.cores;
   compute.uses[index(Resource::dram)] = profile.compute.share.dram;
   machine.rates[index(Lane::compute)] = profile.flops_per_second(workload.computes_in, workload.tokens);
-  const bool on_cpu = profile.compute.device.empty() || profile.compute.device == "cpu";
-  machine.updates = profile.compute.updates > 0.0 ? profile.compute.updates : on_cpu ? update : profile.compute.unified && profile.cpu.dram > 0.0 ? std::min(profile.cpu.dram, kUsualDeviceUpdates) : kUsualDeviceUpdates;
+  machine.updates = device_update_rate(profile, update);
   bool all_known = !workload.unit_keys.empty();
   for (const std::string& key : workload.unit_keys) {
     const UnitSeconds* found = profile.find_unit(key);
