@@ -38,6 +38,16 @@ class OneMemory : public testing::Test {
   [[nodiscard]] schedule::StepTraffic traffic(const Setting& setting) const {
     return schedule::training_traffic(make_problem(config_, numerics_of(config_), case_.layout, Purpose::train, setting.one_memory.has_value()));
   }
+  // All that is free for both tiers; budgets are to be chosen.
+  [[nodiscard]] PlannerInput planner_input(std::uint64_t free_host_bytes) const {
+    PlannerInput input = case_.input;
+    input.setting = setting_;
+    input.profile = profile_;
+    input.advises = false;
+    input.free_host_bytes = free_host_bytes;
+    input.config.memory.host_budget = input.config.memory.device_budget = kAutomaticBytes;
+    return input;
+  }
   [[nodiscard]] std::string refusal() const {
     try {
       refuse_what_does_not_fit(config_, setting_);
@@ -132,14 +142,9 @@ TEST_F(OneMemory, OfALargeModelIsToldAlike) {
 }
 
 TEST_F(OneMemory, APlanPutsNoActivationsOnTheHostAndSharesWhatIsFreeBetweenTheTiers) {
-  PlannerInput input = case_.input;
-  input.setting = setting_;
-  input.profile = profile_;
-  input.advises = false;
-  input.free_host_bytes = 256 * kMiB;
+  PlannerInput input = planner_input(256 * kMiB);
   input.free_device_bytes = 64 * kGiB;  // the same memory, as CUDA sees it
   input.config.placement.activations.automatic = input.config.placement.weights.automatic = input.config.placement.optimizer.automatic = true;
-  input.config.memory.host_budget = input.config.memory.device_budget = kAutomaticBytes;
   const Plan plan = make_plan(input);
   EXPECT_EQ(plan.config.placement.activations.host, 0.0);
   EXPECT_GT(plan.config.placement.activations.device, 0.0);
@@ -150,13 +155,8 @@ TEST_F(OneMemory, APlanPutsNoActivationsOnTheHostAndSharesWhatIsFreeBetweenTheTi
 
 // What was asked for is kept as it was said, and planned as it will be.
 TEST_F(OneMemory, APlanKeepsThePlacementThatItWasGiven) {
-  PlannerInput input = case_.input;
-  input.setting = setting_;
-  input.profile = profile_;
-  input.advises = false;
-  input.free_host_bytes = 512 * kMiB;
+  PlannerInput input = planner_input(512 * kMiB);
   input.config.placement.weights.automatic = true;
-  input.config.memory.host_budget = input.config.memory.device_budget = kAutomaticBytes;
   const Plan plan = make_plan(input);
   EXPECT_EQ(plan.config.placement.activations.host, 1.0);
   EXPECT_EQ(plan.config.placement.activations.device, 0.0);

@@ -209,4 +209,25 @@ void expect_equal(const Outcome& streamed, const Outcome& in_memory) {
   ASSERT_NO_FATAL_FAILURE(expect_equal(streamed.moment2, in_memory.moment2, "second moments"));
 }
 
+void expect_unstorable_weight_ends_the_run(Config config, const std::vector<Batch>& batches, TrainerOptions options) {
+  {
+    Trainer trainer(models::make(config.model), config, options);
+    trainer.step(batches[0]);
+    trainer.commit();
+  }
+  config.optimizer.learning_rate = 3e38;
+  options.allow_change = {"optimizer.learning_rate"};
+  Trainer trainer(models::make(config.model), config, options);
+  try {
+    for (std::size_t i = 1; i < batches.size(); ++i) trainer.step(batches[i]);
+    trainer.commit();
+    FAIL() << "it went on";
+  } catch (const NonFiniteError& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find("a new weight of unit "), std::string::npos) << message;
+    EXPECT_NE(message.find("step 1 is committed"), std::string::npos) << message;
+  }
+  EXPECT_EQ(trainer.committed_step(), 1);
+}
+
 }  // namespace gsnake::test

@@ -55,4 +55,7 @@ Outcome train_in_memory(const Config& config, const std::vector<Batch>& batches,
 // Losses, gradient norms, skipped steps, weights and moments are the same bits.
 void expect_equal(const Outcome& streamed, const Outcome& in_memory);
 
+// After a step that is committed, the next ones' learning rate is too high for any weight: the run ends, and that step stays the last commit.
+void expect_unstorable_weight_ends_the_run(Config config, const std::vector<Batch>& batches, TrainerOptions options = {});
+
 }  // namespace gsnake::test
