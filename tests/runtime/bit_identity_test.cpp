@@ -15,17 +15,17 @@ void expect_same_bits(const Setup& setup, std::uint64_t seed, device::Device& de
   for (const auto& [kind, count] : journey.tally()) (*tally)[kind] += count;
 }
 
-std::uint64_t problems() { return seeds(40); }
+constexpr int kSetups = 40;
 
 TEST(BitIdentity, TrainsAsInMemoryOnTheCpuDevice) {
   const auto device = device::make_cpu_device();
   Tally tally;
-  for (std::uint64_t seed = 1; seed <= problems() && !HasFailure(); ++seed) expect_same_bits(random_setup(seed), seed, *device, &tally);
-  for (const char* kind : {"plain", "clipped", "skipped"}) EXPECT_GT(tally[kind], 0) << kind;
+  for (std::uint64_t seed = 1; seed <= seeds(kSetups) && !HasFailure(); ++seed) expect_same_bits(random_setup(seed), seed, *device, &tally);
+  expect_each_kind(tally, kSetups);
 }
 
 TEST(BitIdentity, TrainsAsInMemoryOnADeviceThatIsLate) {
-  for (std::uint64_t seed = 1001; seed <= 1000 + problems() && !HasFailure(); ++seed) {
+  for (std::uint64_t seed = 1001; seed <= 1000 + seeds(kSetups) && !HasFailure(); ++seed) {
     device::AsyncDevice device({.seed = seed});
     expect_same_bits(random_setup(seed), seed, device);
   }
@@ -34,12 +34,12 @@ TEST(BitIdentity, TrainsAsInMemoryOnADeviceThatIsLate) {
 TEST(BitIdentity, HoldsForTablesOfObjectsOfAnyShape) {
   const auto device = device::make_cpu_device();
   Tally tally;
-  for (std::uint64_t seed = 1; seed <= problems() && !HasFailure(); ++seed) expect_same_bits(random_table_setup(seed), seed, *device, &tally);
-  for (const char* kind : {"plain", "clipped", "skipped"}) EXPECT_GT(tally[kind], 0) << kind;
+  for (std::uint64_t seed = 1; seed <= seeds(kSetups) && !HasFailure(); ++seed) expect_same_bits(random_table_setup(seed), seed, *device, &tally);
+  expect_each_kind(tally, kSetups);
 }
 
 TEST(BitIdentity, HoldsForTablesOfObjectsOnADeviceThatIsLate) {
-  for (std::uint64_t seed = 1001; seed <= 1000 + problems() && !HasFailure(); ++seed) {
+  for (std::uint64_t seed = 1001; seed <= 1000 + seeds(kSetups) && !HasFailure(); ++seed) {
     device::AsyncDevice device({.seed = seed});
     expect_same_bits(random_table_setup(seed), seed, device);
   }

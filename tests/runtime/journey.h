@@ -15,6 +15,12 @@ namespace gsnake::runtime::test {
 
 using Tally = std::map<std::string, int>;  // how many steps were plain, clipped, skipped
 
+// That a sweep of so many setups met each kind; the few that a sanitizer goes through meet some.
+inline void expect_each_kind(Tally& tally, int setups) {
+  if (seeds(setups) < static_cast<std::uint64_t>(setups)) return;
+  for (const char* kind : {"plain", "clipped", "skipped"}) EXPECT_GT(tally[kind], 0) << kind;
+}
+
 // Runs a rig and the reference side by side, with up to two graphs in flight.
 class Journey {
  public:

@@ -3,8 +3,10 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "cuda/device/cuda_device.h"
 #include "device/conformance.h"
@@ -233,13 +235,20 @@ TEST_P(CudaFailure, IsAnErrorThatNamesTheCallOnce) {
   EXPECT_EQ(fake_cuda_reports(), reports);
 }
 
+// A fault before the event is recorded would be the recording's.
+void break_once_recorded(void* argument) {
+  while (!*static_cast<const std::atomic<bool>*>(argument)) std::this_thread::yield();
+  fake_cuda_break(cudaErrorIllegalAddress);
+}
+
 TEST_F(CudaDeviceTest, AKernelsFaultReachesEveryWaitFromThenOn) {
   auto device = make();
   const auto event = device->make_event();
   const auto later = device->make_event();
-  fake_cuda_launch(nullptr, [](void*) {}, nullptr);
-  device->stream(StreamKind::compute).compute([](const ComputeScope&) { fake_cuda_launch(current_stream, [](void*) { fake_cuda_break(cudaErrorIllegalAddress); }, nullptr); });
+  std::atomic<bool> recorded{false};
+  device->stream(StreamKind::compute).compute([&](const ComputeScope&) { fake_cuda_launch(current_stream, break_once_recorded, &recorded); });
   device->stream(StreamKind::compute).record(*event);
+  recorded = true;
   EXPECT_THROW(event->wait(), Error);
   EXPECT_THROW(event->wait(), Error);
   EXPECT_THROW(device->stream(StreamKind::compute).record(*later), Error);
