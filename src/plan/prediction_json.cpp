@@ -44,6 +44,14 @@ Json json_of_lanes(const sim::Prediction& prediction) {
   return lanes;
 }
 
+Json json_of_shared(const sim::Prediction& prediction) {
+  Json shared = Json::object();
+  for (std::size_t r = 0; r < prediction.shared.size(); ++r) {
+    if (prediction.shared[r] > 0.0) shared[sim::kResourceNames[r]] = {{"limit_ms", ms(prediction.shared[r])}};
+  }
+  return shared;
+}
+
 Json json_of(const Forecast& forecast, const Config& config, const sim::MachineProfile& profile) {
   const sim::Prediction& prediction = forecast.prediction;
   Json first_steps = Json::array();
@@ -62,7 +70,8 @@ Json json_of(const Forecast& forecast, const Config& config, const sim::MachineP
                {"delay", schedule::effective_delay(forecast.problem)},
                {"coarse", forecast.coarse},
                {"lanes", json_of_lanes(prediction)},
-               {"binds", schedule::kLaneNames[static_cast<std::size_t>(prediction.binds())]},
+               {"shared", json_of_shared(prediction)},
+               {"binds", prediction.binding()},
                {"critical_path", std::move(path)},
                {"memory", std::move(memory)},
                {"memory_over_time", {{"host", points_of(prediction.host_memory)}, {"device", points_of(prediction.device_memory)}}},
@@ -84,7 +93,7 @@ Json json_of(const std::vector<Contender>& contenders) {
                     {"delay", contender.delay},
                     {"lanes", json_of_lanes(contender.prediction)},
                     {"ssd", {{"read_bytes", contender.prediction.ssd_read_bytes}, {"write_bytes", contender.prediction.ssd_write_bytes}}},
-                    {"binds", schedule::kLaneNames[static_cast<std::size_t>(contender.prediction.binds())]}});
+                    {"binds", contender.prediction.binding()}});
   }
   return list;
 }

@@ -41,6 +41,22 @@ std::string wear_text(const sim::Prediction& prediction, const sim::MachineProfi
   return text + "\n";
 }
 
+// What binds, and how much of a step all lanes take together of what they share.
+std::string binds_text(const sim::Prediction& prediction) {
+  const auto share = [&](double seconds) { return 100.0 * seconds / prediction.step(); };
+  const auto lane = static_cast<std::size_t>(prediction.binds());
+  std::string text = fmt::format("{} binds: alone it takes {:.0f}% of the step\n", schedule::kLaneNames[lane], share(prediction.lanes[lane].limit));
+  if (const std::string binding = prediction.binding(); binding != schedule::kLaneNames[lane]) {
+    text = fmt::format("{} bind: what all lanes take of them takes {:.0f}% of the step; of the lanes {} takes longest, {:.0f}%\n", binding,
+                       share(*std::max_element(prediction.shared.begin(), prediction.shared.end())), schedule::kLaneNames[lane], share(prediction.lanes[lane].limit));
+  }
+  std::string shares;
+  for (std::size_t r = 0; r < prediction.shared.size(); ++r) {
+    if (share(prediction.shared[r]) >= 1.0) shares += fmt::format("{} {} {:.0f}%", shares.empty() ? "" : ",", sim::kResourceTitles[r], share(prediction.shared[r]));
+  }
+  return shares.empty() ? text : text + "of what they share all lanes take, of the step:" + shares + "\n";
+}
+
 }  // namespace
 
 std::string text_of(const Forecast& forecast, const Config& config, const sim::MachineProfile& profile) {
@@ -50,8 +66,7 @@ std::string text_of(const Forecast& forecast, const Config& config, const sim::M
                                  forecast.tokens_per_second(config), forecast.coarse ? " (objects moved in larger parts than the run would)" : "");
   if (ranks > 1) text += "of each rank:\n";
   text += lanes_text(prediction);
-  const auto binds = static_cast<std::size_t>(prediction.binds());
-  text += fmt::format("{} binds: alone it takes {:.0f}% of the step\n", schedule::kLaneNames[binds], 100.0 * prediction.lanes[binds].limit / prediction.step());
+  text += binds_text(prediction);
   text += "on the way that the step's length goes:";
   constexpr std::size_t kShown = 5;
   for (std::size_t i = 0; i < std::min(kShown, prediction.critical_path.size()); ++i) {

@@ -105,8 +105,8 @@ double Machine::seconds(const Task& task) const {
     if (task.kept && task.op == Op::backward) known = std::max(known - unit.forward, unit.forward);  // what is measured has a recomputation in it
     if (known > 0.0) return known + (task.opens ? unit.opening : 0.0);
   }
-  const double opening = task.opens && static_cast<std::size_t>(task.unit) < this->opening.size() ? this->opening[static_cast<std::size_t>(task.unit)] : 0.0;
-  return opening + (rate > 0.0 ? task.flops / rate : 0.0);
+  const double first = task.opens && static_cast<std::size_t>(task.unit) < opening.size() ? opening[static_cast<std::size_t>(task.unit)] : 0.0;
+  return first + (rate > 0.0 ? task.flops / rate : 0.0);
 }
 
 double Machine::capacity_of(Resource resource, int in_flight) const {

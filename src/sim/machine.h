@@ -17,6 +17,9 @@ enum class Resource : std::uint8_t { cores, dram, ssd_read, ssd_write, drives, b
 inline constexpr int kResources = 7;
 inline constexpr std::array<const char*, kResources> kResourceNames{"cores", "dram", "ssd_read", "ssd_write", "drives", "bus_in", "bus_out"};
 
+// For people.
+inline constexpr std::array<const char*, kResources> kResourceTitles{"cores", "memory bandwidth", "reads", "writes", "drives", "bus to the device", "bus from the device"};
+
 using PerResource = std::array<double, kResources>;
 
 // Of one lane. A task takes `latency`, in which it uses nothing, and then seconds(task) at full speed, less where what it uses is short.

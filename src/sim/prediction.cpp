@@ -13,11 +13,11 @@ constexpr std::size_t kStepsToSettle = 2;  // after the first, until the pipelin
 constexpr std::size_t kMostSteadySteps = 16;
 constexpr std::size_t kShown = 2;  // steps of a timeline
 
-// load, the first step, and so many that the last ones are steady.
-std::vector<Stop> walk_of(const Program& program, int commit_every, std::size_t steady) {
+// load, the first step, and so many that the last ones are steady. commit_every 0: without commits.
+std::vector<Stop> walk_of(const Program& program, std::size_t commit_every, std::size_t steady) {
   std::vector<Stop> walk{{Variant::load, {}}};
   const Variant later = program.delayed ? Variant::train : Variant::train_first;
-  const auto commits = [&](std::size_t step) { return program.map.problem.commits && step % static_cast<std::size_t>(commit_every) == 0; };
+  const auto commits = [&](std::size_t step) { return program.map.problem.commits && commit_every > 0 && step % commit_every == 0; };
   for (std::size_t step = 1; step <= 1 + kStepsToSettle + steady; ++step) {
     walk.push_back({step == 1 ? Variant::train_first : later, {commits(step), step > 1 && commits(step - 1), false, {}}});
   }
@@ -61,21 +61,27 @@ std::array<double, kLaneCount> busy_in(const std::vector<SimulatedGraph>& graphs
   return busy;
 }
 
-// That all tasks of a lane take by themselves, as many at once as may be.
-std::array<double, kLaneCount> limits_of(const Graph& graph, const schedule::Conditions& conditions, const Machine& machine) {
-  struct Sum {
-    double seconds = 0.0;
-    double latency = 0.0;
-    double amount = 0.0;
-  };
-  std::array<Sum, kLaneCount> sums;
+struct LaneSum {
+  double seconds = 0.0;
+  double latency = 0.0;
+  double amount = 0.0;
+};
+using LaneSums = std::array<LaneSum, kLaneCount>;
+
+LaneSums sums_of(const Graph& graph, const schedule::Conditions& conditions, const Machine& machine) {
+  LaneSums sums;
   for (const schedule::Task& task : graph.tasks) {
     if (!conditions.carry_out(task)) continue;
-    Sum& sum = sums[static_cast<std::size_t>(task.lane)];
+    LaneSum& sum = sums[static_cast<std::size_t>(task.lane)];
     sum.seconds += machine.seconds(task);
     sum.latency += machine.lane(task.lane).latency;
     sum.amount += task.lane == Lane::compute ? task.flops : static_cast<double>(task.bytes);
   }
+  return sums;
+}
+
+// That all tasks of a lane take by themselves, as many at once as may be.
+std::array<double, kLaneCount> limits_of(const LaneSums& sums, const Machine& machine) {
   std::array<double, kLaneCount> limits{};
   for (std::size_t lane = 0; lane < limits.size(); ++lane) {
     const LaneModel& model = machine.lanes[lane];
@@ -89,6 +95,16 @@ std::array<double, kLaneCount> limits_of(const Graph& graph, const schedule::Con
     limits[lane] = model.emulated > 0.0 ? std::max(alone, sums[lane].amount / model.emulated) : alone;
   }
   return limits;
+}
+
+PerResource shared_by(const LaneSums& sums, const Machine& machine) {
+  PerResource seconds{};
+  for (const Resource resource : {Resource::cores, Resource::dram, Resource::bus_in, Resource::bus_out}) {
+    const auto r = static_cast<std::size_t>(resource);
+    const double capacity = machine.capacity_of(resource, 1);
+    for (std::size_t lane = 0; capacity > 0.0 && lane < sums.size(); ++lane) seconds[r] += sums[lane].seconds * machine.lanes[lane].uses[r] / capacity;
+  }
+  return seconds;
 }
 
 void limit_by_drives(Prediction& prediction, const Machine& machine) {
@@ -127,20 +143,28 @@ std::vector<PathPart> critical_path(const std::vector<SimulatedGraph>& graphs, c
   return sorted;
 }
 
-}  // namespace
+// A timeline's graphs of a walk, in which graph g is step g.
+struct Shown {
+  std::size_t first = 0;
+  std::size_t count = 0;
+  std::int64_t step = 0;  // that the first stands for
+};
 
-Lane Prediction::binds() const {
-  const auto longest = std::max_element(lanes.begin(), lanes.end(), [](const LaneTime& a, const LaneTime& b) { return a.limit < b.limit; });
-  return static_cast<Lane>(longest - lanes.begin());
+Shown shown_of(const PredictionOptions& options, std::size_t first_steady, std::size_t last) {
+  const auto [from, to] = options.traced;
+  if (from <= 0) return {last + 1 - kShown, kShown, static_cast<std::int64_t>(last + 1 - kShown)};
+  const auto asked = static_cast<std::size_t>(std::max<std::int64_t>(0, to - from)) + 1;
+  const auto first = static_cast<std::size_t>(from);
+  if (first < first_steady) return {first, std::min(asked, last + 1 - first), from};
+  const std::size_t count = std::min(asked, last + 1 - first_steady);
+  const auto round = static_cast<std::size_t>(std::max(1, options.commit_every));
+  std::size_t alike = last + 1 - count;
+  while (alike > first_steady && alike % round != first % round) --alike;  // commits at the same places
+  return {alike, count, from};
 }
 
-Prediction predict(const Program& program, const Machine& machine, const PredictionOptions& options) {
-  if (!program.map.problem.trains()) throw std::logic_error("predict: nothing is trained");
-  // Whole rounds of commits.
-  const std::size_t affordable = std::clamp<std::size_t>(options.tasks_walked / program.graph(Variant::train_first).tasks.size(), kShown, kMostSteadySteps);
-  const auto round = std::clamp<std::size_t>(static_cast<std::size_t>(options.commit_every), 1, affordable);
-  const std::size_t steady = affordable / round * round;
-  const std::vector<Stop> walk = walk_of(program, options.commit_every, steady);
+Prediction predict_steady(const Program& program, const Machine& machine, const PredictionOptions& options, std::size_t commit_every, std::size_t steady) {
+  const std::vector<Stop> walk = walk_of(program, commit_every, steady);
   const std::vector<SimulatedGraph> graphs = simulate(program, walk, machine, options.rules);
   const std::size_t first_steady = graphs.size() - steady;
   const Window window{graphs[first_steady - 1].results_at(), graphs.back().results_at(), static_cast<double>(steady)};
@@ -153,8 +177,11 @@ Prediction predict(const Program& program, const Machine& machine, const Predict
   const std::array<double, kLaneCount> busy = busy_in(graphs, machine, window);
   for (std::size_t lane = 0; lane < busy.size(); ++lane) prediction.lanes[lane].busy = busy[lane];
   for (std::size_t g = first_steady; g < graphs.size(); ++g) {
-    const std::array<double, kLaneCount> limits = limits_of(*graphs[g].graph, walk[g].conditions, machine);
+    const LaneSums sums = sums_of(*graphs[g].graph, walk[g].conditions, machine);
+    const std::array<double, kLaneCount> limits = limits_of(sums, machine);
     for (std::size_t lane = 0; lane < limits.size(); ++lane) prediction.lanes[lane].limit += limits[lane] / window.steps;
+    const PerResource shared = shared_by(sums, machine);
+    for (std::size_t r = 0; r < shared.size(); ++r) prediction.shared[r] += shared[r] / window.steps;
   }
   limit_by_drives(prediction, machine);
   prediction.critical_path = critical_path(graphs, window);
@@ -167,11 +194,57 @@ Prediction predict(const Program& program, const Machine& machine, const Predict
   prediction.ssd_read_bytes = static_cast<std::uint64_t>(read);
   prediction.ssd_write_bytes = static_cast<std::uint64_t>(written);
   if (options.timeline) {
-    const std::size_t first = graphs.size() - kShown;
-    prediction.timeline = timeline_of(graphs, first, static_cast<std::int64_t>(first));
-    prediction.host_memory = memory_of(program, graphs, first, schedule::Space::host);
-    prediction.device_memory = memory_of(program, graphs, first, schedule::Space::device);
+    const Shown shown = shown_of(options, first_steady, graphs.size() - 1);
+    prediction.timeline = timeline_of(graphs, shown.first, shown.count, shown.step);
+    prediction.host_memory = memory_of(program, graphs, shown.first, shown.count, schedule::Space::host);
+    prediction.device_memory = memory_of(program, graphs, shown.first, shown.count, schedule::Space::device);
   }
+  return prediction;
+}
+
+// `committed` is of steps of which one commits; `share` of such rounds are in as many steps of the run.
+void add_commits(Prediction& prediction, const Prediction& committed, double share) {
+  const auto blend = [&](double without, double with) { return without + std::max(0.0, with - without) * share; };
+  double& step = prediction.step_seconds.back();
+  const double longer = blend(step, committed.step()) - step;
+  step += longer;
+  if (longer > 0.0) prediction.critical_path.push_back({"commits", longer, share});
+  for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
+    LaneTime& time = prediction.lanes[lane];
+    time.busy = blend(time.busy, committed.lanes[lane].busy);
+    time.limit = blend(time.limit, committed.lanes[lane].limit);
+  }
+  for (std::size_t r = 0; r < prediction.shared.size(); ++r) prediction.shared[r] = blend(prediction.shared[r], committed.shared[r]);
+  const auto blend_bytes = [&](std::uint64_t& without, std::uint64_t with) { without = static_cast<std::uint64_t>(blend(static_cast<double>(without), static_cast<double>(with))); };
+  blend_bytes(prediction.ssd_read_bytes, committed.ssd_read_bytes);
+  blend_bytes(prediction.ssd_write_bytes, committed.ssd_write_bytes);
+}
+
+}  // namespace
+
+Lane Prediction::binds() const {
+  const auto longest = std::max_element(lanes.begin(), lanes.end(), [](const LaneTime& a, const LaneTime& b) { return a.limit < b.limit; });
+  return static_cast<Lane>(longest - lanes.begin());
+}
+
+std::string Prediction::binding() const {
+  constexpr double kMore = 1.1;
+  const auto most = std::max_element(shared.begin(), shared.end());
+  const Lane lane = binds();
+  if (*most > kMore * lanes[static_cast<std::size_t>(lane)].limit) return kResourceTitles[static_cast<std::size_t>(most - shared.begin())];
+  return schedule::kLaneNames[static_cast<std::size_t>(lane)];
+}
+
+Prediction predict(const Program& program, const Machine& machine, const PredictionOptions& options) {
+  if (!program.map.problem.trains()) throw std::logic_error("predict: nothing is trained");
+  const std::size_t affordable = std::clamp<std::size_t>(options.tasks_walked / program.graph(Variant::train_first).tasks.size(), kShown, kMostSteadySteps);
+  const auto round = static_cast<std::size_t>(std::max(1, options.commit_every));
+  if (!program.map.problem.commits) return predict_steady(program, machine, options, 0, affordable);
+  if (round <= affordable) return predict_steady(program, machine, options, round, affordable / round * round);
+  Prediction prediction = predict_steady(program, machine, options, 0, affordable);
+  PredictionOptions numbers = options;
+  numbers.timeline = false;
+  add_commits(prediction, predict_steady(program, machine, numbers, affordable, affordable), static_cast<double>(affordable) / static_cast<double>(round));
   return prediction;
 }
 

@@ -101,7 +101,7 @@ std::uint64_t homes(const schedule::Map& map, schedule::Space space) {
 
 }  // namespace
 
-std::vector<TimelineTask> timeline_of(const std::vector<SimulatedGraph>& graphs, std::size_t first, std::int64_t first_step) {
+std::vector<TimelineTask> timeline_of(const std::vector<SimulatedGraph>& graphs, std::size_t first, std::size_t count, std::int64_t first_step) {
   std::vector<TimelineTask> timeline;
   const double start = start_of(graphs, first);
   struct Entry {
@@ -109,7 +109,7 @@ std::vector<TimelineTask> timeline_of(const std::vector<SimulatedGraph>& graphs,
     std::size_t task;
   };
   std::vector<Entry> entries;
-  for (std::size_t g = first; g < graphs.size(); ++g) {
+  for (std::size_t g = first; g < first + count; ++g) {
     for (std::size_t i = 0; i < graphs[g].tasks.size(); ++i) {
       if (graphs[g].tasks[i].carried_out) entries.push_back({g, i});
     }
@@ -126,11 +126,11 @@ std::vector<TimelineTask> timeline_of(const std::vector<SimulatedGraph>& graphs,
   return timeline;
 }
 
-std::vector<MemoryPoint> memory_of(const Program& program, const std::vector<SimulatedGraph>& graphs, std::size_t first, schedule::Space space) {
+std::vector<MemoryPoint> memory_of(const Program& program, const std::vector<SimulatedGraph>& graphs, std::size_t first, std::size_t count, schedule::Space space) {
   SlotUse use(program, space);
   for (const SimulatedGraph& graph : graphs) use.pass(graph);
   const double start = start_of(graphs, first);
-  const double end = graphs.back().results_at();
+  const double end = graphs[first + count - 1].results_at();
   auto bytes = static_cast<std::int64_t>(homes(program.map, space));
   std::vector<MemoryPoint> points{{0.0, static_cast<std::uint64_t>(bytes)}};
   for (const auto& [time, change] : use.end()) {
