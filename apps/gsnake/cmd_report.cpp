@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -24,15 +26,29 @@ std::string default_out(const std::string& path) {
   return std::filesystem::path(path).replace_extension(".html").string();
 }
 
+// What the run noted of its prediction stays; its timeline, and what else a run does not note, is predicted now. On another machine than the one that it was predicted
+// for, that is only done where somebody names it.
+void predict(report::ReportInput& input, const Arguments& arguments) {
+  report::Json start = input.metrics.start;
+  start["config"] = input.config;
+  report::Json prediction = predict_run(start, arguments.machine);
+  if (prediction.is_null()) return;
+  if (arguments.machine.empty() && input.prediction.is_object()) {
+    const auto machine = [](const report::Json& of) { return of.value("machine", std::string()); };
+    if (machine(input.prediction) != machine(prediction)) {
+      input.notes.push_back(fmt::format("The run was predicted for {}. What is known here is {}: nothing else is predicted, unless --machine names a profile.", machine(input.prediction), machine(prediction)));
+      return;
+    }
+    prediction.update(input.prediction);
+  }
+  input.predicted = report::predicted_tasks(prediction.at("timeline"), arguments.path);
+  prediction.erase("timeline");
+  input.prediction = std::move(prediction);
+}
+
 int run(const Arguments& arguments) {
   report::ReportInput input = report::load(arguments.path);
-  if (input.source == report::Source::run && input.predicted.empty()) {
-    if (report::Json prediction = predict_run(input.config, arguments.machine); !prediction.is_null()) {
-      input.predicted = report::predicted_tasks(prediction.at("timeline"), arguments.path);
-      prediction.erase("timeline");
-      input.prediction = std::move(prediction);
-    }
-  }
+  if (input.source == report::Source::run && input.predicted.empty()) predict(input, arguments);
   const std::string out = arguments.out.empty() ? default_out(arguments.path) : arguments.out;
   io::replace_file(out, report::page_of(input));
   print(out + "\n");

@@ -29,9 +29,9 @@ std::string trace_of(const report::RunPlace& place, const report::Json& config) 
 
 int run(const Arguments& arguments) {
   const report::RunPlace place = report::run_place(arguments.run);
-  const report::Json config = report::read_metrics(place.metrics).start.value("config", report::Json());
-  const std::string measured = trace_of(place, config);
-  const report::Json prediction = predict_run(config, arguments.machine);
+  const report::Json start = report::read_metrics(place.metrics).start;
+  const std::string measured = trace_of(place, start.value("config", report::Json()));
+  const report::Json prediction = predict_run(start, arguments.machine);
   const report::Json trace = report::merged_trace(measured, prediction.is_null() ? prediction : prediction.at("timeline"));
   const std::string out = arguments.out.empty() ? (std::filesystem::path(place.directory) / "trace_merged.json").string() : arguments.out;
   io::replace_file(out, trace.dump(-1, ' ', false, report::Json::error_handler_t::replace) + '\n');

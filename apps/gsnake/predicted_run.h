@@ -7,8 +7,8 @@
 
 namespace gsnake::command {
 
-// The prediction for a run's config, as its metrics' first line has it (docs/report.md) with its timeline, on a machine profile or, where `machine` is empty, on what was measured
-// of this machine. Null where there is no profile, or the run is of units of its own; the log says why.
-[[nodiscard]] report::Json predict_run(const report::Json& config, const std::string& machine);
+// The prediction for a run, of which `start` is the metrics' first line (docs/command.md), with the timeline of the steps that it traced, on a machine profile or, where
+// `machine` is empty, on what was measured of this machine. Null where there is no profile, or the run is of units of its own; the log says why.
+[[nodiscard]] report::Json predict_run(const report::Json& start, const std::string& machine);
 
 }  // namespace gsnake::command

@@ -195,15 +195,12 @@ Json prediction_data(const Json& prediction, std::size_t most) {
   return data;
 }
 
-// The rows of a run's start line, as a prediction has them.
+// The rows of a run's start line, as a prediction has them; of a plan, those of its prediction.
 Json memory_rows(const ReportInput& input) {
-  if (const Json predicted = input.prediction.is_object() ? input.prediction.value("memory", Json()) : Json();
-      predicted.is_array() && !predicted.empty())
-    return predicted;
   Json rows = Json::array();
   const Json& start = input.metrics.start;
   const Json tiers = start.is_object() ? start.value("memory", Json()) : Json();
-  if (!tiers.is_object()) return rows;
+  if (!tiers.is_object()) return input.prediction.is_object() ? input.prediction.value("memory", rows) : rows;
   for (const auto& [tier, items] : tiers.items()) {
     for (const Json& item : items) {
       if (!item.is_object()) continue;

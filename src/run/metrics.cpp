@@ -73,6 +73,7 @@ Json describe_run(const Config& config, const RunReport& report) {
       {"run_id", report.run_id},
       {"config", Json::parse(config.to_json())},
       {"machine", {{"cpu", machine.cpu}, {"cores", machine.cores}, {"memory_bytes", machine.memory_bytes}}},
+      {"ranks", {{"count", config.ranks.count}, {"local_count", config.ranks.local_count}}},
       {"io",
        {{"engine", report.io_engine},
         {"reason", report.io_reason},

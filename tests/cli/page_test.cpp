@@ -3,9 +3,12 @@
 
 #include <fstream>
 #include <iterator>
+#include <map>
+#include <set>
 #include <string>
 
 #include "cli/command.h"
+#include "small_machine.h"
 
 namespace gsnake::test {
 namespace {
@@ -57,6 +60,40 @@ TEST_F(PageTest, TraceNamesTheProcesses) {
   ASSERT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "run/trace_merged.json\n");
   EXPECT_EQ(Json::parse(text_of("run/trace_merged.json"))["traceEvents"][0]["args"]["name"], "measured");
+}
+
+// Predicted beside measured, of the same steps.
+TEST_F(PageTest, TraceHasBothOfEachStep) {
+  std::ofstream(folder_ / "machine.toml") << kSmallMachine;
+  ASSERT_EQ(train({"run.trace=trace.json", "run.trace_steps=[3, 5]"}).status, 0);
+  ASSERT_EQ(run({"trace", "run", "--machine", "machine.toml"}).status, 0);
+  std::map<int, std::set<int>> steps;  // by process
+  const Json merged = Json::parse(text_of("run/trace_merged.json"));
+  for (const Json& event : merged["traceEvents"]) {
+    if (event["ph"] == "X" && event["args"].contains("step") && event["args"]["step"] > 0) steps[event["pid"]].insert(event["args"]["step"].get<int>());
+  }
+  ASSERT_EQ(steps.size(), 2U);
+  EXPECT_EQ(steps[2], (std::set<int>{3, 4, 5}));
+  for (const int step : steps[2]) EXPECT_EQ(steps[1].count(step), 1U) << step;  // and parts of the one after them that began early
+}
+
+// What the run noted counts, not what is known by now.
+TEST_F(PageTest, ReportKeepsWhatWasPredictedAsTheRunWent) {
+  std::ofstream(folder_ / "machine.toml") << kSmallMachine;
+  ASSERT_EQ(train({}, {"--machine", "machine.toml"}).status, 0);
+  const std::string noted = metrics().front()["prediction"]["step_ms"].dump();
+  const std::string charged = metrics().front()["memory"]["host"][0]["detail"].get<std::string>();
+  std::string faster = kSmallMachine;
+  faster.replace(faster.find("60 MB/s"), 7, "90 MB/s");
+  std::ofstream(folder_ / "faster.toml") << faster;
+  const auto page = [&](const std::vector<std::string>& options) {
+    std::vector<std::string> call{"report", "run"};
+    call.insert(call.end(), options.begin(), options.end());
+    EXPECT_EQ(run(call).status, 0);
+    return text_of("run/report.html");
+  };
+  EXPECT_THAT(page({}), testing::AllOf(HasSubstr("\"step_ms\":" + noted), HasSubstr(charged)));
+  EXPECT_THAT(page({"--machine", "faster.toml"}), testing::Not(HasSubstr("\"step_ms\":" + noted)));
 }
 
 TEST_F(PageTest, TraceNeedsATrace) {
