@@ -40,8 +40,8 @@ class Comparison {
   // Of a delay that the config leaves open, the best, as of the published one.
   Contender own() {
     const bool vertical = own_.schedule == schedule::ScheduleKind::vertical;
-    const Contender made{vertical ? "vertical (this config)" : "horizontal (this config)", "as `gsnake train` runs it", own_};
     const bool open = config_.train.delay < 0.0 && own_.guard == schedule::Guard::none;
+    const Contender made{vertical ? "vertical (this config)" : "horizontal (this config)", open ? "with its best delay, as `gsnake plan` would choose it" : "as `gsnake train` runs it", own_};
     return open ? best_delay(made, {}) : simulated(made, {});
   }
 

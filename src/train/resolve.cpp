@@ -34,6 +34,13 @@ void set_free_memory(plan::PlannerInput& input, const sim::MachineProfile& profi
   input.free_device_bytes = on_device - on_device / 10;
 }
 
+// A profile says whether a GPU computes, whatever is to compute here.
+std::string device_there(const Config& config, const sim::MachineProfile& profile) {
+  const bool on_cpu = profile.compute.device == "cpu";
+  if (on_cpu == (config.memory.device == "cpu")) return config.memory.device;
+  return on_cpu ? "cpu" : "cuda:0";
+}
+
 // Of a run that goes on, what is part of the maths stays as it has it.
 void keep_maths(Config& config) {
   if (config.train.micro_batches > 0 && config.optimizer.moments != MomentFormat::automatic) return;
@@ -49,6 +56,9 @@ void keep_maths(Config& config) {
 
 plan::Plan plan_of(const PlanningBasis& basis, const Config& config, const PlanWish& wish) {
   constexpr std::int64_t kMostMicroBatches = 4096;
+  if (config.train.micro_batches > 0 && wish.tokens_a_step > 0) {
+    throw Error(ErrorKind::usage, fmt::format("--tokens {}: train.micro_batches is {}; set it to \"auto\" for as many as that takes", wish.tokens_a_step, config.train.micro_batches));
+  }
   const std::int64_t of_one = config.ranks.count * plan::tokens_of(config, plan::Purpose::train);
   if (config.train.micro_batches < 0 && wish.tokens_a_step / of_one > kMostMicroBatches) {
     throw Error(ErrorKind::usage, fmt::format("{} tokens a step would be more than {} micro-batches of {}: raise train.micro_batch_size", wish.tokens_a_step, kMostMicroBatches * config.ranks.count, of_one / config.ranks.count));
@@ -60,8 +70,12 @@ plan::Plan plan_of(const PlanningBasis& basis, const Config& config, const PlanW
   input.tokens_a_step = wish.tokens_a_step;
   input.goal = wish.goal;
   input.advises = wish.advises;
+  const std::string device = wish.here ? config.memory.device : device_there(config, basis.profile);
+  input.config.memory.device = device;
   set_free_memory(input, basis.profile, wish.here);
-  return plan::make_plan(input);
+  plan::Plan plan = plan::make_plan(input);
+  if (device != config.memory.device) plan.choices.insert(plan.choices.begin(), plan::Choice{"memory.device", device});
+  return plan;
 }
 
 Resolved resolve(Model& model, const Config& given, const TrainerOptions& options, const sim::LinkProfile* link) {

@@ -110,6 +110,21 @@ TEST_F(PlanTest, ChoosesWhatTheConfigLeavesOutIfAskedTo) {
   EXPECT_THAT(choices, testing::Not(HasSubstr("placement.activations")));
 }
 
+// A profile says what computes there, whatever computes here.
+TEST_F(PlanTest, PlansForTheDeviceOfTheProfile) {
+  std::string with_gpu = kSmallMachine;
+  with_gpu.replace(with_gpu.find("device = \"cpu\""), 14, "device = \"a GPU\"");
+  std::ofstream(folder_ / "machine.toml") << with_gpu;
+  const Outcome outcome = plan({"memory.device_budget=auto"}, {"--auto", "--json", "--write", "chosen.toml"});
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  const Json json = Json::parse(outcome.out);
+  EXPECT_EQ(json["config"]["memory"]["device"], "cuda:0");
+  EXPECT_EQ(json["choices"][0]["key"], "memory.device");
+  EXPECT_THAT(text_of("chosen.toml"), HasSubstr("device = 'cuda:0'"));
+}
+
+TEST_F(PlanTest, RefusesTokensWhereTheMicroBatchesAreGiven) { expect_one_error_line(plan({}, {"--tokens", "1000"}), 2, "train.micro_batches is 2"); }
+
 TEST_F(PlanTest, ChoosesByWhatItMeasuresAndKeepsThat) {
   const Surroundings own{{"XDG_CACHE_HOME=" + (folder_ / "cache").string()}};
   const std::vector<std::string> open{"plan", "config.toml", "--set", "placement.weights=auto", "--json", "--save-machine", "saved.toml", "--seconds", "2"};

@@ -18,7 +18,7 @@ namespace {
 constexpr Effort kThorough{.answers = 6, .tasks = 500'000.0, .refines = true, .detail = Detail::fine};
 constexpr Effort kQuick{.answers = 2, .tasks = 0.0, .refines = false, .detail = Detail::rough};
 constexpr Effort kSomewhat{.answers = 3, .tasks = 0.0, .refines = false, .detail = Detail::rough};
-constexpr double kWorthItsRounding = 0.10;  // what bf16 moments must gain of throughput
+constexpr double kWorthItsRounding = 0.10;  // what bf16 moments must gain of throughput, or of wear where that is the goal
 
 // Of whole MiB.
 std::string text_of(std::uint64_t budget) { return fmt::format("{} MiB", budget >> 20); }
@@ -71,7 +71,8 @@ class Planner {
     Config rounded = config_;
     rounded.optimizer.moments = MomentFormat::bf16;
     std::optional<Found> found = planning_.search(rounded, planning_.grounds(), kThorough, {exact.point});
-    if (!found || exact.estimate.step_seconds < (1.0 + kWorthItsRounding) * found->estimate.step_seconds) return exact;
+    const auto is_worth_it = [&](double Estimate::* what) { return exact.estimate.*what >= (1.0 + kWorthItsRounding) * found->estimate.*what; };
+    if (!found || !is_worth_it(input_.goal == Goal::least_wear ? &Estimate::written : &Estimate::step_seconds)) return exact;
     config_ = rounded;
     return std::move(*found);
   }
@@ -145,11 +146,10 @@ class Planner {
         batches_.push_back(batch_point(each.found.config, each.found.estimate));
     }
     plan.batches = batches_;
+    const std::size_t enough = saturation(batches_);  // among estimates of one kind
     for (BatchPoint& point : plan.batches) {
       if (point.micro_batches == config_.train.micro_batches) point = batch_point(config_, found.estimate);
     }
-    if (plan.batches.empty()) return;
-    const std::size_t enough = saturation(plan.batches);
     if (enough + 1 < plan.batches.size()) plan.saturation = plan.batches[enough];
   }
 
