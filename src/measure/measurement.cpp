@@ -11,7 +11,6 @@
 #include <memory>
 #include <utility>
 
-#include "core/cgroup.h"
 #include "core/free_memory.h"
 #include "core/proc_file.h"
 #include "greedysnake/error.h"
@@ -144,13 +143,12 @@ class Session {
 
   void describe() {
     const MachineParts parts = machine_parts(request_.device_name, request_.ssd_paths);
-    const core::CgroupLimits limits = core::read_cgroup_limits();
     sim::MachineProfile& profile = result_.profile;
     profile.key = key_of(parts);
     profile.source = "measured on " + today();
     profile.cpu.name = parts.cpu;
-    profile.cpu.cores = std::min<double>(parts.cores, limits.processors.value_or(parts.cores));
-    profile.cpu.memory = std::min(parts.memory, limits.memory_bytes.value_or(parts.memory));
+    profile.cpu.cores = parts.quota > 0.0 ? std::min<double>(parts.cores, parts.quota) : parts.cores;
+    profile.cpu.memory = parts.memory;
     profile.compute.device = request_.device_name;
     profile.compute.memory = request_.device_memory;
     profile.name = request_.device_name == "cpu" ? parts.cpu : request_.device_name + ", " + parts.cpu;

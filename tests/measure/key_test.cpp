@@ -34,6 +34,9 @@ TEST(MachineKey, ChangesWithEachPart) {
   other.device = "a GPU";
   EXPECT_NE(key_of(other), key);
   other = parts();
+  other.quota = 4.0;
+  EXPECT_NE(key_of(other), key);
+  other = parts();
   other.drives.pop_back();
   EXPECT_NE(key_of(other), key);
 }
