@@ -12,6 +12,7 @@
 #include "model/unit_ops.h"
 #include "plan/problem.h"
 #include "schedule/problem.h"
+#include "torch/gpu_errors.h"
 #include "torch/gpu_settings.h"
 #include "torch/trial_call.h"
 
@@ -116,6 +117,15 @@ class ContextScope {
 }  // namespace
 
 void TorchBackend::run(const device::ComputeScope& scope, const runtime::ComputeCall& call) {
+  if (shape_.accelerator == nullptr) return compute(scope, call);
+  try {
+    compute(scope, call);
+  } catch (const c10::Error&) {
+    rethrow_of_gpu(device_.str());
+  }
+}
+
+void TorchBackend::compute(const device::ComputeScope& scope, const runtime::ComputeCall& call) {
   const MeteredScope metered(meter_);
   const GpuSettings settings(shape_.accelerator != nullptr, shape_.deterministic);
   const Work work{scope, call, shape_};
@@ -203,8 +213,8 @@ void TorchBackend::head(const Work& work) {
 // One unit forward and, in training, backward, on memory that the meter does not count.
 void TorchBackend::run_trial(device::Device& device, const TrialCall& trial) {
   TrialCall::run(device, [&](const device::ComputeScope& scope) {
-    run(scope, trial.forward());
-    if (trial.has_backward()) run(scope, trial.backward());
+    compute(scope, trial.forward());
+    if (trial.has_backward()) compute(scope, trial.backward());
   });
 }
 
@@ -265,7 +275,7 @@ void TorchBackend::keep_on_zeros(device::Device& device, int unit, int passes, c
   runtime::ComputeCall call = zeros.forward();
   call.kept = true;
   for (call.micro_batch = 0; call.micro_batch < passes; ++call.micro_batch) {
-    TrialCall::run(device, [&](const device::ComputeScope& scope) { run(scope, call); });
+    TrialCall::run(device, [&](const device::ComputeScope& scope) { compute(scope, call); });
     after_each();
   }
 }

@@ -102,6 +102,8 @@ class TorchBackend final : public UnitBackend {
   torch::Tensor hidden(std::byte* data) const;
   void begin_rehearsal(const DryRun& dry, RehearsedRoom& room);
   void end_rehearsal(const ComputeShape& own, int unit);
+  // run(), which throws what LibTorch does.
+  void compute(const device::ComputeScope& scope, const runtime::ComputeCall& call);
   struct Work;  // a call, inside the guard
   void bind(const Work& work);
   void bind_own(const Work& work, const runtime::UsedObject& own);

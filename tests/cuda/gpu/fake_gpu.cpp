@@ -225,7 +225,8 @@ class Call {
       }
     }
     job->arguments = std::move(arguments_);
-    C10_CUDA_CHECK(fake_cuda_launch(c10::cuda::getCurrentCUDAStream(device_->index()).stream(), carry_out, job.release()));
+    C10_CUDA_CHECK(fake_cuda_launch(c10::cuda::getCurrentCUDAStream(device_->index()).stream(), carry_out, job.get()));
+    static_cast<void>(job.release());  // carry_out() has it
     return results;
   }
 
