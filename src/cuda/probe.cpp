@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <thread>
 
 #include "core/memory_node.h"
 
@@ -25,14 +26,15 @@ CudaLack lack_of(cudaError_t error, int devices, const CudaProbe& probe) {
   return device::cuda_failed("cudaGetDeviceCount", text_of(error));
 }
 
-// 0 where it can't be measured: a GPU in exclusive mode that another process has.
+// 0 where it can't be measured: a GPU in exclusive mode that another process has. On a thread of its own: the caller's current device stays what it was, and to set it back would
+// make a context there.
 std::uint64_t free_bytes_of(int ordinal) {
   std::size_t free = 0;
-  std::size_t total = 0;
-  int before = 0;
-  const bool measured = cudaGetDevice(&before) == cudaSuccess && cudaSetDevice(ordinal) == cudaSuccess && cudaMemGetInfo(&free, &total) == cudaSuccess;
-  cudaSetDevice(before);
-  return measured ? free : 0;
+  std::thread([&] {
+    std::size_t total = 0;
+    if (cudaSetDevice(ordinal) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess) free = 0;
+  }).join();
+  return free;
 }
 
 cudaError_t describe(int ordinal, FreeMemory free_memory, CudaDeviceInfo& info) {
@@ -47,7 +49,7 @@ cudaError_t describe(int ordinal, FreeMemory free_memory, CudaDeviceInfo& info) 
   std::array<char, 32> bus{};
   if (cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), ordinal) == cudaSuccess) info.pci_bus_id = bus.data();
   info.numa_node = core::memory_node_of(info.pci_bus_id);
-  if (free_memory == FreeMemory::measured) info.free_bytes = free_bytes_of(ordinal);
+  if (free_memory.is_measured(ordinal)) info.free_bytes = free_bytes_of(ordinal);
   return cudaSuccess;
 }
 

@@ -41,11 +41,23 @@ struct CudaProbe {
   CudaLack lack;                        // why no device can be used, for whatever reason; empty where they can
 };
 
-// Measuring makes a context on each GPU: hundreds of megabytes there until the process ends. For a process that only looks.
-enum class FreeMemory : std::uint8_t { unknown, measured };
+// Of which GPUs the free memory is measured. Measuring makes a context on them, hundreds of megabytes until the process ends: of all, for a process that only looks.
+class FreeMemory {
+ public:
+  static constexpr FreeMemory unknown() { return FreeMemory(kNone); }
+  static constexpr FreeMemory of(int ordinal) { return FreeMemory(ordinal); }
+  static constexpr FreeMemory of_all() { return FreeMemory(kAll); }
+  [[nodiscard]] constexpr bool is_measured(int ordinal) const { return which_ == kAll || which_ == ordinal; }
+
+ private:
+  static constexpr int kNone = -1;
+  static constexpr int kAll = -2;
+  explicit constexpr FreeMemory(int which) : which_(which) {}
+  int which_;
+};
 
 // What this process could use. Opens the plug-in. Thread-safe; throws nothing but std::bad_alloc.
-CudaProbe probe_cuda(FreeMemory free_memory = FreeMemory::unknown);
+CudaProbe probe_cuda(FreeMemory free_memory = FreeMemory::unknown());
 
 // Of too small a compute capability.
 [[nodiscard]] bool is_too_old(const CudaDeviceInfo& info) noexcept;

@@ -59,8 +59,9 @@ std::string device_of_rank(const std::string& name, int local_rank) { return cor
 
 std::uint64_t free_device_bytes(const std::string& name) {
   const std::optional<int> ordinal = cuda_ordinal(name);
-  const CudaProbe probe = probe_cuda(FreeMemory::measured);
-  return ordinal && static_cast<std::size_t>(*ordinal) < probe.devices.size() ? probe.devices[static_cast<std::size_t>(*ordinal)].free_bytes : 0;
+  if (!ordinal) return 0;
+  const CudaProbe probe = probe_cuda(FreeMemory::of(*ordinal));
+  return static_cast<std::size_t>(*ordinal) < probe.devices.size() ? probe.devices[static_cast<std::size_t>(*ordinal)].free_bytes : 0;
 }
 
 }  // namespace gsnake::device

@@ -70,7 +70,7 @@ Findings examine(const std::vector<std::string>& folders) {
     report.add("folder", [&] { return examine_folder(folder); });
   }
   report.add("shared_drive", [&] { return examine_shared_drives(folders); });
-  report.add("driver", [] { return examine_cuda(device::probe_cuda(device::FreeMemory::measured), core::Topology::machine()); });
+  report.add("driver", [] { return examine_cuda(device::probe_cuda(device::FreeMemory::of_all()), core::Topology::machine()); });
   report.add_one("gpu_direct_storage", examine_gpu_direct_storage);
   return report.take();
 }

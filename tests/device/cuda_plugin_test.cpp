@@ -19,8 +19,10 @@ TEST(CudaPlugin, IsOpenedWhereItIsOne) {
   const CudaPluginFile file = open_cuda_plugin(GSNAKE_PLUGIN_GOOD, "");
   ASSERT_NE(file.table, nullptr) << file.lack.cause;
   EXPECT_EQ(file.path, GSNAKE_PLUGIN_GOOD);
-  EXPECT_EQ(file.table->probe(FreeMemory::unknown).devices.at(0).free_bytes, 0U);
-  EXPECT_EQ(file.table->probe(FreeMemory::measured).devices.at(0).free_bytes, 7U);
+  EXPECT_EQ(file.table->probe(FreeMemory::unknown()).devices.at(0).free_bytes, 0U);
+  EXPECT_EQ(file.table->probe(FreeMemory::of_all()).devices.at(0).free_bytes, 7U);
+  EXPECT_EQ(file.table->probe(FreeMemory::of(0)).devices.at(0).free_bytes, 7U);
+  EXPECT_EQ(file.table->probe(FreeMemory::of(1)).devices.at(0).free_bytes, 0U) << "it would have made a context on another GPU";
 }
 
 TEST(CudaPlugin, ThatIsMissingIsLookedForWhereItWouldBe) {

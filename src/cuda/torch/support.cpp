@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "core/threads.h"
 #include "cuda/device/check.h"
@@ -30,6 +31,41 @@ namespace allocator = c10::cuda::CUDACachingAllocator;
 std::mutex users_mutex;
 int users = 0;
 
+// What LibTorch's allocator may hold on a GPU: what it held before the first session there, and what all of them may.
+class Caps {
+ public:
+  void add(c10::DeviceIndex index, std::int64_t held) {
+    const std::lock_guard lock(mutex_);
+    Cap& cap = caps_[index];
+    if (cap.sessions++ == 0) cap.bytes = held;
+  }
+  // A session's goes from `before` to `now`.
+  void change(c10::DeviceIndex index, std::int64_t before, std::int64_t now, std::size_t total) {
+    const std::lock_guard lock(mutex_);
+    Cap& cap = caps_[index];
+    cap.bytes += now - before;
+    allocator::setMemoryFraction(std::clamp(static_cast<double>(cap.bytes + 1) / static_cast<double>(total), 0.0, 1.0), index);
+  }
+  void remove(c10::DeviceIndex index, std::int64_t own, std::size_t total) {
+    change(index, own, 0, total);
+    const std::lock_guard lock(mutex_);
+    if (--caps_[index].sessions == 0) allocator::setMemoryFraction(1.0, index);
+  }
+
+ private:
+  struct Cap {
+    int sessions = 0;
+    std::int64_t bytes = 0;
+  };
+  std::mutex mutex_;
+  std::map<c10::DeviceIndex, Cap> caps_;
+};
+
+Caps& caps() {
+  static auto* all = new Caps;
+  return *all;
+}
+
 class CudaSupport final : public backend::DeviceSupport {
  public:
   CudaSupport(int ordinal, const KernelOps& ops) : index_(static_cast<c10::DeviceIndex>(ordinal)), ops_(ops) {
@@ -39,13 +75,14 @@ class CudaSupport final : public backend::DeviceSupport {
     total_bytes_ = properties.totalGlobalMem;  // of which LibTorch takes its fractions
     allocator::resetPeakStats(index_);
     baseline_bytes_ = reserved().current;
+    caps().add(index_, baseline_bytes_);
     if (ops_.fused == nullptr) return;
     const std::lock_guard lock(users_mutex);
     if (users++ == 0) model::set_fused_ops(ops_.fused);
   }
   // Nothing of the session is left in LibTorch's allocator, where nobody else would find it: its stream ends.
   ~CudaSupport() override {
-    allocator::setMemoryFraction(1.0, index_);
+    caps().remove(index_, cap_bytes_, total_bytes_);
     at::cuda::clearCublasWorkspaces();
     allocator::emptyCache();
     if (ops_.fused == nullptr) return;
@@ -58,8 +95,8 @@ class CudaSupport final : public backend::DeviceSupport {
   [[nodiscard]] c10::Device device() const override { return {c10::kCUDA, index_}; }
 
   void cap(std::uint64_t bytes) override {
-    const double fraction = static_cast<double>(baseline_bytes_ + static_cast<std::int64_t>(std::min<std::uint64_t>(bytes, total_bytes_)) + 1) / static_cast<double>(total_bytes_);
-    allocator::setMemoryFraction(std::clamp(fraction, 0.0, 1.0), index_);
+    const auto now = static_cast<std::int64_t>(std::min<std::uint64_t>(bytes, total_bytes_));
+    caps().change(index_, std::exchange(cap_bytes_, now), now, total_bytes_);
   }
   [[nodiscard]] std::uint64_t peak_bytes() const override { return static_cast<std::uint64_t>(std::max<std::int64_t>(0, reserved().peak - baseline_bytes_)); }
   void give_back() override {
@@ -87,6 +124,7 @@ class CudaSupport final : public backend::DeviceSupport {
   const KernelOps ops_;
   std::size_t total_bytes_ = 0;
   std::int64_t baseline_bytes_ = 0;
+  std::int64_t cap_bytes_ = 0;
 };
 
 // The thread on which a device's work is launched. It lives as long as the process.

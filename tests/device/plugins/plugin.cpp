@@ -8,7 +8,7 @@ CudaProbe probe(FreeMemory free_memory) {
   CudaProbe found;
   found.driver_version = found.runtime_version = 13000;
   found.devices.resize(1);
-  found.devices[0].free_bytes = free_memory == FreeMemory::measured ? 7 : 0;
+  found.devices[0].free_bytes = free_memory.is_measured(0) ? 7 : 0;
   return found;
 }
 
