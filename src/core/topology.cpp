@@ -32,6 +32,23 @@ Cpus processors_of_thread() {
   return cpus;
 }
 
+// Memory without processors of its own (of a GPU; fast beside a package's, or slow behind it, which hwloc gives the processors near it) is no home for slots: of what is near the same
+// processors the first counts, and what fewer are near before what more are.
+std::vector<hwloc_obj_t> homes(hwloc_topology_t topology) {
+  std::vector<hwloc_obj_t> memories;
+  for (hwloc_obj_t node = nullptr; (node = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node)) != nullptr;) memories.push_back(node);
+  std::stable_sort(memories.begin(), memories.end(), [](hwloc_obj_t a, hwloc_obj_t b) { return hwloc_bitmap_weight(a->cpuset) < hwloc_bitmap_weight(b->cpuset); });
+  const NodeSet covered = no_nodes();
+  if (covered == nullptr) throw std::runtime_error("hwloc has no memory");
+  std::vector<hwloc_obj_t> homes;
+  for (const hwloc_obj_t memory : memories) {
+    if (hwloc_bitmap_isincluded(memory->cpuset, covered.get()) != 0) continue;
+    hwloc_bitmap_or(covered.get(), covered.get(), memory->cpuset);
+    homes.push_back(memory);
+  }
+  return homes;
+}
+
 hwloc_topology* made() {
   hwloc_topology_t topology = nullptr;
   if (hwloc_topology_init(&topology) != 0) throw std::runtime_error("hwloc can't start");
@@ -67,20 +84,15 @@ Topology::~Topology() = default;
 void Topology::load() {
   hwloc_topology_t topology = topology_.get();
   if (hwloc_topology_load(topology) != 0) throw std::runtime_error("hwloc can't read the machine's topology");
-  // Memory without processors (of a GPU, or slow and far) is no home for slots.
-  std::vector<hwloc_obj_t> memories;
-  for (hwloc_obj_t node = nullptr; (node = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node)) != nullptr;) {
-    if (hwloc_bitmap_iszero(node->cpuset) == 0) memories.push_back(node);
-  }
+  const std::vector<hwloc_obj_t> memories = homes(topology);
   nodes_ = std::max(1U, static_cast<unsigned>(memories.size()));
   for (const hwloc_obj_t memory : memories) memory_nodes_.push_back(memory->os_index);
   // A machine that tells of no cores has processors all the same.
   const hwloc_obj_type_t type = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE) > 0 ? HWLOC_OBJ_CORE : HWLOC_OBJ_PU;
   for (hwloc_obj_t object = nullptr; (object = hwloc_get_next_obj_by_type(topology, type, object)) != nullptr;) {
     Core core;
-    for (unsigned node = 0; node < nodes_; ++node) {
-      if (node < memories.size() && hwloc_bitmap_isincluded(object->cpuset, memories[node]->cpuset) != 0) core.node = node;
-    }
+    const auto home = std::find_if(memories.begin(), memories.end(), [&](hwloc_obj_t memory) { return hwloc_bitmap_isincluded(object->cpuset, memory->cpuset) != 0; });
+    if (home != memories.end()) core.node = static_cast<unsigned>(home - memories.begin());
     for (int cpu = hwloc_bitmap_first(object->cpuset); cpu >= 0; cpu = hwloc_bitmap_next(object->cpuset, cpu)) {
       core.cpus.push_back(static_cast<unsigned>(cpu));
     }

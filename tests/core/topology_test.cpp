@@ -37,6 +37,16 @@ TEST(Topology, TakesTheOtherNodesCoresWhereOneHasNoneLeft) {
   EXPECT_TRUE(split->compute.empty());
 }
 
+// Each package with fast memory beside its own.
+TEST(Topology, MemoryBesideAPackagesOwnIsNoHomeOfItsProcessors) {
+  const Topology topology("package:2 [numa] [numa] core:2 pu:1");
+  EXPECT_EQ(topology.nodes(), 2U);
+  unsigned found = 0;
+  for (unsigned node = 0; node < 4; ++node) found += topology.cpus_of_node(node).empty() ? 0 : 1;
+  EXPECT_EQ(found, 2U);
+  EXPECT_THAT(topology.cpus_of_node(0), ElementsAre(0, 1));
+}
+
 TEST(Topology, RefusesWhatItDoesNotUnderstand) { EXPECT_THROW(Topology("no machine"), std::runtime_error); }
 
 TEST(Topology, OfThisMachineIsWhatTheProcessMayUse) {
