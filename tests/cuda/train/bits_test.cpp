@@ -44,14 +44,7 @@ TEST_P(CudaRun, GivesTheBitsOfTrainingInMemory) {
   }
 }
 
-std::vector<Kind> kinds() {
-  std::vector<Kind> all;
-  for (const ModelFamily family : {ModelFamily::gpt2, ModelFamily::llama, ModelFamily::mistral, ModelFamily::qwen2, ModelFamily::qwen3}) {
-    for (const Dtype dtype : {Dtype::fp32, Dtype::bf16, Dtype::fp16}) all.push_back({family, dtype});
-  }
-  return all;
-}
-INSTANTIATE_TEST_SUITE_P(Kinds, CudaRun, testing::ValuesIn(kinds()), [](const auto& test) { return name_of(test.param); });
+INSTANTIATE_TEST_SUITE_P(Kinds, CudaRun, testing::ValuesIn(every_kind()), [](const auto& test) { return name_of(test.param); });
 
 TEST(CudaDropout, DrawsTheSameNumbersWhateverTheScheduleIs) {
   const std::vector<Batch> batches = random_batches(kSteps, kRunMicroBatches, small_gpt2().vocab);

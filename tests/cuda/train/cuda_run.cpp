@@ -32,6 +32,14 @@ const std::vector<RunSetting> kRunSettings{
     {"thirds, horizontal", Schedule::horizontal, 0.25, {1.0 / 3, 1.0 / 3}, {1.0 / 3, 1.0 / 3}, 0.0, Durability::off},
 };
 
+std::vector<Kind> every_kind() {
+  std::vector<Kind> all;
+  for (const ModelFamily family : {ModelFamily::gpt2, ModelFamily::llama, ModelFamily::mistral, ModelFamily::qwen2, ModelFamily::qwen3}) {
+    for (const Dtype dtype : {Dtype::fp32, Dtype::bf16, Dtype::fp16}) all.push_back({family, dtype});
+  }
+  return all;
+}
+
 Config cuda_config(const RunSetting& setting, const ModelConfig& model, Dtype dtype, const TempFolder& folder) {
   Config config = small_config(model, kRunMicroBatches, folder);
   config.memory.device = "cuda:0";

@@ -5,6 +5,7 @@
 #include <memory>
 #include <ostream>
 #include <string>
+#include <vector>
 
 #include "cuda/torch/support.h"
 #include "device/device.h"
@@ -38,6 +39,8 @@ struct Kind {
 };
 inline std::string name_of(const Kind& kind) { return std::string(word_of(kind.family)) + "_" + word_of(kind.dtype); }
 inline void PrintTo(const Kind& kind, std::ostream* out) { *out << name_of(kind); }
+
+std::vector<Kind> every_kind();
 
 inline constexpr std::int64_t kRunMicroBatches = 3;
 Config cuda_config(const RunSetting& setting, const ModelConfig& model, Dtype dtype, const TempFolder& folder);

@@ -40,7 +40,7 @@ TEST_P(NoWaits, InAStepOfPackedDocuments) {
   expect_none(config, batches);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, NoWaits, testing::Values(ModelFamily::gpt2, ModelFamily::llama, ModelFamily::mistral, ModelFamily::qwen3),
+INSTANTIATE_TEST_SUITE_P(Families, NoWaits, testing::Values(ModelFamily::gpt2, ModelFamily::llama, ModelFamily::mistral, ModelFamily::qwen2, ModelFamily::qwen3),
                          [](const auto& test) { return std::string(word_of(test.param)); });
 
 // Nor does the head of preference pairs, whose results are sums by pair; they are those of the CPU.
