@@ -11,14 +11,6 @@ constexpr std::uint64_t kFirstCalls = 2;
 
 using Loads = std::vector<std::unique_ptr<Load>>;
 
-std::unique_ptr<Load> start_computing(const std::function<void()>& compute) {
-  return std::make_unique<Load>("computing", std::vector{repeated([&compute] {
-                                  compute();
-                                  return 1.0;
-                                })},
-                                kFirstCalls);
-}
-
 Observation look(const Loads& loads, const Patience& patience) {
   std::vector<const Load*> all;
   for (const auto& load : loads) all.push_back(load.get());
@@ -53,6 +45,14 @@ Round measure_round(const std::function<void()>& compute, const Rival& rival, co
 }
 
 }  // namespace
+
+std::unique_ptr<Load> start_computing(const std::function<void()>& compute) {
+  return std::make_unique<Load>("computing", std::vector{repeated([&compute] {
+                                  compute();
+                                  return 1.0;
+                                })},
+                                kFirstCalls);
+}
 
 Contention measure_contention(const std::function<void()>& compute, const std::vector<Rival>& rivals, const Patience& patience,
                               const std::function<void(const Rival&)>& before) {

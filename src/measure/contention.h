@@ -10,6 +10,9 @@
 
 namespace gsnake::measure {
 
+// On a thread of its own, over and over. `compute` is borrowed.
+std::unique_ptr<Load> start_computing(const std::function<void()>& compute);
+
 struct Rival {
   Partner partner = Partner::optimizer;
   std::function<std::vector<std::unique_ptr<Load>>()> start;
