@@ -38,7 +38,7 @@ Json json_of(const plan::Plan& plan, const sim::MachineProfile& profile) {
           {"config", Json::parse(plan.config.to_json())},
           {"choices", std::move(choices)},
           {"prediction", plan::json_of(plan.forecast, plan.config, profile)},
-          {"binds", plan.forecast.prediction.binding()},
+          {"binds", schedule::kLaneNames[static_cast<std::size_t>(plan.forecast.prediction.binds())]},
           {"buys", std::move(buys)},
           {"saturation", plan.saturation ? plan::json_of(*plan.saturation) : Json()},
           {"batches", plan::json_of(plan.batches)},

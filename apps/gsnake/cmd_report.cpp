@@ -1,8 +1,7 @@
-#include <fmt/format.h>
-
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "commands.h"
 #include "io/replace_file.h"
@@ -26,24 +25,17 @@ std::string default_out(const std::string& path) {
   return std::filesystem::path(path).replace_extension(".html").string();
 }
 
-// What the run noted of its prediction stays; its timeline, and what else a run does not note, is predicted now. On another machine than the one that it was predicted
-// for, that is only done where somebody names it.
+// What the run noted of its prediction stays; its timeline, and what else a run does not note, is predicted now. Of a machine that somebody names, all of it is.
 void predict(report::ReportInput& input, const Arguments& arguments) {
   report::Json start = input.metrics.start;
   start["config"] = input.config;
-  report::Json prediction = predict_run(start, arguments.machine);
-  if (prediction.is_null()) return;
-  if (arguments.machine.empty() && input.prediction.is_object()) {
-    const auto machine = [](const report::Json& of) { return of.value("machine", std::string()); };
-    if (machine(input.prediction) != machine(prediction)) {
-      input.notes.push_back(fmt::format("The run was predicted for {}. What is known here is {}: nothing else is predicted, unless --machine names a profile.", machine(input.prediction), machine(prediction)));
-      return;
-    }
-    prediction.update(input.prediction);
-  }
-  input.predicted = report::predicted_tasks(prediction.at("timeline"), arguments.path);
-  prediction.erase("timeline");
-  input.prediction = std::move(prediction);
+  start["prediction"] = input.prediction;
+  RunPrediction now = predict_run(start, arguments.machine);
+  if (now.prediction.is_null()) return input.notes.push_back(now.why_not);
+  if (arguments.machine.empty() && input.prediction.is_object()) now.prediction.update(input.prediction);
+  input.predicted = report::predicted_tasks(now.prediction.at("timeline"), arguments.path);
+  now.prediction.erase("timeline");
+  input.prediction = std::move(now.prediction);
 }
 
 int run(const Arguments& arguments) {

@@ -1,6 +1,9 @@
 #include "predicted_run.h"
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
 
 #include "checkpoint/run_state.h"
 #include "greedysnake/error.h"
@@ -8,36 +11,59 @@
 #include "planning_arguments.h"
 
 namespace gsnake::command {
-
 namespace {
 
+const report::Json* find(const report::Json& object, const char* key) {
+  if (!object.is_object()) return nullptr;
+  const auto found = object.find(key);
+  return found == object.end() ? nullptr : &*found;
+}
+
+std::string text_at(const report::Json& start, const char* object, const char* key) {
+  const report::Json* inside = find(start, object);
+  const report::Json* text = inside == nullptr ? nullptr : find(*inside, key);
+  return text != nullptr && text->is_string() ? text->get<std::string>() : "";
+}
+
 // Runs of one process, and those recorded before there were several, say nothing else.
-int ranks_of(const report::Json& start, const char* which) {
-  const auto ranks = start.find("ranks");
-  if (ranks == start.end() || !ranks->is_object()) return 1;
-  const auto count = ranks->find(which);
-  return count != ranks->end() && count->is_number_integer() && count->get<std::int64_t>() > 0 ? static_cast<int>(count->get<std::int64_t>()) : 1;
+int ranks_of(const report::Json& start, const char* which, int most) {
+  const report::Json* ranks = find(start, "ranks");
+  const report::Json* count = ranks == nullptr ? nullptr : find(*ranks, which);
+  return count != nullptr && count->is_number_integer() ? static_cast<int>(std::clamp<std::int64_t>(count->get<std::int64_t>(), 1, most)) : 1;
+}
+
+// Empty where what is known of this machine is of the run's.
+std::string another_machine(const report::Json& start, const sim::MachineProfile& known) {
+  const std::string predicted = text_at(start, "prediction", "machine");
+  const std::string cpu = text_at(start, "machine", "cpu");
+  const bool is_the_same = predicted.empty() ? cpu.empty() || cpu == known.cpu.name : predicted == known.name;
+  if (is_the_same) return "";
+  return fmt::format("The run was {} {}, and what is known here is {}: --machine names a profile.", predicted.empty() ? "on" : "predicted for", predicted.empty() ? cpu : predicted, known.name);
 }
 
 }  // namespace
 
-report::Json predict_run(const report::Json& start, const std::string& machine) {
-  const auto recorded = start.find("config");
-  if (recorded == start.end() || !recorded->is_object()) return nullptr;
+RunPrediction predict_run(const report::Json& start, const std::string& machine) {
+  constexpr int kMostRanks = 1 << 16;
+  const report::Json* recorded = find(start, "config");
+  if (recorded == nullptr || !recorded->is_object()) return {nullptr, "The run's first line has no config."};
   try {
     Config config = checkpoint::parse_config(nlohmann::json(*recorded));
-    config.ranks.count = ranks_of(start, "count");
-    config.ranks.local_count = ranks_of(start, "local_count");
+    config.ranks.count = ranks_of(start, "count", kMostRanks);
+    config.ranks.local_count = ranks_of(start, "local_count", config.ranks.count);
+    config.validate();
     PlanningArguments arguments;
     arguments.machine = machine;
     arguments.computes = false;  // the run may be at work
     const Planning planning = prepare_planning(config, arguments, train::Measuring::never);
+    if (machine.empty()) {
+      if (const std::string other = another_machine(start, planning.basis->profile); !other.empty()) return {nullptr, other};
+    }
     sim::PredictionOptions options = plan::prediction_options(config, true);
     options.traced = {config.run.trace_first, config.run.trace_last};
-    return plan::json_of(plan::forecast(config, planning.basis->setting, planning.basis->profile, options), config, planning.basis->profile);
+    return {plan::json_of(plan::forecast(config, planning.basis->setting, planning.basis->profile, options), config, planning.basis->profile), ""};
   } catch (const Error& error) {
-    spdlog::info("nothing is predicted beside the run: {}", error.what());
-    return nullptr;
+    return {nullptr, fmt::format("Nothing is predicted beside the run: {}.", error.what())};
   }
 }
 

@@ -7,8 +7,13 @@
 
 namespace gsnake::command {
 
-// The prediction for a run, of which `start` is the metrics' first line (docs/command.md), with the timeline of the steps that it traced, on a machine profile or, where
-// `machine` is empty, on what was measured of this machine. Null where there is no profile, or the run is of units of its own; the log says why.
-[[nodiscard]] report::Json predict_run(const report::Json& start, const std::string& machine);
+struct RunPrediction {
+  report::Json prediction;  // as `gsnake simulate --json` has it, with the timeline of the steps that the run traced; null where there is none
+  std::string why_not;      // a sentence, where there is none
+};
+
+// For a run, of which `start` is the metrics' first line (docs/command.md): on a machine profile or, where `machine` is empty, on what was measured of this machine, if that is the one that
+// the run was on, or was predicted for.
+[[nodiscard]] RunPrediction predict_run(const report::Json& start, const std::string& machine);
 
 }  // namespace gsnake::command

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <system_error>
 #include <thread>
 
 #include "core/memory_node.h"
@@ -30,10 +31,13 @@ CudaLack lack_of(cudaError_t error, int devices, const CudaProbe& probe) {
 // make a context there.
 std::uint64_t free_bytes_of(int ordinal) {
   std::size_t free = 0;
-  std::thread([&] {
-    std::size_t total = 0;
-    if (cudaSetDevice(ordinal) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess) free = 0;
-  }).join();
+  try {
+    std::thread([&] {
+      std::size_t total = 0;
+      if (cudaSetDevice(ordinal) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess) free = 0;
+    }).join();
+  } catch (const std::system_error&) {  // no thread for this user
+  }
   return free;
 }
 

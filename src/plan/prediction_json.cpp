@@ -71,7 +71,8 @@ Json json_of(const Forecast& forecast, const Config& config, const sim::MachineP
                {"coarse", forecast.coarse},
                {"lanes", json_of_lanes(prediction)},
                {"shared", json_of_shared(prediction)},
-               {"binds", prediction.binding()},
+               {"binds", schedule::kLaneNames[static_cast<std::size_t>(prediction.binds())]},
+               {"binding", prediction.binding()},
                {"critical_path", std::move(path)},
                {"memory", std::move(memory)},
                {"memory_over_time", {{"host", points_of(prediction.host_memory)}, {"device", points_of(prediction.device_memory)}}},
@@ -93,7 +94,7 @@ Json json_of(const std::vector<Contender>& contenders) {
                     {"delay", contender.delay},
                     {"lanes", json_of_lanes(contender.prediction)},
                     {"ssd", {{"read_bytes", contender.prediction.ssd_read_bytes}, {"write_bytes", contender.prediction.ssd_write_bytes}}},
-                    {"binds", contender.prediction.binding()}});
+                    {"binds", schedule::kLaneNames[static_cast<std::size_t>(contender.prediction.binds())]}});
   }
   return list;
 }

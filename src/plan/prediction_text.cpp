@@ -47,7 +47,7 @@ std::string binds_text(const sim::Prediction& prediction) {
   const auto lane = static_cast<std::size_t>(prediction.binds());
   std::string text = fmt::format("{} binds: alone it takes {:.0f}% of the step\n", schedule::kLaneNames[lane], share(prediction.lanes[lane].limit));
   if (const std::string binding = prediction.binding(); binding != schedule::kLaneNames[lane]) {
-    text = fmt::format("{} bind: what all lanes take of them takes {:.0f}% of the step; of the lanes {} takes longest, {:.0f}%\n", binding,
+    text = fmt::format("what binds is shared: all lanes' use of {} takes {:.0f}% of the step; of the lanes {} takes longest, {:.0f}%\n", binding,
                        share(*std::max_element(prediction.shared.begin(), prediction.shared.end())), schedule::kLaneNames[lane], share(prediction.lanes[lane].limit));
   }
   std::string shares;
@@ -88,7 +88,7 @@ std::string text_of(const std::vector<Contender>& contenders) {
     text += fmt::format("{:<26} {:>4} {:>6.2f} {:>12} {:>12.1f} {:>12} {:>12} {:>9.2f}  {}\n", contender.name, contender.problem.micro_batches * contender.problem.ranks, contender.delay,
                         duration(prediction.step()), contender.tokens_per_second(), core::format_bytes(prediction.ssd_read_bytes),
                         core::format_bytes(prediction.ssd_write_bytes), contenders.front().tokens_per_second() / contender.tokens_per_second(),
-                        schedule::kLaneNames[static_cast<std::size_t>(prediction.binds())]);
+                        prediction.binding());
   }
   return text + "ratio: tokens/s of the first over its own\n";
 }

@@ -156,11 +156,10 @@ Shown shown_of(const PredictionOptions& options, std::size_t first_steady, std::
   const auto asked = static_cast<std::size_t>(std::max<std::int64_t>(0, to - from)) + 1;
   const auto first = static_cast<std::size_t>(from);
   if (first < first_steady) return {first, std::min(asked, last + 1 - first), from};
-  const std::size_t count = std::min(asked, last + 1 - first_steady);
-  const auto round = static_cast<std::size_t>(std::max(1, options.commit_every));
-  std::size_t alike = last + 1 - count;
-  while (alike > first_steady && alike % round != first % round) --alike;  // commits at the same places
-  return {alike, count, from};
+  // Commits at the same places; none where a round is longer than the walk.
+  const std::size_t alike = first_steady + (first - first_steady) % static_cast<std::size_t>(std::max(1, options.commit_every));
+  if (alike > last) return {first_steady, std::min(asked, last + 1 - first_steady), from};
+  return {alike, std::min(asked, last + 1 - alike), from};
 }
 
 Prediction predict_steady(const Program& program, const Machine& machine, const PredictionOptions& options, std::size_t commit_every, std::size_t steady) {
@@ -202,13 +201,16 @@ Prediction predict_steady(const Program& program, const Machine& machine, const 
   return prediction;
 }
 
-// `committed` is of steps of which one commits; `share` of such rounds are in as many steps of the run.
-void add_commits(Prediction& prediction, const Prediction& committed, double share) {
+// `committed` is of `steps` steps of which one commits; of the run's one of `round` does.
+void add_commits(Prediction& prediction, const Prediction& committed, std::size_t steps, std::size_t round) {
+  const double share = static_cast<double>(steps) / static_cast<double>(round);
   const auto blend = [&](double without, double with) { return without + std::max(0.0, with - without) * share; };
   double& step = prediction.step_seconds.back();
   const double longer = blend(step, committed.step()) - step;
   step += longer;
-  if (longer > 0.0) prediction.critical_path.push_back({"commits", longer, share});
+  std::vector<PathPart>& path = prediction.critical_path;
+  const auto shorter = std::find_if(path.begin(), path.end(), [&](const PathPart& part) { return part.seconds < longer; });
+  if (longer > 0.0) path.insert(shorter, {"commits", longer, 1.0 / static_cast<double>(round)});
   for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
     LaneTime& time = prediction.lanes[lane];
     time.busy = blend(time.busy, committed.lanes[lane].busy);
@@ -244,7 +246,8 @@ Prediction predict(const Program& program, const Machine& machine, const Predict
   Prediction prediction = predict_steady(program, machine, options, 0, affordable);
   PredictionOptions numbers = options;
   numbers.timeline = false;
-  add_commits(prediction, predict_steady(program, machine, numbers, affordable, affordable), static_cast<double>(affordable) / static_cast<double>(round));
+  add_commits(prediction, predict_steady(program, machine, numbers, affordable, affordable), affordable, round);
+  prediction.walks = 2;
   return prediction;
 }
 

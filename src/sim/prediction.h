@@ -47,6 +47,7 @@ struct Prediction {
   // Seconds that what all lanes take of a resource takes, if they have all of it and nothing holds them up; 0: without a limit, or of drives, whose lanes' limits know of one another.
   PerResource shared{};
   std::vector<PathPart> critical_path;  // longest first; its parts sum to the steady step
+  int walks = 1;                        // that were simulated for it
   std::uint64_t ssd_read_bytes = 0;     // of a steady step
   std::uint64_t ssd_write_bytes = 0;
   std::vector<TimelineTask> timeline;   // where it was asked for
@@ -56,7 +57,7 @@ struct Prediction {
   [[nodiscard]] double step() const { return step_seconds.empty() ? 0.0 : step_seconds.back(); }
   // The lane whose work of a step takes longest by itself,
   [[nodiscard]] Lane binds() const;
-  // and by name; or the resource that takes longer than it and a tenth more, as on the CPU computing alone takes nearly all of the cores.
+  // and by name; or the resource that takes longer than it and a tenth more, as on the CPU computing alone takes nearly all of the cores. For people.
   [[nodiscard]] std::string binding() const;
 };
 

@@ -249,6 +249,7 @@ std::optional<std::uint64_t> TorchBackend::rehearsed(const DryRun& dry, int unit
   } catch (const c10::OutOfMemoryError&) {
   } catch (...) {
     end_rehearsal(own, unit);
+    if (shape_.accelerator != nullptr) rethrow_of_gpu(device_.str());
     throw;
   }
   end_rehearsal(own, unit);
@@ -335,6 +336,9 @@ void TorchBackend::warm_up(device::Device& device, std::span<const int> kept_by_
   } catch (const c10::OutOfMemoryError& error) {
     kept_.clear();
     throw Error(ErrorKind::budget, std::string("device memory: activations that are kept leave more gaps than their dry run told; lower placement.kept.device, or raise memory.device_budget (") + error.what_without_backtrace() + ")");
+  } catch (const c10::Error&) {
+    kept_.clear();
+    rethrow_of_gpu(device_.str());
   }
 }
 

@@ -38,7 +38,7 @@ void set_free_memory(plan::PlannerInput& input, const sim::MachineProfile& profi
 std::string device_there(const Config& config, const sim::MachineProfile& profile) {
   const bool on_cpu = profile.compute.device == "cpu";
   if (on_cpu == (config.memory.device == "cpu")) return config.memory.device;
-  return on_cpu ? "cpu" : "cuda:0";
+  return on_cpu ? "cpu" : config.ranks.local_count > 1 ? "cuda:{local_rank}" : "cuda:0";
 }
 
 // Of a run that goes on, what is part of the maths stays as it has it.

@@ -138,6 +138,15 @@ TEST_F(PlanTest, ChoosesByWhatItMeasuresAndKeepsThat) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "ssd"));
   ASSERT_EQ(train({}, {}, own).status, 0);
   EXPECT_GT(metrics()[3]["predicted_ms"], 0.0);
+  // The run's page keeps that, whatever is known by now.
+  for (const auto& kept : std::filesystem::directory_iterator(folder_ / "cache/gsnake/machines")) {
+    std::string profile = text_of("cache/gsnake/machines/" + kept.path().filename().string());
+    for (std::size_t at = profile.find("backward = 0."); at != std::string::npos; at = profile.find("backward = 0.")) profile[at + 11] = '9';
+    std::ofstream(kept.path()) << profile;
+  }
+  ASSERT_EQ(run({"report", "run"}, own).status, 0);
+  const std::string page = text_of("run/report.html");
+  EXPECT_THAT(page, AllOf(HasSubstr("\"step_ms\":" + metrics().front()["prediction"]["step_ms"].dump()), HasSubstr("<section id=\"timeline\"")));
 }
 
 // SmolLM2's shape: a step's checkpoints alone are more than the host budget, where nothing says that they go elsewhere.

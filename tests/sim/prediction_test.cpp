@@ -58,7 +58,12 @@ TEST_F(Commits, CountAsMuchWhereFewStepsAreWalkedThrough) {
     EXPECT_GE(few.step(), whole.step() * 0.9);
     EXPECT_LE(few.step(), whole.step() * 1.1);
     double sum = 0.0;
-    for (const PathPart& part : few.critical_path) sum += part.seconds;
+    double before = few.step();
+    for (const PathPart& part : few.critical_path) {
+      sum += part.seconds;
+      EXPECT_LE(part.seconds, before) << "longest first";
+      before = part.seconds;
+    }
     EXPECT_NEAR(sum, few.step(), 1e-6 * few.step());
   }
 }
@@ -80,11 +85,22 @@ TEST_F(Commits, AreWhereTheTracedStepsHaveThem) {
     }
     return steps;
   };
-  for (const std::int64_t first : {2, 20, 21, 1001}) {
-    options.traced = {first, first + 4};
-    const Prediction prediction = predict(program, machine(), options);
-    EXPECT_EQ(steps_of(prediction), (std::set<std::int64_t>{first, first + 1, first + 2, first + 3, first + 4}));
-    EXPECT_EQ(commits_of(prediction), first % 4 == 0 ? (std::set<std::int64_t>{first, first + 4}) : std::set<std::int64_t>{(first / 4 + 1) * 4}) << first;
+  for (const std::int64_t first : {2, 20, 21, 101, 1003}) {
+    for (const std::int64_t count : {1, 5, 16, 40}) {
+      SCOPED_TRACE(std::to_string(count) + " steps from " + std::to_string(first));
+      options.traced = {first, first + count - 1};
+      const Prediction prediction = predict(program, machine(), options);
+      const std::set<std::int64_t> steps = steps_of(prediction);
+      EXPECT_EQ(*steps.begin(), first);
+      EXPECT_EQ(*steps.rbegin(), first + static_cast<std::int64_t>(steps.size()) - 1);
+      EXPECT_GE(static_cast<std::int64_t>(steps.size()), std::min<std::int64_t>(count, 13));  // of 16 steady steps, up to 3 go by before the first
+      EXPECT_LE(static_cast<std::int64_t>(steps.size()), count);
+      std::set<std::int64_t> committed;
+      for (const std::int64_t step : steps) {
+        if (step % 4 == 0) committed.insert(step);
+      }
+      EXPECT_EQ(commits_of(prediction), committed);
+    }
   }
 }
 

@@ -161,7 +161,7 @@ void Estimator::simulate(Estimate& estimate, const Config& config, const std::ve
     estimate.written += sample.weight * static_cast<double>(prediction.ssd_write_bytes);
     for (std::size_t lane = 0; lane < estimate.limits.size(); ++lane) estimate.limits[lane] += sample.weight * prediction.lanes[lane].limit;
     const std::size_t tasks = program.graph(schedule::Variant::train_first).tasks.size();
-    tasks_ += static_cast<double>(tasks * (kUnsteadySteps + std::clamp<std::size_t>(kTasksWalked / tasks, 2, 16)));
+    tasks_ += prediction.walks * static_cast<double>(tasks * (kUnsteadySteps + std::clamp<std::size_t>(kTasksWalked / tasks, 2, 16)));
   }
   estimate.step_seconds = std::max(estimate.step_seconds, 1e-12);
 }

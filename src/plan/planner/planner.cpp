@@ -71,7 +71,9 @@ class Planner {
     Config rounded = config_;
     rounded.optimizer.moments = MomentFormat::bf16;
     std::optional<Found> found = planning_.search(rounded, planning_.grounds(), kThorough, {exact.point});
-    const auto is_worth_it = [&](double Estimate::* what) { return exact.estimate.*what >= (1.0 + kWorthItsRounding) * found->estimate.*what; };
+    const auto is_worth_it = [&](double Estimate::* what) {
+      return exact.estimate.*what > found->estimate.*what && exact.estimate.*what >= (1.0 + kWorthItsRounding) * found->estimate.*what;
+    };
     if (!found || !is_worth_it(input_.goal == Goal::least_wear ? &Estimate::written : &Estimate::step_seconds)) return exact;
     config_ = rounded;
     return std::move(*found);
@@ -104,7 +106,6 @@ class Planner {
     }
     if (!fits(plan.config)) refuse(plan.config, input_.setting);
     plan.forecast = forecast(plan.config, input_.setting, input_.profile, prediction_options(plan.config));
-    plan.binds = plan.forecast.prediction.binds();
     return plan;
   }
 

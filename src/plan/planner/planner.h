@@ -40,7 +40,6 @@ struct Plan {
   Config config;  // leaves nothing open
   std::vector<Choice> choices;
   Forecast forecast;  // of this config, at full size
-  schedule::Lane binds = schedule::Lane::compute;
   std::vector<Purchase> purchases;       // the most useful first
   std::vector<BatchPoint> batches;       // of 1, 2, 4.. 64 micro-batches of each rank, those that fit
   std::optional<BatchPoint> saturation;  // the fewest with 95% of the best throughput of these; nothing: it still rises

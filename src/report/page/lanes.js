@@ -13,7 +13,7 @@ function fillCriticalPath({prediction}) {
   const host = bodyOf("critical");
   const path = prediction.critical_path;
   const whole = path.reduce((sum, part) => sum + (part.ms ?? 0), 0) || 1;
-  if (prediction.binds) setAbout("critical", `The chain of tasks that a steady step's time is made of. The longest limit is that of ${prediction.binds}.`);
+  if (prediction.binds) setAbout("critical", `The chain of tasks that a steady step's time is made of. The lane with the longest limit is ${prediction.binds}.`);
   host.append(el("div", {class: "stack", role: "img", "aria-label": `Shares of ${formatMs(whole)}`}, path.map(part =>
     el("i", {title: `${part.what}: ${formatMs(part.ms)}`, style: {"--share": `${(part.ms ?? 0) / whole * 100}%`, "--color": laneColor(laneOf(part.what))}}))));
   const shown = path.slice(0, 12);

@@ -34,12 +34,14 @@ function runTiles({steps, steady, prediction}) {
     isNumber(steps.last_loss) ? tile("Loss", formatNumber(steps.last_loss, 5), steps.validation ? `validation ${formatNumber(steps.validation.last, 5)}` : "of the last step") : null,
     isNumber(steady.tokens_per_second) ? tile("Throughput", formatTokens(steady.tokens_per_second), "median of steady steps") : null,
     isNumber(steady.step_ms) ? tile("Step time", formatMs(steady.step_ms), isNumber(steady.predicted_ms) ? `predicted ${formatMs(steady.predicted_ms)}, ${formatSigned(steady.predicted_error_percent)}` : "median of steady steps") : null,
-    prediction?.binds ? {label: "What binds", value: prediction.binds, detail: bindsDetail(prediction)} : null,
+    prediction?.binds ? {label: "What binds", value: prediction.binding ?? prediction.binds, detail: bindsDetail(prediction)} : null,
     isNumber(steady.ssd_read_bytes) ? tile("SSD reads a step", formatBytes(steady.ssd_read_bytes), `written ${formatBytes(steady.ssd_write_bytes)}`) : null];
 }
 
+// The lane, or what several of them share.
 function bindsDetail(prediction) {
-  const limit = prediction.lanes?.[prediction.binds]?.limit_ms;
+  const shared = Object.values(prediction.shared ?? {}).map(resource => resource.limit_ms ?? 0);
+  const limit = (prediction.binding ?? prediction.binds) === prediction.binds ? prediction.lanes?.[prediction.binds]?.limit_ms : Math.max(...shared);
   return isNumber(limit) && prediction.step_ms > 0 ? `${formatShare(limit / prediction.step_ms)} of the step` : undefined;
 }
 
@@ -50,7 +52,7 @@ function planTiles({prediction, document: extra, memory}) {
     tile("Step time", formatMs(prediction.step_ms), isNumber(prediction.tokens) ? `${formatWhole(prediction.tokens)} tokens a step` : undefined),
     isNumber(prediction.micro_batches) ? tile("Micro-batches", String(prediction.micro_batches), extra.saturation?.micro_batches ? `saturated at ${extra.saturation.micro_batches}` : undefined) : null,
     isNumber(prediction.delay) ? tile("Delay", String(prediction.delay), "of the optimizer step") : null,
-    prediction.binds ? {label: "What binds", value: prediction.binds, detail: bindsDetail(prediction)} : null,
+    prediction.binds ? {label: "What binds", value: prediction.binding ?? prediction.binds, detail: bindsDetail(prediction)} : null,
     prediction.ssd ? tile("SSD reads a step", formatBytes(prediction.ssd.read_bytes), `written ${formatBytes(prediction.ssd.write_bytes)}`) : null,
     memory.length > 0 ? tile("Host memory", formatBytes(bytes("host")), `device ${formatBytes(bytes("device"))}`) : null];
 }
