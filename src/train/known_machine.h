@@ -18,7 +18,7 @@ struct MachineRequest {
   Measuring measuring = Measuring::never;
   bool computes = true;      // units that the profile does not know are measured and kept; false: nothing is computed
   bool finds_peaks = false;  // dry runs of the model's units tell what LibTorch takes, on this machine, whatever the profile is of
-  std::string base_format;   // plans stand for a base in this format, "nf4" or "nf4,bf16" with that of embeddings and head, that need not exist; "": config.adapter.base
+  std::string base_format = {};  // plans stand for a base in this format, "nf4" or "nf4,bf16" with that of embeddings and head, that need not exist; "": config.adapter.base
   double seconds = 25.0;     // that measuring should take
   std::function<void(const std::string& what)> told = {};  // of what is measured; may throw to end it
 };
