@@ -30,9 +30,10 @@ void predict(report::ReportInput& input, const Arguments& arguments) {
   report::Json start = input.metrics.start;
   start["config"] = input.config;
   start["prediction"] = input.prediction;
-  RunPrediction now = predict_run(start, arguments.machine);
+  RunPrediction now = predict_run(start, arguments.machine, true);
   if (now.prediction.is_null()) return input.notes.push_back(now.why_not);
   if (arguments.machine.empty() && input.prediction.is_object()) now.prediction.update(input.prediction);
+  input.document["batches"] = std::move(now.batches);
   input.predicted = report::predicted_tasks(now.prediction.at("timeline"), arguments.path);
   now.prediction.erase("timeline");
   input.prediction = std::move(now.prediction);

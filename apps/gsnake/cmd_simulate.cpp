@@ -22,8 +22,6 @@ struct Arguments {
   bool timeline = false;
 };
 
-constexpr std::int64_t kMostMicroBatches = 32;
-
 train::PlanWish wish_of(const Arguments& arguments) {
   train::PlanWish wish;
   wish.here = arguments.common.machine.empty();

@@ -33,8 +33,9 @@ int run(const Arguments& arguments) {
   const report::RunPlace place = report::run_place(arguments.run);
   const report::Json start = report::read_metrics(place.metrics).start;
   const std::string measured = trace_of(place, start.value("config", report::Json()));
-  const auto [prediction, why_not] = predict_run(start, arguments.machine);
-  if (prediction.is_null()) spdlog::info("{}", why_not);
+  const RunPrediction predicted = predict_run(start, arguments.machine, false);
+  const report::Json& prediction = predicted.prediction;
+  if (prediction.is_null()) spdlog::info("{}", predicted.why_not);
   const report::Json trace = report::merged_trace(measured, prediction.is_null() ? prediction : prediction.at("timeline"));
   const std::string out = arguments.out.empty() ? (std::filesystem::path(place.directory) / "trace_merged.json").string() : arguments.out;
   io::replace_file(out, trace.dump(-1, ' ', false, report::Json::error_handler_t::replace) + '\n');

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +11,9 @@
 #include "train/planning_basis.h"
 
 namespace gsnake::command {
+
+// Of each rank, of those that throughput is shown for.
+inline constexpr std::int64_t kMostMicroBatches = 32;
 
 struct PlanningArguments {
   std::string config;

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <tuple>
 
 #include "checkpoint/run_state.h"
 #include "greedysnake/error.h"
 #include "plan/prediction_json.h"
+#include "plan/side_by_side.h"
 #include "planning_arguments.h"
 
 namespace gsnake::command {
@@ -43,10 +45,10 @@ std::string another_machine(const report::Json& start, const sim::MachineProfile
 
 }  // namespace
 
-RunPrediction predict_run(const report::Json& start, const std::string& machine) {
+RunPrediction predict_run(const report::Json& start, const std::string& machine, bool batches) {
   constexpr int kMostRanks = 1 << 16;
   const report::Json* recorded = find(start, "config");
-  if (recorded == nullptr || !recorded->is_object()) return {nullptr, "The run's first line has no config."};
+  if (recorded == nullptr || !recorded->is_object()) return {nullptr, nullptr, "The run's first line has no config."};
   try {
     Config config = checkpoint::parse_config(nlohmann::json(*recorded));
     config.ranks.count = ranks_of(start, "count", kMostRanks);
@@ -57,13 +59,16 @@ RunPrediction predict_run(const report::Json& start, const std::string& machine)
     arguments.computes = false;  // the run may be at work
     const Planning planning = prepare_planning(config, arguments, train::Measuring::never);
     if (machine.empty()) {
-      if (const std::string other = another_machine(start, planning.basis->profile); !other.empty()) return {nullptr, other};
+      if (const std::string other = another_machine(start, planning.basis->profile); !other.empty()) return {nullptr, nullptr, other};
     }
     sim::PredictionOptions options = plan::prediction_options(config, true);
     options.traced = {config.run.trace_first, config.run.trace_last};
-    return {plan::json_of(plan::forecast(config, planning.basis->setting, planning.basis->profile, options), config, planning.basis->profile), ""};
+    const auto& [setting, profile] = std::tie(planning.basis->setting, planning.basis->profile);
+    RunPrediction made{plan::json_of(plan::forecast(config, setting, profile, options), config, profile), nullptr, ""};
+    if (batches) made.batches = plan::json_of(plan::over_micro_batches(config, setting, profile, kMostMicroBatches));
+    return made;
   } catch (const Error& error) {
-    return {nullptr, fmt::format("Nothing is predicted beside the run: {}.", error.what())};
+    return {nullptr, nullptr, fmt::format("Nothing is predicted beside the run: {}.", error.what())};
   }
 }
 

@@ -69,6 +69,14 @@ double MachineProfile::flops_per_second(std::string_view dtype, double tokens) c
   return rate->half_tokens == 0.0 ? rate->per_second : rate->per_second * tokens / (tokens + rate->half_tokens);
 }
 
+ComputeRate rate_through(const std::string& dtype, const TokenRate& fewer, const TokenRate& more) {
+  constexpr double kNearlyInProportion = 0.9;
+  const double steeper = more.tokens / fewer.tokens;  // of rates, where all time is spent on what does not grow with the tokens
+  const double rise = std::clamp(more.per_second / fewer.per_second, 1.0, 1.0 + kNearlyInProportion * (steeper - 1.0));
+  const double half = steeper > 1.0 ? more.tokens * (rise - 1.0) / (steeper - rise) : 0.0;
+  return {dtype, more.per_second * (more.tokens + half) / more.tokens, half};
+}
+
 const UnitSeconds* MachineProfile::find_unit(std::string_view unit_key) const {
   const auto unit = std::ranges::find(compute.units, unit_key, &UnitTime::key);
   return unit == compute.units.end() ? nullptr : &unit->seconds;

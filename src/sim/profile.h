@@ -61,6 +61,14 @@ struct ComputeRate {
   double half_tokens = 0.0;  // of a micro-batch, with which half of that is reached
 };
 
+// FLOP a second of micro-batches with so many tokens.
+struct TokenRate {
+  double tokens = 0.0;
+  double per_second = 0.0;
+};
+// The curve through both, of which the second has more tokens. Where more tokens bring no more, or more than in proportion, which is noise: none, and as near to it as it goes.
+[[nodiscard]] ComputeRate rate_through(const std::string& dtype, const TokenRate& fewer, const TokenRate& more);
+
 // Of one micro-batch of one kind of unit; 0: not measured.
 struct UnitSeconds {
   double forward = 0.0;

@@ -4,6 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 #include "core/free_memory.h"
 #include "device/cuda_plugin.h"
@@ -78,8 +81,8 @@ class Acquaintance {
     if (!kept) measure_all(machine);
     if (computing_.name == "cpu") machine.profile.compute.share.cores = plan::compute_threads(config_);
     machine.profile.compute.unified = computing_.unified;
-    if (request_.computes) add_units(machine);
     if (request_.finds_peaks) machine.peaks = bench().peaks();
+    if (request_.computes) add_units(machine);
     if (changed_) keep(machine.profile);
     return machine;
   }
@@ -171,8 +174,8 @@ class Acquaintance {
     changed_ = true;
   }
 
-  // FLOP a second of the block, forward and backward, if no rate of its dtype is known: with its tokens, as if more brought no more.
-  void add_rate(sim::MachineProfile& profile, const sim::Workload& workload) const {
+  // FLOP a second of the block, forward and backward, if no rate of its dtype is known: with its tokens, and with a quarter of them.
+  void add_rate(sim::MachineProfile& profile, const sim::Workload& workload) {
     const std::size_t block = std::min<std::size_t>(1, layout_.units.size() - 1);
     const sim::UnitSeconds* time = profile.find_unit(workload.unit_keys[block]);
     std::vector<sim::ComputeRate>& rates = profile.compute.rates;
@@ -180,8 +183,26 @@ class Acquaintance {
     const auto is_of_dtype = [&](const sim::ComputeRate& rate) { return rate.dtype == workload.computes_in; };
     if (std::any_of(rates.begin(), rates.end(), is_of_dtype)) return;
     const double forwards = 3.0 + layout_.shape(block).trained_share();  // forward, recomputation, and the gradients of input and weights
-    const double flops = forwards * layout_.shape(block).forward_flops_per_token * workload.tokens;
-    rates.push_back({workload.computes_in, flops / (time->forward + time->backward), 0.0});
+    const double flops = forwards * layout_.shape(block).forward_flops_per_token;  // a token
+    const sim::TokenRate whole{workload.tokens, flops * workload.tokens / (time->forward + time->backward)};
+    Config fewer = config_;
+    fewer.train.sequence_length = std::max<std::int64_t>(1, config_.train.sequence_length / 4);
+    const double part = static_cast<double>(fewer.train.sequence_length) / static_cast<double>(config_.train.sequence_length);
+    bench_.reset();  // one at a time has the model
+    const double seconds = part < 1.0 ? block_seconds(fewer) : time->forward + time->backward;
+    rates.push_back(sim::rate_through(workload.computes_in, {part * whole.tokens, flops * part * whole.tokens / seconds}, whole));
+  }
+
+  double block_seconds(const Config& config) {
+    constexpr std::size_t kRounds = 5;
+    constexpr double kTooLong = 2.0;  // for another round
+    std::vector<double> seconds{bench(config).compute_block()};
+    if (seconds.front() < kTooLong) seconds.clear();  // it warmed up
+    for (double all = 0.0; all < kTooLong && seconds.size() < kRounds; all += seconds.back()) seconds.push_back(bench().compute_block());
+    bench_.reset();
+    const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
+    std::ranges::nth_element(seconds, middle);
+    return *middle;
   }
 
   Model& model_;

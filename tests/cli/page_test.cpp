@@ -104,6 +104,7 @@ TEST_F(PageTest, ReportPredictsOnTheMachineThatItIsTold) {
   const Json named = data({"--machine", "faster.toml"});
   EXPECT_LT(named["prediction"]["step_ms"], noted["step_ms"]);
   EXPECT_FALSE(named["timeline"]["tracks"].empty());
+  EXPECT_GE(named["document"]["batches"].size(), 4U) << "the roofline";
 }
 
 // As of one of its ranks.

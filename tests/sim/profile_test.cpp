@@ -14,6 +14,25 @@
 namespace gsnake::sim {
 namespace {
 
+TEST(ComputeRates, GoThroughBothThatWereMeasured) {
+  for (const double half : {0.0, 10.0, 64.0, 300.0}) {
+    const auto at = [&](double tokens) { return TokenRate{tokens, 1e12 * tokens / (tokens + half)}; };
+    const ComputeRate found = rate_through("bf16", at(128), at(512));
+    EXPECT_EQ(found.dtype, "bf16");
+    EXPECT_NEAR(found.half_tokens, half, 1e-6 * 512);
+    EXPECT_NEAR(found.per_second, 1e12, 1e3);
+  }
+  const ComputeRate falling = rate_through("bf16", {128, 2e12}, {512, 1e12});
+  EXPECT_EQ(falling.half_tokens, 0.0);
+  EXPECT_EQ(falling.per_second, 1e12);
+  const ComputeRate noise = rate_through("bf16", {128, 1e12}, {512, 9e12});
+  EXPECT_GT(noise.half_tokens, 0.0);
+  EXPECT_LT(noise.half_tokens, 1e5);
+  const ComputeRate one = rate_through("bf16", {1, 1e9}, {1, 1e9});  // tokens that have no quarter
+  EXPECT_EQ(one.half_tokens, 0.0);
+  EXPECT_EQ(one.per_second, 1e9);
+}
+
 using testing::AllOf;
 using testing::HasSubstr;
 
