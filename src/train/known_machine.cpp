@@ -198,7 +198,7 @@ class Acquaintance {
     constexpr double kTooLong = 2.0;  // for another round
     std::vector<double> seconds{bench(config).compute_block()};
     if (seconds.front() < kTooLong) seconds.clear();  // it warmed up
-    for (double all = 0.0; all < kTooLong && seconds.size() < kRounds; all += seconds.back()) seconds.push_back(bench().compute_block());
+    for (double all = seconds.empty() ? 0.0 : seconds.front(); all < kTooLong && seconds.size() < kRounds; all += seconds.back()) seconds.push_back(bench().compute_block());
     bench_.reset();
     const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
     std::ranges::nth_element(seconds, middle);
