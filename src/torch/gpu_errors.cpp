@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/first_line.h"
+#include "device/device_failure.h"
 #include "greedysnake/error.h"
 
 namespace gsnake::backend {
@@ -19,12 +20,6 @@ bool is_of_a_library(const std::string& what) {
   return std::any_of(kNames.begin(), kNames.end(), [&](std::string_view name) { return what.find(name) != std::string::npos; });
 }
 
-[[noreturn]] void device_failed(const std::string& device, const c10::Error& error) {
-  throw Error(ErrorKind::device, fmt::format("{}: {}; the run goes on from its last commit with `gsnake train`; if it comes again, look for the driver's own word in the "
-                                             "kernel's log (dmesg, NVRM)",
-                                             device, core::first_line(error.what_without_backtrace())));
-}
-
 }  // namespace
 
 void rethrow_of_gpu(const std::string& device) {
@@ -34,9 +29,10 @@ void rethrow_of_gpu(const std::string& device) {
     throw Error(ErrorKind::budget, fmt::format("{}: a unit's temporaries need more than their dry run told ({}); raise memory.device_budget, or lower train.micro_batch_size or train.sequence_length",
                                                device, core::first_line(error.what_without_backtrace())));
   } catch (const c10::AcceleratorError& error) {
-    device_failed(device, error);
+    device::throw_failure(device, core::first_line(error.what_without_backtrace()));
   } catch (const c10::Error& error) {
-    if (is_of_a_library(error.what_without_backtrace())) device_failed(device, error);
+    const std::string what = core::first_line(error.what_without_backtrace());
+    if (is_of_a_library(what)) device::throw_failure(device, what);
     throw;
   }
 }
