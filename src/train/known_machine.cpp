@@ -4,9 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "core/free_memory.h"
 #include "device/cuda_plugin.h"
@@ -184,25 +182,14 @@ class Acquaintance {
     if (std::any_of(rates.begin(), rates.end(), is_of_dtype)) return;
     const double forwards = 3.0 + layout_.shape(block).trained_share();  // forward, recomputation, and the gradients of input and weights
     const double flops = forwards * layout_.shape(block).forward_flops_per_token;  // a token
-    const sim::TokenRate whole{workload.tokens, flops * workload.tokens / (time->forward + time->backward)};
+    const auto rate_of = [flops](double tokens, const sim::UnitSeconds& seconds) { return sim::TokenRate{tokens, flops * tokens / (seconds.forward + seconds.backward)}; };
+    const sim::TokenRate whole = rate_of(workload.tokens, *time);
     Config fewer = config_;
     fewer.train.sequence_length = std::max<std::int64_t>(1, config_.train.sequence_length / 4);
     const double part = static_cast<double>(fewer.train.sequence_length) / static_cast<double>(config_.train.sequence_length);
     bench_.reset();  // one at a time has the model
-    const double seconds = part < 1.0 ? block_seconds(fewer) : time->forward + time->backward;
-    rates.push_back(sim::rate_through(workload.computes_in, {part * whole.tokens, flops * part * whole.tokens / seconds}, whole));
-  }
-
-  double block_seconds(const Config& config) {
-    constexpr std::size_t kRounds = 5;
-    constexpr double kTooLong = 2.0;  // for another round
-    std::vector<double> seconds{bench(config).compute_block()};
-    if (seconds.front() < kTooLong) seconds.clear();  // it warmed up
-    for (double all = seconds.empty() ? 0.0 : seconds.front(); all < kTooLong && seconds.size() < kRounds; all += seconds.back()) seconds.push_back(bench().compute_block());
+    rates.push_back(sim::rate_through(workload.computes_in, rate_of(part * workload.tokens, bench(fewer).block_time().seconds), whole));
     bench_.reset();
-    const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-    std::ranges::nth_element(seconds, middle);
-    return *middle;
   }
 
   Model& model_;

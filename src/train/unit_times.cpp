@@ -69,21 +69,12 @@ class UnitBench::Impl {
     std::vector<sim::UnitTime> times;
     for (const int unit : layout_.one_of_each_shape()) {
       if (told) told();
-      backend::TrialCall trial(*computes_on_.device, layout_, shape_, unit, true);
-      trial.fill_with_noise(*computes_on_.device, shape_, layout_.vocab);
-      sim::UnitTime time;
-      time.key = plan::unit_key(config_, layout_, static_cast<std::size_t>(unit), setting_.native);
-      const bool is_head = unit + 1 == static_cast<int>(layout_.units.size());
-      const double first = seconds_of(trial.forward(), true);
-      const double later = seconds_of(trial.forward(), false);
-      (is_head ? time.seconds.backward : time.seconds.forward) = later;
-      time.seconds.opening = std::max(0.0, first - later);
-      if (trial.has_backward()) time.seconds.backward = seconds_of(trial.backward(), false);
-      times.push_back(time);
-      backend_.forget_slots(unit);
+      times.push_back(time_of(unit));
     }
     return times;
   }
+
+  sim::UnitTime block_time() { return time_of(block()); }
 
   double compute_block() { return block_seconds(); }
 
@@ -119,6 +110,21 @@ class UnitBench::Impl {
   }
 
  private:
+  sim::UnitTime time_of(int unit) {
+    backend::TrialCall trial(*computes_on_.device, layout_, shape_, unit, true);
+    trial.fill_with_noise(*computes_on_.device, shape_, layout_.vocab);
+    sim::UnitTime time;
+    time.key = plan::unit_key(config_, layout_, static_cast<std::size_t>(unit), setting_.native);
+    const bool is_head = unit + 1 == static_cast<int>(layout_.units.size());
+    const double first = seconds_of(trial.forward(), true);
+    const double later = seconds_of(trial.forward(), false);
+    (is_head ? time.seconds.backward : time.seconds.forward) = later;
+    time.seconds.opening = std::max(0.0, first - later);
+    if (trial.has_backward()) time.seconds.backward = seconds_of(trial.backward(), false);
+    backend_.forget_slots(unit);
+    return time;
+  }
+
   double once(runtime::ComputeCall call, bool opens) {
     call.opens = opens;
     const auto begin = std::chrono::steady_clock::now();
@@ -176,6 +182,7 @@ UnitBench::UnitBench(Model& model, const Config& config, const plan::ModelLayout
 UnitBench::~UnitBench() = default;
 const plan::MeasuredPeaks& UnitBench::peaks() const { return impl_->peaks(); }
 std::vector<sim::UnitTime> UnitBench::times(const std::function<void()>& told) { return impl_->times(told); }
+sim::UnitTime UnitBench::block_time() { return impl_->block_time(); }
 sim::RestProfile UnitBench::rest() { return impl_->rest(); }
 double UnitBench::compute_block() { return impl_->compute_block(); }
 

@@ -23,6 +23,8 @@ class UnitBench {
   [[nodiscard]] const plan::MeasuredPeaks& peaks() const;
   // Of each shape, the median of a few times after a warm-up; keys as plan::unit_key().
   std::vector<sim::UnitTime> times(const std::function<void()>& told = {});
+  // The same of a block alone.
+  sim::UnitTime block_time();
   // How much slower a block is after a pause. Takes a second or two.
   sim::RestProfile rest();
   // A block's forward and backward, once: the seconds that they took.
