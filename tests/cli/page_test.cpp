@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "page_data.h"
 #include "small_machine.h"
 
 namespace gsnake::test {
@@ -77,11 +78,7 @@ TEST_F(PageTest, TraceHasBothOfEachStep) {
   for (const int step : steps[2]) EXPECT_EQ(steps[1].count(step), 1U) << step;  // and parts of the one after them that began early
 }
 
-Json data_on(const std::string& page) {
-  const std::string begin = "<script type=\"application/json\" id=\"data\">";
-  const std::size_t from = page.find(begin) + begin.size();
-  return Json::parse(page.substr(from, page.find("</script>", from) - from));
-}
+Json data_on(const std::string& page) { return Json::parse(data_text_on(page)); }
 
 // Of a machine that somebody names all is predicted anew; on one that is not the run's nothing is.
 TEST_F(PageTest, ReportPredictsOnTheMachineThatItIsTold) {

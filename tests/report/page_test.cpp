@@ -8,6 +8,7 @@
 
 #include "report/page_data.h"
 #include "report/page_files.h"
+#include "page_data.h"
 #include "sample.h"
 
 namespace gsnake::report {
@@ -63,11 +64,7 @@ std::set<std::string> sections_linked(const std::string& page) {
   return found;
 }
 
-Json data_on(const std::string& page) {
-  const std::string begin = "<script type=\"application/json\" id=\"data\">";
-  const std::size_t from = page.find(begin) + begin.size();
-  return parse(page.substr(from, page.find("</script>", from) - from));
-}
+Json data_on(const std::string& page) { return parse(gsnake::test::data_text_on(page)); }
 
 using Sections = std::set<std::string>;
 
