@@ -154,9 +154,7 @@ class Session {
   [[nodiscard]] double seconds_of_commit() const {
     std::vector<std::unique_ptr<Load>> meanwhile;
     if (request_.compute) meanwhile.push_back(start_computing(request_.compute));
-    for (const auto& drive : drives_) {
-      meanwhile.push_back(drive->reads(kInFlightMeanwhile));
-    }
+    for (const auto& drive : drives_) meanwhile.push_back(drive->reads(kInFlightMeanwhile));
     const double seconds = commit_seconds(request_.ssd_paths);
     for (const auto& load : meanwhile) load->rethrow();
     return seconds;

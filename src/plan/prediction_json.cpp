@@ -33,6 +33,14 @@ Json wear_of(const sim::Prediction& prediction, const sim::MachineProfile& profi
   return wear;
 }
 
+Json json_of_shared(const sim::Prediction& prediction) {
+  Json shared = Json::object();
+  for (std::size_t r = 0; r < prediction.shared.size(); ++r) {
+    if (prediction.shared[r] > 0.0) shared[sim::kResourceNames[r]] = {{"limit_ms", ms(prediction.shared[r])}};
+  }
+  return shared;
+}
+
 }  // namespace
 
 Json json_of_lanes(const sim::Prediction& prediction) {
@@ -42,14 +50,6 @@ Json json_of_lanes(const sim::Prediction& prediction) {
     if (time.busy > 0.0 || time.limit > 0.0) lanes[schedule::kLaneNames[lane]] = {{"busy_ms", ms(time.busy)}, {"limit_ms", ms(time.limit)}};
   }
   return lanes;
-}
-
-Json json_of_shared(const sim::Prediction& prediction) {
-  Json shared = Json::object();
-  for (std::size_t r = 0; r < prediction.shared.size(); ++r) {
-    if (prediction.shared[r] > 0.0) shared[sim::kResourceNames[r]] = {{"limit_ms", ms(prediction.shared[r])}};
-  }
-  return shared;
 }
 
 Json json_of(const Forecast& forecast, const Config& config, const sim::MachineProfile& profile) {

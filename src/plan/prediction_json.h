@@ -16,7 +16,6 @@ Json json_of(const BatchPoint& point);
 Json json_of(const std::vector<BatchPoint>& points);
 // {"compute": {"busy_ms", "limit_ms"}, ...}: of the lanes that have work.
 Json json_of_lanes(const sim::Prediction& prediction);
-Json json_of_shared(const sim::Prediction& prediction);
 
 // The same for people: a table of lanes, what binds, the critical path, SSD traffic and wear.
 std::string text_of(const Forecast& forecast, const Config& config, const sim::MachineProfile& profile);

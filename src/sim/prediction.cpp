@@ -158,8 +158,8 @@ Shown shown_of(const PredictionOptions& options, std::size_t first_steady, std::
   if (first < first_steady) return {first, std::min(asked, last + 1 - first), from};
   // Commits at the same places; none where a round is longer than the walk.
   const std::size_t alike = first_steady + (first - first_steady) % static_cast<std::size_t>(std::max(1, options.commit_every));
-  if (alike > last) return {first_steady, std::min(asked, last + 1 - first_steady), from};
-  return {alike, std::min(asked, last + 1 - alike), from};
+  const std::size_t shown = alike > last ? first_steady : alike;
+  return {shown, std::min(asked, last + 1 - shown), from};
 }
 
 Prediction predict_steady(const Program& program, const Machine& machine, const PredictionOptions& options, std::size_t commit_every, std::size_t steady) {

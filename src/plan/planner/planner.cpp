@@ -71,10 +71,8 @@ class Planner {
     Config rounded = config_;
     rounded.optimizer.moments = MomentFormat::bf16;
     std::optional<Found> found = planning_.search(rounded, planning_.grounds(), kThorough, {exact.point});
-    const auto is_worth_it = [&](double Estimate::* what) {
-      return exact.estimate.*what > found->estimate.*what && exact.estimate.*what >= (1.0 + kWorthItsRounding) * found->estimate.*what;
-    };
-    if (!found || !is_worth_it(input_.goal == Goal::least_wear ? &Estimate::written : &Estimate::step_seconds)) return exact;
+    const auto what = input_.goal == Goal::least_wear ? &Estimate::written : &Estimate::step_seconds;
+    if (!found || exact.estimate.*what <= (1.0 + kWorthItsRounding) * found->estimate.*what) return exact;
     config_ = rounded;
     return std::move(*found);
   }
