@@ -14,7 +14,7 @@
 namespace gsnake::measure {
 namespace {
 
-constexpr int kRounds = 5;
+constexpr int kRounds = 9;
 constexpr int kStateFiles = 3;  // weights and two moments
 constexpr std::uint64_t kBlock = 4096;
 constexpr std::size_t kTextBytes = 16 << 10;

@@ -32,7 +32,7 @@ std::string key_of(const MachineParts& parts) {
   std::vector<std::string> drives = parts.drives;
   std::ranges::sort(drives);
   const std::uint64_t gib = (parts.memory + (1ULL << 29)) >> 30;
-  constexpr int kVersion = 4;  // of what is measured: another one is another machine
+  constexpr int kVersion = 5;  // of what is measured: another one is another machine
   const std::string quota = parts.quota > 0.0 ? fmt::format("{:.2f} of them\n", parts.quota) : "";
   const std::string text = fmt::format("{}\n{}\n{}\n{}{}\n{}\n{}", kVersion, parts.cpu, parts.cores, quota, gib, parts.device, fmt::join(drives, "\n"));
   return fmt::format("{:016x}", store::checksum_of(std::as_bytes(std::span(text))));

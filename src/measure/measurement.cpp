@@ -93,7 +93,7 @@ class Others {
   double process_ = process_seconds();
 };
 
-constexpr unsigned kInFlightMeanwhile = 1;
+constexpr unsigned kInFlightMeanwhile = 4;
 
 // One measurement of a machine, part by part.
 class Session {
@@ -118,7 +118,7 @@ class Session {
     profile.ssd_latency = rates.latency;
     profile.ssd_share = {.cores = rates.cores, .dram = request_.checked ? 2.0 : 1.0};
     begin("commits");
-    profile.commit_latency = seconds_of_commit();
+    measure_commits();
     measure_memory();
     measure_updates();
     measure_both_copies();
@@ -150,14 +150,20 @@ class Session {
     profile.optimizer.share = {.cores = 1.0, .dram = 1.0};
   }
 
-  // While later steps compute and read, as a run's: where nothing computes, processors sleep, and take most of a sync's time to wake.
-  [[nodiscard]] double seconds_of_commit() const {
+  // While later steps compute, as a run's: where nothing computes, processors sleep, and take most of a sync's time to wake. Then beside reads as well.
+  void measure_commits() {
     std::vector<std::unique_ptr<Load>> meanwhile;
     if (request_.compute) meanwhile.push_back(start_computing(request_.compute));
+    const double idle = commit_seconds(request_.ssd_paths);
+    result_.profile.commit_latency = idle;
+    if (drives_.empty()) return;
     for (const auto& drive : drives_) meanwhile.push_back(drive->reads(kInFlightMeanwhile));
-    const double seconds = commit_seconds(request_.ssd_paths);
+    const Load* reads = meanwhile.back().get();
+    const double rate = observe(std::array{reads}, patience_).per_second.front();
+    const double busy = commit_seconds(request_.ssd_paths);
     for (const auto& load : meanwhile) load->rethrow();
-    return seconds;
+    const double queue = kInFlightMeanwhile * static_cast<double>(request_.block_bytes) / rate;  // seconds
+    result_.profile.commit_waits = static_cast<int>(std::lround(std::max(0.0, busy - idle) / queue));
   }
 
   [[nodiscard]] double window_seconds() const {

@@ -179,6 +179,7 @@ Machine machine_of(const MachineProfile& whole, const Workload& workload) {
     if (cores > 0.0) model.overhead = hand_overs(lane, workload) * profile.cpu.hand_over / std::min(1.0, cores);
   }
   machine.commit_seconds = profile.commit_latency;
+  machine.commit_waits = profile.commit_waits;
   machine.crowding = profile.cpu.crowding;
   machine.favour = profile.cpu.favour;
   machine.rest = profile.compute.rest;

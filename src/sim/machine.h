@@ -44,6 +44,7 @@ struct Machine {
   double sent = 1.0;  // of a collective's bytes, by each rank
   double adds = 0.0;  // bytes a second of sums over all ranks, beside what comes and goes; 0: adding up takes no time
   double commit_seconds = 0.0;
+  int commit_waits = 0;  // for what the drives have in hand, while a commit is under way
   double crowding = 1.0;  // computing slows by this less 1, times the part of the cores that other lanes use, beyond what they take from it
   double favour = 1.0;    // how much faster other lanes' speeds grow than the compute lane's
   RestProfile rest;       // of the compute lane

@@ -136,7 +136,8 @@ struct MachineProfile {
   std::vector<SsdProfile> ssds;
   Share ssd_share;             // of reads, and of writes, at the drives' full rate
   double ssd_latency = 0.0;    // seconds a transfer, beside what the curves say
-  double commit_latency = 0.0;  // seconds: syncs and a manifest
+  double commit_latency = 0.0;  // seconds, while the drives have nothing else to do: syncs and a manifest
+  int commit_waits = 0;         // how often a commit, op by op, waits until a drive is through with what it has in hand
 
   // Of a micro-batch of so many tokens; 0 where no rate of this dtype is known.
   [[nodiscard]] double flops_per_second(std::string_view dtype, double tokens) const;

@@ -43,6 +43,7 @@ class Simulation {
     Place place;
     double left = 0.0;  // seconds at full speed
     double due = 0.0;   // it ends no sooner
+    int waits = 0;      // of a commit, still to come
   };
   enum class Phase : std::uint8_t { starts, is_due };
   struct Alarm {
@@ -214,7 +215,11 @@ class Simulation {
       return complete(place);
     }
     ++own.in_hand;
-    Work work{place, machine_.seconds(begun), 0.0};
+    Work work{place, machine_.seconds(begun), 0.0, 0};
+    if (begun.lane == Lane::commit && machine_.commit_waits > 0) {
+      work.waits = machine_.commit_waits;
+      next_op_of(work);
+    }
     if (begun.lane == Lane::compute) work.left += slower_after_rest(own, work.left);
     if (model.emulated > 0.0) {
       const double amount = begun.lane == Lane::compute ? begun.flops : static_cast<double>(begun.bytes);
@@ -225,6 +230,22 @@ class Simulation {
     } else {
       set_to_work(work);
     }
+  }
+
+  // A drive's queue is served in order: a commit's ops, of which each begins when the one before it is over, wait for what is in it.
+  void next_op_of(Work& commit) {
+    --commit.waits;
+    commit.left = machine_.seconds(task(commit.place)) / machine_.commit_waits + seconds_in_hand();
+  }
+
+  // That the drives take for what is in hand, of which all share their rates alike.
+  double seconds_in_hand() {
+    find_speeds();
+    double longest = 0.0;
+    for (const Lane lane : {Lane::ssd_read, Lane::ssd_write}) {
+      for (const Work& work : state(lane).at_work) longest = std::max(longest, machine_.seconds(task(work.place)) / speeds_[static_cast<std::size_t>(lane)]);
+    }
+    return longest;
   }
 
   // What the first work after a rest takes longer.
@@ -293,6 +314,10 @@ class Simulation {
       for (std::size_t i = 0; i < at_work.size();) {
         if (!is_done(at_work[i], speeds_[lane])) {
           ++i;
+          continue;
+        }
+        if (at_work[i].waits > 0) {
+          next_op_of(at_work[i]);
           continue;
         }
         const Work done = at_work[i];

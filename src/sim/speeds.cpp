@@ -8,6 +8,8 @@ namespace gsnake::sim {
 namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
+constexpr auto kReads = static_cast<std::size_t>(Lane::ssd_read);
+constexpr auto kWrites = static_cast<std::size_t>(Lane::ssd_write);
 constexpr double kLeast = 1e-9;  // of a speed, so that whatever happens ends
 
 class WaterLevel {
@@ -38,7 +40,16 @@ class WaterLevel {
   }
 
  private:
-  [[nodiscard]] double growth(std::size_t lane) const { return lane == static_cast<std::size_t>(Lane::compute) ? 1.0 : machine_.favour; }
+  [[nodiscard]] double growth(std::size_t lane) const {
+    if (lane == static_cast<std::size_t>(Lane::compute)) return 1.0;
+    return machine_.favour * (lane == kReads || lane == kWrites ? per_byte(lane) : 1.0);
+  }
+
+  // A drive serves what is in its queue by turns: of two transfers, be they reads or writes, it moves as many bytes.
+  [[nodiscard]] double per_byte(std::size_t lane) const {
+    const double fastest = std::max(machine_.rates[kReads], machine_.rates[kWrites]);
+    return machine_.rates[lane] > 0.0 ? fastest / machine_.rates[lane] : 1.0;
+  }
 
   // At which a resource is used up by those whose speeds still grow.
   [[nodiscard]] double level_of(std::size_t resource) const {

@@ -11,7 +11,7 @@ namespace gsnake::sim {
 using LaneCounts = std::array<int, kLaneCount>;    // tasks that are under way
 using LaneSpeeds = std::array<double, kLaneCount>;  // of each of a lane's tasks: 1 is as if it were alone
 
-// All speeds grow alike (but for Machine::favour) until a resource is used up; whoever uses that one stays there, and the others grow on (max-min
+// All speeds grow alike (but for Machine::favour, and for reads and writes by what each moves) until a resource is used up; whoever uses that one stays there, and the others grow on (max-min
 // fair).
 LaneSpeeds speeds_of(const Machine& machine, const LaneCounts& under_way);
 

@@ -68,6 +68,26 @@ TEST_F(Commits, CountAsMuchWhereFewStepsAreWalkedThrough) {
   }
 }
 
+// Drives that are slow have something in hand whenever a commit comes; with nothing in hand a commit takes what it takes alone.
+TEST_F(Commits, WaitOpByOpForWhatTheDrivesHaveInHand) {
+  const auto busy = [&](double drive, int waits) {
+    Machine slow = machine();
+    for (const Lane lane : {Lane::ssd_read, Lane::ssd_write}) slow.rates[static_cast<std::size_t>(lane)] = drive;
+    slow = machine_of(slow.rates);
+    slow.commit_seconds = 1e-3;
+    slow.commit_waits = waits;
+    PredictionOptions options;
+    options.commit_every = 1;
+    return predict(program, slow, options).lanes[static_cast<std::size_t>(Lane::commit)].busy;
+  };
+  const double fast = 1e15;
+  EXPECT_NEAR(busy(fast, 0), 1e-3, 1e-6);
+  EXPECT_NEAR(busy(fast, 4), 1e-3, 1e-6);
+  EXPECT_NEAR(busy(1e6, 0), 1e-3, 1e-6);
+  EXPECT_GT(busy(1e6, 1), 1e-3 + 1e-4);
+  EXPECT_GT(busy(1e6, 4), busy(1e6, 1));
+}
+
 std::set<std::int64_t> steps_of(const Prediction& prediction) {
   std::set<std::int64_t> steps;
   for (const TimelineTask& task : prediction.timeline) steps.insert(task.step);

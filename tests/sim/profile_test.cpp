@@ -63,6 +63,7 @@ MachineProfile full_profile() {
   profile.ssd_share = {.cores = 0.2, .dram = 1.75};
   profile.ssd_latency = 8e-5;
   profile.commit_latency = 0.011;
+  profile.commit_waits = 4;
   return profile;
 }
 
@@ -153,6 +154,7 @@ void expect_equal(const MachineProfile& a, const MachineProfile& b) {
   expect_equal(a.ssd_share, b.ssd_share);
   EXPECT_EQ(a.ssd_latency, b.ssd_latency);
   EXPECT_EQ(a.commit_latency, b.commit_latency);
+  EXPECT_EQ(a.commit_waits, b.commit_waits);
 }
 
 std::string refusal(const std::string& toml) {
@@ -227,7 +229,7 @@ TEST(MachineProfileFile, RefusesUnknownKeysWithTheNearestOne) {
   EXPECT_EQ(refusal("nmae = \"x\""), "unknown key nmae in some.toml:1; did you mean name?");
   EXPECT_EQ(refusal("[cpu]\ncorse = 4"), "unknown key cpu.corse in some.toml:2; did you mean cpu.cores?");
   EXPECT_EQ(refusal("[[compute.units]]\nkey = \"x\"\nforwards = 1"), "unknown key compute.units.forwards in some.toml:3; did you mean compute.units.forward?");
-  EXPECT_EQ(refusal("[ssd]\nfrobnicate = 4"), "unknown key ssd.frobnicate in some.toml:2; there are cores, dram, latency, commit_latency");
+  EXPECT_EQ(refusal("[ssd]\nfrobnicate = 4"), "unknown key ssd.frobnicate in some.toml:2; there are cores, dram, latency, commit_latency, commit_waits");
 }
 
 TEST(MachineProfileFile, RefusesValuesOutOfRangeWithWhatIsAllowed) {

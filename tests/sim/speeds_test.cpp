@@ -86,5 +86,22 @@ TEST(Speeds, OfTransfersFollowTheCurveAndWhatDrivesDoBothWays) {
   EXPECT_NEAR(reading + both[writes], 1.5, 1e-12);
 }
 
+// Writes by themselves are twice as fast.
+TEST(Speeds, OfTransfersInOneQueueMoveAsManyBytesEach) {
+  Machine machine;
+  const auto reads = at(Lane::ssd_read);
+  const auto writes = at(Lane::ssd_write);
+  machine.rates[reads] = 2e9;
+  machine.rates[writes] = 4e9;
+  machine.capacity[at(Resource::drives)] = 1.0;
+  machine.lanes[reads].uses[at(Resource::drives)] = 1.0;
+  machine.lanes[writes].uses[at(Resource::drives)] = 1.0;
+  for (const auto& [r, w] : {std::pair(16, 16), std::pair(16, 4), std::pair(1, 16)}) {
+    const LaneSpeeds both = speeds_of(machine, counts({{Lane::ssd_read, r}, {Lane::ssd_write, w}}));
+    EXPECT_NEAR(both[reads] * machine.rates[reads], both[writes] * machine.rates[writes], 1.0);
+    EXPECT_NEAR(r * both[reads] + w * both[writes], 1.0, 1e-12);
+  }
+}
+
 }  // namespace
 }  // namespace gsnake::sim
