@@ -17,8 +17,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kBlock = 1 << 20;
+constexpr int kRounds = 9;  // short ones: a machine's speed may differ from one second to the next
 constexpr auto kPeriod = std::chrono::microseconds(400);
-constexpr double kMost = 3.0;
+constexpr double kMost = 5.0;
 constexpr double kMostFavour = 10.0;
 constexpr double kLeastShare = 0.02;  // of a core that the short tasks must have had to tell anything
 
@@ -26,6 +27,11 @@ double thread_seconds() {
   timespec time{};
   ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
 double since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -86,10 +92,30 @@ class Bursts {
   std::vector<std::jthread> threads_;
 };
 
+// Of two threads that wake one another by turns.
+double seconds_of_a_turn() {
+  constexpr int kTurns = 300;
+  std::mutex mutex;
+  std::condition_variable changed;
+  int turn = 0;
+  const auto take_turns = [&](int own) {
+    std::unique_lock lock(mutex);
+    for (int i = 0; i < kTurns; ++i) {
+      changed.wait(lock, [&] { return turn % 2 == own; });
+      ++turn;
+      changed.notify_one();
+    }
+  };
+  const auto begin = Clock::now();
+  std::thread other([&] { take_turns(1); });
+  take_turns(0);
+  other.join();
+  return since(begin) / (2.0 * kTurns);
+}
+
 }  // namespace
 
 double measure_crowding(const std::function<void()>& compute, double cores, double seconds) {
-  constexpr int kRounds = 3;
   std::vector<double> found;
   compute();
   for (int round = 0; round < kRounds; ++round) {
@@ -101,8 +127,7 @@ double measure_crowding(const std::function<void()>& compute, double cores, doub
     if (taken >= kLeastShare) found.push_back(cores * (1.0 - beside / alone) / taken);
   }
   if (found.empty()) return 1.0;
-  std::sort(found.begin(), found.end());
-  return std::clamp(found[found.size() / 2], 1.0, kMost);
+  return std::clamp(median(found), 1.0, kMost);
 }
 
 double favour_of(double clock_seconds, double processor_seconds) {
@@ -111,30 +136,20 @@ double favour_of(double clock_seconds, double processor_seconds) {
 }
 
 double measure_favour(const std::function<void()>& compute, double cores, double seconds) {
-  Bursts bursts(std::max(1, static_cast<int>(cores)));
-  rate_of(compute, seconds);
-  const Bursts::Tally tally = bursts.stop();
-  return favour_of(tally.copying, tally.copied);
+  std::vector<double> found;
+  for (int round = 0; round < kRounds; ++round) {
+    Bursts bursts(std::max(1, static_cast<int>(cores)));
+    rate_of(compute, seconds / kRounds);
+    const Bursts::Tally tally = bursts.stop();
+    found.push_back(favour_of(tally.copying, tally.copied));
+  }
+  return median(found);
 }
 
 double measure_hand_over() {
-  constexpr int kRounds = 2000;
-  std::mutex mutex;
-  std::condition_variable changed;
-  int turn = 0;
-  const auto take_turns = [&](int own) {
-    std::unique_lock lock(mutex);
-    for (int i = 0; i < kRounds; ++i) {
-      changed.wait(lock, [&] { return turn % 2 == own; });
-      ++turn;
-      changed.notify_one();
-    }
-  };
-  const auto begin = Clock::now();
-  std::thread other([&] { take_turns(1); });
-  take_turns(0);
-  other.join();
-  return since(begin) / (2.0 * kRounds);
+  std::vector<double> found;
+  for (int round = 0; round < kRounds; ++round) found.push_back(seconds_of_a_turn());
+  return median(found);
 }
 
 }  // namespace gsnake::measure

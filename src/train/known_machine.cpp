@@ -19,6 +19,7 @@
 namespace gsnake::train {
 namespace {
 
+constexpr double kSteady = 1.15;     // as much longer than at its fastest a unit may take
 constexpr double kBusyCores = 0.25;  // of others, beyond which what was measured is theirs as well
 
 // What computes: "cpu", or what the driver calls the GPU.
@@ -113,6 +114,7 @@ class Acquaintance {
     bench(whole).compute_block();
     const double block = bench().compute_block();
     const bool tells = 4.0 * block <= std::max(1.0, request_.seconds / 3.0);
+    if (tells && request_.computes) before_ = unit_times();
     if (tells) request.compute = [this] { bench().compute_block(); };
     const bool on_cpu = computing_.name == "cpu";
     request.compute_threads = on_cpu ? static_cast<unsigned>(plan::compute_threads(whole)) : 1;
@@ -155,18 +157,38 @@ class Acquaintance {
     profile.compute.rest = bench().rest();
   }
 
+  // Where half of all rounds are as much slower than the fastest: of the unit that takes longest.
+  static void tell_of_spells(const std::vector<sim::UnitTime>& rounds) {
+    const auto seconds = [](const sim::UnitTime& unit) { return unit.seconds.forward + unit.seconds.backward; };
+    const auto longest = std::ranges::max_element(rounds, {}, seconds);
+    std::vector<double> times;
+    for (const sim::UnitTime& time : rounds) {
+      if (time.key == longest->key) times.push_back(seconds(time));
+    }
+    std::ranges::sort(times);
+    if (times.empty() || times[times.size() / 2] <= kSteady * times.front()) return;
+    spdlog::warn("computing took {:.0f}% longer most of the time than at its fastest: others use this processor as well, or it gets too warm; predictions are of how fast it can be",
+                 100.0 * (times[times.size() / 2] / times.front() - 1.0));
+  }
+
+  std::vector<sim::UnitTime> unit_times() {
+    tell("measuring the model's units");
+    return bench().times([this] { tell("measuring the model's units"); });
+  }
+
   // What is not known of this model yet, and a rate for models of which nothing is.
   void add_units(KnownMachine& machine) {
     const plan::NativeDtypes native = plan::native_dtypes(config_);
     const sim::Workload workload = plan::workload_of(config_, layout_, native);
     const auto is_known = [&](const std::string& key) { return machine.profile.find_unit(key) != nullptr; };
     if (!machine.measured && std::all_of(workload.unit_keys.begin(), workload.unit_keys.end(), is_known)) return;
-    tell("measuring the model's units");
     std::vector<sim::UnitTime>& known = machine.profile.compute.units;
-    for (sim::UnitTime& time : bench().times([this] { tell("measuring the model's units"); })) {
-      const auto place = std::find_if(known.begin(), known.end(), [&](const sim::UnitTime& other) { return other.key == time.key; });
-      if (place == known.end()) known.push_back(time);
-      else *place = time;
+    std::vector<sim::UnitTime> all = unit_times();
+    all.insert(all.end(), before_.begin(), before_.end());
+    tell_of_spells(all);
+    for (sim::UnitTime& time : usual_times(std::move(all))) {
+      std::erase_if(known, [&](const sim::UnitTime& other) { return other.key == time.key; });
+      known.push_back(std::move(time));
     }
     add_rate(machine.profile, workload);
     changed_ = true;
@@ -199,6 +221,7 @@ class Acquaintance {
   const Computing computing_;
   const std::string key_;
   std::unique_ptr<UnitBench> bench_;
+  std::vector<sim::UnitTime> before_;  // the rest was measured: minutes of a machine differ
   bool changed_ = false;
 };
 

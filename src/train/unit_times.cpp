@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <thread>
+#include <utility>
 
 #include "core/free_memory.h"
 #include "device/named_device.h"
@@ -19,15 +20,20 @@ namespace gsnake::train {
 namespace {
 
 constexpr int kLeastRepeats = 3;
-constexpr int kMostRepeats = 15;
-constexpr double kEnough = 0.4;  // seconds of repeats
+constexpr int kMostRepeats = 9;
+constexpr double kEnough = 0.15;  // seconds of repeats
 constexpr double kTooLong = 3.0;  // of fewer repeats
+constexpr int kRounds = 3;
+constexpr double kSlowed = 1.1;  // as much longer than at its fastest a unit takes where something slows the processor
+constexpr double kEnoughRounds = 4.0;  // seconds, after which no other round begins
 
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::nth_element(values.begin(), middle, values.end());
   return *middle;
 }
+
+double seconds_since(std::chrono::steady_clock::time_point begin) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); }
 
 // What is left to choose does not change what a unit takes. A device budget that is not known yet is all that is free.
 Config of_units(Config config) {
@@ -47,6 +53,18 @@ Config of_units(Config config) {
 
 }  // namespace
 
+std::vector<sim::UnitTime> usual_times(std::vector<sim::UnitTime> rounds) {
+  const auto seconds = [](const sim::UnitTime& unit) { return unit.seconds.forward + unit.seconds.backward; };
+  std::ranges::stable_sort(rounds, [&](const sim::UnitTime& a, const sim::UnitTime& b) { return std::pair(a.key, seconds(a)) < std::pair(b.key, seconds(b)); });
+  std::vector<sim::UnitTime> usual;
+  for (auto begin = rounds.begin(); begin != rounds.end();) {
+    const auto slow = std::find_if(begin, rounds.end(), [&](const sim::UnitTime& time) { return time.key != begin->key || seconds(time) > kSlowed * seconds(*begin); });
+    usual.push_back(begin[(slow - begin - 1) / 2]);
+    begin = std::find_if(slow, rounds.end(), [&](const sim::UnitTime& time) { return time.key != usual.back().key; });
+  }
+  return usual;
+}
+
 class UnitBench::Impl {
  public:
   Impl(Model& model, const Config& given, const plan::ModelLayout& layout, const std::function<void()>& told)
@@ -65,11 +83,15 @@ class UnitBench::Impl {
 
   [[nodiscard]] const plan::MeasuredPeaks& peaks() const { return setting_.peaks; }
 
+  // Round by round, so that what slows the machine for a moment does not meet all that is measured of a unit.
   std::vector<sim::UnitTime> times(const std::function<void()>& told) {
+    const auto begin = std::chrono::steady_clock::now();
     std::vector<sim::UnitTime> times;
-    for (const int unit : layout_.one_of_each_shape()) {
-      if (told) told();
-      times.push_back(time_of(unit));
+    for (int round = 0; round < kRounds && seconds_since(begin) < kEnoughRounds; ++round) {
+      for (const int unit : layout_.one_of_each_shape()) {
+        if (told) told();
+        times.push_back(time_of(unit));
+      }
     }
     return times;
   }
@@ -81,11 +103,8 @@ class UnitBench::Impl {
   sim::RestProfile rest() {
     constexpr double kLong = 0.06;
     constexpr double kMatters = 1.15;
-    constexpr int kRounds = 3;
     if (block_seconds() > kLong) return {};  // it warms up by itself
-    for (int i = 0; i < kRounds; ++i) block_seconds();
-    const double steady = median({block_seconds(), block_seconds(), block_seconds()});
-    // Clocks do not fall at the first pause.
+    // Clocks do not fall at the first pause. Beside what a block takes right then without one: minutes of a machine differ.
     const auto after = [&](double pause) {
       std::vector<double> seconds;
       for (int i = 0; i < 3 * kRounds; ++i) {
@@ -93,18 +112,19 @@ class UnitBench::Impl {
         const double again = block_seconds();
         if (i >= 2 * kRounds) seconds.push_back(again);
       }
-      return median(std::move(seconds)) / steady;
+      return median(std::move(seconds)) / steady_seconds();
     };
     sim::RestProfile rest;
     const double factor = after(kLong);
     if (factor < kMatters) return rest;
     rest.factor = factor;
-    for (const double pause : {0.001, 0.003, 0.01, 0.03, kLong}) {
+    rest.after = kLong;
+    for (const double pause : {0.05, 0.04, 0.03, 0.02, 0.01, 0.003, 0.001}) {
+      if (after(pause) <= (1.0 + factor) / 2.0) break;
       rest.after = pause;
-      if (after(pause) > (1.0 + factor) / 2.0) break;
     }
     std::vector<double> works;
-    for (int i = 0; i < kRounds; ++i) works.push_back(slow_work(kLong, (1.0 + factor) / 2.0, steady));
+    for (int i = 0; i < kRounds; ++i) works.push_back(slow_work(kLong, (1.0 + factor) / 2.0));
     rest.work = median(std::move(works));
     return rest;
   }
@@ -129,7 +149,7 @@ class UnitBench::Impl {
     call.opens = opens;
     const auto begin = std::chrono::steady_clock::now();
     backend::TrialCall::run(*computes_on_.device, [&](const device::ComputeScope& scope) { backend_.run(scope, call); });
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return seconds_since(begin);
   }
 
   [[nodiscard]] int block() const { return std::min(1, static_cast<int>(layout_.units.size()) - 1); }
@@ -143,9 +163,16 @@ class UnitBench::Impl {
     return block_->has_backward() ? forward + once(block_->backward(), false) : forward;
   }
 
+  // Of a block among others.
+  double steady_seconds() {
+    for (int i = 0; i < kRounds; ++i) block_seconds();
+    return median({block_seconds(), block_seconds(), block_seconds()});
+  }
+
   // Seconds of work, as they are without a rest, until a block is nearly as fast again.
-  double slow_work(double pause, double slow, double steady) {
+  double slow_work(double pause, double slow) {
     constexpr int kMost = 200;
+    const double steady = steady_seconds();
     for (int i = 0; i < 6; ++i) {
       std::this_thread::sleep_for(std::chrono::duration<double>(pause));
       if (i < 5) block_seconds();

@@ -21,7 +21,7 @@ class UnitBench {
 
   // Of LibTorch's temporaries, at the run's own sizes.
   [[nodiscard]] const plan::MeasuredPeaks& peaks() const;
-  // Of each shape, the median of a few times after a warm-up; keys as plan::unit_key().
+  // Of each shape, a few rounds, each the median of a few times after a warm-up; keys as plan::unit_key().
   std::vector<sim::UnitTime> times(const std::function<void()>& told = {});
   // The same of a block alone.
   sim::UnitTime block_time();
@@ -34,5 +34,8 @@ class UnitBench {
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// One of each key: the median of those that are about as fast as the fastest. Others were measured while something else had part of the processor.
+std::vector<sim::UnitTime> usual_times(std::vector<sim::UnitTime> rounds);
 
 }  // namespace gsnake::train
