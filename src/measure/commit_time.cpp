@@ -15,6 +15,8 @@ namespace gsnake::measure {
 namespace {
 
 constexpr int kRounds = 9;
+constexpr int kLeastRounds = 3;
+constexpr double kEnough = 5.0;  // seconds, after which no more rounds are made than those
 constexpr int kStateFiles = 3;  // weights and two moments
 constexpr std::uint64_t kBlock = 4096;
 constexpr std::size_t kTextBytes = 16 << 10;
@@ -108,9 +110,14 @@ double commit_seconds(const std::vector<std::string>& paths, io::SyncOps& sync) 
   Commits commits(paths, sync);
   commits.seconds();  // whose files are new
   std::vector<double> seconds;
-  for (int round = 0; round < kRounds; ++round) seconds.push_back(commits.seconds());
-  std::ranges::nth_element(seconds, seconds.begin() + kRounds / 2);
-  return seconds[kRounds / 2];
+  double all = 0.0;
+  for (int round = 0; round < kRounds && (round < kLeastRounds || all < kEnough); ++round) {
+    seconds.push_back(commits.seconds());
+    all += seconds.back();
+  }
+  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
+  std::ranges::nth_element(seconds, middle);
+  return *middle;
 }
 
 }  // namespace gsnake::measure

@@ -152,18 +152,18 @@ class Session {
 
   // While later steps compute, as a run's: where nothing computes, processors sleep, and take most of a sync's time to wake. Then beside reads as well.
   void measure_commits() {
+    if (drives_.empty()) return;
     std::vector<std::unique_ptr<Load>> meanwhile;
     if (request_.compute) meanwhile.push_back(start_computing(request_.compute));
     const double idle = commit_seconds(request_.ssd_paths);
     result_.profile.commit_latency = idle;
-    if (drives_.empty()) return;
     for (const auto& drive : drives_) meanwhile.push_back(drive->reads(kInFlightMeanwhile));
     const Load* reads = meanwhile.back().get();
     const double rate = observe(std::array{reads}, patience_).per_second.front();
     const double busy = commit_seconds(request_.ssd_paths);
     for (const auto& load : meanwhile) load->rethrow();
     const double queue = kInFlightMeanwhile * static_cast<double>(request_.block_bytes) / rate;  // seconds
-    result_.profile.commit_waits = static_cast<int>(std::lround(std::max(0.0, busy - idle) / queue));
+    result_.profile.commit_waits = static_cast<int>(std::lround(std::clamp((busy - idle) / queue, 0.0, static_cast<double>(sim::kMostCommitWaits))));
   }
 
   [[nodiscard]] double window_seconds() const {

@@ -123,6 +123,8 @@ struct LinkProfile {
   Share share;              // dram for each byte sent
 };
 
+inline constexpr int kMostCommitWaits = 1000;
+
 struct MachineProfile {
   std::string name;
   std::string source;    // where the figures are from

@@ -272,7 +272,7 @@ Fields fields_of(MachineProfile& profile) {
           table("optimizer", optimizer(profile.optimizer)),
           table("link", link(profile.link)),
           table("ssd", {number("cores", profile.ssd_share.cores), number("dram", profile.ssd_share.dram), number("latency", profile.ssd_latency),
-                        number("commit_latency", profile.commit_latency), integer("commit_waits", profile.commit_waits, 0, 1000)}),
+                        number("commit_latency", profile.commit_latency), integer("commit_waits", profile.commit_waits, 0, kMostCommitWaits)}),
           array("ssds", profile.ssds, drive)};
 }
 

@@ -238,7 +238,7 @@ class Simulation {
     commit.left = machine_.seconds(task(commit.place)) / machine_.commit_waits + seconds_in_hand();
   }
 
-  // That the drives take for what is in hand, of which all share their rates alike.
+  // That the drives take for one transfer of those at work: all share their rates alike, and for each that ends another begins.
   double seconds_in_hand() {
     find_speeds();
     double longest = 0.0;
@@ -382,29 +382,6 @@ class Simulation {
 };
 
 }  // namespace
-
-double SimulatedGraph::first_begin(Lane lane) const {
-  double first = kNever;
-  for (std::size_t i = 0; i < tasks.size(); ++i) {
-    if (graph->tasks[i].lane == lane && tasks[i].carried_out) first = std::min(first, tasks[i].begin);
-  }
-  return first;
-}
-
-double SimulatedGraph::last_end(Lane lane) const {
-  double last = 0.0;
-  for (std::size_t i = 0; i < tasks.size(); ++i) {
-    if (graph->tasks[i].lane == lane && tasks[i].carried_out) last = std::max(last, tasks[i].end);
-  }
-  return last;
-}
-
-double SimulatedGraph::results_at() const {
-  for (std::size_t i = tasks.size(); i-- > 0;) {
-    if (graph->tasks[i].op == Op::conclude) return tasks[i].end;
-  }
-  return 0.0;
-}
 
 std::vector<SimulatedGraph> simulate(const Program& program, const std::vector<Stop>& walk, const Machine& machine, const Rules& rules) {
   return Simulation(program, walk, machine, rules).run();

@@ -30,7 +30,7 @@ class WaterLevel {
       const std::size_t full = next_at_full_speed();
       const double at_full = full < kLaneCount ? 1.0 / growth(full) : kNever;
       if (scarce < kResources && level_of(scarce) < at_full) {
-        stop_users_of(scarce, std::max(level_of(scarce), kLeast));
+        stop_users_of(scarce, level_of(scarce));
       } else {
         stop(full, 1.0);
       }
@@ -45,10 +45,11 @@ class WaterLevel {
     return machine_.favour * (lane == kReads || lane == kWrites ? per_byte(lane) : 1.0);
   }
 
-  // A drive serves what is in its queue by turns: of two transfers, be they reads or writes, it moves as many bytes.
+  // A drive serves what is in its queue by turns: of two transfers, a read and a write, it moves as many bytes.
   [[nodiscard]] double per_byte(std::size_t lane) const {
+    const bool both = under_way_[kReads] > 0 && under_way_[kWrites] > 0;
     const double fastest = std::max(machine_.rates[kReads], machine_.rates[kWrites]);
-    return machine_.rates[lane] > 0.0 ? fastest / machine_.rates[lane] : 1.0;
+    return both && machine_.rates[lane] > 0.0 ? fastest / machine_.rates[lane] : 1.0;
   }
 
   // At which a resource is used up by those whose speeds still grow.
@@ -77,7 +78,7 @@ class WaterLevel {
 
   void stop_users_of(std::size_t scarce, double level) {
     for (std::size_t lane = 0; lane < kLaneCount; ++lane) {
-      if (open_[lane] && used_by(lane, scarce) > 0.0) stop(lane, std::min(1.0, growth(lane) * level));
+      if (open_[lane] && used_by(lane, scarce) > 0.0) stop(lane, std::clamp(growth(lane) * level, kLeast, 1.0));
     }
   }
 

@@ -114,7 +114,7 @@ class Acquaintance {
     bench(whole).compute_block();
     const double block = bench().compute_block();
     const bool tells = 4.0 * block <= std::max(1.0, request_.seconds / 3.0);
-    if (tells && request_.computes) before_ = unit_times();
+    if (tells && request_.computes && plan::compute_threads(config_) == plan::compute_threads(whole)) before_ = unit_times();
     if (tells) request.compute = [this] { bench().compute_block(); };
     const bool on_cpu = computing_.name == "cpu";
     request.compute_threads = on_cpu ? static_cast<unsigned>(plan::compute_threads(whole)) : 1;
@@ -160,15 +160,18 @@ class Acquaintance {
   // Where half of all rounds are as much slower than the fastest: of the unit that takes longest.
   static void tell_of_spells(const std::vector<sim::UnitTime>& rounds) {
     const auto seconds = [](const sim::UnitTime& unit) { return unit.seconds.forward + unit.seconds.backward; };
-    const auto longest = std::ranges::max_element(rounds, {}, seconds);
+    const std::vector<sim::UnitTime> usual = usual_times(rounds);
+    const auto longest = std::ranges::max_element(usual, {}, seconds);
     std::vector<double> times;
     for (const sim::UnitTime& time : rounds) {
       if (time.key == longest->key) times.push_back(seconds(time));
     }
+    if (times.empty()) return;
     std::ranges::sort(times);
-    if (times.empty() || times[times.size() / 2] <= kSteady * times.front()) return;
+    const double middle = times[(times.size() - 1) / 2];
+    if (middle <= kSteady * times.front()) return;
     spdlog::warn("computing took {:.0f}% longer most of the time than at its fastest: others use this processor as well, or it gets too warm; predictions are of how fast it can be",
-                 100.0 * (times[times.size() / 2] / times.front() - 1.0));
+                 100.0 * (middle / times.front() - 1.0));
   }
 
   std::vector<sim::UnitTime> unit_times() {

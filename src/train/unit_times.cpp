@@ -103,14 +103,15 @@ class UnitBench::Impl {
   sim::RestProfile rest() {
     constexpr double kLong = 0.06;
     constexpr double kMatters = 1.15;
+    constexpr int kLooks = 3;
     if (block_seconds() > kLong) return {};  // it warms up by itself
     // Clocks do not fall at the first pause. Beside what a block takes right then without one: minutes of a machine differ.
     const auto after = [&](double pause) {
       std::vector<double> seconds;
-      for (int i = 0; i < 3 * kRounds; ++i) {
+      for (int i = 0; i < 3 * kLooks; ++i) {
         std::this_thread::sleep_for(std::chrono::duration<double>(pause));
         const double again = block_seconds();
-        if (i >= 2 * kRounds) seconds.push_back(again);
+        if (i >= 2 * kLooks) seconds.push_back(again);
       }
       return median(std::move(seconds)) / steady_seconds();
     };
@@ -124,7 +125,7 @@ class UnitBench::Impl {
       rest.after = pause;
     }
     std::vector<double> works;
-    for (int i = 0; i < kRounds; ++i) works.push_back(slow_work(kLong, (1.0 + factor) / 2.0));
+    for (int i = 0; i < kLooks; ++i) works.push_back(slow_work(kLong, (1.0 + factor) / 2.0));
     rest.work = median(std::move(works));
     return rest;
   }
@@ -163,9 +164,10 @@ class UnitBench::Impl {
     return block_->has_backward() ? forward + once(block_->backward(), false) : forward;
   }
 
-  // Of a block among others.
+  // Of a block among others, far from any rest.
   double steady_seconds() {
-    for (int i = 0; i < kRounds; ++i) block_seconds();
+    constexpr double kWarm = 0.2;  // seconds of work, by far more than any machine needs
+    for (double worked = 0.0; worked < kWarm;) worked += block_seconds();
     return median({block_seconds(), block_seconds(), block_seconds()});
   }
 

@@ -122,7 +122,7 @@ void expect_as_close_as(const Known& known) {
 }
 
 TEST(Recorded, RunsOnAXeonArePredictedAsCloselyAsTheDocsSay) {
-  expect_as_close_as({.file = "prediction.json", .cells = 27, .median = 0.01, .lanes = 131, .lanes_within = 76, .beyond = {{"horizontal-m1", 0.115}, {"d2h", 0.06}}});
+  expect_as_close_as({.file = "prediction.json", .cells = 27, .median = 0.01, .lanes = 131, .lanes_within = 77, .beyond = {{"horizontal-m1", 0.115}, {"d2h", 0.06}}});
 }
 
 // The time of bf16's units was measured while others used the processor as well.

@@ -103,5 +103,18 @@ TEST(Speeds, OfTransfersInOneQueueMoveAsManyBytesEach) {
   }
 }
 
+// What is in a drive's queue says nothing of who gets memory's bandwidth.
+TEST(Speeds, OfReadsAloneAreAsThoseOfOthersWhereMemoryIsShort) {
+  Machine machine;
+  const auto reads = at(Lane::ssd_read);
+  machine.rates[reads] = 1e9;
+  machine.rates[at(Lane::ssd_write)] = 4e9;
+  machine.capacity[at(Resource::dram)] = 1.0;
+  for (const Lane lane : {Lane::ssd_read, Lane::h2d}) machine.lanes[at(lane)].uses[at(Resource::dram)] = 1.0;
+  const LaneSpeeds speeds = speeds_of(machine, counts({{Lane::ssd_read, 1}, {Lane::h2d, 1}}));
+  EXPECT_DOUBLE_EQ(speeds[reads], 0.5);
+  EXPECT_DOUBLE_EQ(speeds[at(Lane::h2d)], 0.5);
+}
+
 }  // namespace
 }  // namespace gsnake::sim
