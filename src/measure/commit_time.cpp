@@ -9,6 +9,7 @@
 #include "io/directories.h"
 #include "io/engine.h"
 #include "measure/drive_name.h"
+#include "measure/median.h"
 #include "measure/test_files.h"
 
 namespace gsnake::measure {
@@ -115,9 +116,7 @@ double commit_seconds(const std::vector<std::string>& paths, io::SyncOps& sync) 
     seconds.push_back(commits.seconds());
     all += seconds.back();
   }
-  const auto middle = seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2);
-  std::ranges::nth_element(seconds, middle);
-  return *middle;
+  return median(std::move(seconds));
 }
 
 }  // namespace gsnake::measure

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "measure/median.h"
+
 namespace gsnake::measure {
 namespace {
 
@@ -21,11 +23,6 @@ double sum(std::span<const double> rates) { return std::accumulate(rates.begin()
 
 // More than all of it is noise: nothing gets faster by company.
 double part(double together, double alone) { return std::min(1.0, together / alone); }
-
-double median(std::vector<double> values) {
-  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
-  return values[values.size() / 2];
-}
 
 struct Round {
   double compute = 1.0;  // as Pair has them

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "measure/median.h"
 #include "measure/test_files.h"
 
 namespace gsnake::measure {
@@ -78,8 +79,7 @@ double Copies::latency(StreamKind kind) {
     done->wait();
     seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
-  std::ranges::nth_element(seconds, seconds.begin() + kSmallCopies / 2);
-  return seconds[kSmallCopies / 2];
+  return median(std::move(seconds));
 }
 
 sim::CopyProfile measure_copies(Copies& copies, StreamKind kind, bool on_cpu, const Patience& patience) {

@@ -11,6 +11,7 @@
 #include "io/directories.h"
 #include "measure/block_stream.h"
 #include "measure/drive_name.h"
+#include "measure/median.h"
 
 namespace gsnake::measure {
 namespace {
@@ -88,13 +89,12 @@ double measure_both(Drive& drive, const sim::SsdProfile& alone, const Patience& 
   loads.push_back(drive.reads(deepest(alone.read)));
   loads.push_back(drive.writes(deepest(alone.write)));
   constexpr int kRounds = 3;
-  std::array<double, kRounds> found{};
-  for (double& both : found) {
+  std::vector<double> found;
+  for (int round = 0; round < kRounds; ++round) {
     const Observation seen = observe_all(loads, {patience.seconds / kRounds, patience.most_seconds});
-    both = seen.per_second[0] / alone.read.back().per_second + seen.per_second[1] / alone.write.back().per_second;
+    found.push_back(seen.per_second[0] / alone.read.back().per_second + seen.per_second[1] / alone.write.back().per_second);
   }
-  std::ranges::sort(found);
-  return std::clamp(found[kRounds / 2], 1.0, 2.0);
+  return std::clamp(median(std::move(found)), 1.0, 2.0);
 }
 
 void scale(sim::RateCurve& curve, double factor) {

@@ -74,6 +74,8 @@ struct UnitSeconds {
   double forward = 0.0;
   double backward = 0.0;  // recomputation included; of a head: forward and backward
   double opening = 0.0;   // more for the first micro-batch of each visit: widening its weights
+
+  [[nodiscard]] double both() const { return forward + backward; }
 };
 
 // Measured, of a unit of this key (plan::unit_key()).

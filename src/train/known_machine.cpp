@@ -159,12 +159,11 @@ class Acquaintance {
 
   // Where half of all rounds are as much slower than the fastest: of the unit that takes longest.
   static void tell_of_spells(const std::vector<sim::UnitTime>& rounds) {
-    const auto seconds = [](const sim::UnitTime& unit) { return unit.seconds.forward + unit.seconds.backward; };
     const std::vector<sim::UnitTime> usual = usual_times(rounds);
-    const auto longest = std::ranges::max_element(usual, {}, seconds);
+    const auto longest = std::ranges::max_element(usual, {}, [](const sim::UnitTime& unit) { return unit.seconds.both(); });
     std::vector<double> times;
     for (const sim::UnitTime& time : rounds) {
-      if (time.key == longest->key) times.push_back(seconds(time));
+      if (time.key == longest->key) times.push_back(time.seconds.both());
     }
     if (times.empty()) return;
     std::ranges::sort(times);
@@ -202,12 +201,12 @@ class Acquaintance {
     const std::size_t block = std::min<std::size_t>(1, layout_.units.size() - 1);
     const sim::UnitSeconds* time = profile.find_unit(workload.unit_keys[block]);
     std::vector<sim::ComputeRate>& rates = profile.compute.rates;
-    if (time == nullptr || time->forward + time->backward <= 0.0) return;
+    if (time == nullptr || time->both() <= 0.0) return;
     const auto is_of_dtype = [&](const sim::ComputeRate& rate) { return rate.dtype == workload.computes_in; };
     if (std::any_of(rates.begin(), rates.end(), is_of_dtype)) return;
     const double forwards = 3.0 + layout_.shape(block).trained_share();  // forward, recomputation, and the gradients of input and weights
     const double flops = forwards * layout_.shape(block).forward_flops_per_token;  // a token
-    const auto rate_of = [flops](double tokens, const sim::UnitSeconds& seconds) { return sim::TokenRate{tokens, flops * tokens / (seconds.forward + seconds.backward)}; };
+    const auto rate_of = [flops](double tokens, const sim::UnitSeconds& seconds) { return sim::TokenRate{tokens, flops * tokens / seconds.both()}; };
     const sim::TokenRate whole = rate_of(workload.tokens, *time);
     Config fewer = config_;
     fewer.train.sequence_length = std::max<std::int64_t>(1, config_.train.sequence_length / 4);

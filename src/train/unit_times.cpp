@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string_view>
 #include <thread>
 #include <utility>
 
 #include "core/free_memory.h"
 #include "device/named_device.h"
+#include "measure/median.h"
 #include "plan/compute_dtype.h"
 #include "plan/numerics.h"
 #include "plan/run_plan.h"
@@ -27,11 +29,7 @@ constexpr int kRounds = 3;
 constexpr double kSlowed = 1.1;  // as much longer than at its fastest a unit takes where something slows the processor
 constexpr double kEnoughRounds = 4.0;  // seconds, after which no other round begins
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
+using measure::median;
 
 double seconds_since(std::chrono::steady_clock::time_point begin) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); }
 
@@ -54,11 +52,10 @@ Config of_units(Config config) {
 }  // namespace
 
 std::vector<sim::UnitTime> usual_times(std::vector<sim::UnitTime> rounds) {
-  const auto seconds = [](const sim::UnitTime& unit) { return unit.seconds.forward + unit.seconds.backward; };
-  std::ranges::stable_sort(rounds, [&](const sim::UnitTime& a, const sim::UnitTime& b) { return std::pair(a.key, seconds(a)) < std::pair(b.key, seconds(b)); });
+  std::ranges::stable_sort(rounds, {}, [](const sim::UnitTime& time) { return std::pair(std::string_view(time.key), time.seconds.both()); });
   std::vector<sim::UnitTime> usual;
   for (auto begin = rounds.begin(); begin != rounds.end();) {
-    const auto slow = std::find_if(begin, rounds.end(), [&](const sim::UnitTime& time) { return time.key != begin->key || seconds(time) > kSlowed * seconds(*begin); });
+    const auto slow = std::find_if(begin, rounds.end(), [&](const sim::UnitTime& time) { return time.key != begin->key || time.seconds.both() > kSlowed * begin->seconds.both(); });
     usual.push_back(begin[(slow - begin - 1) / 2]);
     begin = std::find_if(slow, rounds.end(), [&](const sim::UnitTime& time) { return time.key != usual.back().key; });
   }
