@@ -1,12 +1,11 @@
 #include "torch/packed_ops.h"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <span>
 #include <string>
 
 #include "greedysnake/error.h"
+#include "torch/parallel.h"
 
 namespace gsnake::backend {
 namespace {
@@ -25,7 +24,7 @@ class CpuPackedOps final : public PackedOps {
  public:
   void dequantise(const PackedTensor& tensor, std::int64_t first, std::int64_t count, at::ScalarType dtype, std::byte* out) const override {
     const auto width = static_cast<std::int64_t>(c10::elementSize(dtype));
-    at::parallel_for(0, count, kElementsAThread, [&](std::int64_t begin, std::int64_t end) { run(tensor, first + begin, end - begin, dtype, out + begin * width); });
+    parallel_for(count, kElementsAThread, [&](std::int64_t begin, std::int64_t end) { run(tensor, first + begin, end - begin, dtype, out + begin * width); });
   }
 
   void gather(const PackedTensor& tensor, const torch::Tensor& ids, torch::Tensor& out) const override {
@@ -38,7 +37,7 @@ class CpuPackedOps final : public PackedOps {
     }
     auto* to = static_cast<std::byte*>(out.mutable_data_ptr());
     const std::int64_t row_bytes = tensor.columns * static_cast<std::int64_t>(out.element_size());
-    at::parallel_for(0, count, std::max<std::int64_t>(1, kElementsAThread / tensor.columns), [&](std::int64_t begin, std::int64_t end) {
+    parallel_for(count, std::max<std::int64_t>(1, kElementsAThread / tensor.columns), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) run(tensor, wanted[i] * tensor.columns, tensor.columns, out.scalar_type(), to + i * row_bytes);
     });
   }
