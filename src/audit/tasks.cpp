@@ -79,7 +79,7 @@ class TaskAudit {
     const std::uint64_t gradient = Map::gradient_bytes(chunk);
     const Where at = task.lane == Lane::compute ? Where::device : Where::host;
     const Expected norms{Role::norm, Mode::write, at, Map::norm_bytes(chunk), false};
-    if (task.op == Op::norm) return {{Role::gradient, Mode::read, Where::host, gradient}, norms};
+    if (task.op == Op::norm) return {{Role::gradient, Mode::read, at, gradient}, norms};
     if (task.op == Op::add)
       return {{Role::source, Mode::read, Where::host, gradient}, {Role::destination, Mode::update, Where::host, gradient}};
     const Mode weight = object.weights_derived ? Mode::write : Mode::update;
@@ -157,8 +157,9 @@ class TaskAudit {
         return task.lane == Lane::h2d || task.lane == Lane::d2h;
       case Op::update:
         return task.lane == (on_device(task) ? Lane::compute : Lane::optimizer);
-      case Op::add:
       case Op::norm:
+        return task.lane == (map_.chunks[static_cast<std::size_t>(task.chunk)].norm_on_device ? Lane::compute : Lane::optimizer);
+      case Op::add:
       case Op::conclude:
       case Op::inspect:
         return task.lane == Lane::optimizer;
@@ -173,8 +174,8 @@ class TaskAudit {
   }
 
   [[nodiscard]] std::uint64_t expected_bytes(const Task& task, const std::vector<Expected>& list) const {
-    if (task.lane == Lane::compute && task.op != Op::update) return 0;
-    if (task.lane != Lane::optimizer && task.op != Op::update) return task.bytes;
+    const bool of_optimizer = task.lane == Lane::optimizer || task.op == Op::update || task.op == Op::norm;
+    if (!of_optimizer) return task.lane == Lane::compute ? 0 : task.bytes;
     std::uint64_t sum = 0;
     for (const Expected& access : list) sum += !access.counts ? 0 : access.mode == Mode::update ? 2 * access.bytes : access.bytes;
     return sum;

@@ -58,7 +58,7 @@ class WholeAudit {
   }
 
   // Of a unit; updates may be on the same lane.
-  static bool is_computation(const Task& task) { return task.lane == Lane::compute && task.op != Op::update; }
+  static bool is_computation(const Task& task) { return task.lane == Lane::compute && task.op != Op::update && task.op != Op::norm; }
 
   // What its starter has put into its batch's slot is read and copied from there alone, and the graph after it has another: its batch may come
   // at any moment.

@@ -39,6 +39,7 @@ void set_training(schedule::Problem& problem, const Config& config, const Numeri
   problem.kept = config.placement.kept.device;
   problem.gradients_host = config.placement.gradients.host;
   problem.update_device = config.placement.update.device;
+  problem.norms_on_device = config.memory.device != "cpu";
   problem.commits = config.run.durability == Durability::commit;
 }
 

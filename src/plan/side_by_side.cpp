@@ -75,6 +75,7 @@ class Comparison {
     problem.kept = 0.0;
     problem.commits = false;
     problem.update_device = 0.0;
+    problem.norms_on_device = false;
     give_whole_master(problem);
     return problem;
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "optim/norm.h"
+
 namespace gsnake::runtime {
 namespace {
 
@@ -25,6 +27,10 @@ class HostUpdates final : public DeviceUpdates {
     if (call.opens) greatest = 0;
     if (call.skipped) return optimizer.restore_weight(chunk);
     if (!optimizer.update(call.scalars, chunk)) greatest = std::max(greatest, optim::unstorable_magnitude(optimizer.weight_format()));
+  }
+
+  void run(const device::ComputeScope& scope, const DeviceNormCall& call) override {
+    optim::square_sums({scope.as<float>(call.gradient), call.elements}, {scope.as<double>(call.partials), call.elements / optim::kNormBlock});
   }
 
  private:

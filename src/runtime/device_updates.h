@@ -1,4 +1,4 @@
-// What the compute lane asks of a device's optimizer: one chunk's update, on the memory of slots.
+// What the compute lane asks of a device's optimizer: one chunk's update, or its norm, on the memory of slots.
 #pragma once
 
 #include <array>
@@ -28,11 +28,20 @@ struct DeviceUpdateCall {
   std::uint64_t first_element = 0;    // of the object
 };
 
+// What is found in a gradient before it waits for its update; as above.
+struct DeviceNormCall {
+  device::DevicePtr gradient;
+  device::DevicePtr partials;
+  std::uint64_t elements = 0;
+};
+
 class DeviceUpdates {
  public:
   virtual ~DeviceUpdates() = default;
   // Called as ComputeBackend::run() is. The bits are those of optim::Optimizer::update() with the same arguments. Neither allocates nor waits.
   virtual void run(const device::ComputeScope& scope, const DeviceUpdateCall& call) = 0;
+  // Likewise, of optim::square_sums().
+  virtual void run(const device::ComputeScope& scope, const DeviceNormCall& call) = 0;
 };
 
 // By object, both borrowed. Of a device whose memory the thread inside its guard may address as its own.

@@ -101,9 +101,13 @@ class Units final : public DeviceWork {
 class Updates final : public DeviceWork {
  public:
   Updates(const MemoryImage& memory, const schedule::Map& map, const Computing& computing, std::size_t places)
-      : places_(memory), map_(map), updates_(computing.updates), policy_(computing.policy), calls_(places) {}
+      : places_(memory), map_(map), updates_(computing.updates), policy_(computing.policy), calls_(places), norms_(places) {}
 
   void submit(const Flight& flight, const Task& task, std::size_t place, device::Stream& stream) override {
+    if (task.op == schedule::Op::norm) {
+      norms_[place] = {places_.on_device(flight, task, Role::gradient), places_.on_device(flight, task, Role::norm), map_.chunks[static_cast<std::size_t>(task.chunk)].cells};
+      return stream.compute([this, place](const device::ComputeScope& scope) { updates_.run(scope, norms_[place]); });
+    }
     set_call(calls_[place], flight, task);
     stream.compute([this, place](const device::ComputeScope& scope) { updates_.run(scope, calls_[place]); });
   }
@@ -133,7 +137,8 @@ class Updates final : public DeviceWork {
   const schedule::Map& map_;
   DeviceUpdates& updates_;
   const Policy& policy_;
-  std::vector<DeviceUpdateCall> calls_;
+  std::vector<DeviceUpdateCall> calls_;  // by place, as
+  std::vector<DeviceNormCall> norms_;
 };
 
 class ComputeWork final : public DeviceWork {
@@ -142,7 +147,8 @@ class ComputeWork final : public DeviceWork {
       : units_(memory, map.problem, computing.backend, places), updates_(memory, map, computing, places) {}
 
   void submit(const Flight& flight, const Task& task, std::size_t place, device::Stream& stream) override {
-    task.op == schedule::Op::update ? updates_.submit(flight, task, place, stream) : units_.submit(flight, task, place, stream);
+    const bool of_optimizer = task.op == schedule::Op::update || task.op == schedule::Op::norm;
+    of_optimizer ? updates_.submit(flight, task, place, stream) : units_.submit(flight, task, place, stream);
   }
 
  private:

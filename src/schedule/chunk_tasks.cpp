@@ -176,14 +176,16 @@ void ChunkTasks::add_share(int chunk, std::size_t user, int gradient) {
 
 void ChunkTasks::take_gradient(int chunk, int accumulator, std::size_t first_share) {
   const Chunk& c = map_.chunks[chunk];
-  if (c.updates_on_device && !c.delayed) return update_from_sum(chunk, {.role = Role::gradient, .resource = accumulator, .offset = gradient_offset(chunk)});
+  const Access sum{.role = Role::gradient, .resource = accumulator, .offset = gradient_offset(chunk)};
+  if (c.updates_on_device && !c.delayed) return update_from_sum(chunk, sum);
+  if (c.norm_on_device) norm_of_sum(chunk, sum);
   const bool pooled = c.gradient_home < 0;
   const int gradient = pooled ? acquire() : c.gradient_home;
   copy(chunk, Lane::d2h, from(accumulator, gradient_offset(chunk)), into(gradient), gradient_bytes(chunk));
   for (std::size_t user = first_share; user < c.partials.size(); ++user) add_share(chunk, user, gradient);
   if (!c.delayed) {
     update(chunk, gradient, 0);
-  } else {
+  } else if (!c.norm_on_device) {
     emitter_.add(chunk_task(Op::norm, Lane::optimizer, chunk, gradient_bytes(chunk)),
                  {{.role = Role::gradient, .resource = gradient}, {.role = Role::norm, .mode = Mode::write, .resource = c.norm_home}});
   }

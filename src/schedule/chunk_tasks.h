@@ -80,10 +80,12 @@ class ChunkTasks {
   int update_on_device(int chunk, const Access& gradient, int step_offset);
   int delayed_on_device(int chunk);
   void update_from_sum(int chunk, const Access& sum);
+  void norm_of_sum(int chunk, const Access& sum);
   void fetch_updated(int chunk, const Access& slot, bool keep);
   int bring_to_device(int chunk, const Place& place);
   void return_from_device(int chunk, const Place& place, int buffer, int step_offset);
   void return_weight(int chunk, int buffer, int step_offset);
+  void return_norm(int chunk, int norm);
   void return_results(int chunk, int norm, int step_offset);
   void leave_device(const Place& place, int buffer);
   void add_share(int chunk, std::size_t user, int gradient);

@@ -1,4 +1,4 @@
-// Updates that the device makes: what comes there for them, and what goes back.
+// Updates that the device makes: what comes there for them, and what goes back. And norms that it takes.
 #include "schedule/chunk_tasks.h"
 #include "schedule/task_parts.h"
 
@@ -41,13 +41,23 @@ void ChunkTasks::return_weight(int chunk, int buffer, int step_offset) {
   write(chunk, place.extent, held_[chunk], place.bytes, When::always, step_offset);
 }
 
+void ChunkTasks::return_norm(int chunk, int norm) {
+  const Chunk& c = map_.chunks[chunk];
+  copy(chunk, Lane::d2h, from(norm), into(c.norm_home), Map::norm_bytes(c));
+  emitter_.release(norm);
+}
+
+// Of a finished sum that goes on to where it waits for its update.
+void ChunkTasks::norm_of_sum(int chunk, const Access& sum) {
+  const int norm = emitter_.acquire(map_.pool(PoolRole::device_norms));
+  emitter_.add(chunk_task(Op::norm, Lane::compute, chunk, gradient_bytes(chunk)), {sum, {.role = Role::norm, .mode = Mode::write, .resource = norm}});
+  return_norm(chunk, norm);
+}
+
 // The greatest of all of an object's new weights, once these have been made.
 void ChunkTasks::return_results(int chunk, int norm, int step_offset) {
   const Chunk& c = map_.chunks[chunk];
-  if (norm >= 0) {
-    copy(chunk, Lane::d2h, from(norm), into(c.norm_home), Map::norm_bytes(c));
-    emitter_.release(norm);
-  }
+  if (norm >= 0) return_norm(chunk, norm);
   if (map_.are_updated_together(chunk, chunk + 1)) return;
   copy(chunk, Lane::d2h, from(map_.greatest_on_device[c.object]), into(map_.greatest_home[c.object]), kGreatestBytes, When::always, step_offset);
 }

@@ -81,6 +81,7 @@ class MapBuilder {
       chunk.state_tier = state.of(piece.begin);
       chunk.delayed = piece.begin >= eager_end;
       chunk.updates_on_device = chunk.delayed ? piece.begin < eager_end + on_device.late : piece.begin < own.begin + on_device.eager;
+      chunk.norm_on_device = chunk.delayed && p.norms_on_device && sums_on_device(p, users(object));
       chunk.gradient_waits = chunk.delayed || p.guard == Guard::speculative;
       // One waiting place per chunk: a delayed chunk's follows the delayed split, an eager one's the whole object's.
       chunk.gradient_tier = piece.begin < (chunk.delayed ? gradient_host : partial_host) ? Tier::host : Tier::ssd;
@@ -206,9 +207,8 @@ class MapBuilder {
     std::uint64_t chunk_bytes = 0;
     std::uint64_t norm_bytes = 0;
     for (const Chunk& chunk : map_.chunks) {
-      if (!chunk.updates_on_device) continue;
-      chunk_bytes = std::max(chunk_bytes, widest(chunk));
-      if (!chunk.delayed) norm_bytes = std::max(norm_bytes, Map::norm_bytes(chunk));
+      if (chunk.norm_on_device || (chunk.updates_on_device && !chunk.delayed)) norm_bytes = std::max(norm_bytes, Map::norm_bytes(chunk));
+      if (chunk.updates_on_device) chunk_bytes = std::max(chunk_bytes, widest(chunk));
     }
     if (chunk_bytes > 0) add_pool(PoolRole::device_update, Space::device, chunk_bytes, "updates");
     if (norm_bytes > 0) add_pool(PoolRole::device_norms, Space::device, norm_bytes, "norm partials");

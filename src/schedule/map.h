@@ -34,6 +34,7 @@ struct Chunk {
   bool delayed = false;
   bool gradient_waits = false;      // beyond its first use: for a delayed update, or for one that may be done over
   bool updates_on_device = false;   // but for an update that is done over
+  bool norm_on_device = false;      // its gradient is looked at there before it waits; of delayed ones
   // Resources; -1 where there is none. Homes are buffers that hold their content for the whole run.
   int weight_home = -1;
   int state_home[kMaxStates] = {-1, -1, -1};
@@ -66,7 +67,7 @@ enum class PoolRole : std::uint8_t {
   device_losses,  // of a micro-batch: result_bytes
   host_redo,
   device_update,   // what of a chunk comes to the device for its update, there where chunks are updated there,
-  device_norms,    // and the norm partials of one
+  device_norms,    // and the norm partials that are found there, of one
 };
 
 struct Pool {

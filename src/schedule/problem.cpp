@@ -145,13 +145,16 @@ std::uint64_t rounded_part(double fraction, std::uint64_t padded, std::uint64_t 
   return static_cast<std::uint64_t>(std::llround(fraction * grains)) * grain;
 }
 
+bool sums_on_device(const Problem& problem, std::size_t users) {
+  return users == 1 && (problem.ranks == 1 || problem.schedule == ScheduleKind::vertical || problem.micro_batches == 1);
+}
+
 DeviceUpdates device_updates(const Problem& problem, const Object& object, std::size_t users) {
   if (!object.trained) return {};
   const std::uint64_t all = object.range().cells;
   const std::uint64_t eager = all - rounded_part(problem.delay, all);
   const std::uint64_t on_device = rounded_part(problem.update_device, all);
-  const bool adds_in_host = users > 1 || (problem.ranks > 1 && problem.schedule == ScheduleKind::horizontal && problem.micro_batches > 1);
-  return {adds_in_host ? 0 : std::min(eager, on_device), on_device - std::min(eager, on_device)};
+  return {sums_on_device(problem, users) ? std::min(eager, on_device) : 0, on_device - std::min(eager, on_device)};
 }
 
 bool leaves_updates(const Problem& problem) {

@@ -19,6 +19,7 @@ struct Parts {
   std::uint64_t waiting_gradients_on_ssd = 0;  // written
   std::uint64_t delayed_gradients_on_ssd = 0;  // and read again
   std::uint64_t partial_sums_on_ssd = 0;
+  std::uint64_t looked_at_on_device = 0;       // of the delayed: whose norm is taken there
   // Updated on the device: eager and delayed; all of these; of them those whose weights, and state, stay there.
   DeviceUpdates updated;
   std::uint64_t all_updated = 0;
@@ -49,6 +50,7 @@ Parts parts_of(const Problem& p, const Object& object, std::size_t users) {
   const std::uint64_t eager = all - parts.delayed;
   parts.partial_sums_on_ssd = parts.delayed_gradients_on_ssd + (eager - std::min(eager, rounded_part(p.gradients_host, all)));
   parts.waiting_gradients_on_ssd = p.guard == Guard::speculative ? parts.partial_sums_on_ssd : parts.delayed_gradients_on_ssd;
+  parts.looked_at_on_device = p.norms_on_device && sums_on_device(p, users) ? parts.delayed : 0;
   parts.updated = device_updates(p, object, users);
   parts.all_updated = parts.updated.eager + parts.updated.late;
   parts.updated_weights_on_device = updated_before(parts, parts.weights_on_device);
@@ -112,10 +114,11 @@ Bytes finished_gradients(const Problem& p, const Parts& parts) {
   bytes.h2d = kGradientBytes * parts.updated.late;
   bytes.ssd_read = kGradientBytes * parts.delayed_gradients_on_ssd;
   bytes.ssd_write = kGradientBytes * parts.waiting_gradients_on_ssd;
-  bytes.optimizer = kGradientBytes * (parts.all - parts.all_updated + parts.delayed);  // the update reads it; a delayed one's norm reads it before
-  bytes.compute = kGradientBytes * parts.all_updated;
+  // The update reads it; a delayed one's norm reads it before.
+  bytes.optimizer = kGradientBytes * (parts.all - parts.all_updated + parts.delayed - parts.looked_at_on_device);
+  bytes.compute = kGradientBytes * (parts.all_updated + parts.looked_at_on_device);
   // What the device found on the way.
-  bytes.d2h += parts.updated.eager / kGrain * sizeof(double) + kGreatestBytes * ((parts.updated.eager > 0 ? 1 : 0) + (parts.updated.late > 0 ? 1 : 0));
+  bytes.d2h += (parts.updated.eager + parts.looked_at_on_device) / kGrain * sizeof(double) + kGreatestBytes * ((parts.updated.eager > 0 ? 1 : 0) + (parts.updated.late > 0 ? 1 : 0));
   return bytes;
 }
 

@@ -98,7 +98,7 @@ double Machine::seconds(const Task& task) const {
     const double added = task.op == Op::reduce_scatter && adds > 0.0 ? static_cast<double>(task.bytes) / adds : 0.0;
     return lane(task.lane).overhead + (rate > 0.0 ? moved / rate : 0.0) + added;
   }
-  if (task.op == Op::update) return updates > 0.0 ? static_cast<double>(task.bytes) / updates : 0.0;
+  if (task.op == Op::update || task.op == Op::norm) return updates > 0.0 ? static_cast<double>(task.bytes) / updates : 0.0;
   if (static_cast<std::size_t>(task.unit) < units.size()) {
     const UnitSeconds& unit = units[static_cast<std::size_t>(task.unit)];
     double known = task.op == Op::forward || task.op == Op::head_forward ? unit.forward : unit.backward;

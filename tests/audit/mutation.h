@@ -21,6 +21,7 @@ struct Case {
   int frozen_units = -1;  // of a table of objects; -1: a model as they are trained as a whole
   int ranks = 1;          // the first of so many
   double update_device = 0.0;
+  bool norms_on_device = false;
 };
 
 inline Program program_of(const Case& tested) {
@@ -30,6 +31,7 @@ inline Program program_of(const Case& tested) {
   if (tested.guard == Guard::deferred) problem.delay = 1.0;
   if (tested.guard == Guard::speculative) problem.weights = problem.optimizer = {0.0, 0.0};
   problem.update_device = tested.update_device;
+  problem.norms_on_device = tested.norms_on_device;
   share_out(problem, 0, tested.ranks);
   return build_program(problem, minimum_pools(problem));
 }
@@ -144,7 +146,11 @@ inline std::vector<Case> mutated_programs() {
           Case{"device_updates_horizontal", ScheduleKind::horizontal, Guard::none, -1, 1, 0.8},
           Case{"device_updates_deferred", ScheduleKind::vertical, Guard::deferred, 0, 1, 0.7},
           Case{"device_updates_speculative", ScheduleKind::vertical, Guard::speculative, 0, 1, 0.8},
-          Case{"device_updates_ranks", ScheduleKind::vertical, Guard::none, 0, 2, 1.0}};
+          Case{"device_updates_ranks", ScheduleKind::vertical, Guard::none, 0, 2, 1.0},
+          Case{"device_norms", ScheduleKind::vertical, Guard::none, -1, 1, 0.0, true},
+          Case{"device_norms_deferred", ScheduleKind::vertical, Guard::deferred, 0, 1, 0.7, true},
+          Case{"device_norms_horizontal", ScheduleKind::horizontal, Guard::none, -1, 1, 0.0, true},
+          Case{"device_norms_ranks", ScheduleKind::vertical, Guard::none, 0, 2, 0.0, true}};
 }
 
 inline std::string name_of_case(const ::testing::TestParamInfo<Case>& tested) { return tested.param.name; }

@@ -67,7 +67,7 @@ TEST_P(SwappedPlaces, OfSourcesAreFound) { expect_found(Role::source, 6); }
 TEST_P(Mutation, ADroppedTaskIsFound) {
   const Graph original = train_;
   const int stride = std::min(4, schedule::test::kSlowdown);  // fewer would say nothing of a share
-  for (Op op : {Op::read, Op::write, Op::copy, Op::update, Op::add}) {
+  for (Op op : {Op::read, Op::write, Op::copy, Op::update, Op::add, Op::norm}) {
     int dropped = 0;
     int found = 0;
     for (TaskId id : tasks_of(op)) {
@@ -113,6 +113,19 @@ TEST_P(Mutation, AnUpdateOnTheDeviceThatNobodyLooksAtIsFound) {
     EXPECT_FALSE(audit_contents(sequence).empty());
   }
   EXPECT_EQ(updates > 0, GetParam().update_device > 0.0);
+}
+
+TEST_P(Mutation, ANormThatIsTakenElsewhereIsFound) {
+  const Graph original = train_;
+  int on_device = 0;
+  for (TaskId id : tasks_of(Op::norm)) {
+    train() = original;
+    Lane& lane = task(id).lane;
+    on_device += lane == Lane::compute ? 1 : 0;
+    lane = lane == Lane::compute ? Lane::optimizer : Lane::compute;
+    EXPECT_FALSE(audit_tasks(program_.map, train_).empty());
+  }
+  EXPECT_EQ(on_device > 0, GetParam().norms_on_device);
 }
 
 TEST_P(Mutation, SwappedStatesOfAnUpdateAreFound) {

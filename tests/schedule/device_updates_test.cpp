@@ -5,6 +5,7 @@
 
 #include "greedysnake/error.h"
 #include "schedule/graph.h"
+#include "schedule/traffic.h"
 #include "support.h"
 
 namespace gsnake::schedule {
@@ -79,6 +80,41 @@ TEST(DeviceUpdates, LeaveToTheCpuWhatIsAddedUpInHostMemory) {
   for (const Chunk& chunk : make_map(horizontal, {}).chunks) EXPECT_TRUE(chunk.updates_on_device);
   share_out(horizontal, 0, 2);
   for (const Chunk& chunk : make_map(horizontal, {}).chunks) EXPECT_EQ(chunk.updates_on_device, chunk.delayed);
+}
+
+std::vector<Lane> lanes_of_norms(const Problem& problem) {
+  const Program program = build_program(problem, minimum_pools(problem));
+  std::vector<Lane> lanes(program.map.chunks.size(), Lane::commit);  // where there is none
+  for (const Task& task : program.graph(Variant::train_first).tasks) {
+    if (task.op == Op::norm) lanes[static_cast<std::size_t>(task.chunk)] = task.lane;
+  }
+  return lanes;
+}
+
+TEST(NormsOnTheDevice, AreThoseOfDelayedChunksWhoseSumIsFinishedThere) {
+  Problem problem = problem_of(0.5, {0.0, 1.0}, 0.0);
+  const Map map = make_map(problem, {});
+  for (const bool on_device : {false, true}) {
+    problem.norms_on_device = on_device;
+    const std::vector<Lane> lanes = lanes_of_norms(problem);
+    for (std::size_t c = 0; c < lanes.size(); ++c) EXPECT_EQ(lanes[c], !map.chunks[c].delayed ? Lane::commit : on_device ? Lane::compute : Lane::optimizer);
+  }
+  problem.units.back().objects.push_back(0);  // tied: added up in host memory
+  const Map tied = make_map(problem, {});
+  const std::vector<Lane> lanes = lanes_of_norms(problem);
+  for (std::size_t c = 0; c < lanes.size(); ++c) EXPECT_EQ(lanes[c], !tied.chunks[c].delayed ? Lane::commit : tied.chunks[c].object == 0 ? Lane::optimizer : Lane::compute);
+}
+
+TEST(NormsOnTheDevice, SpareTheOptimizerAPassForEightBytesOfEachBlock) {
+  Problem problem = problem_of(1.0, {0.0, 0.0}, 0.0);
+  const StepTraffic on_cpu = training_traffic(problem);
+  problem.norms_on_device = true;
+  const StepTraffic on_device = training_traffic(problem);
+  const std::uint64_t elements = 40 * kGrain;
+  EXPECT_EQ(on_cpu.gradients.optimizer - on_device.gradients.optimizer, 4 * elements);
+  EXPECT_EQ(on_device.gradients.compute - on_cpu.gradients.compute, 4 * elements);
+  EXPECT_EQ(on_device.gradients.d2h - on_cpu.gradients.d2h, 8 * elements / kGrain);
+  EXPECT_EQ(on_device.total().ssd_read + on_device.total().h2d, on_cpu.total().ssd_read + on_cpu.total().h2d);
 }
 
 TEST(DeviceUpdates, AreRefusedBeyondAllAndWhereNothingIsTrained) {

@@ -100,6 +100,7 @@ inline void draw_places(Problem& p, Random& random) {
 inline void draw_updates(Problem& p, std::uint64_t seed) {
   Random random(seed + 77);
   if (p.trains()) p.update_device = random.one_of<double>({0.0, 0.0, 0.0, 1.0, 0.3, random.fraction()});
+  p.norms_on_device = random.coin();
 }
 
 // A model as they are trained as a whole: an object a unit, all in one format, and maybe tied embeddings.
@@ -269,6 +270,7 @@ inline std::string describe(const Problem& p) {
   put("optimizer", p.optimizer);
   put("activations", p.activations);
   if (p.update_device > 0.0) text << ", updates on the device " << p.update_device;
+  if (p.norms_on_device) text << ", norms on the device";
   text << ", kept " << p.kept << ", gradients " << p.gradients_host << ", chunk " << p.chunk_elements << ", activation " << p.activation_bytes
        << (p.commits ? ", commits" : "");
   return text.str();

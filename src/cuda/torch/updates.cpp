@@ -9,6 +9,7 @@
 #include "cuda/torch/launching.h"
 #include "kernels/optimizer_update.h"
 #include "kernels/split_master.h"
+#include "kernels/square_sums.h"
 #include "optim/rules.h"
 
 namespace gsnake::cuda {
@@ -64,6 +65,12 @@ class CudaUpdates final : public runtime::DeviceUpdates {
     arrays.partials = scope.as<double>(call.partials);
     arrays.greatest = greatest;
     check(kernels::update(rules_, step_of(optim::make_rule_step(optimizer_.rule, optimizer_, call.scalars)), arrays, stream), name_, "an update");
+  }
+
+  // Whether all of them are finite shows in the sums, which the host looks at.
+  void run(const device::ComputeScope& scope, const runtime::DeviceNormCall& call) override {
+    check(kernels::square_sums(scope.as<float>(call.gradient), static_cast<std::int64_t>(call.elements), scope.as<double>(call.partials), nullptr, c10::cuda::getCurrentCUDAStream().stream()), name_,
+          "sums of squares");
   }
 
  private:

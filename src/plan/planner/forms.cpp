@@ -68,7 +68,7 @@ class TrafficForms {
       if (!object.trained) continue;
       add_weights(object);
       add_states(object);
-      add_gradients();
+      add_gradients(p_.norms_on_device && schedule::sums_on_device(p_, static_cast<std::size_t>(uses_.users(i))));
       add_partial_sums(uses_.users(i) - 1.0);
       if (p_.commits) add_commits(object);
     }
@@ -136,7 +136,7 @@ class TrafficForms {
 
   [[nodiscard]] Form late_spills() const { return p_.delay * (Form(1.0) - Form::of(Term::gradients_host)); }
 
-  void add_gradients() {
+  void add_gradients(bool looks_on_device) {
     const double bytes = kGradient * cells_;
     const double eager = std::min(p_.update_device, 1.0 - p_.delay);
     form(Phase::backward, Lane::d2h) += Form((p_.guard == schedule::Guard::speculative ? 1.0 : 1.0 - eager) * bytes);
@@ -147,7 +147,8 @@ class TrafficForms {
     form(Phase::backward, Lane::ssd_write) += bytes * waiting;
     add_by_delay(Lane::optimizer, Form((1.0 - p_.update_device) * bytes));
     add_by_delay(Lane::compute, Form(p_.update_device * bytes));
-    form(Phase::backward, Lane::optimizer) += Form(p_.delay * bytes);  // the norm of what waits
+    form(Phase::backward, looks_on_device ? Lane::compute : Lane::optimizer) += Form(p_.delay * bytes);  // the norm of what waits
+    if (looks_on_device) form(Phase::backward, Lane::d2h) += Form(p_.delay * cells_ / static_cast<double>(schedule::kGrain) * sizeof(double));
   }
 
   // Of several ranks, what waits is added to in host memory, and never goes back to the device.

@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
+#include <utility>
 
 #include "cuda/torch/updates.h"
 #include "fused/on_host.h"
@@ -64,13 +67,53 @@ TEST_P(CudaUpdates, GiveTheBitsOfTrainingInMemory) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, CudaUpdates,
-                         testing::Values(Updated{"fp32_adamw", Dtype::fp32, UpdateRule::adamw, MomentFormat::fp32, 0.3, 0.0},
+                         testing::Values(Updated{"fp32_adamw_on_the_cpu", Dtype::fp32, UpdateRule::adamw, MomentFormat::fp32, 0.0, 0.0},
+                                         Updated{"fp16_adamw_on_the_cpu", Dtype::fp16, UpdateRule::adamw, MomentFormat::fp32, 0.0, 0.5},
+                                         Updated{"fp32_adamw", Dtype::fp32, UpdateRule::adamw, MomentFormat::fp32, 0.3, 0.0},
                                          Updated{"fp32_adam_clipped", Dtype::fp32, UpdateRule::adam, MomentFormat::bf16, 1.0, 0.5},
                                          Updated{"bf16_adamw", Dtype::bf16, UpdateRule::adamw, MomentFormat::fp32, 1.0, 0.0},
                                          Updated{"bf16_lion", Dtype::bf16, UpdateRule::lion, MomentFormat::bf16, 0.3, 0.0},
                                          Updated{"fp16_adamw", Dtype::fp16, UpdateRule::adamw, MomentFormat::fp32, 1.0, 0.0},
                                          Updated{"fp16_sgd_clipped", Dtype::fp16, UpdateRule::sgd, MomentFormat::fp32, 0.6, 0.5}),
                          [](const auto& test) { return std::string(test.param.name); });
+
+class CountedNorms final : public runtime::DeviceUpdates {
+ public:
+  explicit CountedNorms(std::unique_ptr<runtime::DeviceUpdates> updates) : updates_(std::move(updates)) {}
+  void run(const device::ComputeScope& scope, const runtime::DeviceUpdateCall& call) override { updates_->run(scope, call); }
+  void run(const device::ComputeScope& scope, const runtime::DeviceNormCall& call) override {
+    elements += call.elements;
+    updates_->run(scope, call);
+  }
+  static inline std::atomic<std::uint64_t> elements{0};
+
+ private:
+  std::unique_ptr<runtime::DeviceUpdates> updates_;
+};
+
+std::unique_ptr<runtime::DeviceUpdates> make_counted(int ordinal, const backend::DeviceUpdateParts& parts) {
+  return std::make_unique<CountedNorms>(cuda::make_updates(ordinal, parts));
+}
+
+// Delayed gradients are looked at where they were summed up, though the CPU updates; without kernels it looks at them, too.
+TEST(CudaNorms, AreTakenOnTheDeviceWhereItCan) {
+  const Updated updated{"fp32", Dtype::fp32, UpdateRule::adamw, MomentFormat::fp32, 0.0, 0.0};
+  RunSetting setting = kRunSettings[0];
+  setting.delay = 1.0;
+  const TempFolder unused;
+  const std::vector<Batch> batches = random_batches(kSteps, kRunMicroBatches, small_model().vocab);
+  const Outcome expected = train_in_memory(config_of(setting, updated, unused), batches, reference::Order::snake);
+  std::uint64_t looked_at = 0;
+  for (const bool kernels : {true, false}) {
+    launch_on_fake_gpu(1);
+    const TempFolder folder;
+    CountedNorms::elements = 0;
+    expect_equal(train_streamed(config_of(setting, updated, folder), batches, on_fake_gpu(1, {}, {.make_updates = kernels ? make_counted : nullptr})), expected);
+    EXPECT_EQ(CountedNorms::elements > 0, kernels);
+    looked_at = std::max<std::uint64_t>(looked_at, CountedNorms::elements);
+  }
+  EXPECT_EQ(looked_at % kSteps, 0U);
+}
 
 // fp16 scales its loss: steps that overflow are skipped, and weights come back from the master.
 TEST(CudaUpdatesOfSkippedSteps, ChangeNothing) {
