@@ -11,4 +11,7 @@ namespace gsnake::backend {
 // where that is one, or where it is in such a loop already. Returns once all have been; what one of them throws is thrown here.
 void parallel_for(std::int64_t count, std::int64_t grain, c10::function_ref<void(std::int64_t begin, std::int64_t end)> body);
 
+// False in a build whose loop is the caller's alone: CMakeLists.txt has the causes.
+bool loops_have_threads() noexcept;
+
 }  // namespace gsnake::backend

@@ -18,6 +18,13 @@
 namespace gsnake::backend {
 namespace {
 
+class Parallel : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!loops_have_threads()) GTEST_SKIP() << "this build dequantises on one thread: src/torch/CMakeLists.txt has the causes";
+  }
+};
+
 using Ranges = std::set<std::pair<std::int64_t, std::int64_t>>;
 
 Ranges ranges_of(std::int64_t count, std::int64_t grain) {
@@ -43,7 +50,7 @@ auto with_threads(int threads, const Work& work) {
   return core::on_own_thread(work);
 }
 
-TEST(Parallel, RangesMakeUpTheWholeOnAsManyThreadsAsThereAre) {
+TEST_F(Parallel, RangesMakeUpTheWholeOnAsManyThreadsAsThereAre) {
   with_threads(3, [] {
     EXPECT_EQ(ranges_of(0, 1), Ranges());
     EXPECT_EQ(ranges_of(8, 8), (Ranges{{0, 8}})) << "one grain";
@@ -55,7 +62,7 @@ TEST(Parallel, RangesMakeUpTheWholeOnAsManyThreadsAsThereAre) {
   });
 }
 
-TEST(Parallel, WhatOneOfThemThrowsIsThrown) {
+TEST_F(Parallel, WhatOneOfThemThrowsIsThrown) {
   with_threads(2, [] {
     EXPECT_THROW(parallel_for(2, 1, [](std::int64_t begin, std::int64_t) {
       if (begin == 1) throw std::runtime_error("the second");
@@ -64,7 +71,7 @@ TEST(Parallel, WhatOneOfThemThrowsIsThrown) {
 }
 
 // By the processor's time, so that other load does not matter: the caller's is half of all.
-TEST(Parallel, PackedWeightsAreDequantisedOnAllThreads) {
+TEST_F(Parallel, PackedWeightsAreDequantisedOnAllThreads) {
   constexpr std::int64_t kRows = 4096;
   constexpr std::int64_t kColumns = 4096;
   const std::vector<std::byte> packed(quant::packed_bytes(quant::Format::nf4, kRows * kColumns));

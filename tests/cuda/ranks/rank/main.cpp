@@ -65,28 +65,12 @@ Batch batch_of(std::int64_t step) {
   return batch;
 }
 
-class WithoutUpdates final : public backend::DeviceSupport {
- public:
-  explicit WithoutUpdates(std::shared_ptr<backend::DeviceSupport> other) : other_(std::move(other)) {}
-  [[nodiscard]] c10::Device device() const override { return other_->device(); }
-  void cap(std::uint64_t bytes) override { other_->cap(bytes); }
-  [[nodiscard]] std::uint64_t peak_bytes() const override { return other_->peak_bytes(); }
-  void give_back() override { other_->give_back(); }
-  [[nodiscard]] std::shared_ptr<std::byte> allocate(std::uint64_t bytes) override { return other_->allocate(bytes); }
-  [[nodiscard]] const backend::PackedOps* packed_ops() const override { return other_->packed_ops(); }
-  [[nodiscard]] std::unique_ptr<runtime::DeviceUpdates> make_updates(const backend::DeviceUpdateParts&) const override { return nullptr; }
-
- private:
-  const std::shared_ptr<backend::DeviceSupport> other_;
-};
-
-// The plug-in's kernels are a GPU's machine code, which nothing runs here: LibTorch's operators, which the fake GPU has, and norms on the CPU.
+// The plug-in's kernels are a GPU's machine code, which nothing runs here: LibTorch's operators, which the fake GPU has.
 train::ComputeDevice late_device(const Config& config, const RankSetting& setting) {
   const FakeCudaDelays delays{setting.seed, setting.seed == 0 ? 0U : 12U, 400, setting.seed % 2 == 0 ? 1U : 20U};
   fake_cuda_set_delays(&delays);
   train::ComputeDevice made = train::open_device(config);
   model::set_fused_ops(nullptr);
-  made.support = std::make_unique<WithoutUpdates>(std::move(made.support));
   made.device = mutated(std::move(made.device), kMutations.at(setting.mutation));
   return made;
 }
