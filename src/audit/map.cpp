@@ -112,7 +112,7 @@ class MapAudit {
         require(!chunk.updates_on_device || begins, "chunk " + std::to_string(c) + " is updated on the device behind others that are not");
         begins = chunk.updates_on_device;
         if (chunk.updates_on_device) (chunk.delayed ? found.late : found.eager) += chunk.cells;
-        const bool looks = map_.problem.norms_on_device && chunk.delayed && sums_on_device(map_.problem, users_[o].size());
+        const bool looks = chunk.delayed && looks_on_device(map_.problem, users_[o].size());
         require(chunk.norm_on_device == looks, "chunk " + std::to_string(c) + "'s gradient is not looked at where the problem asks");
       }
       require(found.eager == asked.eager && found.late == asked.late, "object " + std::to_string(object) + " is not updated where the problem asks");

@@ -16,7 +16,7 @@ struct DeviceLinkParts;
 namespace gsnake::device {
 
 // Raised with each change to what the table's functions take and return, Device and its parts among it: C++ types cross this border.
-inline constexpr int kCudaPluginAbi = 5;
+inline constexpr int kCudaPluginAbi = 6;
 
 struct CudaPluginTable {
   int abi = kCudaPluginAbi;

@@ -12,7 +12,7 @@ class HostUpdates final : public DeviceUpdates {
   HostUpdates(const std::vector<const optim::Optimizer*>& optimizers, const std::vector<std::vector<optim::DecayRun>>& decay_runs)
       : optimizers_(optimizers), decay_runs_(decay_runs) {}
 
-  void run(const device::ComputeScope& scope, const DeviceUpdateCall& call) override {
+  void update(const device::ComputeScope& scope, const DeviceUpdateCall& call) override {
     const optim::Optimizer& optimizer = *optimizers_[static_cast<std::size_t>(call.object)];
     optim::UpdateChunk chunk;
     chunk.weight = scope.address(call.weight);
@@ -29,7 +29,7 @@ class HostUpdates final : public DeviceUpdates {
     if (!optimizer.update(call.scalars, chunk)) greatest = std::max(greatest, optim::unstorable_magnitude(optimizer.weight_format()));
   }
 
-  void run(const device::ComputeScope& scope, const DeviceNormCall& call) override {
+  void norm(const device::ComputeScope& scope, const DeviceNormCall& call) override {
     optim::square_sums({scope.as<float>(call.gradient), call.elements}, {scope.as<double>(call.partials), call.elements / optim::kNormBlock});
   }
 

@@ -39,9 +39,9 @@ class DeviceUpdates {
  public:
   virtual ~DeviceUpdates() = default;
   // Called as ComputeBackend::run() is. The bits are those of optim::Optimizer::update() with the same arguments. Neither allocates nor waits.
-  virtual void run(const device::ComputeScope& scope, const DeviceUpdateCall& call) = 0;
+  virtual void update(const device::ComputeScope& scope, const DeviceUpdateCall& call) = 0;
   // Likewise, of optim::square_sums().
-  virtual void run(const device::ComputeScope& scope, const DeviceNormCall& call) = 0;
+  virtual void norm(const device::ComputeScope& scope, const DeviceNormCall& call) = 0;
 };
 
 // By object, both borrowed. Of a device whose memory the thread inside its guard may address as its own.

@@ -106,10 +106,10 @@ class Updates final : public DeviceWork {
   void submit(const Flight& flight, const Task& task, std::size_t place, device::Stream& stream) override {
     if (task.op == schedule::Op::norm) {
       norms_[place] = {places_.on_device(flight, task, Role::gradient), places_.on_device(flight, task, Role::norm), map_.chunks[static_cast<std::size_t>(task.chunk)].cells};
-      return stream.compute([this, place](const device::ComputeScope& scope) { updates_.run(scope, norms_[place]); });
+      return stream.compute([this, place](const device::ComputeScope& scope) { updates_.norm(scope, norms_[place]); });
     }
     set_call(calls_[place], flight, task);
-    stream.compute([this, place](const device::ComputeScope& scope) { updates_.run(scope, calls_[place]); });
+    stream.compute([this, place](const device::ComputeScope& scope) { updates_.update(scope, calls_[place]); });
   }
 
  private:
@@ -137,7 +137,8 @@ class Updates final : public DeviceWork {
   const schedule::Map& map_;
   DeviceUpdates& updates_;
   const Policy& policy_;
-  std::vector<DeviceUpdateCall> calls_;  // by place, as
+  // Both by place.
+  std::vector<DeviceUpdateCall> calls_;
   std::vector<DeviceNormCall> norms_;
 };
 

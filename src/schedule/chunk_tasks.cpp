@@ -5,7 +5,7 @@
 namespace gsnake::schedule {
 
 ChunkTasks::ChunkTasks(Emitter& emitter, const Map& map)
-    : emitter_(emitter), map_(map), chunk_pool_(map.pool(PoolRole::host_chunk)), held_(map.chunks.size(), -1) {}
+    : emitter_(emitter), map_(map), chunk_pool_(map.pool(PoolRole::host_chunk)), held_(map.chunks.size(), -1), norms_(map.chunks.size(), -1) {}
 
 ChunkTasks::Place ChunkTasks::weight_place(const Chunk& chunk) const {
   return {chunk.weight_home, chunk.weight_extent, chunk.weight_tier, map_.weight_bytes(chunk)};
@@ -176,16 +176,17 @@ void ChunkTasks::add_share(int chunk, std::size_t user, int gradient) {
 
 void ChunkTasks::take_gradient(int chunk, int accumulator, std::size_t first_share) {
   const Chunk& c = map_.chunks[chunk];
-  const Access sum{.role = Role::gradient, .resource = accumulator, .offset = gradient_offset(chunk)};
-  if (c.updates_on_device && !c.delayed) return update_from_sum(chunk, sum);
-  if (c.norm_on_device) norm_of_sum(chunk, sum);
+  if (c.updates_on_device && !c.delayed) return update_from_sum(chunk, {.role = Role::gradient, .resource = accumulator, .offset = gradient_offset(chunk)});
   const bool pooled = c.gradient_home < 0;
   const int gradient = pooled ? acquire() : c.gradient_home;
   copy(chunk, Lane::d2h, from(accumulator, gradient_offset(chunk)), into(gradient), gradient_bytes(chunk));
   for (std::size_t user = first_share; user < c.partials.size(); ++user) add_share(chunk, user, gradient);
   if (!c.delayed) {
     update(chunk, gradient, 0);
-  } else if (!c.norm_on_device) {
+  } else if (c.norm_on_device) {
+    return_norm(chunk, norms_[chunk]);
+    returned_.push_back(norms_[chunk]);
+  } else {
     emitter_.add(chunk_task(Op::norm, Lane::optimizer, chunk, gradient_bytes(chunk)),
                  {{.role = Role::gradient, .resource = gradient}, {.role = Role::norm, .mode = Mode::write, .resource = c.norm_home}});
   }

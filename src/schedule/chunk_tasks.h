@@ -22,6 +22,10 @@ class ChunkTasks {
   void apply_delayed(int chunk);
   // The previous step's update of a chunk that was made before the step's outcome was known: from what was committed last, if need be.
   void revise(int chunk);
+  // Takes the norm of a finished gradient sum, where that is the device's to do; take_gradient() follows, and brings it back.
+  void look(int chunk, int accumulator);
+  // The slots of what has been brought back, which are kept until then: what looks next has slots of its own, and does not wait for copies.
+  void release_norms();
   // The chunk's part of a finished gradient sum leaves the device: an eager chunk is updated, a delayed one's gradient waits.
   // What the object's other users gathered is added first, and before that, where first_share is 0, what its own did before.
   void take_gradient(int chunk, int accumulator, std::size_t first_share = 1);
@@ -80,7 +84,6 @@ class ChunkTasks {
   int update_on_device(int chunk, const Access& gradient, int step_offset);
   int delayed_on_device(int chunk);
   void update_from_sum(int chunk, const Access& sum);
-  void norm_of_sum(int chunk, const Access& sum);
   void fetch_updated(int chunk, const Access& slot, bool keep);
   int bring_to_device(int chunk, const Place& place);
   void return_from_device(int chunk, const Place& place, int buffer, int step_offset);
@@ -100,6 +103,8 @@ class ChunkTasks {
   const Map& map_;
   int chunk_pool_ = -1;
   std::vector<int> held_;  // by chunk: pool slot with its current weights; -1: none
+  std::vector<int> norms_;  // by chunk: device slot of what look() has found, until take_gradient()
+  std::vector<int> returned_;
   struct Updated {
     int chunk = -1;
     int buffer = -1;

@@ -44,20 +44,27 @@ void ChunkTasks::return_weight(int chunk, int buffer, int step_offset) {
 void ChunkTasks::return_norm(int chunk, int norm) {
   const Chunk& c = map_.chunks[chunk];
   copy(chunk, Lane::d2h, from(norm), into(c.norm_home), Map::norm_bytes(c));
-  emitter_.release(norm);
 }
 
-// Of a finished sum that goes on to where it waits for its update.
-void ChunkTasks::norm_of_sum(int chunk, const Access& sum) {
-  const int norm = emitter_.acquire(map_.pool(PoolRole::device_norms));
-  emitter_.add(chunk_task(Op::norm, Lane::compute, chunk, gradient_bytes(chunk)), {sum, {.role = Role::norm, .mode = Mode::write, .resource = norm}});
-  return_norm(chunk, norm);
+void ChunkTasks::release_norms() {
+  for (int norm : returned_) emitter_.release(norm);
+  returned_.clear();
+}
+
+void ChunkTasks::look(int chunk, int accumulator) {
+  if (!map_.chunks[chunk].norm_on_device) return;
+  norms_[chunk] = emitter_.acquire(map_.pool(PoolRole::device_norms));
+  emitter_.add(chunk_task(Op::norm, Lane::compute, chunk, gradient_bytes(chunk)),
+               {{.role = Role::gradient, .resource = accumulator, .offset = gradient_offset(chunk)}, {.role = Role::norm, .mode = Mode::write, .resource = norms_[chunk]}});
 }
 
 // The greatest of all of an object's new weights, once these have been made.
 void ChunkTasks::return_results(int chunk, int norm, int step_offset) {
   const Chunk& c = map_.chunks[chunk];
-  if (norm >= 0) return_norm(chunk, norm);
+  if (norm >= 0) {
+    return_norm(chunk, norm);
+    emitter_.release(norm);
+  }
   if (map_.are_updated_together(chunk, chunk + 1)) return;
   copy(chunk, Lane::d2h, from(map_.greatest_on_device[c.object]), into(map_.greatest_home[c.object]), kGreatestBytes, When::always, step_offset);
 }

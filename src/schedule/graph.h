@@ -25,7 +25,7 @@ enum class Op : std::uint8_t {
   copy,          // between buffers, on h2d (also device to device) or d2h
   update,        // one chunk's optimizer step, in place, on the CPU or on the device; also its norm partials when the gradient is this step's own
   add,           // destination += source, fp32 gradients
-  norm,          // norm partials of a gradient that waits
+  norm,          // norm partials of a gradient that waits, on the CPU or on the device
   forward,       // unit, micro-batch: output from input
   backward,      // recomputes forward, unless its activations were kept; gradients accumulate; output: gradient of the input
   head,          // forward and backward of the last unit
@@ -56,7 +56,7 @@ enum class Role : std::uint8_t {
   source,           // read, write, copy, add, collectives; commit: every extent of state that is trained
   destination,      // read, write, copy, add, collectives
   weight,           // update: host or, as all that follows, device
-  gradient,         // update, norm: host; update: device
+  gradient,         // update, norm: host or device, where the task runs
   state0, state1, state2,
   norm,             // norm partials: written with the gradient at hand, read by conclude
   greatest,         // update: device, of all updates of an object since Mode::write; inspect: host, those of all objects
@@ -94,7 +94,7 @@ struct Task {
   std::int32_t priority = 0;        // of ready-queues: position of the compute task that waits for it; smaller first
   std::uint32_t first_access = 0;
   std::uint32_t accesses = 0;
-  std::uint64_t bytes = 0;          // moved or, of updates and on the optimizer lane, read and written; collectives: of the whole, all ranks' parts
+  std::uint64_t bytes = 0;          // moved or, of updates, norms and on the optimizer lane, read and written; collectives: of the whole, all ranks' parts
   double flops = 0.0;
 };
 

@@ -81,7 +81,7 @@ class MapBuilder {
       chunk.state_tier = state.of(piece.begin);
       chunk.delayed = piece.begin >= eager_end;
       chunk.updates_on_device = chunk.delayed ? piece.begin < eager_end + on_device.late : piece.begin < own.begin + on_device.eager;
-      chunk.norm_on_device = chunk.delayed && p.norms_on_device && sums_on_device(p, users(object));
+      chunk.norm_on_device = chunk.delayed && looks_on_device(p, users(object));
       chunk.gradient_waits = chunk.delayed || p.guard == Guard::speculative;
       // One waiting place per chunk: a delayed chunk's follows the delayed split, an eager one's the whole object's.
       chunk.gradient_tier = piece.begin < (chunk.delayed ? gradient_host : partial_host) ? Tier::host : Tier::ssd;

@@ -149,6 +149,8 @@ bool sums_on_device(const Problem& problem, std::size_t users) {
   return users == 1 && (problem.ranks == 1 || problem.schedule == ScheduleKind::vertical || problem.micro_batches == 1);
 }
 
+bool looks_on_device(const Problem& problem, std::size_t users) { return problem.norms_on_device && problem.ranks == 1 && users == 1; }
+
 DeviceUpdates device_updates(const Problem& problem, const Object& object, std::size_t users) {
   if (!object.trained) return {};
   const std::uint64_t all = object.range().cells;

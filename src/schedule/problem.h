@@ -97,7 +97,7 @@ struct Problem {
   double kept = 0.0;                       // of the blocks' passes, those whose activations stay on the device (kept_passes()); the rest is recomputed
   double gradients_host = 1.0;             // of the gradients that wait; the rest is spilled to SSD
   double update_device = 0.0;              // of each trained object's elements, from the first on: updated on the device (see device_updates())
-  bool norms_on_device = false;            // of gradients whose update is delayed, where their sum is finished there; else the optimizer's threads take them
+  bool norms_on_device = false;            // of gradients whose update is delayed, of objects for which looks_on_device(); of others the optimizer's threads take them
   bool commits = false;                    // state has a second slot on SSD and every step can be made durable
   std::uint64_t chunk_elements = 1ULL << 20;  // at most, of one transfer or update; a multiple of kGrain
   int ranks = 1;                           // that run each step together: micro_batches are this one's, of each object it owns part_of()
@@ -143,6 +143,8 @@ struct DeviceUpdates {
 };
 // users: of the object. Not so where its gradient is added up in host memory: of several users or, in horizontal order, of several ranks.
 bool sums_on_device(const Problem& problem, std::size_t users);
+// Of an object's delayed part: where the last visit leaves the whole sum on the device. Of several ranks it does not: computing would wait for what goes between them.
+bool looks_on_device(const Problem& problem, std::size_t users);
 // Eager ones need their gradient's sum finished on the device.
 DeviceUpdates device_updates(const Problem& problem, const Object& object, std::size_t users);
 // Whether a step leaves updates to the next one: at any rank, so that all run the same graphs.

@@ -198,6 +198,14 @@ void StepEmitter::open_sums(std::size_t v) {
   }
 }
 
+// Right behind what has finished them, all at once: nothing of the next visit waits for a sum to leave the device.
+void StepEmitter::look_at_sums(std::size_t v) {
+  for (const Use& use : uses_[v]) {
+    if (use.last_gradient) for_chunks_of(use.object, [&](int c) { chunks_.look(c, use.accumulator); });
+  }
+  chunks_.release_norms();
+}
+
 StepEmitter::Background StepEmitter::settle(std::size_t v) {
   Background work;
   for (Use& use : uses_[v]) {
@@ -247,9 +255,11 @@ void StepEmitter::emit_visits() {
     if (v + 1 < visits_.size()) fetching = prepare(v + 1);
     emit_visit(v, merge(std::move(settling), std::move(fetching)));
     for (const Use& use : uses_[v]) emitter_.release(use.weights);
+    look_at_sums(v);
     settling = settle(v);
   }
   for (const Work& work : merge(std::move(settling), {})) work();
+  chunks_.release_norms();
   if (training_) chunks_.inspect(0);
   chunks_.conclude(training_);
   if (map_.problem.commits && training_ && !leaves_updates(map_.problem)) chunks_.commit(0);

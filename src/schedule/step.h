@@ -68,6 +68,7 @@ class StepEmitter {
   void prepare_weights(std::size_t v, Use& use, Background& work);
   void prepare_ids(std::size_t v, Background& work);
   void open_sums(std::size_t v);             // its gradient accumulators, with the sums that earlier visits left
+  void look_at_sums(std::size_t v);
   Background settle(std::size_t v);          // takes its gradients away
   void settle_use(std::size_t v, Use& use, Background& work);
   void take_away(int chunk, const Use& use);

@@ -50,7 +50,7 @@ Parts parts_of(const Problem& p, const Object& object, std::size_t users) {
   const std::uint64_t eager = all - parts.delayed;
   parts.partial_sums_on_ssd = parts.delayed_gradients_on_ssd + (eager - std::min(eager, rounded_part(p.gradients_host, all)));
   parts.waiting_gradients_on_ssd = p.guard == Guard::speculative ? parts.partial_sums_on_ssd : parts.delayed_gradients_on_ssd;
-  parts.looked_at_on_device = p.norms_on_device && sums_on_device(p, users) ? parts.delayed : 0;
+  parts.looked_at_on_device = looks_on_device(p, users) ? parts.delayed : 0;
   parts.updated = device_updates(p, object, users);
   parts.all_updated = parts.updated.eager + parts.updated.late;
   parts.updated_weights_on_device = updated_before(parts, parts.weights_on_device);

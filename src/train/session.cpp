@@ -60,14 +60,19 @@ plan::Setting promising(const Config& config, const plan::ModelLayout& layout, P
   return setting;
 }
 
-// Null: the CPU's, or nobody updates there, nor takes a norm, which `problem` then says as well: the CPU can.
-std::unique_ptr<runtime::DeviceUpdates> updates_of_device(const Session& session, schedule::Problem& problem) {
+bool takes_norms(const schedule::Problem& problem) {
+  if (problem.delay == 0.0) return false;
+  const std::vector<std::vector<int>> users = schedule::users_of(problem);
+  return std::any_of(users.begin(), users.end(), [&](const std::vector<int>& of_object) { return schedule::looks_on_device(problem, of_object.size()); });
+}
+
+// Null: the CPU's, or nobody updates there, nor takes a norm; norms alone are not asked of a device that can't.
+std::unique_ptr<runtime::DeviceUpdates> updates_of_device(const Session& session) {
   const backend::DeviceSupport* support = session.computes_on.support.get();
-  const bool asked = problem.update_device > 0.0 || (problem.norms_on_device && problem.delay > 0.0);
-  std::unique_ptr<runtime::DeviceUpdates> updates;
-  if (support != nullptr && asked) updates = support->make_updates({session.numerics.optimizer, plan::decay_runs(session.layout)});
-  problem.norms_on_device = problem.norms_on_device && updates != nullptr;
-  if (support != nullptr && problem.update_device > 0.0 && !updates) throw Error(ErrorKind::usage, "placement.update: " + session.config.memory.device + " is without kernels that update; set placement.update.device = 0");
+  const bool updates_there = session.problem.update_device > 0.0;
+  if (support == nullptr || !(updates_there || takes_norms(session.problem))) return nullptr;
+  std::unique_ptr<runtime::DeviceUpdates> updates = support->make_updates({session.numerics.optimizer, plan::decay_runs(session.layout)});
+  if (!updates && updates_there) throw Error(ErrorKind::usage, "placement.update: " + session.config.memory.device + " is without kernels that update; set placement.update.device = 0");
   return updates;
 }
 
@@ -99,7 +104,8 @@ Session::Session(Model made, const Config& settings, Purpose purpose, const Part
   if (setting.one_memory && purpose == Purpose::train && config.placement.activations.host > 0.0) {
     spdlog::info("{}: its memory is the host's own, so activations that placement.activations has in host memory stay on the device", device->name());
   }
-  device_updates = updates_of_device(*this, problem);
+  device_updates = updates_of_device(*this);
+  if (!device_updates) problem.norms_on_device = false;
   memory = plan::plan_run(config, setting, problem);
   setting.told = {};
   const plan::Overheads overheads = plan::overheads_of(config, setting);

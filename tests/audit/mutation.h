@@ -149,8 +149,7 @@ inline std::vector<Case> mutated_programs() {
           Case{"device_updates_ranks", ScheduleKind::vertical, Guard::none, 0, 2, 1.0},
           Case{"device_norms", ScheduleKind::vertical, Guard::none, -1, 1, 0.0, true},
           Case{"device_norms_deferred", ScheduleKind::vertical, Guard::deferred, 0, 1, 0.7, true},
-          Case{"device_norms_horizontal", ScheduleKind::horizontal, Guard::none, -1, 1, 0.0, true},
-          Case{"device_norms_ranks", ScheduleKind::vertical, Guard::none, 0, 2, 0.0, true}};
+          Case{"device_norms_horizontal", ScheduleKind::horizontal, Guard::none, -1, 1, 0.0, true}};
 }
 
 inline std::string name_of_case(const ::testing::TestParamInfo<Case>& tested) { return tested.param.name; }

@@ -53,7 +53,7 @@ void expect_the_same(const Problem& p) {
   const schedule::Bytes total = schedule::training_traffic(p).total();
   const StepForms forms = traffic_forms(p, 1.0);
   const auto terms = terms_of(point_of(p));
-  for (const Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer, Lane::collective}) {
+  for (const Lane lane : {Lane::h2d, Lane::d2h, Lane::ssd_read, Lane::ssd_write, Lane::optimizer, Lane::collective, Lane::compute}) {
     double sum = 0.0;
     for (const LaneForms& phase : forms) {
       const double bytes = phase[static_cast<std::size_t>(lane)].at(terms);

@@ -103,6 +103,8 @@ TEST(NormsOnTheDevice, AreThoseOfDelayedChunksWhoseSumIsFinishedThere) {
   const Map tied = make_map(problem, {});
   const std::vector<Lane> lanes = lanes_of_norms(problem);
   for (std::size_t c = 0; c < lanes.size(); ++c) EXPECT_EQ(lanes[c], !tied.chunks[c].delayed ? Lane::commit : tied.chunks[c].object == 0 ? Lane::optimizer : Lane::compute);
+  share_out(problem, 0, 2);
+  for (Lane lane : lanes_of_norms(problem)) EXPECT_NE(lane, Lane::compute) << "computing would wait for the ranks' sum";
 }
 
 TEST(NormsOnTheDevice, SpareTheOptimizerAPassForEightBytesOfEachBlock) {

@@ -42,7 +42,7 @@ class CudaUpdates final : public runtime::DeviceUpdates {
     check(cudaMemcpy(memory, decaying.data(), decaying.size() * sizeof(DecayingRun), cudaMemcpyHostToDevice), name_, "cudaMemcpy");
   }
 
-  void run(const device::ComputeScope& scope, const runtime::DeviceUpdateCall& call) override {
+  void update(const device::ComputeScope& scope, const runtime::DeviceUpdateCall& call) override {
     cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
     auto* const greatest = scope.as<std::uint32_t>(call.greatest);
     const auto elements = static_cast<std::int64_t>(call.elements);
@@ -68,7 +68,7 @@ class CudaUpdates final : public runtime::DeviceUpdates {
   }
 
   // Whether all of them are finite shows in the sums, which the host looks at.
-  void run(const device::ComputeScope& scope, const runtime::DeviceNormCall& call) override {
+  void norm(const device::ComputeScope& scope, const runtime::DeviceNormCall& call) override {
     check(kernels::square_sums(scope.as<float>(call.gradient), static_cast<std::int64_t>(call.elements), scope.as<double>(call.partials), nullptr, c10::cuda::getCurrentCUDAStream().stream()), name_,
           "sums of squares");
   }

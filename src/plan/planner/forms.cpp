@@ -68,7 +68,7 @@ class TrafficForms {
       if (!object.trained) continue;
       add_weights(object);
       add_states(object);
-      add_gradients(p_.norms_on_device && schedule::sums_on_device(p_, static_cast<std::size_t>(uses_.users(i))));
+      add_gradients(schedule::looks_on_device(p_, static_cast<std::size_t>(uses_.users(i))));
       add_partial_sums(uses_.users(i) - 1.0);
       if (p_.commits) add_commits(object);
     }
