@@ -39,7 +39,8 @@ void set_training(schedule::Problem& problem, const Config& config, const Numeri
   problem.kept = config.placement.kept.device;
   problem.gradients_host = config.placement.gradients.host;
   problem.update_device = config.placement.update.device;
-  problem.norms_on_device = config.memory.device != "cpu";
+  // One launch a chunk: where the device is given a part of the optimizer's work anyway. On the CPU device steps wait for the lane that would do it.
+  problem.norms_on_device = problem.update_device > 0.0 && config.memory.device != "cpu";
   problem.commits = config.run.durability == Durability::commit;
 }
 

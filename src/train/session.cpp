@@ -60,19 +60,12 @@ plan::Setting promising(const Config& config, const plan::ModelLayout& layout, P
   return setting;
 }
 
-bool takes_norms(const schedule::Problem& problem) {
-  if (problem.delay == 0.0) return false;
-  const std::vector<std::vector<int>> users = schedule::users_of(problem);
-  return std::any_of(users.begin(), users.end(), [&](const std::vector<int>& of_object) { return schedule::looks_on_device(problem, of_object.size()); });
-}
-
-// Null: the CPU's, or nobody updates there, nor takes a norm; norms alone are not asked of a device that can't.
+// Null: the CPU's, or nobody updates there.
 std::unique_ptr<runtime::DeviceUpdates> updates_of_device(const Session& session) {
   const backend::DeviceSupport* support = session.computes_on.support.get();
-  const bool updates_there = session.problem.update_device > 0.0;
-  if (support == nullptr || !(updates_there || takes_norms(session.problem))) return nullptr;
+  if (support == nullptr || session.problem.update_device == 0.0) return nullptr;
   std::unique_ptr<runtime::DeviceUpdates> updates = support->make_updates({session.numerics.optimizer, plan::decay_runs(session.layout)});
-  if (!updates && updates_there) throw Error(ErrorKind::usage, "placement.update: " + session.config.memory.device + " is without kernels that update; set placement.update.device = 0");
+  if (!updates) throw Error(ErrorKind::usage, "placement.update: " + session.config.memory.device + " is without kernels that update; set placement.update.device = 0");
   return updates;
 }
 
@@ -105,7 +98,6 @@ Session::Session(Model made, const Config& settings, Purpose purpose, const Part
     spdlog::info("{}: its memory is the host's own, so activations that placement.activations has in host memory stay on the device", device->name());
   }
   device_updates = updates_of_device(*this);
-  if (!device_updates) problem.norms_on_device = false;
   memory = plan::plan_run(config, setting, problem);
   setting.told = {};
   const plan::Overheads overheads = plan::overheads_of(config, setting);

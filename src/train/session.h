@@ -55,7 +55,7 @@ struct Session {
   schedule::Program program;
   store::Layout store_layout;
   std::unique_ptr<optim::Optimizer> optimizer;
-  std::unique_ptr<runtime::DeviceUpdates> device_updates;  // where a GPU updates, or takes norms
+  std::unique_ptr<runtime::DeviceUpdates> device_updates;  // where a GPU updates
   std::unique_ptr<store::Store> store;
   std::optional<RunFolder> run_folder;                   // of a run that is trained
   std::optional<checkpoint::StateHashes> written;        // of a fresh run: what was written before start()
