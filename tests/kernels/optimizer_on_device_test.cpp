@@ -12,10 +12,10 @@
 #include "kernels/optimizer_update.h"
 #include "kernels/place.h"
 #include "kernels/square_sums.h"
+#include "kernels/update_step.h"
 #include "optim/formats.h"
 #include "optim/norm.h"
 #include "optim/optimizer.h"
-#include "optim/rules.h"
 
 namespace gsnake::kernels {
 namespace {
@@ -114,9 +114,7 @@ TEST_F(OnDevice, AnUpdateHasTheCpusBits) {
     arrays.run_count = 1;
     arrays.partials = reinterpret_cast<double*>(device_sums.get());
     arrays.greatest = reinterpret_cast<std::uint32_t*>(greatest.get());
-    const optim::RuleStep rule = optim::make_rule_step(spec.rule, spec, scalars);
-    const UpdateStep constants{rule.gradient_factor, rule.beta1,     rule.beta2,   rule.one_minus_beta1, rule.one_minus_beta2, rule.step_size, rule.inverse_sqrt_correction2,
-                               rule.epsilon,         rule.decay,     rule.no_decay};
+    const UpdateStep constants = as_kernels_have_it(optim::make_rule_step(spec.rule, spec, scalars));
     EXPECT_EQ(update({spec.rule, spec.weights, spec.moments}, constants, arrays, nullptr), cudaSuccess);
     expect_bits(to_host<std::uint16_t>(device_weight, count), weight, "weights");
     expect_bits(to_host<std::int16_t>(device_master, count), master, "the masters' rest");

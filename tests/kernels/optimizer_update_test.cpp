@@ -5,8 +5,8 @@
 
 #include "kernels/square_sums.h"
 #include "optim/optimizer.h"
-#include "optim/rules.h"
 #include "support.h"
+#include "update_step.h"
 
 namespace gsnake::kernels {
 namespace {
@@ -54,10 +54,6 @@ struct Chunk {
   Buffer<unsigned char> weight, master, first, second;
   Buffer<double> partials;
 };
-
-UpdateStep as_kernels_have_it(const optim::RuleStep& step) {
-  return {step.gradient_factor, step.beta1, step.beta2, step.one_minus_beta1, step.one_minus_beta2, step.step_size, step.inverse_sqrt_correction2, step.epsilon, step.decay, step.no_decay};
-}
 
 constexpr optim::DecayRun kRuns[] = {{0, 5, true}, {9, 40, false}, {40, 1033, true}, {1033, 1100, true}, {1500, 4000, false}, {4000, 1000000, true}};
 constexpr DecayingRun kDecaying[] = {{0, 5}, {40, 1033}, {1033, 1100}, {4000, 1000000}};

@@ -148,5 +148,36 @@ TEST(Overlap, NeedsSlotsToRunAhead) {
   EXPECT_GT(graphs.back().last_end(Lane::compute) / static_cast<double>(kGraphs - 1) / most_bytes(graph, {Lane::ssd_write}), 1.5);
 }
 
+double seconds_of(const Problem& problem, const Machine& machine) {
+  const Program program = build_program(problem, minimum_pools(problem));
+  const std::vector<SimulatedGraph> graphs = simulate(program, {{Variant::load}, {Variant::train_first}, {Variant::train}, {Variant::train}}, machine);
+  double end = 0.0;
+  for (const SimulatedTask& task : graphs.back().tasks) end = std::max(end, task.end);
+  return end;
+}
+
+// They stand on the lane that steps wait for, but wait for nothing that leaves the device: however slowly that goes, computing goes on as without them.
+TEST(Overlap, NormsOnTheDeviceHoldUpNobody) {
+  for (const ScheduleKind schedule : {ScheduleKind::vertical, ScheduleKind::horizontal}) {
+    for (const int micro_batches : {1, 4}) {
+      for (const double copies_per_visit : {0.1, 0.8, 3.0}) {
+        SCOPED_TRACE(std::to_string(micro_batches) + " micro-batches, copies for " + std::to_string(copies_per_visit) + " of a visit's time");
+        Problem problem = schedule::test::mixed_problem(schedule, 8, micro_batches);
+        problem.delay = 1.0;
+        problem.weights = problem.optimizer = {0.0, 1.0};
+        problem.chunk_elements = 2 * kGrain;
+        for (Object& object : problem.objects) object.elements = 40 * kGrain;
+        Machine machine;
+        machine.units.assign(problem.units.size(), {1e-3, 3e-3, 0.0});
+        const double visit = 3e-3 * micro_batches;
+        machine.rates[static_cast<std::size_t>(Lane::d2h)] = 4.0 * static_cast<double>(padded_elements(problem.objects[3].elements)) / (copies_per_visit * visit);
+        const double without = seconds_of(problem, machine);
+        problem.norms_on_device = true;
+        EXPECT_LE(seconds_of(problem, machine), 1.005 * without);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gsnake::sim

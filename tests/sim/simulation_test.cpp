@@ -322,37 +322,6 @@ TEST(Simulation, LetsUpdatesOnTheDeviceTakeTheirTime) {
   EXPECT_GT(updates, 0);
 }
 
-// They stand on the lane that steps wait for, but wait for nothing that leaves the device: however slowly that goes, computing goes on as without them.
-TEST(Simulation, LetsNormsOnTheDeviceHoldUpNobody) {
-  for (const ScheduleKind schedule : {ScheduleKind::vertical, ScheduleKind::horizontal}) {
-    for (const int micro_batches : {1, 4}) {
-      for (const double copies_per_visit : {0.1, 0.8, 3.0}) {
-        SCOPED_TRACE(std::to_string(micro_batches) + " micro-batches, copies for " + std::to_string(copies_per_visit) + " of a visit's time");
-        Case one = random_case(3);
-        one.problem = schedule::test::mixed_problem(schedule, 8, micro_batches);
-        one.problem.delay = 1.0;
-        one.problem.weights = one.problem.optimizer = {0.0, 1.0};
-        one.problem.chunk_elements = 2 * schedule::kGrain;
-        for (schedule::Object& object : one.problem.objects) object.elements = 40 * schedule::kGrain;
-        one.machine = Machine();
-        one.machine.units.assign(one.problem.units.size(), {1e-3, 3e-3, 0.0});
-        const double visit = 3e-3 * micro_batches;
-        one.machine.rates[at(Lane::d2h)] = 4.0 * static_cast<double>(schedule::padded_elements(one.problem.objects[3].elements)) / (copies_per_visit * visit);
-        one.walk = {{Variant::load}, {Variant::train_first}, {Variant::train}, {Variant::train}};
-        const auto seconds = [&](bool norms_on_device) {
-          one.problem.norms_on_device = norms_on_device;
-          one.program = build_program(one.problem, minimum_pools(one.problem));
-          const std::vector<SimulatedGraph> graphs = simulate(one.program, one.walk, one.machine);
-          double end = 0.0;
-          for (const SimulatedTask& task : graphs.back().tasks) end = std::max(end, task.end);
-          return end;
-        };
-        EXPECT_LE(seconds(true), 1.005 * seconds(false));
-      }
-    }
-  }
-}
-
 // A unit that comes late finds the processor slow, and only the first work after the pause.
 TEST(Simulation, LetsUnitsTakeLongerAfterARest) {
   Case one = random_case(3);

@@ -2,12 +2,11 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include <atomic>
 #include <ctime>
 #include <mutex>
 #include <set>
 #include <stdexcept>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/threads.h"
